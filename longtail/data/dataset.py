@@ -1,0 +1,166 @@
+"""The packed dataset: a directory of few files, whatever the number of images.
+
+    images-00000.npy …   uint8, N×H×W×C, memory-mapped; each file holds at most `SHARD_BYTES`
+    samples.parquet      one row an image: id, source, group, subset, and one nullable categorical column a task
+    dataset.json         tasks with their ordered classes, image shape, count, md5, provenance, licence, format version
+    lineage.json         the md5 again, as every later artifact carries it
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import BaseModel, ValidationError
+
+from longtail.errors import DataError
+
+SHARD_BYTES = 256 * 2**20
+RESERVED = ("id", "source", "group", "subset")
+SUBSETS = ("train", "validation", "test")
+
+
+class Task(BaseModel, extra="forbid"):
+    """One classification task: `classes` are ordered; the background class counts in no metric."""
+
+    name: str
+    classes: list[str]
+    background: str | None = None
+
+
+class DatasetInfo(BaseModel, extra="forbid"):
+    """What dataset.json holds."""
+
+    format_version: Literal[1] = 1
+    tasks: list[Task]
+    image_shape: tuple[int, int, int]
+    count: int
+    shard_sizes: list[int]
+    md5: str
+    provenance: str
+    licence: str
+
+
+class PackedDataset:
+    """A packed dataset on disk, its images memory-mapped."""
+
+    def __init__(self, path: Path, info: DatasetInfo, samples: pd.DataFrame) -> None:
+        self.path = path
+        self.info = info
+        self.samples = samples
+        self._ends = np.cumsum(info.shard_sizes)
+        self._shards = [np.load(_shard(path, i), mmap_mode="r") for i in range(len(info.shard_sizes))]
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the directory `path`. Raises DataError if it is not a packed dataset of this format."""
+        try:
+            info = DatasetInfo.model_validate_json((path / "dataset.json").read_text())
+            return cls(path, info, pd.read_parquet(path / "samples.parquet"))
+        except (OSError, ValueError, ValidationError) as error:
+            raise DataError(f"{path} is not a packed dataset: {error}; make it with `longtail ingest`") from error
+
+    def __len__(self) -> int:
+        return self.info.count
+
+    def task(self, name: str) -> Task:
+        """The task of that name. Raises DataError if there is none."""
+        for task in self.info.tasks:
+            if task.name == name:
+                return task
+        raise DataError(f"no task {name!r} in {self.path}; it has {[task.name for task in self.info.tasks]}")
+
+    def labels(self, task: str) -> npt.NDArray[np.int64]:
+        """Class codes of every sample, in the order of the task's classes; −1 where the label is missing."""
+        return codes(self.samples, self.task(task))
+
+    def images(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """The images of those rows of `samples`, uint8, len(rows)×H×W×C, in the order asked."""
+        shards = np.searchsorted(self._ends, rows, side="right")
+        out = np.empty((len(rows), *self.info.image_shape), np.uint8)
+        for shard in np.unique(shards):
+            here = shards == shard
+            start = self._ends[shard] - self.info.shard_sizes[shard]
+            out[here] = self._shards[shard][rows[here] - start]
+        return out
+
+
+def codes(samples: pd.DataFrame, task: Task) -> npt.NDArray[np.int64]:
+    """Class codes of a table's column for `task`, in the order of its classes; −1 where missing."""
+    values = pd.Categorical(samples[task.name], categories=task.classes)
+    return values.codes.astype(np.int64)
+
+
+def write_dataset(
+    path: Path,
+    samples: pd.DataFrame,
+    images: Iterable[npt.NDArray[np.uint8]],
+    *,
+    tasks: list[Task],
+    image_shape: tuple[int, int, int],
+    provenance: str,
+    licence: str,
+) -> DatasetInfo:
+    """Write a packed dataset into the directory `path`.
+
+    `samples` has the columns id (unique, str), source (str), group (str), subset ("train", "validation", "test" or
+    null: the official split, where there is one) and one column of class names (or null) a task. `images` yields
+    uint8 blocks of n×H×W×C, in the order of `samples`. The same content gives the same bytes.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame({name: samples[name].astype("str") for name in ("id", "source", "group")})
+    table["subset"] = pd.Categorical(samples["subset"], categories=list(SUBSETS))
+    for task in tasks:
+        table[task.name] = pd.Categorical(samples[task.name], categories=task.classes)
+    table = table.reset_index(drop=True)
+    table.to_parquet(path / "samples.parquet", index=False)
+    digest = hashlib.md5(usedforsecurity=False)
+    digest.update((path / "samples.parquet").read_bytes())
+    sizes = _write_shards(path, len(table), image_shape, images, digest)
+    info = DatasetInfo(
+        tasks=tasks,
+        image_shape=image_shape,
+        count=len(table),
+        shard_sizes=sizes,
+        md5=digest.hexdigest(),
+        provenance=provenance,
+        licence=licence,
+    )
+    (path / "dataset.json").write_text(info.model_dump_json(indent=1) + "\n")
+    (path / "lineage.json").write_text(json.dumps({"dataset": info.md5}) + "\n")
+    return info
+
+
+def _write_shards(
+    path: Path,
+    count: int,
+    image_shape: tuple[int, int, int],
+    images: Iterable[npt.NDArray[np.uint8]],
+    digest: "hashlib._Hash",
+) -> list[int]:
+    per_shard = max(1, SHARD_BYTES // int(np.prod(image_shape)))
+    sizes = [min(per_shard, count - start) for start in range(0, count, per_shard)]
+    shard, filled, target = -1, 0, np.empty((0, *image_shape), np.uint8)
+    for block in images:
+        rest = block
+        while len(rest):
+            if filled == len(target):
+                shard, filled = shard + 1, 0
+                target = np.lib.format.open_memmap(
+                    _shard(path, shard), mode="w+", dtype=np.uint8, shape=(sizes[shard], *image_shape)
+                )
+            part, rest = rest[: len(target) - filled], rest[len(target) - filled :]
+            target[filled : filled + len(part)] = part
+            digest.update(np.ascontiguousarray(part))
+            filled += len(part)
+    if shard != len(sizes) - 1 or filled != len(target):
+        raise ValueError(f"the table has {count} samples, the images are fewer")
+    return sizes
+
+
+def _shard(path: Path, number: int) -> Path:
+    return path / f"images-{number:05d}.npy"

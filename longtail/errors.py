@@ -1,0 +1,5 @@
+"""The one exception for input that the user can mend."""
+
+
+class DataError(Exception):
+    """Bad input: the message says what is wrong, in which file and row, and what to do."""

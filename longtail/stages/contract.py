@@ -1,0 +1,107 @@
+"""The stage contract: typed inputs and outputs, outputs whole or absent, and the lineage of the data.
+
+A stage is `run(name: Input, …, name: Output, …, *, params: Params) -> dict[str, float]`, decorated with `@stage`.
+"""
+
+import functools
+import inspect
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from longtail.errors import DataError
+
+Input = Annotated[Path, "input"]
+Output = Annotated[Path, "output"]
+Run = Callable[..., dict[str, float]]
+
+LINEAGE = "lineage.json"
+
+
+def artifacts(run: Run) -> dict[str, str]:
+    """Map each artifact of a stage to "input" or "output", in the order of its signature."""
+    hints = inspect.get_annotations(run, eval_str=True)
+    return {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
+
+
+def params_model(run: Run) -> Any:
+    """The pydantic model of the stage's parameters."""
+    return inspect.get_annotations(run, eval_str=True)["params"]
+
+
+def stage(run: Run) -> Run:
+    """Give `run` temporary paths for its outputs and rename them when it returns, so that each is whole or absent.
+
+    Every output directory also gets `lineage.json` with the md5 of the packed dataset it comes from.
+
+    Raises DataError if an input does not exist.
+    """
+    kinds = artifacts(run)
+
+    @functools.wraps(run)
+    def wrapper(*args: Path, params: Any, **kwargs: Path) -> dict[str, float]:
+        paths = inspect.signature(run).bind(*args, params=params, **kwargs).arguments
+        inputs = {name: Path(paths[name]) for name, kind in kinds.items() if kind == "input"}
+        outputs = {name: Path(paths[name]) for name, kind in kinds.items() if kind == "output"}
+        for name, path in inputs.items():
+            if not path.exists():
+                raise DataError(f"the input {name!r} does not exist: {path}; run the step that makes it first")
+        partial = {name: path.with_name(f".{path.name}.partial") for name, path in outputs.items()}
+        for path in partial.values():
+            remove(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            report = run(**inputs, **partial, params=params)
+            for path in partial.values():
+                write_lineage(path, [*inputs.values(), path])
+        except BaseException:
+            for path in partial.values():
+                remove(path)
+            raise
+        for name, path in outputs.items():
+            replace(partial[name], path)
+            remove(work_directory(partial[name]))
+        return report
+
+    return wrapper
+
+
+def work_directory(output: Path) -> Path:
+    """The sibling of an output that survives a crash (checkpoints live there); removed when the stage succeeds."""
+    name = output.name.removeprefix(".").removesuffix(".partial")
+    return output.with_name(f".{name}.work")
+
+
+def lineage(path: Path) -> str | None:
+    """The md5 of the packed dataset from which the artifact at `path` comes, or None if it comes from none."""
+    file = path / LINEAGE
+    return json.loads(file.read_text())["dataset"] if file.is_file() else None
+
+
+def write_lineage(output: Path, sources: list[Path]) -> None:
+    """Write the dataset md5 found in any of `sources` beside the output's files."""
+    found = {md5 for md5 in map(lineage, sources) if md5}
+    if len(found) > 1:
+        raise DataError(f"the inputs of {output.parent} come from different data sets: {sorted(found)}; run `dvc repro`")
+    if found and output.is_dir():
+        (output / LINEAGE).write_text(json.dumps({"dataset": found.pop()}) + "\n")
+
+
+def replace(new: Path, old: Path) -> None:
+    """Rename `new` to `old`, whatever is at `old`."""
+    aside = old.with_name(f".{old.name}.replaced")
+    remove(aside)
+    if old.exists():
+        old.rename(aside)
+    new.rename(old)
+    remove(aside)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a directory, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
