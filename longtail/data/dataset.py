@@ -15,7 +15,7 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from longtail.errors import DataError
 
@@ -27,7 +27,7 @@ SUBSETS = ("train", "validation", "test")
 class Task(BaseModel, extra="forbid"):
     """One classification task: `classes` are ordered; the background class counts in no metric."""
 
-    name: str
+    name: str = Field(pattern=r"^[\w-]+$", description="also part of file names")
     classes: list[str]
     background: str | None = None
 

@@ -1,0 +1,141 @@
+"""Train, validation and test: grouped, stratified over one or many tasks, seeded.
+
+    samples.parquet   one row a sample in use: row (in the packed dataset), id, group, subset, one column a task
+    split.json        the tasks; per subset and task the class counts and imbalance measures
+"""
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import BaseModel
+
+from longtail.data.dataset import SUBSETS, Task, codes
+from longtail.errors import DataError
+from longtail.imbalance import ImbalanceMeasures, measure
+
+Ints = npt.NDArray[np.int64]
+
+
+class SubsetCounts(BaseModel):
+    """The number of samples of a subset, and per task its class counts and imbalance measures (Eq. 6–7)."""
+
+    samples: int
+    tasks: dict[str, ImbalanceMeasures]
+
+
+class SplitInfo(BaseModel):
+    """What split.json holds."""
+
+    format_version: int = 1
+    tasks: list[Task]
+    subsets: dict[str, SubsetCounts]
+
+
+class Split:
+    """A split on disk: the small table that every later stage reads; embeddings are aligned with its rows."""
+
+    def __init__(self, samples: pd.DataFrame, info: SplitInfo) -> None:
+        self.samples = samples
+        self.info = info
+        self.tasks = info.tasks
+        self.subset = samples["subset"].to_numpy(dtype=str)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the directory `path`. Raises DataError if it holds no split."""
+        try:
+            info = SplitInfo.model_validate_json((path / "split.json").read_text())
+            return cls(pd.read_parquet(path / "samples.parquet"), info)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} is not a split: {error}; make it with `longtail split`") from error
+
+    def write(self, path: Path) -> None:
+        """Write into the directory `path`."""
+        path.mkdir(parents=True, exist_ok=True)
+        self.samples.to_parquet(path / "samples.parquet", index=False)
+        (path / "split.json").write_text(self.info.model_dump_json(indent=1) + "\n")
+
+    def labels(self, task: Task) -> Ints:
+        """Class codes in the order of the task's classes; −1 where missing. Shape (samples,)."""
+        return codes(self.samples, task)
+
+    def positions(self, subset: str) -> Ints:
+        """Positions, in this table, of the samples of a subset."""
+        return np.flatnonzero(self.subset == subset)
+
+    def train_labels(self, task: Task) -> Ints:
+        """As `labels`, but −1 for whatever is not in the training subset."""
+        return np.where(self.subset == "train", self.labels(task), -1)
+
+
+def make_split(samples: pd.DataFrame, subset: npt.NDArray[np.str_], tasks: list[Task]) -> Split:
+    """The split that gives the samples of a packed dataset those subsets; an empty string leaves a sample out."""
+    used = np.flatnonzero(subset != "")
+    names = [task.name for task in tasks]
+    table = samples.iloc[used][["id", "group", *names]].reset_index(drop=True)
+    table.insert(0, "row", used.astype(np.int64))
+    table.insert(3, "subset", pd.Categorical(subset[used], categories=list(SUBSETS)))
+    counts = {name: _count(table[table["subset"] == name], tasks) for name in SUBSETS}
+    return Split(table, SplitInfo(tasks=tasks, subsets=counts))
+
+
+def check_every_class(subset: npt.NDArray[np.str_], labels: dict[str, Ints], tasks: list[Task], groups: Ints) -> None:
+    """Raise DataError, naming the class and its count, if a class is missing from a subset."""
+    for task in tasks:
+        for code, name in enumerate(task.classes):
+            of_class = labels[task.name] == code
+            absent = [s for s in SUBSETS if not (of_class & (subset == s)).any()]
+            if absent:
+                raise DataError(
+                    f"class {name!r} of task {task.name!r} has {of_class.sum()} samples in "
+                    f"{len(np.unique(groups[of_class]))} groups and none in {' and '.join(absent)}; "
+                    "drop or merge the class, or give that subset a larger share"
+                )
+
+
+def stratify(labels: list[Ints], groups: Ints, shares: dict[str, float], rng: np.random.Generator) -> npt.NDArray[np.str_]:
+    """Assign every group to a subset by iterative stratification, the rarest class first.
+
+    Parameters: `labels` one array (n,) a task, −1 missing; `groups` (n,) codes; `shares` sum to 1.
+    Source: Sechidis, Tsoumakas and Vlahavas 2011, with groups in the place of instances and (task, class) as labels.
+    """
+    table = _group_counts(labels, groups)
+    wanted = np.outer(np.array(list(shares.values())), table.sum(0))
+    order = rng.permutation(len(table))
+    order = order[np.argsort(-table[order, -1], kind="stable")]
+    columns = [order[table[order, column] > 0] for column in range(table.shape[1])]
+    assigned = np.full(len(table), -1)
+    # The last column counts all samples: groups without any label come last.
+    rarest = [*np.argsort([len(groups) for groups in columns[:-1]], kind="stable"), table.shape[1] - 1]
+    for column in rarest:
+        for group in columns[column]:
+            if assigned[group] < 0:
+                best = int(np.lexsort((-wanted[:, -1], -wanted[:, column]))[0])
+                assigned[group] = best
+                wanted[best] -= table[group]
+    names: npt.NDArray[np.str_] = np.array(list(shares))
+    return names[assigned[groups]]
+
+
+def _group_counts(labels: list[Ints], groups: Ints) -> npt.NDArray[np.float64]:
+    """Groups × (classes of all tasks, then all samples): how many samples of each a group has."""
+    columns = []
+    for codes_ in labels:
+        known = codes_ >= 0
+        counts = np.zeros((groups.max() + 1, codes_.max(initial=-1) + 1))
+        np.add.at(counts, (groups[known], codes_[known]), 1)
+        columns.append(counts)
+    total = np.bincount(groups).astype(float)[:, None]
+    return np.concatenate([*columns, total], axis=1)
+
+
+def _count(samples: pd.DataFrame, tasks: list[Task]) -> SubsetCounts:
+    measures = {}
+    for task in tasks:
+        known = codes(samples, task)
+        counts = np.bincount(known[known >= 0], minlength=len(task.classes))
+        measures[task.name] = measure(counts.tolist(), task.classes)
+    return SubsetCounts(samples=len(samples), tasks=measures)

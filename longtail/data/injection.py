@@ -1,0 +1,91 @@
+"""Imbalance injected into the training subset: how many samples each class keeps, and which."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, Field
+from scipy.optimize import brentq
+
+Ints = npt.NDArray[np.int64]
+
+
+class Gaussian(BaseModel, extra="forbid"):
+    """Keep rates that are Gaussian over the class order, the middle classes kept whole (LMLE, Table 5)."""
+
+    kind: Literal["gaussian"]
+    removed: float = Field(gt=0, lt=1, description="share of all samples to remove")
+
+
+class Exponential(BaseModel, extra="forbid"):
+    """n_c = n_0 · factor^(−c / (K − 1)) over the class order (Cui et al. 2019)."""
+
+    kind: Literal["exponential"]
+    factor: float = Field(gt=1, description="largest class over smallest")
+
+
+class Step(BaseModel, extra="forbid"):
+    """The last `minority` share of the classes has `factor` times fewer samples (Buda et al. 2018)."""
+
+    kind: Literal["step"]
+    factor: float = Field(gt=1)
+    minority: float = Field(0.5, gt=0, lt=1)
+
+
+class Balanced(BaseModel, extra="forbid"):
+    """No imbalance is injected."""
+
+    kind: Literal["none"] = "none"
+
+
+Injection = Annotated[Gaussian | Exponential | Step | Balanced, Field(discriminator="kind")]
+
+
+def kept_counts(counts: Ints, injection: Gaussian | Exponential | Step | Balanced) -> Ints:
+    """How many samples of each class stay, at least one and at most what there is. Shape (K,)."""
+    classes = np.arange(len(counts))
+    if isinstance(injection, Gaussian):
+        target = counts * gaussian_rates(counts, injection.removed)
+    elif isinstance(injection, Exponential):
+        target = counts[0] * injection.factor ** (-classes / max(1, len(counts) - 1))
+    elif isinstance(injection, Step):
+        minority = classes >= len(counts) - round(injection.minority * len(counts))
+        target = np.where(minority, counts.max() / injection.factor, counts)
+    else:
+        target = counts.astype(float)
+    kept: Ints = np.clip(np.rint(target), 1, counts).astype(np.int64)
+    return kept
+
+
+def gaussian_rates(counts: Ints, removed: float) -> npt.NDArray[np.float64]:
+    """Keep rates exp(−(c − (K − 1)/2)² / 2σ²), scaled to a peak of 1, with σ such that `removed` of all goes."""
+    distance = np.arange(len(counts)) - (len(counts) - 1) / 2
+
+    def rates(log_sigma: float) -> npt.NDArray[np.float64]:
+        rate = np.exp(-((distance / np.exp(log_sigma)) ** 2) / 2)
+        return rate / rate.max()
+
+    def surplus(log_sigma: float) -> float:
+        return float((counts * rates(log_sigma)).sum() / counts.sum() - (1 - removed))
+
+    if surplus(-3.0) > 0:  # even the narrowest Gaussian keeps the peak's classes
+        return rates(-3.0)
+    return rates(float(brentq(surplus, -3.0, 10.0)))
+
+
+def choose_kept(labels: Ints, units: Ints, kept: Ints, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Which samples stay: whole units of a class, in random order, until the class is as near to its count as can be.
+
+    `labels` (n,) class codes, −1 missing (always kept); `units` (n,) codes: what is kept or removed together.
+    """
+    keep = labels < 0
+    for code, count in enumerate(kept):
+        members = np.flatnonzero(labels == code)
+        names, inverse, sizes = np.unique(units[members], return_inverse=True, return_counts=True)
+        order = rng.permutation(len(names))
+        total = np.cumsum(sizes[order])
+        number = max(1, int(np.argmin(np.abs(total - count))) + 1)
+        chosen = np.zeros(len(names), bool)
+        chosen[order[:number]] = True
+        keep[members] = chosen[inverse]
+    return keep

@@ -1,0 +1,38 @@
+"""Augmentation of whole batches, on the device that trains: one affine warp an image, and mirroring."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, Field
+from torch import Tensor
+
+
+class Augmentation(BaseModel, extra="forbid"):
+    """How training images are varied; all zero and false means not at all."""
+
+    rotate: float = Field(0.0, ge=0, le=180, description="degrees: angles are uniform in ± this")
+    scale: float = Field(0.0, ge=0, lt=1, description="factors are uniform in 1 ± this")
+    shift: float = Field(0.0, ge=0, lt=1, description="as a share of the side, in ± this")
+    mirror: bool = Field(False, description="left to right, every second image")
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 N×H×W×C to float32 N×C×H×W in [−1, 1]."""
+    return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def augment(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
+    """Warp each image (N×C×H×W) by its own random affine map; edges are reflected. Draws come from `generator`."""
+    if not (how.rotate or how.scale or how.shift or how.mirror):
+        return images
+    draws = torch.rand((5, len(images)), generator=generator).to(images.device) * 2 - 1
+    angle = draws[0] * how.rotate * math.pi / 180
+    zoom = 1 / (1 + draws[1] * how.scale)
+    flip = torch.where(draws[4] < 0, -1.0, 1.0) if how.mirror else torch.ones_like(angle)
+    cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
+    # affine_grid's coordinates run from −1 to 1, so a shift by a share of the side is twice that share.
+    top = torch.stack([cos * flip, -sin, draws[2] * 2 * how.shift], dim=1)
+    bottom = torch.stack([sin * flip, cos, draws[3] * 2 * how.shift], dim=1)
+    grid = F.affine_grid(torch.stack([top, bottom], dim=1), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)

@@ -1,0 +1,102 @@
+"""The quintuplet table (LMLE, section 3.1): for every anchor its four partners, exact, computed in blocks.
+
+A row holds sample positions: anchor, p+ (farthest in its cluster), p− (nearest of its class outside the cluster),
+p−− (farthest in the class), n (nearest of another class).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class QuintupletTable:
+    """`members` (anchors, 5): positions of anchor, p+, p−, p−−, n. `has_other_cluster` (anchors,): False where the
+    class has no candidate outside the anchor's cluster; then the hinges on p− are off and `members` repeats p−−.
+    """
+
+    members: Ints
+    has_other_cluster: npt.NDArray[np.bool_]
+
+
+def draw_pool(
+    labels: Ints, *, fraction: float | None = None, per_class: int | None = None, rng: np.random.Generator
+) -> Ints:
+    """Sorted positions of a random candidate pool, stratified by class: a fraction of each class or so many of it.
+
+    At least two samples of every class (all, where it has fewer); labels of −1 are never drawn.
+    """
+    chosen = []
+    for code in np.unique(labels[labels >= 0]):
+        members = np.flatnonzero(labels == code)
+        asked = per_class if per_class is not None else round((fraction or 1.0) * len(members))
+        chosen.append(rng.choice(members, size=min(len(members), max(2, asked)), replace=False))
+    return np.sort(np.concatenate(chosen))
+
+
+def quintuplet_table(
+    embeddings: Floats, labels: Ints, clusters: Ints, pool: Ints, *, memory: int = 256 * 2**20
+) -> QuintupletTable:
+    """Every labelled sample is an anchor; its partners are the exact extremes over the pool.
+
+    Parameters: `embeddings` (n, d); `labels` (n,) class codes, −1 where there is no label; `clusters` (n,) cluster of
+    each labelled sample; `pool` sorted positions of the candidates; `memory` bounds the distance blocks, in bytes.
+    Ties go to the lowest position. An anchor without another candidate in its cluster is its own p+, and one
+    without another in its class its own p−−.
+
+    Raises ValueError if the pool holds fewer than two classes.
+    """
+    classes = np.unique(labels[labels >= 0])
+    if len(np.unique(labels[pool])) < 2:
+        raise ValueError("quintuplets need candidates of at least two classes")
+    anchors = np.flatnonzero(labels >= 0)
+    members = np.empty((len(anchors), 5), np.int64)
+    other = np.empty(len(anchors), bool)
+    # An upper bound of what a block holds: its distances (float32), and the masked copies of those to its own class.
+    block = max(1, memory // (16 * len(pool)))
+    for code in classes:
+        rows = np.flatnonzero(labels[anchors] == code)
+        own, foreign = pool[labels[pool] == code], pool[labels[pool] != code]
+        for start in range(0, len(rows), block):
+            here = rows[start : start + block]
+            members[here], other[here] = _block(embeddings, clusters, anchors[here], own, foreign)
+    return QuintupletTable(members, other)
+
+
+def _block(
+    embeddings: Floats, clusters: Ints, anchors: Ints, own: Ints, foreign: Ints
+) -> tuple[Ints, npt.NDArray[np.bool_]]:
+    """The rows of the table for anchors of one class; `own` and `foreign` are the candidates in and out of it."""
+    every = np.arange(len(anchors))
+    within = squared_distances(embeddings[anchors], embeddings[own])
+    same_cluster = clusters[anchors][:, None] == clusters[own]
+    itself = anchors[:, None] == own
+
+    far_in_cluster = np.where(same_cluster & ~itself, within, -np.inf)
+    plus = np.argmax(far_in_cluster, axis=1)
+    p_plus = np.where(np.isfinite(far_in_cluster[every, plus]), own[plus], anchors)
+
+    near_outside = np.where(same_cluster, np.inf, within)
+    minus = np.argmin(near_outside, axis=1)
+    has_other = np.isfinite(near_outside[every, minus])
+
+    far_in_class = np.where(itself, -np.inf, within)
+    far = np.argmax(far_in_class, axis=1)
+    p_far = np.where(np.isfinite(far_in_class[every, far]), own[far], anchors)
+
+    nearest = np.argmin(squared_distances(embeddings[anchors], embeddings[foreign]), axis=1)
+    p_minus = np.where(has_other, own[minus], p_far)
+    return np.stack([anchors, p_plus, p_minus, p_far, foreign[nearest]], axis=1), has_other
+
+
+def squared_distances(a: Floats, b: Floats) -> Floats:
+    """Squared Euclidean distances D (Eq. 1) between the rows of (n, d) and (m, d), shape (n, m), at least 0."""
+    products = a @ b.T
+    products *= -2
+    products += (a * a).sum(1)[:, None]
+    products += (b * b).sum(1)
+    return np.maximum(products, 0, out=products)
