@@ -1,0 +1,69 @@
+"""Ingest: any source of labelled images into the packed dataset."""
+
+import shutil
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from longtail.data.dataset import write_dataset
+from longtail.data.sources.collection import Collection, Request
+from longtail.data.sources.digits import Digits
+from longtail.data.sources.folder import Folder
+from longtail.data.sources.idx import Idx
+from longtail.data.sources.problems import OnError, Problems
+from longtail.data.sources.table import LabelTable
+from longtail.data.sources.torchvision_dataset import TorchvisionDataset
+from longtail.errors import DataError
+from longtail.stages.contract import Input, Output, stage
+
+AnySource = Annotated[Digits | Folder | Idx | LabelTable | TorchvisionDataset, Field(discriminator="kind")]
+Length = Annotated[int, Field(ge=1)]
+
+
+class Params(BaseModel, extra="forbid"):
+    """`image_shape` is height, width, channels (1: grey, 3: RGB). The result does not depend on `workers`.
+
+    `on_error: fail` stops with the first problems listed; `skip` leaves them out and counts them in the result.
+    """
+
+    source: AnySource
+    image_shape: tuple[Length, Length, Literal[1, 3]]
+    on_error: OnError = "fail"
+    workers: int = Field(2, ge=1)
+    seed: int = Field(0, ge=0)
+
+
+@stage
+def run(data: Input, dataset: Output, *, params: Params) -> dict[str, float]:
+    """Write the packed dataset of `params.source`, whose paths are relative to `data`.
+
+    Returns the number of images, the number of classes per task, and how many samples were left out, by reason.
+    Raises DataError for bad input.
+    """
+    scratch = dataset / "scratch"
+    scratch.mkdir(parents=True)
+    problems = Problems()
+    request = Request(params.image_shape, scratch, params.workers, params.seed, problems)
+    collection = params.source.load(data, request)
+    problems.settle(params.on_error)
+    _check(collection)
+    info = write_dataset(
+        dataset,
+        collection.samples,
+        collection.images,
+        tasks=collection.tasks,
+        image_shape=params.image_shape,
+        provenance=collection.provenance,
+        licence=collection.licence,
+    )
+    shutil.rmtree(scratch)
+    classes = {f"classes_{task.name}": float(len(task.classes)) for task in info.tasks}
+    return {"images": float(info.count), **classes, **problems.scalars()}
+
+
+def _check(collection: Collection) -> None:
+    if collection.samples.empty:
+        raise DataError("no image is left; nothing to train on")
+    for task in collection.tasks:
+        if len(task.classes) < 2:
+            raise DataError(f"task {task.name!r} has fewer than two classes with images: {task.classes}")
