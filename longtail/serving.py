@@ -1,0 +1,38 @@
+"""The classifier as MLflow serves it: network, cluster-wise index and decision rule behind one `predict`.
+
+MLflow runs this file as it stands (a model from code, no pickle), with this package's sources beside it.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel
+
+
+class Classifier(PythonModel):
+    """`predict` maps a batch of images to classes and scores for every task."""
+
+    def load_context(self, context: Any) -> None:
+        """Load the network and the index from the model's own files."""
+        from pathlib import Path
+
+        from longtail.knn import load_index
+        from longtail.models.embedder import load_embedder
+
+        self.embedder = load_embedder(Path(context.artifacts["model"]))
+        self.index = load_index(Path(context.artifacts["index"]))
+
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> dict[str, npt.NDArray[Any]]:
+        """For every task "<task>": class names (N,), and "<task>.scores": float32 (N, classes), from uint8 N×H×W×C."""
+        embeddings = self.embedder(np.asarray(model_input, np.uint8))
+        answers: dict[str, npt.NDArray[Any]] = {}
+        for task in self.embedder.tasks:
+            codes, scores = self.index[task.name].predict(embeddings[task.name])
+            answers[task.name] = np.array(task.classes)[codes]
+            answers[f"{task.name}.scores"] = scores
+        return answers
+
+
+set_model(Classifier())

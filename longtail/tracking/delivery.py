@@ -1,0 +1,134 @@
+"""From journals to MLflow, so that delivering anything twice changes nothing.
+
+Runs are found again by tags before they are created. Metrics carry the time at which they were journalled, and MLflow
+keeps one of two equal points; parameters, tags and artifacts overwrite themselves.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import groupby, product
+from pathlib import Path
+from typing import Any
+
+from longtail.tracking import offline
+from longtail.tracking.journal import Event, Journal, Receipt
+from longtail.tracking.models import log_pyfunc
+from longtail.tracking.runs import Runs
+from longtail.tracking.settings import without_credentials
+
+TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+
+# MLflow takes at most 1000 metrics in one request.
+BATCH = 1000
+
+# A server behind which an object store takes the file answers late.
+UPLOAD_TIMEOUT = 60
+
+# What MLflow will not take, however often it is sent. Any other failure is worth another try.
+HOPELESS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
+
+
+class Store:
+    """An MLflow tracking store that has answered within `timeout` seconds. Raises what MLflow raises."""
+
+    def __init__(self, uri: str, timeout: int = 5) -> None:
+        # Its retries take minutes; the journal is our retry. Usage statistics are for the user to switch on.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        self.uri = uri
+        self._timeout = timeout
+        self._user_decides = TIMEOUT in os.environ
+        with self._patience(timeout):
+            import mlflow
+
+            self._client = mlflow.MlflowClient(uri)
+            self._client.search_experiments(max_results=1)
+        self._runs = Runs(self._client)
+        offline.clear()
+
+    def deliver(self, journal: Journal) -> None:
+        """Send what the journal holds and the store has not; remove the journal when its step has ended."""
+        if not journal.identified:
+            return
+        receipt = journal.receipt(without_credentials(self.uri))
+        with self._patience(self._timeout):
+            if receipt.run is None:
+                receipt.parent, receipt.run = self._runs.open(journal.opening, journal.dataset)
+                journal.acknowledge(receipt)
+            for batch in _batches(journal.events[receipt.count :]):
+                self._send(batch, journal, receipt)
+                receipt.count += len(batch)
+                journal.acknowledge(receipt)
+        if journal.ended:
+            journal.remove()
+
+    def _send(self, batch: list[Event], journal: Journal, receipt: Receipt) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._send_to(self._targets(batch[0], receipt), batch, journal)
+        except MlflowException as error:
+            if error.error_code not in HOPELESS:
+                raise
+            print(f"tracking: MLflow refuses a {batch[0]['kind']}, which is left out: {error}", file=sys.stderr)
+
+    def _targets(self, event: Event, receipt: Receipt) -> list[str]:
+        both = event.get("parent") or event["kind"] == "end"
+        return [run for run in (receipt.run, receipt.parent if both else None) if run]
+
+    def _send_to(self, runs: list[str], batch: list[Event], journal: Journal) -> None:
+        event = batch[0]
+        match event["kind"]:
+            case "metrics":
+                for run, metrics in product(runs, _metrics(batch)):
+                    self._client.log_batch(run, metrics=metrics)
+            case "tag":
+                for run in runs:
+                    self._client.set_tag(run, event["key"], event["value"])
+            case "artifact":
+                for run in runs:
+                    self._upload(run, journal.path / event["file"], event["folder"])
+            case "model":
+                with self._patience(UPLOAD_TIMEOUT):
+                    log_pyfunc(self._client, runs, journal.path / event["file"], event)
+            case "end":
+                self._runs.close(runs, journal.opening, event)
+
+    def _upload(self, run: str, path: Path, folder: str | None) -> None:
+        with self._patience(UPLOAD_TIMEOUT):
+            if path.is_dir():
+                self._client.log_artifacts(run, str(path), "/".join(filter(None, (folder, path.name))))
+            else:
+                self._client.log_artifact(run, str(path), folder)
+
+    @contextmanager
+    def _patience(self, seconds: int) -> Iterator[None]:
+        before = os.environ.get(TIMEOUT)
+        if not self._user_decides:
+            os.environ[TIMEOUT] = str(seconds)
+        try:
+            yield
+        finally:
+            if before is None:
+                os.environ.pop(TIMEOUT, None)
+            else:
+                os.environ[TIMEOUT] = before
+
+
+def _batches(events: list[Event]) -> Iterator[list[Event]]:
+    """Metrics that follow each other and go to the same runs together, every other event alone."""
+    for (kind, _), group in groupby(events, key=lambda event: (event["kind"], event.get("parent"))):
+        together = list(group)
+        size = BATCH if kind == "metrics" else 1
+        yield from (together[start : start + size] for start in range(0, len(together), size))
+
+
+def _metrics(batch: list[Event]) -> Iterator[list[Any]]:
+    from mlflow.entities import Metric
+
+    points = [
+        Metric(key, value, event["time"], event["step"]) for event in batch for key, value in event["values"].items()
+    ]
+    yield from (points[start : start + BATCH] for start in range(0, len(points), BATCH))

@@ -1,0 +1,101 @@
+"""What a step may log from anywhere. Outside a tracked step these functions check their arguments and do nothing.
+
+`parent=True` logs on the pipeline's parent run as well as on the step's own: for what pipelines are compared by.
+"""
+
+import math
+import re
+import shutil
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+import longtail
+from longtail.data.dataset import Task
+from longtail.tracking.identity import valid_key
+from longtail.tracking.run import current
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def log_metrics(metrics: dict[str, float], step: int | None = None, *, parent: bool = False) -> None:
+    """Log scalars; a "/" in a name groups the charts. Raises ValueError if one is not finite: then none is logged."""
+    bad = [name for name, value in metrics.items() if not math.isfinite(value)]
+    if bad:
+        raise ValueError(f"these metrics are not finite numbers: {', '.join(bad)}")
+    if run := current():
+        values = {valid_key(name): float(value) for name, value in metrics.items()}
+        run.log("metrics", values=values, step=step or 0, parent=parent)
+
+
+def set_tag(key: str, value: str, *, parent: bool = False) -> None:
+    """Log a short text, such as a decision or a version."""
+    if run := current():
+        run.log("tag", key=valid_key(key), value=str(value), parent=parent)
+
+
+def log_artifact(path: Path, folder: str | None = None, *, parent: bool = False) -> None:
+    """Log a copy of a file or directory, as it is now. Raises FileNotFoundError if there is none."""
+    if not path.exists():
+        raise FileNotFoundError(f"no artifact to log: {path}")
+    if run := current():
+        run.log("artifact", file=run.journal.keep(path), folder=folder, parent=parent)
+
+
+def log_table(table: "pd.DataFrame", file: str, *, parent: bool = False) -> None:
+    """Log a table as the CSV `file` ("tables/label.csv"), which MLflow shows as a sortable table."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / Path(file).name
+        table.to_csv(path, index=False)
+        folder = Path(file).parent.as_posix()
+        log_artifact(path, None if folder == "." else folder, parent=parent)
+
+
+def log_model(
+    model: Path, index: Path, *, tasks: list[Task], example: npt.NDArray[np.uint8], parent: bool = False
+) -> None:
+    """Log the classifier as a pyfunc: network, index, decision rule, and the sources of this package that run them.
+
+    `model` is a snapshot's directory, `index` that of `save_index`; `example` are one or a few images, uint8, N×H×W×C.
+    Nothing is loaded or predicted here.
+    """
+    if (run := current()) is None:
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        folder = Path(directory) / "model"
+        _collect(folder, model, index, example)
+        classes = {task.name: len(task.classes) for task in tasks}
+        run.log("model", file=run.journal.keep(folder), classes=classes, requirements=requirements(), parent=parent)
+
+
+def _collect(folder: Path, model: Path, index: Path, example: npt.NDArray[np.uint8]) -> None:
+    package = Path(longtail.__file__).parent
+    shutil.copytree(package, folder / "code" / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    # A snapshot holds the embeddings and logits of the data set too, which no prediction needs.
+    shutil.copytree(model, folder / "model", ignore=shutil.ignore_patterns("embeddings-*", "logits-*"))
+    shutil.copytree(index, folder / "index")
+    np.save(folder / "example.npy", example, allow_pickle=False)
+
+
+def requirements() -> list[str]:
+    """What the model needs to run: this package's dependencies at their installed versions, torch, and MLflow."""
+    wanted = []
+    for line in metadata.requires("longtail") or []:
+        requirement, _, marker = line.partition(";")
+        if not marker.strip() or "'torch'" in marker or "'track'" in marker:
+            wanted.append(_pinned(requirement.strip()))
+    return wanted
+
+
+def _pinned(requirement: str) -> str:
+    name = re.split(r"[<>=!~ \[]", requirement, maxsplit=1)[0]
+    try:
+        return f"{name}=={metadata.version(name)}"
+    except metadata.PackageNotFoundError:
+        # The step that logs the model runs without torch.
+        return requirement

@@ -1,0 +1,78 @@
+"""A journalled classifier as an MLflow model, without loading it: the step that logs it has no torch."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from longtail.tracking.journal import Event
+
+NAME = "model"
+
+
+def log_pyfunc(client: Any, runs: list[str], folder: Path, event: Event) -> None:
+    """Make `folder` (code, model, index, example.npy) a model of the first run, and show it on the others.
+
+    mlflow.pyfunc.log_model would run the model on its example; saving it here and uploading it does not.
+    """
+    from mlflow.entities import LoggedModelOutput
+
+    model = _found(client, runs[0]) or _uploaded(client, runs[0], folder, event)
+    for run_id in runs:
+        outputs = client.get_run(run_id).outputs
+        if model not in [output.model_id for output in (outputs.model_outputs if outputs else [])]:
+            client.log_outputs(run_id, [LoggedModelOutput(model, step=0)])
+
+
+def _found(client: Any, run_id: str) -> str | None:
+    experiment = client.get_run(run_id).info.experiment_id
+    complete = None
+    for model in client.search_logged_models([experiment], f"source_run_id = '{run_id}' AND name = '{NAME}'"):
+        if model.status == "READY":
+            complete = str(model.model_id)
+        else:  # an upload that was cut short
+            client.delete_logged_model(model.model_id)
+    return complete
+
+
+def _uploaded(client: Any, run_id: str, folder: Path, event: Event) -> str:
+    from mlflow.models import Model
+
+    made = client.create_logged_model(client.get_run(run_id).info.experiment_id, NAME, run_id, model_type="classifier")
+    with TemporaryDirectory() as directory:
+        target = Path(directory) / NAME
+        description = Model(made.artifact_location, run_id=run_id, model_uuid=made.model_id, model_id=made.model_id)
+        _save(target, folder, event, description)
+        client.log_model_artifacts(made.model_id, str(target))
+    client.finalize_logged_model(made.model_id, "READY")
+    return str(made.model_id)
+
+
+def _save(target: Path, folder: Path, event: Event, description: Any) -> None:
+    import mlflow.pyfunc
+
+    package = next((folder / "code").iterdir())
+    example = np.load(folder / "example.npy", allow_pickle=False)
+    mlflow.pyfunc.save_model(
+        target,
+        python_model=str(package / "serving.py"),
+        code_paths=[str(package)],
+        artifacts={"model": str(folder / "model"), "index": str(folder / "index")},
+        signature=_signature(example.shape, event["classes"]),
+        input_example=example,
+        pip_requirements=event["requirements"],
+        mlflow_model=description,
+    )
+
+
+def _signature(shape: tuple[int, ...], classes: dict[str, int]) -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    outputs: list[ColSpec | TensorSpec] = []
+    for task, count in classes.items():
+        outputs.append(TensorSpec(np.dtype(str), (-1,), task))
+        outputs.append(TensorSpec(np.dtype(np.float32), (-1, count), f"{task}.scores"))
+    images = TensorSpec(np.dtype(np.uint8), (-1, *shape[1:]))
+    return ModelSignature(Schema([images]), Schema(outputs))

@@ -1,0 +1,48 @@
+"""What a failure to deliver means, and a note for the steps that follow, so that not each waits for a dead server."""
+
+import time
+from contextlib import suppress
+
+from longtail.tracking import journal
+
+# The note holds for a minute: a dead server then costs a pipeline a few seconds a minute, not a few a step.
+NOTE_SECONDS = 60.0
+
+REFUSED = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
+
+
+def mark(uri: str) -> None:
+    """Note that the store at `uri` failed just now."""
+    with suppress(OSError):  # without the note, every step finds out by itself
+        journal.ROOT.mkdir(parents=True, exist_ok=True)
+        (journal.ROOT / "offline").write_text(uri)
+
+
+def recent(uri: str) -> bool:
+    """Whether a step noted in the last minute that the store at `uri` failed."""
+    note = journal.ROOT / "offline"
+    try:
+        return time.time() - note.stat().st_mtime < NOTE_SECONDS and note.read_text() == uri
+    except OSError:
+        return False
+
+
+def clear() -> None:
+    """Forget the note: the store has answered."""
+    with suppress(OSError):  # a stale note lasts a minute
+        (journal.ROOT / "offline").unlink(missing_ok=True)
+
+
+def reason(uri: str, error: Exception) -> str:
+    """Why delivery to `uri` failed, as the beginning of a sentence."""
+    text = str(error)
+    if isinstance(error, ImportError):
+        return f"MLflow is not installed here ({text})"
+    if getattr(error, "error_code", None) in REFUSED or "error code 401" in text or "error code 403" in text:
+        return (
+            f"the tracking server at {uri} refuses the credentials (MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD)"
+        )
+    if "Max retries exceeded" in text or "timeout" in text or "timed out" in text:
+        return f"the tracking server at {uri} does not answer"
+    first = (text.strip() or type(error).__name__).splitlines()[0]
+    return f"tracking to {uri} failed: {first[:200]}"

@@ -1,0 +1,49 @@
+"""Where to track, read from the environment alone."""
+
+import os
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import urlsplit
+
+DEFAULT_URI = "sqlite:///mlflow.db"
+DEFAULT_EXPERIMENT = "longtail"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The tracking store, the experiment ({"id": …} or {"name": …}), and what is asked of the parent run."""
+
+    uri: str
+    experiment: dict[str, str]
+    parent: str | None
+    run_name: str | None
+
+    @classmethod
+    def from_environment(cls) -> Self | None:
+        """None if tracking is off, or if this is not the first of several training processes."""
+        if os.environ.get("LONGTAIL_TRACKING", "").lower() == "off" or os.environ.get("RANK", "0") != "0":
+            return None
+        experiment_id = os.environ.get("MLFLOW_EXPERIMENT_ID")
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
+        return cls(
+            uri=os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI,
+            experiment={"id": experiment_id} if experiment_id else {"name": name},
+            parent=os.environ.get("MLFLOW_RUN_ID") or None,
+            run_name=os.environ.get("MLFLOW_RUN_NAME") or None,
+        )
+
+    @property
+    def local(self) -> bool:
+        """Whether the store is a file of this machine."""
+        return urlsplit(self.uri).scheme in ("sqlite", "file", "")
+
+    @property
+    def public_uri(self) -> str:
+        """The store's address without user and password."""
+        return without_credentials(self.uri)
+
+
+def without_credentials(uri: str) -> str:
+    """The address without user and password, fit for files and messages."""
+    authority = urlsplit(uri).netloc
+    return uri.replace(authority, authority.rpartition("@")[2], 1) if "@" in authority else uri

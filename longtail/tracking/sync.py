@@ -1,0 +1,54 @@
+"""Deliver the journals that earlier steps left behind."""
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from longtail.errors import DataError
+from longtail.tracking import offline
+from longtail.tracking.journal import Journal, waiting
+from longtail.tracking.settings import without_credentials
+
+if TYPE_CHECKING:
+    from longtail.tracking.delivery import Store
+
+SYNC_TIMEOUT = 30
+
+
+def sync() -> int:
+    """Deliver every waiting journal whose step has ended; how many were delivered.
+
+    They go to MLFLOW_TRACKING_URI if it is set, otherwise each to the store it was meant for. What MLflow already has
+    is not sent again. Raises DataError if a store cannot take them: then they stay.
+    """
+    delivered = 0
+    for journal in filter(None, map(Journal.load, waiting())):
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or journal.opening["uri"]
+        try:
+            _store(uri).deliver(journal)
+        except Exception as error:
+            left = len(waiting())
+            why = offline.reason(without_credentials(uri), error)
+            raise DataError(f"{why}; {left} step(s) still wait in .longtail/tracking") from error
+        finally:
+            journal.close()
+        delivered += 1
+    return delivered
+
+
+def deliver_waiting(store: "Store") -> None:
+    """Deliver the waiting journals meant for this store, the oldest first; one that fails stays, and is for `sync`."""
+    for journal in filter(None, map(Journal.load, waiting())):
+        try:
+            if journal.opening["uri"] == without_credentials(store.uri):
+                store.deliver(journal)
+        except Exception as error:
+            print(f"tracking: {journal.path} stays: {offline.reason(store.uri, error)}", file=sys.stderr)
+        finally:
+            journal.close()
+
+
+def _store(uri: str) -> "Store":
+    from longtail.tracking.delivery import Store
+
+    return Store(uri, timeout=SYNC_TIMEOUT)

@@ -1,0 +1,338 @@
+"""Tracking on the local store: which runs there are, and what is in them."""
+
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from mlflow_server import make_database
+
+from longtail import tracking
+from longtail.tracking import identity, journal, run
+
+CONFIG = {"seed": 1, "train": {"margin": 0.2, "augment": {"flip": True}}, "classes": ["zero", "one"]}
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_database(tmp_path_factory.mktemp("store") / "mlflow.db")
+
+
+@pytest.fixture
+def store(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "LocalStore":
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "LONGTAIL_TRACKING", "RANK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(identity, "code_md5", lambda: "code")
+    shutil.copy(template, tmp_path / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    return LocalStore(f"sqlite:///{tmp_path}/mlflow.db")
+
+
+class LocalStore:
+    """What the tests ask of the store."""
+
+    def __init__(self, uri: str) -> None:
+        from mlflow import MlflowClient
+
+        self.client = MlflowClient(uri)
+
+    def runs(self) -> list[Any]:
+        experiment = self.client.get_experiment_by_name("longtail")
+        return self.client.search_runs([experiment.experiment_id]) if experiment else []
+
+    def parents(self) -> list[Any]:
+        return [one for one in self.runs() if "mlflow.parentRunId" not in one.data.tags]
+
+    def nested(self, name: str) -> list[Any]:
+        return [one for one in self.runs() if one.data.tags.get("longtail.step") == name]
+
+    def files(self, one: Any, folder: str | None = None) -> list[str]:
+        return [file.path for file in self.client.list_artifacts(one.info.run_id, folder)]
+
+
+@contextmanager
+def step(name: str, config: dict[str, Any] = CONFIG, dataset: Any = "d41d8c", last: bool = False) -> Iterator[None]:
+    with tracking.stage_run(name, name, params={"lr": 0.1}, config=config, dataset=dataset, last=last):
+        yield
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deliver at every event, as a step of some minutes does."""
+    monkeypatch.setattr(run, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(run, "FLUSH_SHARE", 0.0)
+
+
+def journals() -> list[Path]:
+    return journal.waiting()
+
+
+def test_the_steps_of_one_pipeline_are_nested_in_one_parent(store: LocalStore) -> None:
+    with step("split"):
+        tracking.log_metrics({"samples": 12.0})
+    with step("evaluate", last=True):
+        tracking.log_metrics({"test/label/accuracy": 0.9})
+    (parent,) = store.parents()
+    assert parent.info.status == "FINISHED"
+    nested = [*store.nested("split"), *store.nested("evaluate")]
+    assert [one.data.tags["mlflow.parentRunId"] for one in nested] == [parent.info.run_id] * 2
+    assert store.nested("split")[0].data.metrics == {"samples": 12.0}
+    assert store.nested("evaluate")[0].data.metrics == {"test/label/accuracy": 0.9}
+
+
+def test_the_parent_carries_every_parameter_and_where_it_came_from(store: LocalStore) -> None:
+    with step("evaluate", last=True):
+        pass
+    (parent,) = store.parents()
+    assert parent.data.params == {
+        "seed": "1",
+        "train.margin": "0.2",
+        "train.augment.flip": "true",
+        "classes": '["zero", "one"]',
+    }
+    assert parent.data.tags["longtail.data_md5"] == "d41d8c"
+    assert store.nested("evaluate")[0].data.params == {"lr": "0.1"}
+
+
+@pytest.mark.parametrize("change", ["parameter", "data", "code"])
+def test_a_change_makes_one_new_parent(store: LocalStore, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    with step("evaluate", last=True):
+        pass
+    if change == "code":
+        monkeypatch.setattr(identity, "code_md5", lambda: "changed")
+    config = CONFIG | {"seed": 2} if change == "parameter" else CONFIG
+    for name in ("train", "evaluate"):
+        with step(name, config, "900150" if change == "data" else "d41d8c", last=name == "evaluate"):
+            pass
+    assert len(store.parents()) == 2
+    assert len(store.nested("train")) == 1
+
+
+def test_the_step_that_makes_the_data_joins_the_same_parent(store: LocalStore, eager: None) -> None:
+    made: list[str] = []
+    with step("ingest", dataset=lambda: made[0]):
+        tracking.log_metrics({"images": 10.0})
+        assert store.runs() == []
+        made.append("d41d8c")
+    with step("evaluate", last=True):
+        pass
+    assert len(store.parents()) == 1
+    assert store.nested("ingest")[0].data.metrics == {"images": 10.0}
+
+
+def test_a_parent_runs_until_the_last_step_ends(store: LocalStore, eager: None) -> None:
+    with step("train"):
+        tracking.log_metrics({"loss": 1.0}, step=1)
+        assert store.nested("train")[0].info.status == "RUNNING"
+    assert store.nested("train")[0].info.status == "FINISHED"
+    assert store.parents()[0].info.status == "RUNNING"
+
+
+def test_a_failing_step_fails_its_runs_and_is_taken_up_again(store: LocalStore) -> None:
+    with pytest.raises(RuntimeError), step("train"):
+        raise RuntimeError("out of memory")
+    assert [one.info.status for one in store.runs()] == ["FAILED", "FAILED"]
+    assert store.parents()[0].data.tags["longtail.error"] == "RuntimeError: out of memory"
+    with step("train"):
+        pass
+    with step("evaluate", last=True):
+        pass
+    assert [one.info.status for one in store.runs()] == ["FINISHED"] * 3
+
+
+def test_a_finished_step_that_runs_again_gets_a_new_run(store: LocalStore, eager: None) -> None:
+    for _ in range(2):
+        with step("train"):
+            tracking.log_metrics({"loss": 1.0})
+    assert len(store.nested("train")) == 2
+    assert len(store.parents()) == 1
+
+
+KILLED = """
+import os, signal
+from longtail import tracking
+from longtail.tracking import identity, run
+identity.code_md5 = lambda: "code"
+run.FLUSH_SECONDS = {flush}
+with tracking.stage_run("train", "train", params={{"lr": 0.1}}, config={config!r}, dataset="d41d8c"):
+    tracking.log_metrics({{"loss": 2.0}}, step=0)
+    tracking.log_metrics({{"loss": 1.0}}, step=1)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flush", [0, 60], ids=["partly delivered", "not delivered"])
+def test_a_killed_step_is_taken_up_in_the_same_run(store: LocalStore, flush: int, eager: None) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED.format(flush=flush, config=CONFIG)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    with step("train"):
+        tracking.log_metrics({"loss": 0.5}, step=2)
+    (nested,) = store.nested("train")
+    history = store.client.get_metric_history(nested.info.run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [(0, 2.0), (1, 1.0), (2, 0.5)]
+    assert nested.info.status == "FINISHED"
+    assert store.parents()[0].info.status == "RUNNING"
+    assert journals() == []
+
+
+def test_what_the_pipeline_is_compared_by_is_on_the_parent_too(store: LocalStore, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text("<h1>report</h1>")
+    with step("evaluate", last=True):
+        tracking.log_metrics({"test/label/accuracy": 0.9}, parent=True)
+        tracking.log_artifact(tmp_path / "report.html", "report", parent=True)
+        tracking.log_table(pd.DataFrame({"class": ["zero"], "recall": [0.5]}), "tables/label.csv", parent=True)
+        tracking.set_tag("decision", "large_margin", parent=True)
+    for one in store.runs():
+        assert one.data.metrics == {"test/label/accuracy": 0.9}
+        assert one.data.tags["decision"] == "large_margin"
+        assert store.files(one, "report") == ["report/report.html"]
+        assert store.files(one, "tables") == ["tables/label.csv"]
+
+
+def test_an_artifact_is_logged_as_it_was_when_logged(store: LocalStore, tmp_path: Path) -> None:
+    with step("evaluate", last=True):
+        (tmp_path / "figures").mkdir()
+        (tmp_path / "figures" / "curve.txt").write_text("first")
+        tracking.log_artifact(tmp_path / "figures")
+        shutil.rmtree(tmp_path / "figures")
+    (nested,) = store.nested("evaluate")
+    path = store.client.download_artifacts(nested.info.run_id, "figures/curve.txt")
+    assert Path(path).read_text() == "first"
+
+
+def test_metrics_that_are_not_finite_are_refused_together(store: LocalStore) -> None:
+    with step("evaluate", last=True):
+        with pytest.raises(ValueError, match="loss"):
+            tracking.log_metrics({"accuracy": 0.5, "loss": math.nan})
+        tracking.log_metrics({"kept": 1.0})
+    assert store.nested("evaluate")[0].data.metrics == {"kept": 1.0}
+
+
+def test_a_short_step_waits_for_the_next_delivery(store: LocalStore) -> None:
+    with step("split"):
+        tracking.log_metrics({"samples": 12.0})
+    assert store.runs() == []
+    assert tracking.sync() == 1
+    assert store.nested("split")[0].data.metrics == {"samples": 12.0}
+    assert journals() == []
+    assert tracking.sync() == 0
+
+
+def test_delivering_again_changes_nothing(store: LocalStore, tmp_path: Path) -> None:
+    with step("train"):
+        for number in range(20):
+            tracking.log_metrics({"loss": float(number)}, step=number)
+    (waiting,) = journals()
+    shutil.copytree(waiting, tmp_path / "copy")
+    tracking.sync()
+    (nested,) = store.nested("train")
+    receipt = {"uri": os.environ["MLFLOW_TRACKING_URI"], "parent": nested.data.tags["mlflow.parentRunId"]}
+    (tmp_path / "copy" / "receipt.json").write_text(
+        pd.Series(receipt | {"run": nested.info.run_id, "count": 0}).to_json()
+    )
+    shutil.copytree(tmp_path / "copy", waiting)
+    assert tracking.sync() == 1
+    assert len(store.runs()) == 2
+    assert len(store.client.get_metric_history(nested.info.run_id, "loss")) == 20
+
+
+def test_the_parent_that_an_orchestrator_made_is_used_and_left_to_it(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = store.client.create_run(store.client.create_experiment("longtail"))
+    monkeypatch.setenv("MLFLOW_RUN_ID", given.info.run_id)
+    with step("evaluate", last=True):
+        tracking.log_metrics({"accuracy": 0.5}, parent=True)
+    (parent,) = store.parents()
+    assert parent.info.run_id == given.info.run_id
+    assert parent.info.status == "RUNNING"
+    assert parent.data.metrics == {"accuracy": 0.5}
+    assert parent.data.params["seed"] == "1"
+
+
+def test_long_values_and_odd_names_are_fitted_to_mlflow(store: LocalStore) -> None:
+    config = {"odd & name": "x" * 10_000} | {f"p{number}": number for number in range(150)}
+    with step("evaluate", config, last=True):
+        tracking.log_metrics({"recall/T-shirt & top": 0.5, "../up": 1.0})
+    (parent,) = store.parents()
+    assert len(parent.data.params) == 151
+    assert parent.data.params["odd _ name"].endswith("x…")
+    assert store.nested("evaluate")[0].data.metrics == {"recall/T-shirt _ top": 0.5, "up": 1.0}
+
+
+def test_tracking_can_be_switched_off(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGTAIL_TRACKING", "off")
+    with step("evaluate", last=True):
+        tracking.log_metrics({"accuracy": 0.5})
+    assert store.runs() == []
+    assert journals() == []
+
+
+def test_one_of_several_training_processes_tracks(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    with step("evaluate", last=True):
+        tracking.log_metrics({"accuracy": 0.5})
+    assert store.runs() == []
+
+
+def test_outside_a_step_nothing_happens(store: LocalStore) -> None:
+    tracking.log_metrics({"accuracy": 0.5})
+    tracking.set_tag("a", "b")
+    assert journals() == []
+    with pytest.raises(ValueError, match="accuracy"):
+        tracking.log_metrics({"accuracy": math.inf})
+
+
+def test_without_mlflow_the_step_runs_and_its_journal_waits(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "mlflow", None)
+        with step("evaluate", last=True):
+            tracking.log_metrics({"accuracy": 0.5})
+    assert "MLflow is not installed here" in capsys.readouterr().err
+    assert tracking.sync() == 1
+    assert store.nested("evaluate")[0].data.metrics == {"accuracy": 0.5}
+
+
+def test_without_a_disk_for_the_journal_the_store_gets_everything(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(journal, "ROOT", tmp_path / "file" / "tracking")
+    (tmp_path / "report.html").touch()
+    with step("evaluate", last=True):
+        tracking.log_metrics({"accuracy": 0.5})
+        tracking.log_artifact(tmp_path / "report.html")
+    assert capsys.readouterr().err.count("the journal cannot be written") == 1
+    (nested,) = store.nested("evaluate")
+    assert nested.data.metrics == {"accuracy": 0.5}
+    assert store.files(nested) == ["report.html"]
+
+
+def test_a_disk_that_fills_up_does_not_stop_the_step(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
+    with step("train"):
+        tracking.log_metrics({"loss": 2.0}, step=0)
+        current = run.current()
+        assert current is not None
+        current.journal._file = Path("/dev/full").open("w")
+        tracking.log_metrics({"loss": 1.0}, step=1)
+    assert "No space left on device" in capsys.readouterr().err
+    (nested,) = store.nested("train")
+    assert len(store.client.get_metric_history(nested.info.run_id, "loss")) == 2
+
+
+def test_importing_tracking_does_not_import_mlflow() -> None:
+    code = "import sys; import longtail.tracking; print('mlflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
