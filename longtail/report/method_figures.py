@@ -1,0 +1,71 @@
+"""Figures that compare ways of classifying: intervals of each method, and the search for k."""
+
+from collections.abc import Sequence
+from textwrap import fill
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from longtail.report.content import KSearch, TaskReport
+from longtail.report.figures import BLUE, INK, LINES, Picture, picture, row_panels
+from longtail.report.names import short
+from longtail.report.tables import TITLES
+from longtail.scores import BOOTSTRAPPED
+
+
+def intervals(task: TaskReport) -> Picture | None:
+    """A dot and its 95 % interval for each method and metric; None where no metric exists."""
+    scalars = [row.metrics.scalars() for row in task.methods]
+    shown = [name for name in BOOTSTRAPPED if any(name in values for values in scalars)]
+    if not shown:
+        return None
+    names = [row.name for row in task.methods]
+    figure, axes = row_panels(names, [fill(TITLES[name], 16) for name in shown], row=0.36)
+    for panel, metric in zip(axes, shown, strict=True):
+        for y, (name, values) in enumerate(zip(names, scalars, strict=True)):
+            if metric in values:
+                low, high = values.get(f"{metric}_low", values[metric]), values.get(f"{metric}_high", values[metric])
+                colour = BLUE if name == task.main else "#64748b"
+                panel.plot([100 * low, 100 * high], [y, y], color=colour, linewidth=2.2, solid_capstyle="round")
+                panel.plot(100 * values[metric], y, "o", color=colour, markersize=6)
+        panel.margins(x=0.12)
+        panel.locator_params(axis="x", nbins=4)
+        panel.set_xlabel("%")
+    return picture(figure, f"Metrics of each method on {task.name} with 95 % intervals")
+
+
+def k_curves(search: KSearch) -> Picture | None:
+    """Validation accuracy against k, one line a decision rule, the choice ringed; None if only one k was tried."""
+    ks = sorted({k for curve in search.curves for k in curve.k})
+    if len(ks) < 2:
+        return None
+    figure = Figure(figsize=(8, 3.8), layout="constrained")
+    axes = figure.subplots()
+    for colour, curve in zip(LINES * len(search.curves), search.curves, strict=False):
+        values = 100 * np.asarray(curve.accuracy, dtype=float)
+        axes.plot(curve.k, values, "o-", color=colour, markersize=4, label=short(curve.rule, 40))
+    _ring_choice(axes, search)
+    _k_axis(axes, ks)
+    axes.set_ylabel("validation mean\nper-class accuracy, %")
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return picture(figure, "Validation accuracy against k")
+
+
+def _ring_choice(axes: Axes, search: KSearch) -> None:
+    for curve in search.curves:
+        if curve.rule == search.rule and search.k in curve.k:
+            chosen = 100 * curve.accuracy[list(curve.k).index(search.k)]
+            label = f"chosen: k = {search.k}, {chosen:.1f} %"
+            axes.plot(search.k, chosen, "o", markersize=13, fillstyle="none", color=INK, label=label)
+
+
+def _k_axis(axes: Axes, ks: Sequence[int]) -> None:
+    axes.set_xscale("log")
+    axes.minorticks_off()
+    kept = [ks[0]]
+    for k in ks[1:]:
+        if np.log(k / kept[-1]) >= 0.045 * np.log(ks[-1] / ks[0]):  # closer ticks would touch
+            kept.append(k)
+    axes.set_xticks(kept, [str(k) for k in kept])
+    axes.set_xlabel("k nearest centroids")

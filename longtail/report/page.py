@@ -1,0 +1,82 @@
+"""The page itself: figures, tables and images put into the template."""
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from longtail.report.class_figures import by_size, distribution, per_class
+from longtail.report.confusion_figure import confusion
+from longtail.report.content import Report, TaskReport
+from longtail.report.figures import style
+from longtail.report.map_figure import class_colours, class_labels, embedding_map
+from longtail.report.method_figures import intervals, k_curves
+from longtail.report.names import printable
+from longtail.report.round_figures import training_curves, validation_curve
+from longtail.report.tables import metric_table, parameter_sections, percent, round_rows
+
+
+def page(report: Report) -> str:
+    """Render `report`."""
+    environment = Environment(
+        loader=PackageLoader("longtail.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_printable,
+    )
+    environment.filters |= {"percent": percent, "png": png}
+    with style():
+        rounds = {
+            "training": training_curves(report.rounds),
+            "validation": validation_curve(report.rounds),
+            "table": round_rows(report.rounds),
+        }
+        tasks = [task_parts(task) for task in report.tasks]
+    return environment.get_template("report.html").render(
+        report=report, rounds=rounds, tasks=tasks, parameters=parameter_sections(report.parameters)
+    )
+
+
+def task_parts(task: TaskReport) -> dict[str, Any]:
+    """What the template needs of one task beside the task itself."""
+    rows = {row.name: row for row in task.metrics(task.main).per_class}
+    names = [task.classes[code] for code in by_size(task)]
+    return {
+        "task": task,
+        "distribution": distribution(task),
+        "table": metric_table(task),
+        "intervals": intervals(task),
+        "confusion": confusion(task) if task.metrics(task.main).samples else None,
+        "per_class": per_class(task) if rows else None,
+        "rows": [rows[name] for name in names if name in rows],
+        "map": embedding_map(task),
+        "legend": map_legend(task),
+        "k_curves": k_curves(task.k_search) if task.k_search else None,
+    }
+
+
+def map_legend(task: TaskReport) -> list[tuple[str, str, str]]:
+    """(colour, what stands on the map, class name) of each class of the map."""
+    colours = class_colours(task)
+    return [
+        (colour, label, task.classes[code])
+        for (code, colour), label in zip(colours.items(), class_labels(task), strict=True)
+    ]
+
+
+def png(image: npt.NDArray[np.uint8]) -> str:
+    """A uint8 image, H × W × C with C = 1 or 3, as a data address."""
+    buffer = io.BytesIO()
+    Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, format="png")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _printable(value: Any) -> Any:
+    # Only plain text: what the template engine has marked as safe must stay marked.
+    return printable(value) if type(value) is str else value

@@ -1,0 +1,117 @@
+"""The tables of the report: rows of text, ready for the template."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from longtail.report.content import Round, TaskReport
+
+# Every number that a table of metrics can show, and its heading.
+TITLES = {
+    "mean_class_accuracy": "mean per-class accuracy",
+    "accuracy": "overall accuracy",
+    "average_f1": "average F1",
+    "minority_f1": "minority F1",
+    "many_accuracy": "many-shot accuracy",
+    "medium_accuracy": "medium-shot accuracy",
+    "few_accuracy": "few-shot accuracy",
+    "geometric_mean": "geometric mean",
+    "worst_recall": "worst class",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table, in percent, its interval or class below it; `best` of its column is bold."""
+
+    text: str
+    below: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class MetricTable:
+    """Methods × metrics; `absent` are the titles of metrics that no method has."""
+
+    headings: list[str]
+    rows: list[tuple[str, list[Cell]]]
+    absent: list[str]
+
+
+def percent(value: float | None) -> str:
+    """A share in [0, 1] as percent with one decimal, or a dash."""
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def metric_table(task: TaskReport) -> MetricTable:
+    """The metrics of every method of `task`, in percent, with 95 % intervals where there are any."""
+    scalars = {row.name: row.metrics.scalars() for row in task.methods}
+    shown = [name for name in TITLES if any(name in values for values in scalars.values())]
+    best = {name: max(percent_order(values.get(name)) for values in scalars.values()) for name in shown}
+    rows = [
+        (row.name, [_cell(task, row.name, metric, scalars[row.name], best[metric]) for metric in shown])
+        for row in task.methods
+    ]
+    return MetricTable([TITLES[name] for name in shown], rows, [TITLES[name] for name in TITLES if name not in shown])
+
+
+def percent_order(value: float | None) -> float:
+    """What decides which value is best: the shown digits, so that two equal texts are both bold."""
+    return -1.0 if value is None else float(percent(value))
+
+
+def _cell(task: TaskReport, method: str, metric: str, values: Mapping[str, float], best: float) -> Cell:
+    value = values.get(metric)
+    below = ""
+    if f"{metric}_low" in values:
+        below = f"{percent(values[f'{metric}_low'])} – {percent(values[f'{metric}_high'])}"
+    worst = task.metrics(method).worst_class
+    if metric == "worst_recall" and worst is not None:
+        below = worst.name
+    return Cell(percent(value), below, best=value is not None and percent_order(value) == best)
+
+
+def parameter_sections(parameters: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Nested parameters as sections of (dotted name, value), numbers at top level first."""
+    top = [(name, value) for name, value in parameters.items() if not isinstance(value, Mapping)]
+    sections = [("", [(name, readable(value)) for name, value in top])] if top else []
+    nested = [(name, value) for name, value in parameters.items() if isinstance(value, Mapping)]
+    return sections + [(name, list(_flat(value))) for name, value in nested]
+
+
+def _flat(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in parameters.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", readable(value)
+
+
+def readable(value: Any) -> str:
+    """A parameter as a person writes it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {readable(part)}" for name, part in value.items()) or "–"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(readable, value)) or "–"
+    return "–" if value is None or value == "" else str(value)
+
+
+def round_rows(rounds: Sequence[Round]) -> tuple[list[str], list[list[str]]]:
+    """Heading and rows of the table of rounds: iterations, last loss, validation by task, what became of it."""
+    tasks = list(dict.fromkeys(name for r in rounds for name in r.validation))
+    heading = ["round", "iterations", "final loss", *(f"validation: {name}, %" for name in tasks), ""]
+    rows = [
+        [
+            str(r.number),
+            f"{max(r.iterations):,}" if len(r.iterations) else "–",
+            f"{r.loss[-1]:.4g}" if len(r.loss) else "–",
+            *(percent(r.validation.get(name)) for name in tasks),
+            ", ".join(word for word, true in (("selected", r.selected), ("stopped", r.stopped)) if true),
+        ]
+        for r in rounds
+    ]
+    return heading, rows
