@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import pandas as pd
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, ValidationError
 
 from longtail.data.dataset import RESERVED, Task
 from longtail.data.sources.problems import Problems
@@ -24,12 +24,22 @@ def ordered(names: "set[str] | pd.Series[str]") -> list[str]:
     return sorted(distinct, key=int) if all(name.isdecimal() for name in distinct) else sorted(distinct)
 
 
-def make_task(name: str, classes: list[str], background: str | None = None) -> Task:
-    """A task. Raises DataError for a reserved name, a class declared twice and an unknown background class."""
+def check_task_name(name: str) -> None:
+    """Raise DataError for a name that a packed dataset does not accept."""
     if name in RESERVED:
         raise DataError(
             f"a task cannot be named {name!r}: the samples table has a column of that name; give it another"
         )
+    try:
+        Task(name=name, classes=[])
+    except ValidationError as error:
+        fault = error.errors()[0]["msg"]
+        raise DataError(f"a task cannot be named {name!r} ({fault}); give it another name") from error
+
+
+def make_task(name: str, classes: list[str], background: str | None = None) -> Task:
+    """A task. Raises DataError for a bad name, a class declared twice and an unknown background class."""
+    check_task_name(name)
     twice = sorted({label for label in classes if classes.count(label) > 1})
     if twice:
         raise DataError(f"task {name!r} declares the class(es) {twice} twice")

@@ -32,7 +32,7 @@ class Poses:
     def __len__(self) -> int:
         return len(self.angle)
 
-    def __getitem__(self, rows: slice) -> "Poses":
+    def __getitem__(self, rows: "slice | Ints") -> "Poses":
         return Poses(self.angle[rows], self.mirror[rows], self.scale[rows])
 
 

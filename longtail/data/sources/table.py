@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import BaseModel, Field
 
 from longtail.data.dataset import Task
-from longtail.data.sources.classes import ClassName, make_task, ordered, without_empty_classes
+from longtail.data.sources.classes import ClassName, check_task_name, make_task, ordered, without_empty_classes
 from longtail.data.sources.collection import SUBSET_NAMES, Collection, Request, Source
 from longtail.data.sources.decoding import Fit, blocks, has_image_suffix, spool_files
 from longtail.data.sources.files import Files, open_files
@@ -82,6 +82,8 @@ class LabelTable(Source):
         names = [label.task for label in self.labels]
         if len(set(names)) != len(names) or not names:
             raise DataError(f"{self.table}: give at least one label column, and each task another `name` ({names})")
+        for name in names:
+            check_task_name(name)
         table = read_table(here.read(self.table), self.table, self.separator, problems)
         extra = [column for column in (self.group, self.subset) if column]
         table.require([self.image, *(label.column for label in self.labels), *extra])

@@ -81,7 +81,7 @@ class TorchvisionDataset(Source):
 
     def _make(self, make: Any, path: Path, arguments: dict[str, Any]) -> Any:
         try:
-            return make(str(path), **arguments)
+            return make(root=str(path), **arguments)
         except (RuntimeError, OSError, TypeError, ValueError, KeyError, ImportError) as error:
             raise DataError(
                 f"torchvision.datasets.{self.name} cannot be opened in {path} with {arguments}: {error} "
@@ -116,8 +116,8 @@ def _constructor(name: str) -> Any:
         from torchvision import datasets
     except ImportError as error:
         raise DataError(f"the torchvision source needs torch and torchvision: {error}") from error
-    known = [key for key in datasets.__all__ if key not in ("FakeData", "VisionDataset")]
-    if name not in datasets.__all__:
+    known = set(datasets.__all__) - {"FakeData", "VisionDataset"}
+    if name not in known:
         near = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise DataError(f"torchvision has no data set {name!r}{hint}")

@@ -1,0 +1,149 @@
+"""The ingest stage: whole outputs, the same bytes every time, and what becomes of bad input."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from longtail.data.dataset import PackedDataset
+from longtail.errors import DataError
+from longtail.stages.ingest import Params, run
+
+DIGITS = {"source": {"kind": "digits", "copies": 1}, "image_shape": [28, 28, 1]}
+FOLDER = {"source": {"kind": "folder"}, "image_shape": [8, 8, 3]}
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Forty images in the class folders a and b."""
+    random = np.random.default_rng(0)
+    for i in range(40):
+        path = tmp_path / "photographs" / "ab"[i % 2] / f"{i:02d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (20, 30, 3), np.uint8)).save(path)
+    return tmp_path / "photographs"
+
+
+def ingest(data: Path, out: Path, settings: dict[str, Any], **changes: Any) -> dict[str, float]:
+    return run(data, out, params=Params(**{**settings, **changes}))
+
+
+def content(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in sorted(path.iterdir())}
+
+
+def test_the_default_becomes_a_packed_dataset(tmp_path: Path) -> None:
+    scalars = ingest(tmp_path, tmp_path / "out", DIGITS)
+    dataset = PackedDataset.open(tmp_path / "out")
+    assert scalars == {"images": 1797.0, "classes_digit": 10.0}
+    assert dataset.images(np.arange(5)).shape == (5, 28, 28, 1)
+    assert "scikit-learn" in dataset.info.provenance
+    assert "CC BY" in dataset.info.licence
+
+
+def test_only_the_packed_dataset_is_left_behind(tmp_path: Path, photographs: Path) -> None:
+    ingest(photographs, tmp_path / "out", FOLDER)
+    assert list(content(tmp_path / "out")) == ["dataset.json", "images-00000.npy", "lineage.json", "samples.parquet"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "photographs"]
+
+
+@pytest.mark.parametrize("settings", [DIGITS, FOLDER], ids=["digits", "folder"])
+def test_the_bytes_depend_neither_on_the_run_nor_on_the_workers(
+    tmp_path: Path, photographs: Path, settings: dict[str, Any]
+) -> None:
+    for out, workers in (("one", 1), ("two", 1), ("three", 3)):
+        ingest(photographs, tmp_path / out, settings, workers=workers)
+    assert content(tmp_path / "one") == content(tmp_path / "two") == content(tmp_path / "three")
+
+
+def test_the_seed_changes_the_digits(tmp_path: Path) -> None:
+    ingest(tmp_path, tmp_path / "zero", DIGITS)
+    ingest(tmp_path, tmp_path / "one", DIGITS, seed=1)
+    assert PackedDataset.open(tmp_path / "zero").info.md5 != PackedDataset.open(tmp_path / "one").info.md5
+
+
+def test_fail_lists_the_first_twenty_problems_and_how_many_more(tmp_path: Path, photographs: Path) -> None:
+    for path in sorted(photographs.rglob("*.jpg"))[8:32]:
+        path.write_bytes(b"torn")
+    (photographs / "c").mkdir()
+    with pytest.raises(DataError) as caught:
+        ingest(photographs, tmp_path / "out", FOLDER)
+    message = str(caught.value)
+    assert message.startswith("25 problem(s)")
+    assert message.count("not an image") == 20
+    assert "and 5 more" in message
+    assert f"{photographs}/a/16.jpg" in message
+    assert "on_error: skip" in message
+
+
+def test_fail_leaves_nothing_and_keeps_an_earlier_output(tmp_path: Path, photographs: Path) -> None:
+    ingest(photographs, tmp_path / "out", FOLDER)
+    before = content(tmp_path / "out")
+    (photographs / "a" / "00.jpg").write_bytes(b"torn")
+    with pytest.raises(DataError):
+        ingest(photographs, tmp_path / "out", FOLDER)
+    assert content(tmp_path / "out") == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "photographs"]
+
+
+def test_skip_leaves_bad_images_out_and_counts_them(tmp_path: Path, photographs: Path) -> None:
+    (photographs / "a" / "00.jpg").write_bytes(b"torn")
+    whole = photographs / "b" / "01.jpg"
+    whole.write_bytes(whole.read_bytes()[:-200])
+    (photographs / "c").mkdir()
+    scalars = ingest(photographs, tmp_path / "out", FOLDER, on_error="skip")
+    assert scalars == {
+        "images": 38.0,
+        "classes_label": 2.0,
+        "left_out_empty_class": 1.0,
+        "left_out_not_an_image": 1.0,
+        "left_out_truncated_image": 1.0,
+    }
+
+
+def test_skip_keeps_images_and_samples_aligned(tmp_path: Path, photographs: Path) -> None:
+    ingest(photographs, tmp_path / "whole", FOLDER)
+    for name in ("a/00.jpg", "a/20.jpg", "b/39.jpg"):
+        (photographs / name).write_bytes(b"torn")
+    ingest(photographs, tmp_path / "rest", FOLDER, on_error="skip")
+    whole, rest = PackedDataset.open(tmp_path / "whole"), PackedDataset.open(tmp_path / "rest")
+    rows = np.flatnonzero(whole.samples["id"].isin(rest.samples["id"]))
+    assert len(rest) == 37
+    assert (whole.images(rows) == rest.images(np.arange(37))).all()
+
+
+def test_skip_with_no_image_left_is_an_error(tmp_path: Path, photographs: Path) -> None:
+    for path in photographs.rglob("*.jpg"):
+        path.write_bytes(b"torn")
+    with pytest.raises(DataError, match="no image is left"):
+        ingest(photographs, tmp_path / "out", FOLDER, on_error="skip")
+
+
+def test_a_task_of_one_class_is_an_error(tmp_path: Path, photographs: Path) -> None:
+    settings = {**FOLDER, "source": {"kind": "folder", "classes": ["a"], "ignore": ["b/*"]}}
+    with pytest.raises(DataError, match="fewer than two classes"):
+        ingest(photographs, tmp_path / "out", settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {**DIGITS, "source": {"kind": "digit"}},
+        {**DIGITS, "source": {"kind": "digits", "copy": 3}},
+        {**DIGITS, "image_shape": [28, 28, 2]},
+        {**DIGITS, "on_error": "ignore"},
+    ],
+)
+def test_unknown_settings_are_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Params(**settings)
+
+
+def test_torch_is_not_imported() -> None:
+    code = "import sys, longtail.stages.ingest; sys.exit('torch' in sys.modules or 'torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
