@@ -59,11 +59,8 @@ def test_renders_for_any_number_of_classes(K: int) -> None:
 
 
 def test_two_tasks_have_a_section_each() -> None:
-    html = render(
-        make_report(
-            [make_task(["a", "b"], "label", **LIGHT), make_task(["c", "d", "e"], "kids", seed=1, **LIGHT)], rounds=[]
-        )
-    )
+    tasks = [make_task(["a", "b"], "label", **LIGHT), make_task(["c", "d", "e"], "kids", seed=1, **LIGHT)]
+    html = render(make_report(tasks, rounds=[]))
     ids = re.findall(r'id="([^"]+)"', html)
     assert len(ids) == len(set(ids))
     assert all(target in ids for target in re.findall(r'href="#([^"]+)"', html))
@@ -114,7 +111,7 @@ def test_figures_of_a_single_point_are_sentences() -> None:
     for sentence in (
         "fewer than two classes",
         "Only one k was tried: vote, k = 3",
-        "No round was trained",
+        "No round logged two steps of training",
         "Fewer than two rounds",
     ):
         assert sentence in html
@@ -133,7 +130,7 @@ def test_a_stopped_and_the_selected_round_are_marked() -> None:
         drawn = validation_curve(make_rounds(["label"]))
     assert drawn is not None
     (text,) = figures(f'"{drawn.address}"')
-    assert "(stopped)" in text
+    assert "a stopped round" in text
     assert "the selected round" in text
 
 

@@ -44,7 +44,7 @@ def per_class(task: TaskReport) -> Picture:
     axes[0].set_xlim(0, 1.25 * max(1, *sizes))
     axes[0].locator_params(axis="x", nbins=4, integer=True)
     axes[0].set_xlabel("images")
-    shown = [(task.main, BLUE), *([(task.compared, ORANGE)] if task.compared else [])]
+    shown = [(task.main, BLUE), *([(task.beside, ORANGE)] if task.beside else [])]
     for panel, score in zip(axes[1:], ("recall", "f1"), strict=True):
         for place, (method, colour) in enumerate(shown):
             _bars(panel, names, task.metrics(method), score, colour=colour, place=place, places=len(shown))

@@ -100,6 +100,11 @@ class TaskReport:
                     f"{len(counts)} counts of {subset!r} for the {len(self.classes)} classes of {self.name!r}"
                 )
 
+    @property
+    def beside(self) -> str | None:
+        """The compared method, if it is another than the main one."""
+        return None if self.compared == self.main else self.compared
+
     def metrics(self, name: str) -> Metrics:
         """The metrics of the method of that name."""
         return next(row.metrics for row in self.methods if row.name == name)

@@ -16,7 +16,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from longtail.report.names import columns, short
+from longtail.report.names import LONGEST, columns, short
 
 BLUE, ORANGE, GREY, INK = "#2563eb", "#f59e0b", "#94a3b8", "#1e293b"
 LINES = (BLUE, "#dc2626", "#059669", ORANGE, "#7c3aed", "#0891b2", "#be185d", "#65a30d")
@@ -83,13 +83,14 @@ def label_inches(names: Sequence[str], size: float = 9) -> float:
 
 
 def row_panels(
-    names: Sequence[str], titles: Sequence[str], *, row: float, width: float = 11.0
+    names: Sequence[str], titles: Sequence[str], *, row: float, longest: int = LONGEST
 ) -> tuple[Figure, list[Axes]]:
     """Panels side by side over one vertical axis of `names`, the first on top; each row is `row` inches high.
 
     Many rows get the ticks of the horizontal axis above them too.
     """
-    labels = [short(name) for name in names]
+    width = 11.0
+    labels = [short(name, longest) for name in names]
     many = len(names) > MANY_ROWS
     left, right, bottom = label_inches(labels) + 0.25, 0.35, 0.5
     top = 0.4 + 0.17 * max(title.count("\n") for title in titles) + 0.2 * many

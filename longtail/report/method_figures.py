@@ -21,7 +21,7 @@ def intervals(task: TaskReport) -> Picture | None:
     if not shown:
         return None
     names = [row.name for row in task.methods]
-    figure, axes = row_panels(names, [fill(TITLES[name], 16) for name in shown], row=0.36)
+    figure, axes = row_panels(names, [fill(TITLES[name], 16) for name in shown], row=0.36, longest=36)
     for panel, metric in zip(axes, shown, strict=True):
         for y, (name, values) in enumerate(zip(names, scalars, strict=True)):
             if metric in values:

@@ -15,9 +15,9 @@ Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
 def training_curves(rounds: Sequence[Round]) -> Picture | None:
-    """Loss and hinges over the iterations of all rounds, one after another; None if nothing was trained."""
+    """Loss and hinges over the iterations of all rounds, one after another; None where no round logged two steps."""
     trained = [r for r in rounds if len(r.iterations)]
-    if not trained:
+    if max((len(r.iterations) for r in trained), default=0) < 2:
         return None
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     hinges = list(dict.fromkeys(name for r in trained for name in r.hinges))
@@ -48,8 +48,11 @@ def validation_curve(rounds: Sequence[Round]) -> Picture | None:
         axes.plot([r.number for r in here], values, "-", color=colour, label=short(task, 40))
         for r, value in zip(here, values, strict=True):
             axes.plot(r.number, value, "o", color=colour, markerfacecolor="white" if r.stopped else colour)
+    if any(r.stopped for r in scored):
+        axes.plot([], [], "o", color=INK, markerfacecolor="white", label="a stopped round")
     _mark_selected(axes, scored)
-    axes.set_xticks([r.number for r in scored], [_round_label(r) for r in scored])
+    axes.set_xticks([r.number for r in scored])
+    axes.set_xlabel("round")
     axes.margins(x=0.06, y=0.18)
     axes.set_ylabel("validation mean\nper-class accuracy, %")
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
@@ -62,10 +65,6 @@ def _mark_selected(axes: Axes, rounds: Sequence[Round]) -> None:
         for value in r.validation.values() if r.selected else ():
             axes.plot(r.number, 100 * value, "o", markersize=13, fillstyle="none", color=INK, label=label)
             label = None  # one entry in the legend, however many tasks
-
-
-def _round_label(r: Round) -> str:
-    return f"round {r.number}" + ("\n(stopped)" if r.stopped else "")
 
 
 def _joined(rounds: Sequence[Round], values: Sequence[Sequence[float]]) -> list[Curve]:
