@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -34,12 +34,14 @@ def test_a_mirrored_digit_is_flipped_left_to_right() -> None:
     assert (place(digit()[None], pose(mirror=True))[0] == np.fliplr(digit())).all()
 
 
+@settings(deadline=None)
 @given(st.floats(0, 360), st.booleans())
 def test_rotation_keeps_the_ink_of_a_digit_in_the_middle(angle: float, mirror: bool) -> None:
     turned = place(digit()[None], pose(angle, mirror))[0]
     assert turned.sum() == pytest.approx(digit().sum(), rel=0.05)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 360), st.floats(0.8, 1.2))
 def test_resizing_changes_the_ink_by_the_square_of_the_scale(angle: float, scale: float) -> None:
     resized = place(digit()[None], pose(angle, scale=scale))[0]
