@@ -1,6 +1,8 @@
 """k-means inside each class (LMLE, section 3.1): clusters of about equal size, whatever the size of the class."""
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import faiss
 import numpy as np
@@ -23,7 +25,9 @@ def number_of_clusters(class_size: int, cluster_size: int) -> int:
     return max(1, class_size // cluster_size)
 
 
-def cluster_classes(embeddings: Floats, labels: Ints, cluster_size: int, *, iterations: int = 25, seed: int = 0) -> Clusters:
+def cluster_classes(
+    embeddings: Floats, labels: Ints, cluster_size: int, *, iterations: int = 25, seed: int = 0
+) -> Clusters:
     """Cluster the samples of every class by k-means; `labels` (n,) are class codes, −1 is left out.
 
     Clusters are numbered from 0, class after class. None is empty.
@@ -45,7 +49,12 @@ def kmeans(points: Floats, count: int, *, iterations: int, seed: int) -> Ints:
     points = np.ascontiguousarray(points, np.float32)
     # By default FAISS trains on a sample of 256 points a cluster and warns below 39: neither is wanted here.
     model = faiss.Kmeans(
-        points.shape[1], count, niter=iterations, seed=seed, min_points_per_centroid=1, max_points_per_centroid=len(points)
+        points.shape[1],
+        count,
+        niter=iterations,
+        seed=seed,
+        min_points_per_centroid=1,
+        max_points_per_centroid=len(points),
     )
     model.train(points)
     distances, nearest = model.index.search(points, 1)
@@ -70,3 +79,23 @@ def centroids(embeddings: Floats, clusters: Clusters) -> Floats:
     np.add.at(sums, clusters.assignment[known], embeddings[known])
     norms = np.linalg.norm(sums, axis=1, keepdims=True)
     return (sums / np.maximum(norms, 1e-12)).astype(np.float32)
+
+
+def save_clusters(path: Path, clusters: dict[str, Clusters]) -> None:
+    """Write the clusters of each task into the directory `path`."""
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "tasks.json").write_text(json.dumps(list(clusters)) + "\n")
+    for task, of_task in clusters.items():
+        np.save(path / f"assignment-{task}.npy", of_task.assignment, allow_pickle=False)
+        np.save(path / f"classes-{task}.npy", of_task.classes, allow_pickle=False)
+
+
+def load_clusters(path: Path) -> dict[str, Clusters]:
+    """What `save_clusters` wrote, by task."""
+
+    def read(name: str, task: str) -> Ints:
+        values: Ints = np.load(path / f"{name}-{task}.npy", allow_pickle=False)
+        return values
+
+    tasks = json.loads((path / "tasks.json").read_text())
+    return {task: Clusters(read("assignment", task), read("classes", task)) for task in tasks}

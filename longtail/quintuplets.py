@@ -4,7 +4,9 @@ A row holds sample positions: anchor, p+ (farthest in its cluster), p− (neares
 p−− (farthest in the class), n (nearest of another class).
 """
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -100,3 +102,22 @@ def squared_distances(a: Floats, b: Floats) -> Floats:
     products += (a * a).sum(1)[:, None]
     products += (b * b).sum(1)
     return np.maximum(products, 0, out=products)
+
+
+def save_tables(path: Path, tables: dict[str, QuintupletTable]) -> None:
+    """Write one table a task into the directory `path`."""
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "tasks.json").write_text(json.dumps(list(tables)) + "\n")
+    for task, table in tables.items():
+        np.save(path / f"members-{task}.npy", table.members, allow_pickle=False)
+        np.save(path / f"has_other_cluster-{task}.npy", table.has_other_cluster, allow_pickle=False)
+
+
+def load_tables(path: Path) -> dict[str, QuintupletTable]:
+    """The tables that `save_tables` wrote, by task."""
+
+    def read(name: str, task: str) -> np.ndarray:  # type: ignore[type-arg]
+        return np.load(path / f"{name}-{task}.npy", allow_pickle=False)
+
+    tasks = json.loads((path / "tasks.json").read_text())
+    return {task: QuintupletTable(read("members", task), read("has_other_cluster", task)) for task in tasks}

@@ -24,7 +24,8 @@ class Classifier(PythonModel):
         self.embedder = load_embedder(Path(context.artifacts["model"]))
         self.index = load_index(Path(context.artifacts["index"]))
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> dict[str, npt.NDArray[Any]]:
+    # MLflow takes a hint for the images as their schema, except this one; the model's signature says what they are.
+    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> dict[str, npt.NDArray[Any]]:
         """For every task "<task>": class names (N,), and "<task>.scores": float32 (N, classes), from uint8 N×H×W×C."""
         embeddings = self.embedder(np.asarray(model_input, np.uint8))
         answers: dict[str, npt.NDArray[Any]] = {}

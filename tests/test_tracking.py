@@ -321,11 +321,11 @@ def test_without_a_disk_for_the_journal_the_store_gets_everything(
 
 
 def test_a_disk_that_fills_up_does_not_stop_the_step(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
-    with step("train"):
+    with Path("/dev/full").open("w") as full, step("train"):
         tracking.log_metrics({"loss": 2.0}, step=0)
         current = run.current()
         assert current is not None
-        current.journal._file = Path("/dev/full").open("w")
+        current.journal._file = full
         tracking.log_metrics({"loss": 1.0}, step=1)
     assert "No space left on device" in capsys.readouterr().err
     (nested,) = store.nested("train")

@@ -1,9 +1,9 @@
 """The packed dataset: a directory of few files, whatever the number of images.
 
-    images-00000.npy …   uint8, N×H×W×C, memory-mapped; each file holds at most `SHARD_BYTES`
-    samples.parquet      one row an image: id, source, group, subset, and one nullable categorical column a task
-    dataset.json         tasks with their ordered classes, image shape, count, md5, provenance, licence, format version
-    lineage.json         the md5 again, as every later artifact carries it
+images-00000.npy …   uint8, N×H×W×C, memory-mapped; each file holds at most `SHARD_BYTES`
+samples.parquet      one row an image: id, source, group, subset, and one nullable categorical column a task
+dataset.json         tasks with their ordered classes, image shape, count, md5, provenance, licence, format version
+lineage.json         the md5 again, as every later artifact carries it
 """
 
 import hashlib

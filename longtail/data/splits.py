@@ -1,7 +1,7 @@
 """Train, validation and test: grouped, stratified over one or many tasks, seeded.
 
-    samples.parquet   one row a sample in use: row (in the packed dataset), id, group, subset, one column a task
-    split.json        the tasks; per subset and task the class counts and imbalance measures
+samples.parquet   one row a sample in use: row (in the packed dataset), id, group, subset, one column a task
+split.json        the tasks; per subset and task the class counts and imbalance measures
 """
 
 from pathlib import Path
@@ -66,6 +66,11 @@ class Split:
         """Positions, in this table, of the samples of a subset."""
         return np.flatnonzero(self.subset == subset)
 
+    def scored_labels(self, task: Task, subset: str) -> Ints:
+        """As `labels`, but −1 for whatever is not in the subset, and for the background class."""
+        wanted = (self.subset == subset) & (self.samples[task.name].astype(object) != task.background).to_numpy()
+        return np.where(wanted, self.labels(task), -1)
+
     def train_labels(self, task: Task) -> Ints:
         """As `labels`, but −1 for whatever is not in the training subset."""
         return np.where(self.subset == "train", self.labels(task), -1)
@@ -96,7 +101,9 @@ def check_every_class(subset: npt.NDArray[np.str_], labels: dict[str, Ints], tas
                 )
 
 
-def stratify(labels: list[Ints], groups: Ints, shares: dict[str, float], rng: np.random.Generator) -> npt.NDArray[np.str_]:
+def stratify(
+    labels: list[Ints], groups: Ints, shares: dict[str, float], rng: np.random.Generator
+) -> npt.NDArray[np.str_]:
     """Assign every group to a subset by iterative stratification, the rarest class first.
 
     Parameters: `labels` one array (n,) a task, −1 missing; `groups` (n,) codes; `shares` sum to 1.

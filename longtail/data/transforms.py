@@ -22,11 +22,11 @@ def to_float(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
-def augment(images: Tensor, how: Augmentation, generator: torch.Generator) -> Tensor:
-    """Warp each image (N×C×H×W) by its own random affine map; edges are reflected. Draws come from `generator`."""
+def augment(images: Tensor, how: Augmentation) -> Tensor:
+    """Warp each image (N×C×H×W) by its own random affine map; edges are reflected. Draws come from torch's own generator."""
     if not (how.rotate or how.scale or how.shift or how.mirror):
         return images
-    draws = torch.rand((5, len(images)), generator=generator).to(images.device) * 2 - 1
+    draws = torch.rand((5, len(images))).to(images.device) * 2 - 1
     angle = draws[0] * how.rotate * math.pi / 180
     zoom = 1 / (1 + draws[1] * how.scale)
     flip = torch.where(draws[4] < 0, -1.0, 1.0) if how.mirror else torch.ones_like(angle)

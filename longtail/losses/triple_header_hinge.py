@@ -16,9 +16,7 @@ class Margins(BaseModel, extra="forbid"):
     g3: float = Field(ge=0)
 
 
-def margin_bounds(
-    class_sizes: list[int], cluster_size: int, share: float = 1.0
-) -> tuple[float, list[float], float]:
+def margin_bounds(class_sizes: list[int], cluster_size: int, share: float = 1.0) -> tuple[float, list[float], float]:
     """Upper bounds of g1, of g2 for each class, and of g3 (LMLE, section 3.2).
 
     g1 = 2 sin(π s l / L), g2 = 2 sin(π s (L_c − l) / L), g3 = 2 sin(π / C), with L samples in all, C classes, clusters

@@ -34,7 +34,7 @@ def params_model(run: Run) -> Any:
 def stage(run: Run) -> Run:
     """Give `run` temporary paths for its outputs and rename them when it returns, so that each is whole or absent.
 
-    Every output directory also gets `lineage.json` with the md5 of the packed dataset it comes from.
+    Every output is a directory, and also gets `lineage.json`: from which data and parameters it comes.
 
     Raises DataError if an input does not exist.
     """
@@ -55,7 +55,7 @@ def stage(run: Run) -> Run:
         try:
             report = run(**inputs, **partial, params=params)
             for path in partial.values():
-                write_lineage(path, [*inputs.values(), path])
+                write_lineage(path, list(inputs.values()), run.__module__.rpartition(".")[2], params)
         except BaseException:
             for path in partial.values():
                 remove(path)
@@ -74,19 +74,27 @@ def work_directory(output: Path) -> Path:
     return output.with_name(f".{name}.work")
 
 
-def lineage(path: Path) -> str | None:
-    """The md5 of the packed dataset from which the artifact at `path` comes, or None if it comes from none."""
+def lineage(path: Path) -> dict[str, Any]:
+    """What the artifact at `path` comes from: `dataset`, the md5 of the packed dataset, and `stages`, the parameters
+    of every stage on the way. Empty if it carries none.
+    """
     file = path / LINEAGE
-    return json.loads(file.read_text())["dataset"] if file.is_file() else None
+    return json.loads(file.read_text()) if file.is_file() else {}
 
 
-def write_lineage(output: Path, sources: list[Path]) -> None:
-    """Write the dataset md5 found in any of `sources` beside the output's files."""
-    found = {md5 for md5 in map(lineage, sources) if md5}
-    if len(found) > 1:
-        raise DataError(f"the inputs of {output.parent} come from different data sets: {sorted(found)}; run `dvc repro`")
-    if found and output.is_dir():
-        (output / LINEAGE).write_text(json.dumps({"dataset": found.pop()}) + "\n")
+def write_lineage(output: Path, inputs: list[Path], stage_name: str, params: Any) -> None:
+    """Write beside the files of `output` what its inputs come from, and this stage's own parameters.
+
+    Raises DataError if the inputs come from different data sets.
+    """
+    sources = [lineage(path) for path in [*inputs, output]]
+    datasets = {source["dataset"] for source in sources if "dataset" in source}
+    if len(datasets) > 1:
+        raise DataError(f"the inputs of {stage_name} come from different data sets; run the steps before it again")
+    stages = {name: values for source in sources for name, values in source.get("stages", {}).items()}
+    stages[stage_name] = params.model_dump(mode="json")
+    made_from = {"dataset": next(iter(datasets), None), "stages": stages}
+    (output / LINEAGE).write_text(json.dumps(made_from, indent=1) + "\n")
 
 
 def replace(new: Path, old: Path) -> None:

@@ -37,12 +37,17 @@ def run(dataset: Input, split: Output, *, params: Params) -> dict[str, float]:
     made.write(split)
     report = {f"samples_{name}": float(counts.samples) for name, counts in made.info.subsets.items()}
     for name, measures in made.info.subsets["train"].tasks.items():
-        report |= {f"{name}_{key}": float(value) for key, value in measures.scalars().items()}
+        scalars = {"K": measures.K, "IR": measures.IR, "minority_classes": measures.m, "BD": measures.BD}
+        report |= {f"{name}_{key}": float(value) for key, value in scalars.items() if value is not None}
     return report
 
 
 def _subsets(
-    packed: PackedDataset, labels: list[npt.NDArray[np.int64]], groups: npt.NDArray[np.int64], params: Params, rng: np.random.Generator
+    packed: PackedDataset,
+    labels: list[npt.NDArray[np.int64]],
+    groups: npt.NDArray[np.int64],
+    params: Params,
+    rng: np.random.Generator,
 ) -> npt.NDArray[np.str_]:
     """The subset of every sample: the official one where given; what has none is stratified, by groups."""
     given = packed.samples["subset"].astype(object).where(packed.samples["subset"].notna(), "")

@@ -20,6 +20,14 @@ from longtail.tracking.settings import without_credentials
 
 TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
+# MLflow's retries take minutes, and the journal is our retry. Its usage statistics are for the user to switch on.
+# Its progress bars would run through those of the step.
+DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
 # MLflow takes at most 1000 metrics in one request.
 BATCH = 1000
 
@@ -34,9 +42,8 @@ class Store:
     """An MLflow tracking store that has answered within `timeout` seconds. Raises what MLflow raises."""
 
     def __init__(self, uri: str, timeout: int = 5) -> None:
-        # Its retries take minutes; the journal is our retry. Usage statistics are for the user to switch on.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        for name, value in DEFAULTS.items():
+            os.environ.setdefault(name, value)
         self.uri = uri
         self._timeout = timeout
         self._user_decides = TIMEOUT in os.environ

@@ -1,5 +1,6 @@
 """A journalled classifier as an MLflow model, without loading it: the step that logs it has no torch."""
 
+import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -52,6 +53,8 @@ def _uploaded(client: Any, run_id: str, folder: Path, event: Event) -> str:
 def _save(target: Path, folder: Path, event: Event, description: Any) -> None:
     import mlflow.pyfunc
 
+    # It reports each of its steps, and misses a pip that uv environments do not have.
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
     package = next((folder / "code").iterdir())
     example = np.load(folder / "example.npy", allow_pickle=False)
     mlflow.pyfunc.save_model(

@@ -48,7 +48,7 @@ def stage_run(
     if settings is None:
         yield
         return
-    opening = {"stage": stage, "name": identity.valid_key(name), "params": params, "config": config, "last": last}
+    opening = {"stage": stage, "name": name.replace("'", "_"), "params": params, "config": config, "last": last}
     run = _current = StageRun(settings, opening, dataset)
     try:
         yield

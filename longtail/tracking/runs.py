@@ -11,6 +11,9 @@ STEP = "longtail.step"
 ATTEMPT = "longtail.attempt"
 PARENT = "mlflow.parentRunId"
 
+# Without it MLflow shows an experiment as one about language models.
+TRAINING = {"mlflow.experimentKind": "custom_model_development"}
+
 # MLflow takes at most 100 parameters in one request.
 BATCH = 100
 
@@ -61,7 +64,15 @@ class Runs:
             "mlflow.note.content": _description(git, dataset, opening["code"]),
         }
         name = opening["run_name"] or f"pipeline {fingerprint[:6]}"
-        return self._client.create_run(experiment, opening["time"], tags, name)
+        run = self._client.create_run(experiment, opening["time"], tags, name)
+        if dataset:
+            self._show_dataset(run.info.run_id, dataset)
+        return run
+
+    def _show_dataset(self, run_id: str, md5: str) -> None:
+        from mlflow.entities import Dataset, DatasetInput
+
+        self._client.log_inputs(run_id, [DatasetInput(Dataset("packed dataset", md5[:8], "md5", md5))])
 
     def _nested(self, parent: Any, opening: Event) -> Any:
         name, parent_id = opening["name"], parent.info.run_id
@@ -81,7 +92,7 @@ class Runs:
             return wanted["id"]
         name = wanted["name"]
         found = self._client.get_experiment_by_name(name)
-        return str(found.experiment_id if found else self._client.create_experiment(name))
+        return str(found.experiment_id if found else self._client.create_experiment(name, tags=TRAINING))
 
     def _complete(self, run: Any, params: dict[str, str]) -> None:
         from mlflow.entities import Param

@@ -1,0 +1,111 @@
+"""`longtail STAGE …`: one command a stage, its options taken from the stage's signature; and `longtail sync`."""
+
+import ast
+import importlib
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from longtail.errors import DataError
+from longtail.parameters import read_parameters, stage_parameters
+from longtail.stages import STAGES
+from longtail.stages.contract import artifacts, lineage, params_model
+
+app = typer.Typer(
+    help="Train image classifiers on class-imbalanced data, step by step. `longtail STAGE --help` tells a step's options.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line; bad input is one sentence on stderr and exit status 1."""
+    asked = sys.argv[1] if len(sys.argv) > 1 else ""
+    for name in STAGES:
+        # Only the stage that was asked for is imported: the others may need torch, which takes seconds.
+        app.command(name, help=_summary(name))(_command(name) if name == asked else _nothing)
+    try:
+        app()
+    except DataError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno is None:
+            raise
+        sys.exit(f"error: {error.strerror}: {error.filename or 'no file named'}; nothing was written")
+
+
+@app.command()
+def sync() -> None:
+    """Deliver to MLflow what steps logged while the tracking server could not be reached."""
+    from longtail import tracking
+
+    typer.echo(f"delivered {tracking.sync()} runs")
+
+
+def _command(name: str) -> Callable[..., None]:
+    """A function with one option for each artifact of the stage, and --params and --metrics."""
+    run = importlib.import_module(f"longtail.stages.{name}").run
+    kinds = artifacts(run)
+
+    def command(params: Path, metrics: Path | None, **paths: Path) -> None:
+        report = _tracked(name, run, paths, kinds, params)
+        if metrics:
+            metrics.parent.mkdir(parents=True, exist_ok=True)
+            metrics.write_text(json.dumps(report, indent=1) + "\n")
+
+    options = [_option(artifact, Path, f"{kind} directory") for artifact, kind in kinds.items()]
+    options.append(_option("params", Path, "YAML file of parameters", Path("params.yaml")))
+    options.append(_option("metrics", Path | None, "JSON file for the step's scalars", None))
+    command.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    command.__annotations__ = {option.name: option.annotation for option in options}
+    return command
+
+
+def _tracked(
+    name: str, run: Callable[..., dict[str, float]], paths: dict[str, Path], kinds: dict[str, str], params: Path
+) -> dict[str, float]:
+    from longtail import tracking
+
+    values = stage_parameters(params, name, params_model(run))
+
+    def dataset() -> str | None:
+        found = [lineage(path).get("dataset") for artifact, path in paths.items() if artifact != "data"]
+        return next((md5 for md5 in found if md5), None)
+
+    with tracking.stage_run(
+        name,
+        os.environ.get("DVC_STAGE", name),
+        params=values.model_dump(mode="json"),
+        config=read_parameters(params),
+        dataset=dataset if name == STAGES[0] else dataset(),
+        last=name == STAGES[-1],
+    ):
+        report = run(**paths, params=values)
+        tracking.log_metrics(report)
+    return report
+
+
+def _option(name: str, kind: Any, text: str, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    annotation = Annotated[kind, typer.Option(f"--{name}", help=text)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def _summary(name: str) -> str:
+    """The first line of the stage's docstring, read without importing the stage."""
+    source = (Path(__file__).parent / "stages" / f"{name}.py").read_text()
+    return (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
+
+
+def _nothing() -> None:
+    """Stands for a stage that was not asked for."""
+
+
+if __name__ == "__main__":
+    main()

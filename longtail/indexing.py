@@ -1,0 +1,74 @@
+"""Choosing a nearest-neighbour classifier on validation: the number of neighbours and the decision rule."""
+
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, Field
+
+from longtail.clusters import Clusters, centroids, cluster_classes
+from longtail.knn import Decision, NearestNeighbours, decide, search
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+
+class Search(BaseModel, extra="forbid"):
+    """What is tried on validation. A k beyond the number of clusters means all of them and is tried once."""
+
+    neighbours: list[int] = Field([1, 2, 3, 5, 7, 10, 15, 20, 30, 50], min_length=1)
+    decisions: list[Decision] = Field(list(get_args(Decision)), min_length=1)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The chosen classifier, its mean per-class accuracy on validation, and the whole curve."""
+
+    classifier: NearestNeighbours
+    score: float
+    curve: list[dict[str, float | str]]
+
+    def summary(self) -> dict[str, Any]:
+        """What search.json holds of it."""
+        k, decision = self.classifier.k, self.classifier.decision
+        return {"k": k, "decision": decision, "score": self.score, "curve": self.curve}
+
+
+def choose(points: Floats, classes: Ints, class_count: int, queries: Floats, truth: Ints, how: Search) -> Choice:
+    """Try every k and decision on the validation queries (n, d) of known class (n,); ties go to the smaller k."""
+    sizes = sorted({min(k, len(points)) for k in how.neighbours})
+    distances, neighbours = search(points, queries, sizes[-1])
+    curve: list[dict[str, float | str]] = []
+    for k in sizes:
+        for decision in how.decisions:
+            predicted, _ = decide(distances[:, :k], classes[neighbours[:, :k]], class_count, decision)
+            curve.append({"k": k, "decision": decision, "score": mean_class_accuracy(truth, predicted)})
+    best = max(curve, key=lambda point: float(point["score"]))  # the first of equals, and k rises
+    k, decision, score = int(best["k"]), best["decision"], float(best["score"])
+    classifier = NearestNeighbours(points, classes, class_count, k, decision)  # type: ignore[arg-type]
+    return Choice(classifier, score, curve)
+
+
+def cluster_wise(
+    embeddings: Floats,
+    train: Ints,
+    validation: Ints,
+    class_count: int,
+    *,
+    cluster_size: int,
+    how: Search,
+    seed: int,
+) -> tuple[Choice, Clusters]:
+    """The cluster-wise classifier of an embedding (n, d); `train` and `validation` (n,) hold class codes or −1."""
+    clusters = cluster_classes(embeddings, train, cluster_size, seed=seed)
+    known = validation >= 0
+    points = centroids(embeddings, clusters)
+    return choose(points, clusters.classes, class_count, embeddings[known], validation[known], how), clusters
+
+
+def mean_class_accuracy(truth: Ints, predicted: Ints) -> float:
+    """The mean, over the classes that occur in `truth`, of the share of their samples that are predicted right."""
+    counts = np.bincount(truth)
+    right = np.bincount(truth[truth == predicted], minlength=len(counts))
+    return float((right[counts > 0] / counts[counts > 0]).mean())

@@ -1,0 +1,86 @@
+"""What a round leaves behind: the network or prior features, and the embeddings of all samples of the split.
+
+A model directory holds `state.json` and one or two snapshots: `current`, and `best` where an earlier round was better.
+A snapshot holds `network.json`, `network.safetensors` (not for hand-crafted features), `embeddings-<task>.npy`
+and, after softmax training, `logits-<task>.npy`; their rows are aligned with the split's table.
+"""
+
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ValidationError
+
+from longtail.data.dataset import Task
+from longtail.errors import DataError
+
+Floats = npt.NDArray[np.float32]
+Features = Literal["network", "backbone", "pixels", "hog"]
+
+
+class Round(BaseModel, extra="forbid"):
+    """One line of the history: per task its validation mean per-class accuracy, and the training curve."""
+
+    round: int
+    scores: dict[str, float]
+    curve: list[dict[str, float]]
+
+
+class State(BaseModel, extra="forbid"):
+    """What state.json holds. The best round is the one that is indexed and evaluated."""
+
+    round: int
+    best_round: int
+    best_score: float
+    stopped: bool
+    history: list[Round]
+
+    @classmethod
+    def read(cls, model: Path) -> Self:
+        """The state of a model directory. Raises DataError if there is none."""
+        try:
+            return cls.model_validate_json((model / "state.json").read_text())
+        except (OSError, ValidationError) as error:
+            raise DataError(f"{model} is not a model: {error}; make it with `longtail start`") from error
+
+    def write(self, model: Path) -> None:
+        """Write state.json."""
+        (model / "state.json").write_text(self.model_dump_json(indent=1) + "\n")
+
+
+class Blueprint(BaseModel, extra="forbid"):
+    """What network.json holds: all that is needed to build the network and load its weights."""
+
+    features: Features
+    backbone: str
+    embedding: int
+    tasks: list[Task]
+    image_shape: tuple[int, int, int]
+
+
+def current(model: Path) -> Path:
+    """The snapshot of the last round trained."""
+    return model / "current"
+
+
+def best(model: Path) -> Path:
+    """The snapshot of the best round so far."""
+    return model / "best" if (model / "best").is_dir() else model / "current"
+
+
+def read_embeddings(snapshot: Path, task: str) -> Floats:
+    """float32 (samples of the split, d), on the unit sphere."""
+    embeddings: Floats = np.load(snapshot / f"embeddings-{task}.npy", allow_pickle=False)
+    return embeddings
+
+
+def read_logits(snapshot: Path, task: str) -> Floats | None:
+    """float32 (samples of the split, K), or None where no softmax classifier was trained."""
+    file = snapshot / f"logits-{task}.npy"
+    return np.load(file, allow_pickle=False) if file.is_file() else None
+
+
+def read_blueprint(snapshot: Path) -> Blueprint:
+    """What the snapshot's network is."""
+    return Blueprint.model_validate_json((snapshot / "network.json").read_text())

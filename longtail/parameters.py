@@ -1,0 +1,59 @@
+"""params.yaml: one section a stage, and shared values that are the default of every stage that has them."""
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from longtail.errors import DataError
+from longtail.stages import STAGES
+
+SHARED = ("seed", "cluster_size", "network")
+# Read by dvc.yaml alone: where the data lies, the chain of rounds and its end.
+PIPELINE = ("data", "rounds", "last_round")
+
+
+def read_parameters(file: Path) -> dict[str, Any]:
+    """All of params.yaml. Raises DataError if it is not a mapping, or has a key that nothing reads."""
+    try:
+        values = yaml.safe_load(file.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise DataError(f"cannot read the parameters in {file}: {error}") from error
+    if not isinstance(values, dict):
+        raise DataError(f"{file} holds no parameters; it needs sections such as {', '.join(STAGES)}")
+    known = [*STAGES, *SHARED, *PIPELINE]
+    for name in values:
+        if name not in known:
+            raise DataError(f"{file}: {name!r} is not a parameter{_nearest(str(name), known)}")
+    return values
+
+
+def stage_parameters(file: Path, stage: str, model: type[BaseModel]) -> Any:
+    """The parameters of one stage. Raises DataError naming each wrong one, with the nearest valid name."""
+    values = read_parameters(file)
+    shared = {name: values[name] for name in SHARED if name in values and name in model.model_fields}
+    try:
+        return model.model_validate({**shared, **(values.get(stage) or {})})
+    except ValidationError as error:
+        problems = [_problem(stage, dict(found), model) for found in error.errors()]
+        raise DataError(f"{file}: " + "; ".join(problems)) from error
+
+
+def _problem(stage: str, found: dict[str, Any], model: type[BaseModel]) -> str:
+    name = ".".join([stage, *map(str, found["loc"])])
+    if found["type"] == "extra_forbidden":
+        return f"{name} is not a parameter{_nearest(str(found['loc'][-1]), _fields(model.model_json_schema()))}"
+    return f"{name}: {found['msg']}"
+
+
+def _fields(schema: Any) -> list[str]:
+    """Every property name in a JSON schema and its definitions."""
+    definitions = [schema, *schema.get("$defs", {}).values()]
+    return [name for definition in definitions for name in definition.get("properties", {})]
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(set(known)))}"

@@ -1,0 +1,81 @@
+"""How rounds follow each other: the network a round begins with, its validation score, and when to stop."""
+
+import hashlib
+from pathlib import Path
+
+from pydantic import BaseModel
+from safetensors.torch import load_file
+
+from longtail import tracking
+from longtail.data.splits import Split
+from longtail.indexing import Search, cluster_wise
+from longtail.models.embedder import build_network
+from longtail.models.network import Network
+from longtail.models.snapshot import Blueprint, Round, State, read_embeddings
+
+
+def initial_network(snapshot: Path, blueprint: Blueprint) -> Network:
+    """The network of the previous round; what that one does not have, or has in another shape, is fresh."""
+    network = build_network(blueprint)
+    file = snapshot / "network.safetensors"
+    fresh = network.state_dict()
+    before = load_file(file) if file.is_file() else {}
+    network.load_state_dict(fresh | {n: w for n, w in before.items() if n in fresh and w.shape == fresh[n].shape})
+    return network
+
+
+def next_state(state: State, scores: dict[str, float], curve: list[dict[str, float]], patience: int) -> State:
+    """The state after a round; `patience` rounds in a row that are no better than the best stop the training."""
+    number, score = state.round + 1, mean_score(scores)
+    best_round = number if score > state.best_score else state.best_round
+    return State(
+        round=number,
+        best_round=best_round,
+        best_score=max(score, state.best_score),
+        stopped=number - best_round >= patience,
+        history=[*state.history, Round(round=number, scores=scores, curve=curve)],
+    )
+
+
+def mean_score(scores: dict[str, float]) -> float:
+    """What rounds are compared by: the mean over the tasks."""
+    return sum(scores.values()) / len(scores)
+
+
+def validation_scores(snapshot: Path, split: Split, cluster_size: int, how: Search, seed: int) -> dict[str, float]:
+    """Per task the mean per-class accuracy of the cluster-wise kNN on validation, at its best k and decision."""
+    scores = {}
+    for task in split.tasks:
+        choice, _ = cluster_wise(
+            read_embeddings(snapshot, task.name),
+            split.train_labels(task),
+            split.scored_labels(task, "validation"),
+            len(task.classes),
+            cluster_size=cluster_size,
+            how=how,
+            seed=seed,
+        )
+        scores[task.name] = choice.score
+    return scores
+
+
+def fingerprint(params: BaseModel, *inputs: Path) -> str:
+    """A digest of what a training depends on: a checkpoint of another one is never resumed."""
+    digest = hashlib.sha256(params.model_dump_json().encode())
+    for path in inputs:
+        for file in sorted(path.rglob("*")):
+            # The images are covered by dataset.json's md5, and embeddings and logits follow from the weights.
+            if file.is_file() and not file.name.startswith(("images-", "embeddings-", "logits-")):
+                digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def log_score(state: State) -> None:
+    """Log the last round's validation score, on the pipeline's run too: there it makes a curve over the rounds."""
+    score = mean_score(state.history[-1].scores)
+    tracking.log_metrics({"validation/mean_class_accuracy": score}, step=state.round, parent=True)
+
+
+def last_scalars(curve: list[dict[str, float]]) -> dict[str, float]:
+    """The last logged scalars of a training, as results of its stage."""
+    return {f"final_{name}": value for name, value in curve[-1].items() if name != "iteration"} if curve else {}

@@ -1,0 +1,40 @@
+"""k-means inside each class, on the embeddings of the previous round."""
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from longtail.clusters import cluster_classes, save_clusters
+from longtail.data.splits import Split
+from longtail.models.snapshot import State, current, read_embeddings
+from longtail.stages.contract import Input, Output, stage
+
+
+class Params(BaseModel, extra="forbid"):
+    """The `cluster` section of params.yaml, with the shared seed and cluster_size."""
+
+    seed: int = 0
+    cluster_size: int = Field(200, ge=1, description="l: samples a cluster, about")
+    iterations: int = Field(25, ge=1)
+
+
+@stage
+def run(split: Input, model: Input, clusters: Output, *, params: Params) -> dict[str, float]:
+    """Write the clusters of every task; return how many. After the last round there are none to make."""
+    state, table = State.read(model), Split.open(split)
+    if state.stopped:
+        save_clusters(clusters, {})
+        return {"stopped": 1.0}
+    made = {
+        task.name: cluster_classes(
+            read_embeddings(current(model), task.name),
+            table.train_labels(task),
+            params.cluster_size,
+            iterations=params.iterations,
+            seed=params.seed + state.round,
+        )
+        for task in table.tasks
+    }
+    save_clusters(clusters, made)
+    sizes = {name: np.bincount(of_task.assignment[of_task.assignment >= 0]) for name, of_task in made.items()}
+    report = {f"{name}_clusters": float(len(counts)) for name, counts in sizes.items()}
+    return report | {f"{name}_smallest_cluster": float(counts.min()) for name, counts in sizes.items()}

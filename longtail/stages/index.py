@@ -1,0 +1,63 @@
+"""The nearest-neighbour classifiers of the best round; k and the decision are chosen on validation."""
+
+import json
+
+from pydantic import BaseModel, Field
+
+from longtail.clusters import save_clusters
+from longtail.data.splits import Split
+from longtail.indexing import Search, choose, cluster_wise
+from longtail.knn import save_index
+from longtail.models.snapshot import best, read_embeddings
+from longtail.stages.contract import Input, Output, stage
+
+
+class Params(BaseModel, extra="forbid"):
+    """The `index` section of params.yaml, with the shared seed and cluster_size."""
+
+    seed: int = 0
+    cluster_size: int = Field(200, ge=1)
+    search: Search = Search()
+
+
+@stage
+def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[str, float]:
+    """Write the cluster-wise classifier of every task, its clusters, and `search.json` with what was tried.
+
+    The sample-wise kNN is tuned beside it; its points are the training embeddings themselves, so only its k is kept.
+    """
+    table = Split.open(split)
+    classifiers, clusters, tried, report = {}, {}, {}, {}
+    for task in table.tasks:
+        embeddings, train = read_embeddings(best(model), task.name), table.train_labels(task)
+        validation = table.scored_labels(task, "validation")
+        cluster, clusters[task.name] = cluster_wise(
+            embeddings,
+            train,
+            validation,
+            len(task.classes),
+            cluster_size=params.cluster_size,
+            how=params.search,
+            seed=params.seed,
+        )
+        points, queries = train >= 0, validation >= 0
+        sample = choose(
+            embeddings[points],
+            train[points],
+            len(task.classes),
+            embeddings[queries],
+            validation[queries],
+            params.search.model_copy(update={"decisions": ["vote"]}),
+        )
+        classifiers[task.name] = cluster.classifier
+        tried[task.name] = {"cluster_wise": cluster.summary(), "sample_wise": sample.summary()}
+        report |= {
+            f"{task.name}_clusters": float(len(cluster.classifier.points)),
+            f"{task.name}_k": float(cluster.classifier.k),
+            f"{task.name}_validation_cluster_wise": cluster.score,
+            f"{task.name}_validation_sample_wise": sample.score,
+        }
+    save_index(index, classifiers)
+    save_clusters(index / "clusters", clusters)
+    (index / "search.json").write_text(json.dumps(tried, indent=1) + "\n")
+    return report

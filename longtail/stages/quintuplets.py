@@ -1,0 +1,51 @@
+"""The quintuplet table of a round."""
+
+import numpy as np
+from pydantic import BaseModel, Field, model_validator
+
+from longtail.clusters import load_clusters
+from longtail.data.splits import Split
+from longtail.models.snapshot import State, current, read_embeddings
+from longtail.quintuplets import draw_pool, quintuplet_table, save_tables
+from longtail.stages.contract import Input, Output, stage
+
+
+class Params(BaseModel, extra="forbid"):
+    """The `quintuplets` section of params.yaml, with the shared seed. The pool has one of the two sizes."""
+
+    seed: int = 0
+    pool_fraction: float | None = Field(None, gt=0, le=1, description="share of each class; the paper's is 0.5")
+    pool_per_class: int | None = Field(None, ge=2, description="samples of each class")
+    memory: int = Field(256 * 2**20, ge=2**20, description="bytes: a bound on the blocks of distances")
+
+    @model_validator(mode="after")
+    def _one_size(self) -> "Params":
+        if (self.pool_fraction is None) == (self.pool_per_class is None):
+            raise ValueError("give one of pool_fraction and pool_per_class, and set the other to null")
+        return self
+
+
+@stage
+def run(split: Input, model: Input, clusters: Input, quintuplets: Output, *, params: Params) -> dict[str, float]:
+    """Write the table of every task; return the number of quintuplets. After the last round there are none."""
+    state, table = State.read(model), Split.open(split)
+    if state.stopped:
+        save_tables(quintuplets, {})
+        return {"stopped": 1.0}
+    rng = np.random.default_rng([params.seed, state.round])
+    tables = {}
+    of_tasks = load_clusters(clusters)
+    for task in table.tasks:
+        labels = table.train_labels(task)
+        tables[task.name] = quintuplet_table(
+            read_embeddings(current(model), task.name),
+            labels,
+            of_tasks[task.name].assignment,
+            draw_pool(labels, fraction=params.pool_fraction, per_class=params.pool_per_class, rng=rng),
+            memory=params.memory,
+        )
+    save_tables(quintuplets, tables)
+    report = {f"{name}_quintuplets": float(len(made.members)) for name, made in tables.items()}
+    return report | {
+        f"{name}_with_other_cluster": float(made.has_other_cluster.mean()) for name, made in tables.items()
+    }

@@ -1,0 +1,60 @@
+"""Round 0: the first network and its embeddings, or hand-crafted prior features."""
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, Field
+
+from longtail.data.dataset import PackedDataset
+from longtail.data.splits import Split
+from longtail.indexing import Search
+from longtail.methods.softmax import Softmax
+from longtail.models.embedder import Embedder, blueprint_for, build_network, write_snapshot
+from longtail.models.network import NetworkParams
+from longtail.models.snapshot import Features, Round, State, current
+from longtail.rounds import fingerprint, last_scalars, log_score, mean_score, validation_scores
+from longtail.stages.contract import Input, Output, stage, work_directory
+from longtail.training import Optimisation, device, train
+
+FEATURES: dict[str, Features] = {"softmax": "network", "imagenet": "backbone", "pixels": "pixels", "hog": "hog"}
+
+
+class Params(BaseModel, extra="forbid"):
+    """The `start` section of params.yaml, with the shared seed, cluster_size and network."""
+
+    seed: int = 0
+    cluster_size: int = Field(200, ge=1)
+    network: NetworkParams = NetworkParams()
+    prior: Literal["softmax", "imagenet", "pixels", "hog"] = "softmax"
+    batch: int = Field(128, ge=1, description="samples a step and task")
+    class_even: bool = Field(True, description="draw every class equally often")
+    cost: bool = Field(True, description="give the classes of a mini-batch equal weight")
+    optimisation: Optimisation = Optimisation(iterations=1000)
+    search: Search = Search()
+
+
+@stage
+def run(dataset: Input, split: Input, model: Output, *, params: Params) -> dict[str, float]:
+    """Write the model directory of round 0; return its validation score and the last losses."""
+    packed, table = PackedDataset.open(dataset), Split.open(split)
+    rows = table.samples["row"].to_numpy()
+    blueprint = blueprint_for(params.network, FEATURES[params.prior], packed)
+    torch.manual_seed(params.seed)
+    curve: list[dict[str, float]] = []
+    network = None
+    if params.prior in ("softmax", "imagenet"):
+        network = build_network(blueprint, pretrained=params.prior == "imagenet").to(device())
+    if network and params.prior == "softmax":
+        labels = {task.name: table.train_labels(task) for task in table.tasks}
+        method = Softmax(labels, batch=params.batch, class_even=params.class_even, cost=params.cost, seed=params.seed)
+        key = fingerprint(params, dataset, split)
+        work = work_directory(model)
+        curve = train(network, method, packed, rows, params.optimisation, seed=params.seed, work=work, fingerprint=key)
+    write_snapshot(current(model), Embedder(blueprint, network), packed, rows, logits=params.prior == "softmax")
+    scores = validation_scores(current(model), table, params.cluster_size, params.search, params.seed)
+    score = mean_score(scores)
+    history = [Round(round=0, scores=scores, curve=curve)]
+    state = State(round=0, best_round=0, best_score=score, stopped=False, history=history)
+    state.write(model)
+    log_score(state)
+    return {"round": 0.0, "validation_score": score, **last_scalars(curve)}

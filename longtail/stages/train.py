@@ -1,0 +1,83 @@
+"""One round of LMLE training; also writes the embeddings for the next clustering."""
+
+import shutil
+
+import torch
+from pydantic import BaseModel, Field
+
+from longtail.data.dataset import PackedDataset
+from longtail.data.splits import Split
+from longtail.indexing import Search
+from longtail.losses.triple_header_hinge import Margins
+from longtail.methods.lmle import LMLE
+from longtail.models.embedder import Embedder, blueprint_for, write_snapshot
+from longtail.models.network import NetworkParams
+from longtail.models.snapshot import State, best, current
+from longtail.quintuplets import load_tables
+from longtail.rounds import (
+    fingerprint,
+    initial_network,
+    last_scalars,
+    log_score,
+    mean_score,
+    next_state,
+    validation_scores,
+)
+from longtail.stages.contract import Input, Output, stage, work_directory
+from longtail.training import Optimisation, train
+
+
+class Params(BaseModel, extra="forbid"):
+    """The `train` section of params.yaml, with the shared seed, cluster_size and network."""
+
+    seed: int = 0
+    cluster_size: int = Field(200, ge=1)
+    network: NetworkParams = NetworkParams()
+    margins: Margins = Margins(g1=0.02, g2=0.1, g3=0.5)
+    batch: int = Field(40, ge=1, description="anchors a step and task")
+    class_even: bool = Field(True, description="draw anchors of every class equally often")
+    cost: bool = Field(True, description="give the classes of a mini-batch equal weight")
+    optimisation: Optimisation = Optimisation(iterations=5000)
+    patience: int = Field(1, ge=1, description="rounds without improvement before training stops")
+    search: Search = Search()
+
+
+@stage
+def run(
+    dataset: Input, split: Input, previous: Input, quintuplets: Input, model: Output, *, params: Params
+) -> dict[str, float]:
+    """Write the model directory of the next round; a stopped one is passed through."""
+    state = State.read(previous)
+    if state.stopped:
+        shutil.copytree(previous, model)
+        return {"round": float(state.round), "stopped": 1.0, "best_score": state.best_score}
+    packed, table = PackedDataset.open(dataset), Split.open(split)
+    rows = table.samples["row"].to_numpy()
+    number = state.round + 1
+    seed = params.seed + number
+    blueprint = blueprint_for(params.network, "network", packed)
+    torch.manual_seed(seed)
+    network = initial_network(current(previous), blueprint)
+    labels = {task.name: table.train_labels(task) for task in table.tasks}
+    method = LMLE(
+        labels,
+        load_tables(quintuplets),
+        params.margins,
+        batch=params.batch,
+        class_even=params.class_even,
+        cost=params.cost,
+        seed=seed,
+    )
+    key = fingerprint(params, dataset, split, previous, quintuplets)
+    curve = train(
+        network, method, packed, rows, params.optimisation, seed=seed, work=work_directory(model), fingerprint=key
+    )
+    write_snapshot(current(model), Embedder(blueprint, network), packed, rows, logits=False)
+    scores = validation_scores(current(model), table, params.cluster_size, params.search, params.seed)
+    state = next_state(state, scores, curve, params.patience)
+    if state.best_round != number:
+        shutil.copytree(best(previous), model / "best")
+    state.write(model)
+    log_score(state)
+    report = {"round": float(number), "stopped": float(state.stopped), "best_round": float(state.best_round)}
+    return report | {"validation_score": mean_score(scores), **last_scalars(curve)}

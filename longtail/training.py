@@ -1,0 +1,159 @@
+"""The one training loop. Every draw is a function of the seed and the step, so a resumed run repeats a whole one."""
+
+import math
+import time
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import BaseModel, Field, model_validator
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+from longtail import tracking
+from longtail.data.dataset import PackedDataset
+from longtail.data.transforms import Augmentation, augment, to_float
+from longtail.errors import DataError
+from longtail.methods.base import Method
+from longtail.models.checkpoint import load_checkpoint, save_checkpoint
+from longtail.models.network import Network
+
+
+class Optimisation(BaseModel, extra="forbid"):
+    """How the loss is minimised; the paper's values are sgd, momentum 0.9, weight decay 0.0005."""
+
+    iterations: int = Field(ge=1)
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = Field(0.01, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(0.0005, ge=0)
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warm_up: int = Field(0, ge=0, description="iterations over which the learning rate rises from 0")
+    freeze_batch_norm: bool = Field(False, description="normalise by the statistics that the network came with")
+    augmentation: Augmentation = Augmentation()
+    checkpoint_every: int = Field(200, ge=1, description="iterations")
+    log_every: int = Field(20, ge=1, description="iterations over which logged scalars are averaged")
+
+    @model_validator(mode="after")
+    def _checkpoint_between_logs(self) -> "Optimisation":
+        if self.checkpoint_every % self.log_every:
+            raise ValueError("checkpoint_every must be a multiple of log_every")
+        return self
+
+
+def device() -> torch.device:
+    """The device that trains: the GPU if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def train(
+    network: Network,
+    method: Method,
+    dataset: PackedDataset,
+    rows: npt.NDArray[np.int64],
+    how: Optimisation,
+    *,
+    seed: int,
+    work: Path,
+    fingerprint: str,
+) -> list[dict[str, float]]:
+    """Train `network` in place and return the logged scalars, one dict for every `log_every` iterations.
+
+    `rows`: the row in the dataset of each sample that the method may draw. Checkpoints go to the directory `work`; one
+    with the same `fingerprint` found there is resumed.
+    """
+    network.to(device())
+    optimiser = _optimiser(network, how)
+    start, history = load_checkpoint(work, fingerprint, network, optimiser)
+    with _Meter(how, start, history) as meter:
+        for step in range(start, how.iterations):
+            # All that is random in a step hangs on this seed, so nothing random needs to be in the checkpoint.
+            torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
+            _set_modes(network, how)
+            _set_learning_rate(optimiser, how, step)
+            batch = method.batch(step)
+            images = torch.from_numpy(dataset.images(rows[batch.samples])).to(device())
+            images = augment(to_float(images), how.augmentation)
+            with torch.autocast("cuda", torch.bfloat16, enabled=device().type == "cuda"):
+                scalars = method.loss(network, images, batch)
+            optimiser.zero_grad()
+            scalars["loss"].backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            meter.add(step + 1, scalars, len(images))
+            if (step + 1) % how.checkpoint_every == 0:
+                save_checkpoint(work, fingerprint, network, optimiser, step + 1, history)
+    return history
+
+
+def learning_rate(how: Optimisation, step: int) -> float:
+    """The learning rate of step `step`, from 0: a linear rise, then constant or a cosine down to 0."""
+    rise = min(1.0, (step + 1) / (how.warm_up + 1))
+    fall = (1 + math.cos(math.pi * step / how.iterations)) / 2 if how.schedule == "cosine" else 1.0
+    return how.learning_rate * rise * fall
+
+
+def _set_learning_rate(optimiser: torch.optim.Optimizer, how: Optimisation, step: int) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = learning_rate(how, step)
+
+
+def _optimiser(network: Network, how: Optimisation) -> torch.optim.Optimizer:
+    if how.optimiser == "adamw":
+        return torch.optim.AdamW(network.parameters(), how.learning_rate, weight_decay=how.weight_decay)
+    return torch.optim.SGD(
+        network.parameters(), how.learning_rate, momentum=how.momentum, weight_decay=how.weight_decay
+    )
+
+
+def _set_modes(network: Network, how: Optimisation) -> None:
+    network.train()
+    if how.freeze_batch_norm:
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+
+
+class _Meter:
+    """Averages the scalars of `log_every` steps, shows them on a progress bar, and logs them."""
+
+    def __init__(self, how: Optimisation, start: int, history: list[dict[str, float]]) -> None:
+        self.how, self.history = how, history
+        self.sums: dict[str, float] = {}
+        self.steps, self.images, self.began = 0, 0, time.perf_counter()
+        self.progress = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[now]}"),
+        )
+        self.bar = self.progress.add_task("", total=how.iterations, completed=start, now="")
+
+    def __enter__(self) -> "_Meter":
+        self.progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.progress.stop()
+
+    def add(self, done: int, scalars: dict[str, Tensor], images: int) -> None:
+        self.steps, self.images = self.steps + 1, self.images + images
+        for name, value in scalars.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
+        if not math.isfinite(self.sums["loss"]):
+            raise DataError(f"the loss is not finite at iteration {done}: lower the learning rate")
+        if done % self.how.log_every == 0 or done == self.how.iterations:
+            self._flush(done)
+        self.progress.advance(self.bar)
+
+    def _flush(self, done: int) -> None:
+        means = {name: total / self.steps for name, total in self.sums.items()}
+        self.history.append({"iteration": float(done), **means})
+        speed = self.images / (time.perf_counter() - self.began)
+        tracking.log_metrics({f"training/{name}": value for name, value in means.items()}, step=done)
+        tracking.log_metrics({"training/images_per_second": speed}, step=done)
+        text = " ".join(f"{name} {value:.3f}" for name, value in means.items())
+        self.progress.update(self.bar, now=f"{text} {speed:,.0f} images/s")
+        self.sums, self.steps = {}, 0

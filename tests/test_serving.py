@@ -1,0 +1,190 @@
+"""The logged model answers as the pipeline's own embedder and index do, wherever it is loaded."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from mlflow_server import make_database
+
+from longtail.data.dataset import Task
+
+TASKS = [Task(name="label", classes=["zero", "one", "two"]), Task(name="kids", classes=["no", "yes"])]
+SHAPE = (28, 28, 1)
+
+LOG = """
+import sys
+from pathlib import Path
+import numpy as np
+from longtail import tracking
+from longtail.data.dataset import Task
+tasks = [Task(**task) for task in {tasks}]
+with tracking.stage_run("evaluate", "evaluate", params={{}}, config={{"seed": 1}}, dataset="d41d8c", last=True):
+    tracking.log_model(Path("model"), Path("index"), tasks=tasks, example=np.load("images.npy")[:2], parent=True)
+assert "torch" not in sys.modules, "logging the model must not load it"
+"""
+
+PREDICT = """
+import sys
+import mlflow.pyfunc
+import numpy as np
+answers = mlflow.pyfunc.load_model(sys.argv[1]).predict(np.load(sys.argv[2]))
+np.savez("answers.npz", **answers)
+import longtail
+print(longtail.__file__)
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading a model puts its sources first on the path; not for the tests that follow."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+@pytest.fixture(scope="module")
+def images() -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (7, *SHAPE), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def expected(folder: Path, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
+    from longtail.knn import load_index
+    from longtail.models.embedder import load_embedder
+
+    embeddings, index = load_embedder(folder / "model")(images), load_index(folder / "index")
+    answers: dict[str, npt.NDArray[Any]] = {}
+    for task in TASKS:
+        codes, scores = index[task.name].predict(embeddings[task.name])
+        answers |= {task.name: np.array(task.classes)[codes], f"{task.name}.scores": scores}
+    return answers
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, images: npt.NDArray[np.uint8]) -> Path:
+    """A workspace with a snapshot of random weights, an index of random centroids, and a store."""
+    folder = tmp_path_factory.mktemp("serving")
+    np.save(folder / "images.npy", images)
+    make_database(folder / "mlflow.db")
+    write_model(folder / "model")
+    write_index(folder / "index")
+    return folder
+
+
+def write_model(path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    from longtail.models.embedder import build_network
+    from longtail.models.snapshot import Blueprint
+
+    torch.manual_seed(0)
+    blueprint = Blueprint(features="network", backbone="small_cnn", embedding=8, tasks=TASKS, image_shape=SHAPE)
+    path.mkdir()
+    (path / "network.json").write_text(blueprint.model_dump_json())
+    save_file(build_network(blueprint).state_dict(), path / "network.safetensors")
+    np.save(path / "embeddings-label.npy", np.zeros((1000, 8), np.float32))
+
+
+def write_index(path: Path) -> None:
+    from longtail.knn import NearestNeighbours, save_index
+
+    random = np.random.default_rng(1)
+    save_index(
+        path,
+        {
+            task.name: NearestNeighbours(
+                random.normal(size=(12, 8)).astype(np.float32),
+                np.arange(12) % len(task.classes),
+                len(task.classes),
+                5,
+                "large_margin",
+            )
+            for task in TASKS
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path) -> Any:
+    """The store after a process without torch logged the model."""
+    from mlflow import MlflowClient
+
+    code = LOG.format(tasks=[task.model_dump() for task in TASKS])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        patch.delenv("LONGTAIL_TRACKING", raising=False)
+        logged = subprocess.run([sys.executable, "-c", code], cwd=folder, check=False, capture_output=True, text=True)
+        assert logged.returncode == 0, logged.stderr
+        assert "tracking:" not in logged.stderr, logged.stderr
+        yield MlflowClient()
+
+
+@pytest.fixture(scope="module")
+def uri(client: Any) -> str:
+    experiment = client.get_experiment_by_name("longtail").experiment_id
+    (model,) = client.search_logged_models([experiment])
+    return str(model.model_uri)
+
+
+@pytest.mark.slow
+def test_the_loaded_model_predicts_as_the_pipeline(
+    uri: str, images: npt.NDArray[np.uint8], expected: dict[str, npt.NDArray[Any]]
+) -> None:
+    import mlflow
+
+    answers = mlflow.pyfunc.load_model(uri).predict(images)
+    assert sorted(answers) == ["kids", "kids.scores", "label", "label.scores"]
+    for name, values in expected.items():
+        np.testing.assert_array_equal(answers[name], values)
+
+
+@pytest.mark.slow
+def test_another_process_elsewhere_loads_the_model_with_its_own_sources(
+    uri: str, folder: Path, tmp_path: Path, expected: dict[str, npt.NDArray[Any]]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PREDICT, uri, str(folder / "images.npy")],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "mlruns" in done.stdout
+    with np.load(tmp_path / "answers.npz") as answers:
+        for name, values in expected.items():
+            np.testing.assert_array_equal(answers[name], values)
+
+
+@pytest.mark.slow
+def test_the_model_says_what_it_takes_and_gives(uri: str, images: npt.NDArray[np.uint8]) -> None:
+    import mlflow
+
+    info = mlflow.models.get_model_info(uri)
+    (inputs,) = info.signature.inputs.inputs
+    assert (inputs.type, inputs.shape) == (np.dtype(np.uint8), (-1, *SHAPE))
+    outputs = {output.name: (output.type, output.shape) for output in info.signature.outputs.inputs}
+    assert outputs["label.scores"] == (np.dtype(np.float32), (-1, 3))
+    model = mlflow.pyfunc.load_model(uri)
+    np.testing.assert_array_equal(np.asarray(model.input_example, np.uint8), images[:2])
+    assert list(model.predict(model.input_example)) == ["label", "label.scores", "kids", "kids.scores"]
+
+
+@pytest.mark.slow
+def test_the_model_holds_no_pickle_and_no_data_set(uri: str) -> None:
+    import mlflow
+
+    path = Path(mlflow.artifacts.download_artifacts(uri))
+    names = [file.name for file in path.rglob("*")]
+    assert "network.safetensors" in names
+    assert not [name for name in names if name.endswith((".pkl", ".pickle")) or name.startswith("embeddings-")]
+
+
+@pytest.mark.slow
+def test_images_of_another_shape_are_refused(uri: str) -> None:
+    import mlflow
+
+    with pytest.raises(mlflow.MlflowException, match="shape"):
+        mlflow.pyfunc.load_model(uri).predict(np.zeros((1, 32, 32, 3), np.uint8))
