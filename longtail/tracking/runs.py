@@ -11,9 +11,6 @@ STEP = "longtail.step"
 ATTEMPT = "longtail.attempt"
 PARENT = "mlflow.parentRunId"
 
-# Without it MLflow shows an experiment as one about language models.
-TRAINING = {"mlflow.experimentKind": "custom_model_development"}
-
 # MLflow takes at most 100 parameters in one request.
 BATCH = 100
 
@@ -92,7 +89,7 @@ class Runs:
             return wanted["id"]
         name = wanted["name"]
         found = self._client.get_experiment_by_name(name)
-        return str(found.experiment_id if found else self._client.create_experiment(name, tags=TRAINING))
+        return str(found.experiment_id if found else self._client.create_experiment(name))
 
     def _complete(self, run: Any, params: dict[str, str]) -> None:
         from mlflow.entities import Param
