@@ -18,7 +18,7 @@ from longtail.stages import STAGES
 from longtail.stages.contract import artifacts, lineage, params_model
 
 app = typer.Typer(
-    help="Train image classifiers on class-imbalanced data, step by step. `longtail STAGE --help` tells a step's options.",
+    help="Train image classifiers on class-imbalanced data, step by step; `longtail STAGE --help` tells more.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -78,7 +78,8 @@ def centroids(embeddings: Floats, clusters: Clusters) -> Floats:
     sums = np.zeros((len(clusters.classes), embeddings.shape[1]))
     np.add.at(sums, clusters.assignment[known], embeddings[known])
     norms = np.linalg.norm(sums, axis=1, keepdims=True)
-    return (sums / np.maximum(norms, 1e-12)).astype(np.float32)
+    means: Floats = (sums / np.maximum(norms, 1e-12)).astype(np.float32)
+    return means
 
 
 def save_clusters(path: Path, clusters: dict[str, Clusters]) -> None:
@@ -93,9 +94,10 @@ def save_clusters(path: Path, clusters: dict[str, Clusters]) -> None:
 def load_clusters(path: Path) -> dict[str, Clusters]:
     """What `save_clusters` wrote, by task."""
 
-    def read(name: str, task: str) -> Ints:
-        values: Ints = np.load(path / f"{name}-{task}.npy", allow_pickle=False)
-        return values
-
-    tasks = json.loads((path / "tasks.json").read_text())
-    return {task: Clusters(read("assignment", task), read("classes", task)) for task in tasks}
+    return {
+        task: Clusters(
+            np.load(path / f"assignment-{task}.npy", allow_pickle=False),
+            np.load(path / f"classes-{task}.npy", allow_pickle=False),
+        )
+        for task in json.loads((path / "tasks.json").read_text())
+    }

@@ -39,15 +39,14 @@ def choose(points: Floats, classes: Ints, class_count: int, queries: Floats, tru
     """Try every k and decision on the validation queries (n, d) of known class (n,); ties go to the smaller k."""
     sizes = sorted({min(k, len(points)) for k in how.neighbours})
     distances, neighbours = search(points, queries, sizes[-1])
-    curve: list[dict[str, float | str]] = []
+    tried: list[tuple[float, int, Decision]] = []
     for k in sizes:
         for decision in how.decisions:
             predicted, _ = decide(distances[:, :k], classes[neighbours[:, :k]], class_count, decision)
-            curve.append({"k": k, "decision": decision, "score": mean_class_accuracy(truth, predicted)})
-    best = max(curve, key=lambda point: float(point["score"]))  # the first of equals, and k rises
-    k, decision, score = int(best["k"]), best["decision"], float(best["score"])
-    classifier = NearestNeighbours(points, classes, class_count, k, decision)  # type: ignore[arg-type]
-    return Choice(classifier, score, curve)
+            tried.append((mean_class_accuracy(truth, predicted), k, decision))
+    score, k, decision = max(tried, key=lambda result: result[0])  # the first of equals, and k rises
+    curve: list[dict[str, float | str]] = [{"k": k, "decision": d, "score": s} for s, k, d in tried]
+    return Choice(NearestNeighbours(points, classes, class_count, k, decision), score, curve)
 
 
 def cluster_wise(

@@ -1,4 +1,4 @@
-"""Nearest-neighbour classification (LMLE, section 4): cluster-wise with the large-margin local decision, and sample-wise."""
+"""Nearest-neighbour classification (LMLE, section 4): cluster-wise with the large-margin decision, and sample-wise."""
 
 import json
 from dataclasses import dataclass
@@ -78,7 +78,7 @@ def vote(classes: Ints, class_count: int) -> Floats:
         first = (classes[:, :neighbour] != classes[:, neighbour : neighbour + 1]).all(axis=1)
         # Less than one vote, and more for a nearer neighbour: it only orders ties.
         votes[rows[first], classes[first, neighbour]] += (k - neighbour) / (2 * k)
-    return votes / k
+    return votes / np.float32(k)
 
 
 def save_index(path: Path, indexes: dict[str, NearestNeighbours]) -> None:

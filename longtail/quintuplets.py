@@ -101,7 +101,8 @@ def squared_distances(a: Floats, b: Floats) -> Floats:
     products *= -2
     products += (a * a).sum(1)[:, None]
     products += (b * b).sum(1)
-    return np.maximum(products, 0, out=products)
+    np.maximum(products, 0, out=products)
+    return products
 
 
 def save_tables(path: Path, tables: dict[str, QuintupletTable]) -> None:
@@ -116,8 +117,10 @@ def save_tables(path: Path, tables: dict[str, QuintupletTable]) -> None:
 def load_tables(path: Path) -> dict[str, QuintupletTable]:
     """The tables that `save_tables` wrote, by task."""
 
-    def read(name: str, task: str) -> np.ndarray:  # type: ignore[type-arg]
-        return np.load(path / f"{name}-{task}.npy", allow_pickle=False)
-
-    tasks = json.loads((path / "tasks.json").read_text())
-    return {task: QuintupletTable(read("members", task), read("has_other_cluster", task)) for task in tasks}
+    return {
+        task: QuintupletTable(
+            np.load(path / f"members-{task}.npy", allow_pickle=False),
+            np.load(path / f"has_other_cluster-{task}.npy", allow_pickle=False),
+        )
+        for task in json.loads((path / "tasks.json").read_text())
+    }

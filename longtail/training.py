@@ -33,7 +33,7 @@ class Optimisation(BaseModel, extra="forbid"):
     warm_up: int = Field(0, ge=0, description="iterations over which the learning rate rises from 0")
     freeze_batch_norm: bool = Field(False, description="normalise by the statistics that the network came with")
     augmentation: Augmentation = Augmentation()
-    checkpoint_every: int = Field(200, ge=1, description="iterations")
+    checkpoint_every: int = Field(200, ge=1, exclude=True, description="iterations")
     log_every: int = Field(20, ge=1, description="iterations over which logged scalars are averaged")
 
     @model_validator(mode="after")

@@ -155,7 +155,7 @@ def _write_shards(
                 )
             part, rest = rest[: len(target) - filled], rest[len(target) - filled :]
             target[filled : filled + len(part)] = part
-            digest.update(np.ascontiguousarray(part))
+            digest.update(part.tobytes())
             filled += len(part)
     if shard != len(sizes) - 1 or filled != len(target):
         raise ValueError(f"the table has {count} samples, the images are fewer")

@@ -1,5 +1,6 @@
 """Imbalance injected into the training subset: how many samples each class keeps, and which."""
 
+import math
 from typing import Annotated, Literal
 
 import numpy as np
@@ -62,8 +63,8 @@ def gaussian_rates(counts: Ints, removed: float) -> npt.NDArray[np.float64]:
     distance = np.arange(len(counts)) - (len(counts) - 1) / 2
 
     def rates(log_sigma: float) -> npt.NDArray[np.float64]:
-        rate = np.exp(-((distance / np.exp(log_sigma)) ** 2) / 2)
-        return rate / rate.max()
+        rate = np.exp(-((distance / math.exp(log_sigma)) ** 2) / 2)
+        return np.asarray(rate / rate.max())
 
     def surplus(log_sigma: float) -> float:
         return float((counts * rates(log_sigma)).sum() / counts.sum() - (1 - removed))

@@ -82,7 +82,7 @@ def make_split(samples: pd.DataFrame, subset: npt.NDArray[np.str_], tasks: list[
     names = [task.name for task in tasks]
     table = samples.iloc[used][["id", "group", *names]].reset_index(drop=True)
     table.insert(0, "row", used.astype(np.int64))
-    table.insert(3, "subset", pd.Categorical(subset[used], categories=list(SUBSETS)))
+    table.insert(3, "subset", pd.Series(pd.Categorical(subset[used], categories=list(SUBSETS))))
     counts = {name: _count(table[table["subset"] == name], tasks) for name in SUBSETS}
     return Split(table, SplitInfo(tasks=tasks, subsets=counts))
 
@@ -124,7 +124,8 @@ def stratify(
                 assigned[group] = best
                 wanted[best] -= table[group]
     names: npt.NDArray[np.str_] = np.array(list(shares))
-    return names[assigned[groups]]
+    of_samples: npt.NDArray[np.str_] = names[assigned[groups]]
+    return of_samples
 
 
 def _group_counts(labels: list[Ints], groups: Ints) -> npt.NDArray[np.float64]:

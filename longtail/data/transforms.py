@@ -23,7 +23,7 @@ def to_float(images: Tensor) -> Tensor:
 
 
 def augment(images: Tensor, how: Augmentation) -> Tensor:
-    """Warp each image (N×C×H×W) by its own random affine map; edges are reflected. Draws come from torch's own generator."""
+    """Warp each image (N×C×H×W) by its own random affine map; edges are reflected. Draws are torch's own."""
     if not (how.rotate or how.scale or how.shift or how.mirror):
         return images
     draws = torch.rand((5, len(images))).to(images.device) * 2 - 1

@@ -52,7 +52,8 @@ def triple_header_hinge(
     anchor, plus, minus, far, negative = embeddings[quintuplets.T]
 
     def distance(other: Tensor) -> Tensor:
-        return (anchor - other).square().sum(dim=1)
+        squared: Tensor = (anchor - other).square().sum(dim=1)
+        return squared
 
     d_plus, d_minus, d_far, d_negative = map(distance, (plus, minus, far, negative))
     on = has_other_cluster.to(weights.dtype) * weights

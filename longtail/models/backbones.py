@@ -35,6 +35,8 @@ class ResNet(nn.Module):
         self.body = models.get_model(name, weights="DEFAULT" if pretrained else None)
         self.features = self.body.fc.in_features
         self.body.fc = nn.Identity()
+        self.mean: Tensor
+        self.deviation: Tensor
         # ImageNet's mean and deviation of [0, 1] images, carried over to ours in [−1, 1].
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1) * 2 - 1, persistent=False)
         self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1) * 2, persistent=False)

@@ -27,7 +27,8 @@ def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[st
     The sample-wise kNN is tuned beside it; its points are the training embeddings themselves, so only its k is kept.
     """
     table = Split.open(split)
-    classifiers, clusters, tried, report = {}, {}, {}, {}
+    classifiers, clusters, tried = {}, {}, {}
+    report: dict[str, float] = {}
     for task in table.tasks:
         embeddings, train = read_embeddings(best(model), task.name), table.train_labels(task)
         validation = table.scored_labels(task, "validation")

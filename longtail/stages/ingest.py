@@ -29,7 +29,7 @@ class Params(BaseModel, extra="forbid"):
     source: AnySource
     image_shape: tuple[Length, Length, Literal[1, 3]]
     on_error: OnError = "fail"
-    workers: int = Field(2, ge=1)
+    workers: int = Field(2, ge=1, exclude=True)
     seed: int = Field(0, ge=0)
 
 

@@ -16,7 +16,7 @@ class Params(BaseModel, extra="forbid"):
     seed: int = 0
     pool_fraction: float | None = Field(None, gt=0, le=1, description="share of each class; the paper's is 0.5")
     pool_per_class: int | None = Field(None, ge=2, description="samples of each class")
-    memory: int = Field(256 * 2**20, ge=2**20, description="bytes: a bound on the blocks of distances")
+    memory: int = Field(256 * 2**20, ge=2**20, exclude=True, description="bytes: a bound on the blocks of distances")
 
     @model_validator(mode="after")
     def _one_size(self) -> "Params":

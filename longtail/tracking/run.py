@@ -88,7 +88,7 @@ class StageRun:
     def end(self, status: str, error: str | None = None) -> None:
         """Close the runs with MLflow's `status`, and deliver what is left."""
         if callable(self._dataset):
-            self.journal.append("dataset", md5=self._dataset() if status == "FINISHED" else None)
+            self.journal.append("dataset", md5=self._made(self._dataset) if status == "FINISHED" else None)
         if error:
             self.journal.append("tag", key="longtail.error", value=error[:500], parent=True)
         self.journal.append("end", status=status)
@@ -100,6 +100,13 @@ class StageRun:
         else:
             self._keep_for_later(f"the tracking server at {self.settings.public_uri} did not answer a moment ago")
         self.journal.close()
+
+    def _made(self, dataset: Callable[[], str | None]) -> str | None:
+        try:
+            return dataset()
+        except Exception as error:
+            self._warn(f"the md5 of the data is not known ({error})")
+            return None
 
     def flush(self) -> None:
         """Deliver what is journalled. A failure is said once, and not tried again before the end of the step."""

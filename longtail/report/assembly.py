@@ -1,0 +1,155 @@
+"""From the artifacts of a run to the content of its report."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from longtail.clusters import Clusters, centroids
+from longtail.data.dataset import SUBSETS, PackedDataset, Task
+from longtail.data.splits import Split
+from longtail.evaluation import project, representatives, sample
+from longtail.knn import search
+from longtail.metrics import evaluate
+from longtail.models.snapshot import State
+from longtail.report.content import EmbeddingMap, KCurve, KSearch, MethodRow, Mistake, Round, TaskReport
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+METHODS = {
+    "cluster_wise": "cluster-wise kNN",
+    "sample_wise": "sample-wise kNN",
+    "class_mean": "nearest class mean",
+    "softmax_head": "softmax head of round 0",
+}
+HINGES = {"hinge_1": "between clusters (g1)", "hinge_2": "within the class (g2)", "hinge_3": "between classes (g3)"}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that one task is judged by; positions are those of the split's table, `predicted` is aligned with `test`."""
+
+    task: Task
+    embeddings: Floats
+    train: Ints
+    labels: Ints
+    test: Ints
+    clusters: Clusters
+    tried: dict[str, Any]
+    predicted: dict[str, Ints]
+
+
+def task_report(
+    evidence: Evidence, table: Split, packed: PackedDataset, *, resamples: int, wrong: int, points: int, seed: int
+) -> TaskReport:
+    """The task's part of the report: metrics with `resamples` bootstrap resamples, a map of `points` test samples, and
+    `wrong` mistakes.
+    """
+    task, test = evidence.task, evidence.test
+    measures = {name: table.info.subsets[name].tasks[task.name] for name in SUBSETS}
+    rows = [
+        MethodRow(
+            METHODS[name],
+            evaluate(
+                evidence.labels[test],
+                predicted,
+                classes=task.classes,
+                train_counts=measures["train"].counts,
+                background=task.background,
+                groups=table.samples["group"].to_numpy()[test],
+                resamples=resamples,
+                seed=seed,
+            ),
+        )
+        for name, predicted in evidence.predicted.items()
+    ]
+    return TaskReport(
+        name=task.name,
+        classes=task.classes,
+        counts={name: of_subset.counts for name, of_subset in measures.items()},
+        imbalance=measures["train"],
+        methods=rows,
+        main=METHODS["cluster_wise"],
+        compared=METHODS["softmax_head"] if "softmax_head" in evidence.predicted else METHODS["sample_wise"],
+        background=task.background,
+        embedding=_map(evidence, points, seed),
+        k_search=_k_search(evidence.tried["cluster_wise"]),
+        mistakes=_mistakes(evidence, table, packed, wrong, seed),
+    )
+
+
+def _map(evidence: Evidence, count: int, seed: int) -> EmbeddingMap:
+    """A map of test samples and of the clusters' centroids, projected together."""
+    points = sample(evidence.test, count, seed)
+    centres = centroids(evidence.embeddings, evidence.clusters)
+    plane = project(np.concatenate([evidence.embeddings[points], centres]), seed)
+    _, nearest = search(centres, evidence.embeddings[points], 1)
+    return EmbeddingMap(
+        xy=plane[: len(points)],
+        classes=evidence.labels[points],
+        clusters=nearest[:, 0],
+        centroid_xy=plane[len(points) :],
+        centroid_classes=evidence.clusters.classes,
+        projection=f"t-SNE of {len(points)} test samples and {len(centres)} cluster centroids",
+    )
+
+
+def _k_search(tried: dict[str, Any]) -> KSearch:
+    curve = pd.DataFrame(tried["curve"])
+    curves = [
+        KCurve(str(rule), points["k"].tolist(), points["score"].tolist())
+        for rule, points in curve.groupby("decision", sort=False)
+    ]
+    return KSearch(curves, tried["decision"], tried["k"])
+
+
+def _mistakes(evidence: Evidence, table: Split, packed: PackedDataset, count: int, seed: int) -> list[Mistake]:
+    """A random sample of what the main method gets wrong, each with the sample that stands for its nearest cluster."""
+    classes, predicted = evidence.task.classes, evidence.predicted["cluster_wise"]
+    truth = table.scored_labels(evidence.task, "test")[evidence.test]
+    wrong = sample(np.flatnonzero((truth >= 0) & (truth != predicted)), count, seed)
+    positions = evidence.test[wrong]
+    _, nearest = search(centroids(evidence.embeddings, evidence.clusters), evidence.embeddings[positions], 1)
+    shown = representatives(evidence.embeddings, evidence.clusters)[nearest[:, 0]]
+    rows = table.samples["row"].to_numpy()
+    return [
+        Mistake(
+            id=str(table.samples["id"].iloc[position]),
+            image=image,
+            true=classes[truth[place]],
+            predicted=classes[predicted[place]],
+            cluster_image=cluster_image,
+            cluster_class=classes[evidence.clusters.classes[cluster]],
+        )
+        for place, position, image, cluster_image, cluster in zip(
+            wrong, positions, packed.images(rows[positions]), packed.images(rows[shown]), nearest[:, 0], strict=True
+        )
+    ]
+
+
+def rounds(state: State) -> list[Round]:
+    """The rounds of a model's history."""
+    return [_round(past.round, past.curve, past.scores, state) for past in state.history]
+
+
+def _round(number: int, curve: list[dict[str, float]], scores: dict[str, float], state: State) -> Round:
+    hinges = {shown: [point[name] for point in curve] for name, shown in HINGES.items() if curve and name in curve[0]}
+    return Round(
+        number=number,
+        iterations=[int(point["iteration"]) for point in curve],
+        loss=[point["loss"] for point in curve],
+        hinges=hinges,
+        validation=scores,
+        selected=number == state.best_round,
+    )
+
+
+def notes(state: State) -> list[str]:
+    """What a reader of the metrics must know."""
+    found = ["Selection (round, k, decision) is on the validation subset; the metrics are on the test subset."]
+    if state.best_round == 0:
+        found.append("No round of LMLE improved validation: the embedding evaluated here is that of round 0.")
+    return found
