@@ -228,6 +228,25 @@ def test_a_short_step_waits_for_the_next_delivery(store: LocalStore) -> None:
     assert tracking.sync() == 0
 
 
+def test_the_journal_of_a_living_step_is_left_alone(store: LocalStore) -> None:
+    with step("split"):
+        tracking.log_metrics({"samples": 12.0})
+        assert tracking.sync() == 0
+        assert len(journals()) == 1
+
+
+def test_half_a_line_at_the_end_of_a_journal_is_left_out(store: LocalStore) -> None:
+    with step("split"):
+        tracking.log_metrics({"samples": 12.0})
+    (waiting,) = journals()
+    lines = (waiting / "journal.jsonl").read_text().splitlines(keepends=True)
+    (waiting / "journal.jsonl").write_text("".join(lines[:-1]) + lines[-1][:10])
+    assert tracking.sync() == 1
+    (nested,) = store.nested("split")
+    assert nested.data.metrics == {"samples": 12.0}
+    assert nested.info.status == "KILLED"
+
+
 def test_delivering_again_changes_nothing(store: LocalStore, tmp_path: Path) -> None:
     with step("train"):
         for number in range(20):
@@ -330,6 +349,44 @@ def test_a_disk_that_fills_up_does_not_stop_the_step(store: LocalStore, capsys: 
     assert "No space left on device" in capsys.readouterr().err
     (nested,) = store.nested("train")
     assert len(store.client.get_metric_history(nested.info.run_id, "loss")) == 2
+
+
+def test_an_artifact_that_cannot_be_copied_is_delivered_at_once(store: LocalStore, tmp_path: Path) -> None:
+    (tmp_path / "report.html").touch()
+    with step("train"):
+        current = run.current()
+        assert current is not None
+        (current.journal.path / "files").touch()
+        tracking.log_artifact(tmp_path / "report.html")
+        (tmp_path / "report.html").unlink()
+    (nested,) = store.nested("train")
+    assert store.files(nested) == ["report.html"]
+
+
+def test_an_artifact_that_is_lost_does_not_hold_up_the_rest(
+    store: LocalStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "report.html").touch()
+    with step("train"):
+        tracking.log_artifact(tmp_path / "report.html")
+        tracking.log_metrics({"loss": 1.0})
+    (waiting,) = journals()
+    shutil.rmtree(waiting / "files")
+    assert tracking.sync() == 1
+    assert "is gone" in capsys.readouterr().err
+    assert store.nested("train")[0].data.metrics == {"loss": 1.0}
+
+
+def test_a_metric_that_mlflow_refuses_does_not_hold_up_the_rest(
+    store: LocalStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with step("evaluate", last=True):
+        current = run.current()
+        assert current is not None
+        current.log("tag", key="bad\nkey", value="x")
+        tracking.log_metrics({"accuracy": 0.5})
+    assert "left out, tag" in capsys.readouterr().err
+    assert store.nested("evaluate")[0].data.metrics == {"accuracy": 0.5}
 
 
 def test_importing_tracking_does_not_import_mlflow() -> None:

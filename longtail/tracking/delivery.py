@@ -38,6 +38,10 @@ UPLOAD_TIMEOUT = 60
 HOPELESS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
 
 
+class LostFileError(Exception):
+    """A journalled artifact that is no longer there."""
+
+
 class Store:
     """An MLflow tracking store that has answered within `timeout` seconds. Raises what MLflow raises."""
 
@@ -76,10 +80,10 @@ class Store:
 
         try:
             self._send_to(self._targets(batch[0], receipt), batch, journal)
-        except MlflowException as error:
-            if error.error_code not in HOPELESS:
+        except (MlflowException, LostFileError) as error:
+            if isinstance(error, MlflowException) and error.error_code not in HOPELESS:
                 raise
-            print(f"tracking: MLflow refuses a {batch[0]['kind']}, which is left out: {error}", file=sys.stderr)
+            print(f"tracking: left out, {batch[0]['kind']}: {error}", file=sys.stderr)
 
     def _targets(self, event: Event, receipt: Receipt) -> list[str]:
         both = event.get("parent") or event["kind"] == "end"
@@ -96,10 +100,10 @@ class Store:
                     self._client.set_tag(run, event["key"], event["value"])
             case "artifact":
                 for run in runs:
-                    self._upload(run, journal.path / event["file"], event["folder"])
+                    self._upload(run, _kept(journal, event), event["folder"])
             case "model":
                 with self._patience(UPLOAD_TIMEOUT):
-                    log_pyfunc(self._client, runs, journal.path / event["file"], event)
+                    log_pyfunc(self._client, runs, _kept(journal, event), event)
             case "end":
                 self._runs.close(runs, journal.opening, event)
 
@@ -130,6 +134,13 @@ def _batches(events: list[Event]) -> Iterator[list[Event]]:
         together = list(group)
         size = BATCH if kind == "metrics" else 1
         yield from (together[start : start + size] for start in range(0, len(together), size))
+
+
+def _kept(journal: Journal, event: Event) -> Path:
+    path: Path = journal.path / event["file"]
+    if not path.exists():
+        raise LostFileError(f"{path} is gone")
+    return path
 
 
 def _metrics(batch: list[Event]) -> Iterator[list[Any]]:

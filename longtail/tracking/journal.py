@@ -13,7 +13,9 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -38,6 +40,7 @@ class Journal:
         self.path = path
         self.events: list[Event] = []
         self._file = file
+        self._broken = file is None
         self._on_error = on_error
         self._stored = 0
         self._receipt: Receipt | None = None
@@ -45,7 +48,7 @@ class Journal:
     @classmethod
     def create(cls, opening: Event, on_error: Callable[[OSError], None]) -> Self:
         """A new journal under ROOT, locked by this process."""
-        stamp = time.strftime("%Y%m%dT%H%M%S")
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
         step = re.sub(r"[^\w.@-]", "_", opening["name"])[:60]
         path = ROOT.absolute() / f"{stamp}-{step}-{secrets.token_hex(3)}"
         file = None
@@ -91,7 +94,7 @@ class Journal:
     @property
     def on_disk(self) -> bool:
         """Whether the events survive this process."""
-        return self._file is not None
+        return not self._broken
 
     @property
     def ended(self) -> bool:
@@ -102,12 +105,12 @@ class Journal:
         """Add an event, stamped with the time in milliseconds."""
         event = {"kind": kind, "time": time.time_ns() // 1_000_000, **fields}
         self.events.append(event)
-        if self._file is not None:
+        if self._file is not None and self.on_disk:
             try:
                 self._file.write(json.dumps(event, ensure_ascii=False, default=str) + "\n")
                 self._file.flush()
             except OSError as error:
-                self._file = None
+                self._broken = True  # the file stays open: it is the lock
                 self._on_error(error)
 
     def keep(self, source: Path) -> str:
@@ -136,7 +139,7 @@ class Journal:
     def acknowledge(self, receipt: Receipt) -> None:
         """Remember what has been delivered. Losing this repeats deliveries that MLflow ignores, no more."""
         self._receipt = receipt
-        if self._file is not None:
+        if self.on_disk:
             new = self.path / "receipt.json.new"
             try:
                 new.write_text(json.dumps(asdict(receipt)))
@@ -152,7 +155,8 @@ class Journal:
     def close(self) -> None:
         """Let others deliver it."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # what a full disk left in the buffer
+                self._file.close()
             self._file = None
 
 

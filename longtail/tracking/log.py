@@ -11,16 +11,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 import longtail
-from longtail.data.dataset import Task
 from longtail.tracking.identity import valid_key
 from longtail.tracking.run import current
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
+
+    from longtail.data.dataset import Task
 
 
 def log_metrics(metrics: dict[str, float], step: int | None = None, *, parent: bool = False) -> None:
@@ -57,7 +57,7 @@ def log_table(table: "pd.DataFrame", file: str, *, parent: bool = False) -> None
 
 
 def log_model(
-    model: Path, index: Path, *, tasks: list[Task], example: npt.NDArray[np.uint8], parent: bool = False
+    model: Path, index: Path, *, tasks: "list[Task]", example: "npt.NDArray[np.uint8]", parent: bool = False
 ) -> None:
     """Log the classifier as a pyfunc: network, index, decision rule, and the sources of this package that run them.
 
@@ -73,7 +73,9 @@ def log_model(
         run.log("model", file=run.journal.keep(folder), classes=classes, requirements=requirements(), parent=parent)
 
 
-def _collect(folder: Path, model: Path, index: Path, example: npt.NDArray[np.uint8]) -> None:
+def _collect(folder: Path, model: Path, index: Path, example: "npt.NDArray[np.uint8]") -> None:
+    import numpy as np
+
     package = Path(longtail.__file__).parent
     shutil.copytree(package, folder / "code" / package.name, ignore=shutil.ignore_patterns("__pycache__"))
     # A snapshot holds the embeddings and logits of the data set too, which no prediction needs.

@@ -1,9 +1,11 @@
 """The step that runs in this process: what it logs goes to its journal at once, and to MLflow every few seconds."""
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from longtail.tracking import identity, offline
@@ -49,7 +51,8 @@ def stage_run(
         yield
         return
     opening = {"stage": stage, "name": name.replace("'", "_"), "params": params, "config": config, "last": last}
-    run = _current = StageRun(settings, opening, dataset)
+    # As JSON has it: a fingerprint must be the same from memory and from the journal.
+    run = _current = StageRun(settings, json.loads(json.dumps(opening, default=str)), dataset)
     try:
         yield
     except BaseException as error:
@@ -81,7 +84,8 @@ class StageRun:
     def log(self, kind: str, **fields: Any) -> None:
         """Journal an event; deliver when it is time."""
         self.journal.append(kind, **fields)
-        urgent = kind in ("artifact", "model") and not self.journal.on_disk
+        # A file that could not be copied may be gone when its step ends.
+        urgent = kind in ("artifact", "model") and Path(fields["file"]).is_absolute()
         if self._online and (urgent or time.monotonic() >= self._next_flush):
             self.flush()
 
