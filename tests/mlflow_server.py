@@ -1,10 +1,12 @@
 """A real MLflow server on a free port of the loopback interface, and an MLflow database to start from."""
 
+import functools
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -17,11 +19,18 @@ def free_port() -> int:
 
 
 def make_database(path: Path) -> Path:
-    """An empty, migrated MLflow database."""
+    """An empty, migrated MLflow database; the migrations, which take seconds, run once a test session."""
+    path.write_bytes(_migrated())
+    return path
+
+
+@functools.cache
+def _migrated() -> bytes:
     from mlflow import MlflowClient
 
-    MlflowClient(f"sqlite:///{path}").search_experiments(max_results=1)
-    return path
+    with tempfile.TemporaryDirectory() as folder:
+        MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments(max_results=1)
+        return (Path(folder) / "mlflow.db").read_bytes()
 
 
 class MlflowServer:

@@ -21,18 +21,13 @@ from longtail.tracking import identity, journal, run
 CONFIG = {"seed": 1, "train": {"margin": 0.2, "augment": {"flip": True}}, "classes": ["zero", "one"]}
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_database(tmp_path_factory.mktemp("store") / "mlflow.db")
-
-
 @pytest.fixture
-def store(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "LocalStore":
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "LocalStore":
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "LONGTAIL_TRACKING", "RANK"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(identity, "code_md5", lambda: "code")
-    shutil.copy(template, tmp_path / "mlflow.db")
+    make_database(tmp_path / "mlflow.db")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     return LocalStore(f"sqlite:///{tmp_path}/mlflow.db")
 
@@ -226,6 +221,25 @@ def test_a_short_step_waits_for_the_next_delivery(store: LocalStore) -> None:
     assert store.nested("split")[0].data.metrics == {"samples": 12.0}
     assert journals() == []
     assert tracking.sync() == 0
+
+
+def test_a_store_that_returns_during_the_step_needs_no_sync(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, eager: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from longtail.tracking.delivery import Store
+
+    def fail(*_: Any) -> None:
+        raise ConnectionError("timed out")
+
+    with step("train"):
+        tracking.log_metrics({"loss": 1.0}, step=1)
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "deliver", fail)
+            for number in (2, 3):
+                tracking.log_metrics({"loss": 0.5}, step=number)
+    assert capsys.readouterr().err.count("does not answer") == 1
+    assert len(store.client.get_metric_history(store.nested("train")[0].info.run_id, "loss")) == 3
+    assert journals() == []
 
 
 def test_the_journal_of_a_living_step_is_left_alone(store: LocalStore) -> None:

@@ -1,6 +1,5 @@
 """Tracking over HTTP: servers that die, hang, or refuse. What was logged arrives, once, and the step goes on."""
 
-import os
 import socket
 import threading
 import time
@@ -17,29 +16,22 @@ from longtail.tracking import identity, journal, run
 
 
 @pytest.fixture(autouse=True)
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "LONGTAIL_TRACKING", "RANK"):
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "LONGTAIL_TRACKING", "RANK"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(identity, "code_md5", lambda: "code")
     monkeypatch.setattr(run, "FLUSH_SECONDS", 0.0)
     monkeypatch.setattr(run, "FLUSH_SHARE", 0.0)
 
 
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    folder = tmp_path_factory.mktemp("server")
-    server = MlflowServer(make_database(folder / "mlflow.db"), folder / "artifacts")
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowServer]:
+    server = MlflowServer(make_database(tmp_path / "server.db"), tmp_path / "artifacts")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     server.start()
     yield server
     server.kill()
-
-
-@pytest.fixture
-def server(started: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> MlflowServer:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", started.uri)
-    return started
 
 
 def train(before: int = 0, after: int = 10, *, last: bool = True) -> Iterator[None]:
@@ -68,21 +60,12 @@ def test_a_server_that_dies_and_returns_has_everything_once(
     assert tracking.sync() == 1
     assert tracking.sync() == 0
     client = MlflowClient(server.uri)
-    runs = client.search_runs([client.get_experiment_by_name(os.environ["MLFLOW_EXPERIMENT_NAME"]).experiment_id])
+    runs = client.search_runs([client.get_experiment_by_name("longtail").experiment_id])
     assert [one.info.status for one in runs] == ["FINISHED", "FINISHED"]
     (nested,) = [one for one in runs if "mlflow.parentRunId" in one.data.tags]
     history = client.get_metric_history(nested.info.run_id, "loss")
     assert [point.step for point in history] == list(range(100))
     assert [file.path for file in client.list_artifacts(nested.info.run_id, "report")] == ["report/report.html"]
-
-
-@pytest.mark.slow
-def test_a_server_that_returns_during_the_step_needs_no_sync(server: MlflowServer) -> None:
-    for _ in train(before=5):
-        server.kill()
-        tracking.log_metrics({"accuracy": 0.5})
-        server.start()
-    assert journal.waiting() == []
 
 
 def test_a_dead_port_costs_little_and_warns_once(
@@ -108,11 +91,12 @@ def test_a_server_that_never_answers_costs_a_few_seconds_for_the_whole_pipeline(
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{hole.getsockname()[1]}")
         import mlflow  # noqa: F401 - the import's own seconds are not the server's
 
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")  # the user's own; 5 s without it
         started = time.monotonic()
         for _ in range(5):
             for _ in train(last=False):
                 pass
-        assert time.monotonic() - started < 20
+        assert time.monotonic() - started < 10
     assert capsys.readouterr().err.count("longtail sync") == 5
     assert len(journal.waiting()) == 5
 

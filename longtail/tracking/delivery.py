@@ -21,11 +21,12 @@ from longtail.tracking.settings import without_credentials
 TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 
 # MLflow's retries take minutes, and the journal is our retry. Its usage statistics are for the user to switch on.
-# Its progress bars would run through those of the step.
+# Its progress bars and addresses would run through what the step prints.
 DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 # MLflow takes at most 1000 metrics in one request.
