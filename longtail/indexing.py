@@ -1,7 +1,7 @@
 """Choosing a nearest-neighbour classifier on validation: the number of neighbours and the decision rule."""
 
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ Ints = npt.NDArray[np.int64]
 class Search(BaseModel, extra="forbid"):
     """What is tried on validation. A k beyond the number of clusters means all of them and is tried once."""
 
-    neighbours: list[int] = Field([1, 2, 3, 5, 7, 10, 15, 20, 30, 50], min_length=1)
+    neighbours: list[Annotated[int, Field(ge=1)]] = Field([1, 2, 3, 5, 7, 10, 15, 20, 30, 50], min_length=1)
     decisions: list[Decision] = Field(list(get_args(Decision)), min_length=1)
 
 

@@ -19,8 +19,9 @@ def read_parameters(file: Path) -> dict[str, Any]:
     """All of params.yaml. Raises DataError if it is not a mapping, or has a key that nothing reads."""
     try:
         values = yaml.safe_load(file.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise DataError(f"cannot read the parameters in {file}: {error}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        # YAML's own message is laid out over several lines.
+        raise DataError(f"cannot read the parameters in {file}: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise DataError(f"{file} holds no parameters; it needs sections such as {', '.join(STAGES)}")
     known = [*STAGES, *SHARED, *PIPELINE]
@@ -34,8 +35,11 @@ def stage_parameters(file: Path, stage: str, model: type[BaseModel]) -> Any:
     """The parameters of one stage. Raises DataError naming each wrong one, with the nearest valid name."""
     values = read_parameters(file)
     shared = {name: values[name] for name in SHARED if name in values and name in model.model_fields}
+    section = values.get(stage) or {}
+    if not isinstance(section, dict):
+        raise DataError(f"{file}: {stage} must hold parameters by name, and is {section!r}")
     try:
-        return model.model_validate({**shared, **(values.get(stage) or {})})
+        return model.model_validate({**shared, **section})
     except ValidationError as error:
         problems = [_problem(stage, dict(found), model) for found in error.errors()]
         raise DataError(f"{file}: " + "; ".join(problems)) from error

@@ -50,16 +50,16 @@ def quintuplet_table(
     Ties go to the lowest position. An anchor without another candidate in its cluster is its own p+, and one
     without another in its class its own p−−.
 
-    Raises ValueError if the pool holds fewer than two classes.
+    Raises ValueError if there are fewer than two classes, or one has no candidate.
     """
     classes = np.unique(labels[labels >= 0])
-    if len(np.unique(labels[pool])) < 2:
-        raise ValueError("quintuplets need candidates of at least two classes")
+    if len(classes) < 2 or not np.isin(classes, labels[pool]).all():
+        raise ValueError("quintuplets need at least two classes, and a candidate of each")
     anchors = np.flatnonzero(labels >= 0)
     members = np.empty((len(anchors), 5), np.int64)
     other = np.empty(len(anchors), bool)
-    # An upper bound of what a block holds: its distances (float32), and the masked copies of those to its own class.
-    block = max(1, memory // (16 * len(pool)))
+    # An upper bound, in bytes a distance, of what a block holds: the distances, three masked copies, and the masks.
+    block = max(1, memory // (24 * len(pool)))
     for code in classes:
         rows = np.flatnonzero(labels[anchors] == code)
         own, foreign = pool[labels[pool] == code], pool[labels[pool] != code]

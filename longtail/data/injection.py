@@ -26,7 +26,10 @@ class Exponential(BaseModel, extra="forbid"):
 
 
 class Step(BaseModel, extra="forbid"):
-    """The last `minority` share of the classes has `factor` times fewer samples (Buda et al. 2018)."""
+    """The last `minority` share of the classes has `factor` times fewer samples (Buda et al. 2018).
+
+    Of K classes at least one is in the minority, and at most K − 1.
+    """
 
     kind: Literal["step"]
     factor: float = Field(gt=1)
@@ -50,7 +53,8 @@ def kept_counts(counts: Ints, injection: Gaussian | Exponential | Step | Balance
     elif isinstance(injection, Exponential):
         target = counts[0] * injection.factor ** (-classes / max(1, len(counts) - 1))
     elif isinstance(injection, Step):
-        minority = classes >= len(counts) - round(injection.minority * len(counts))
+        few = min(max(1, round(injection.minority * len(counts))), len(counts) - 1)
+        minority = classes >= len(counts) - few
         target = np.where(minority, counts.max() / injection.factor, counts)
     else:
         target = counts.astype(float)

@@ -32,7 +32,9 @@ def augment(images: Tensor, how: Augmentation) -> Tensor:
     flip = torch.where(draws[4] < 0, -1.0, 1.0) if how.mirror else torch.ones_like(angle)
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
     # affine_grid's coordinates run from −1 to 1, so a shift by a share of the side is twice that share.
-    top = torch.stack([cos * flip, -sin, draws[2] * 2 * how.shift], dim=1)
-    bottom = torch.stack([sin * flip, cos, draws[3] * 2 * how.shift], dim=1)
+    # They do so along both sides: the ratio of the sides keeps the rotation of an oblong image rigid.
+    oblong = images.shape[2] / images.shape[3]
+    top = torch.stack([cos * flip, -sin * oblong, draws[2] * 2 * how.shift], dim=1)
+    bottom = torch.stack([sin * flip / oblong, cos, draws[3] * 2 * how.shift], dim=1)
     grid = F.affine_grid(torch.stack([top, bottom], dim=1), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)

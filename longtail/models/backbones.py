@@ -1,9 +1,13 @@
 """Networks from an image to a feature vector."""
 
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from longtail.errors import DataError
 
 Backbone = Literal["small_cnn", "resnet18", "resnet50", "resnet152"]
 
@@ -13,6 +17,8 @@ class SmallCNN(nn.Sequential):
 
     def __init__(self, image_shape: tuple[int, int, int]) -> None:
         height, width, channels = image_shape
+        if min(height, width) < 8:
+            raise DataError(f"small_cnn needs images of 8×8 or more, not {height}×{width}; change ingest.image_shape")
         blocks = [_block(channels, 32), _block(32, 64), _block(64, 128)]
         super().__init__(*blocks, nn.Flatten())
         self.features = 128 * (height // 8) * (width // 8)
@@ -32,7 +38,14 @@ class ResNet(nn.Module):
         from torchvision import models
 
         super().__init__()
-        self.body = models.get_model(name, weights="DEFAULT" if pretrained else None)
+        try:
+            self.body = models.get_model(name, weights="DEFAULT" if pretrained else None)
+        except (OSError, RuntimeError, UnpicklingError) as error:
+            weights = models.get_model_weights(name).DEFAULT.url
+            raise DataError(
+                f"cannot load the ImageNet weights of {name} ({error}); put {weights} into "
+                f"{Path(torch.hub.get_dir()) / 'checkpoints'}"
+            ) from error
         self.features = self.body.fc.in_features
         self.body.fc = nn.Identity()
         self.mean: Tensor

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from longtail.data.dataset import PackedDataset, Task
 from longtail.data.transforms import to_float
+from longtail.errors import DataError
 from longtail.models.network import Network, NetworkParams
 from longtail.models.prior_features import histograms_of_gradients, pixels
 from longtail.models.snapshot import Blueprint, Features, read_blueprint
@@ -95,7 +96,10 @@ def _blocks(dataset: PackedDataset, rows: npt.NDArray[np.int64]) -> Iterator[Ima
 def _write_blocks(snapshot: Path, name: str, blocks: Iterator[dict[str, Floats]]) -> None:
     parts = list(blocks)
     for task in parts[0]:
-        np.save(snapshot / f"{name}-{task}.npy", np.concatenate([part[task] for part in parts]), allow_pickle=False)
+        rows = np.concatenate([part[task] for part in parts])
+        if not np.isfinite(rows).all():
+            raise DataError(f"the network's {name} for task {task!r} are not finite: lower the learning rate")
+        np.save(snapshot / f"{name}-{task}.npy", rows, allow_pickle=False)
 
 
 def blueprint_for(params: NetworkParams, features: Features, dataset: PackedDataset) -> Blueprint:

@@ -36,7 +36,7 @@ def stage(run: Run) -> Run:
 
     Every output is a directory, and also gets `lineage.json`: from which data and parameters it comes.
 
-    Raises DataError if an input does not exist.
+    Raises DataError if an input does not exist, or if the inputs do not come from the same data and split.
     """
     kinds = artifacts(run)
 
@@ -48,6 +48,7 @@ def stage(run: Run) -> Run:
         for name, path in inputs.items():
             if not path.exists():
                 raise DataError(f"the input {name!r} does not exist: {path}; run the step that makes it first")
+        _check_same_origin(list(inputs.values()), run.__module__.rpartition(".")[2])
         partial = {name: path.with_name(f".{path.name}.partial") for name, path in outputs.items()}
         for path in partial.values():
             remove(path)
@@ -83,18 +84,23 @@ def lineage(path: Path) -> dict[str, Any]:
 
 
 def write_lineage(output: Path, inputs: list[Path], stage_name: str, params: Any) -> None:
-    """Write beside the files of `output` what its inputs come from, and this stage's own parameters.
-
-    Raises DataError if the inputs come from different data sets.
-    """
+    """Write beside the files of `output` what its inputs come from, and this stage's own parameters."""
     sources = [lineage(path) for path in [*inputs, output]]
     datasets = {source["dataset"] for source in sources if "dataset" in source}
-    if len(datasets) > 1:
-        raise DataError(f"the inputs of {stage_name} come from different data sets; run the steps before it again")
     stages = {name: values for source in sources for name, values in source.get("stages", {}).items()}
     stages[stage_name] = params.model_dump(mode="json")
     made_from = {"dataset": next(iter(datasets), None), "stages": stages}
     (output / LINEAGE).write_text(json.dumps(made_from, indent=1) + "\n")
+
+
+def _check_same_origin(inputs: list[Path], stage_name: str) -> None:
+    """The rows of embeddings, clusters and quintuplets mean nothing beside those of another split."""
+    sources = [lineage(path) for path in inputs]
+    datasets = {source["dataset"] for source in sources if "dataset" in source}
+    splits = {json.dumps(source["stages"]["split"]) for source in sources if "split" in source.get("stages", {})}
+    for kind, found in (("data sets", datasets), ("splits", splits)):
+        if len(found) > 1:
+            raise DataError(f"the inputs of {stage_name} come from different {kind}; run the steps before it again")
 
 
 def replace(new: Path, old: Path) -> None:

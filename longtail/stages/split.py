@@ -16,7 +16,7 @@ class Params(BaseModel, extra="forbid"):
     """The `split` section of params.yaml; official subsets win over the shares."""
 
     seed: int = 0
-    validation: float = Field(0.1, gt=0, lt=1, description="share of the samples that are not officially test")
+    validation: float = Field(0.1, gt=0, lt=1, description="share of the samples that are not test")
     test: float = Field(0.2, gt=0, lt=1, description="share of all samples, where there is no official test subset")
     imbalance: Injection = Balanced()
     imbalance_task: str | None = Field(None, description="the task whose classes are thinned; default: the first")
@@ -33,6 +33,7 @@ def run(dataset: Input, split: Output, *, params: Params) -> dict[str, float]:
     subset = _subsets(packed, list(labels.values()), groups, params, rng)
     check_every_class(subset, labels, packed.info.tasks, groups)
     _inject(subset, labels, groups, params, rng)
+    check_every_class(subset, labels, packed.info.tasks, groups)
     made = make_split(packed.samples, subset, packed.info.tasks)
     made.write(split)
     report = {f"samples_{name}": float(counts.samples) for name, counts in made.info.subsets.items()}

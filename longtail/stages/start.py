@@ -3,7 +3,7 @@
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from longtail.data.dataset import PackedDataset
 from longtail.data.splits import Split
@@ -31,6 +31,12 @@ class Params(BaseModel, extra="forbid"):
     cost: bool = Field(True, description="give the classes of a mini-batch equal weight")
     optimisation: Optimisation = Optimisation(iterations=1000)
     search: Search = Search()
+
+    @model_validator(mode="after")
+    def _weights_exist(self) -> "Params":
+        if self.prior == "imagenet" and self.network.backbone == "small_cnn":
+            raise ValueError("the prior imagenet needs a resnet: there are no ImageNet weights of small_cnn")
+        return self
 
 
 @stage

@@ -1,0 +1,210 @@
+"""The quintuplet table against a plain re-computation of LMLE's section 3.1, sample by sample."""
+
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longtail.quintuplets import (
+    QuintupletTable,
+    draw_pool,
+    load_tables,
+    quintuplet_table,
+    save_tables,
+    squared_distances,
+)
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass
+class Case:
+    embeddings: Floats
+    labels: Ints
+    clusters: Ints
+    pool: Ints
+
+    def table(self, memory: int = 2**28) -> QuintupletTable:
+        return quintuplet_table(self.embeddings, self.labels, self.clusters, self.pool, memory=memory)
+
+
+def distance(a: Floats, b: Floats) -> float:
+    """D of Eq. 1."""
+    return sum((float(x) - float(y)) ** 2 for x, y in zip(a, b, strict=True))
+
+
+def extreme(pick: Callable[..., int], anchor: int, candidates: list[int], embeddings: Floats) -> int | None:
+    """The nearest (pick=min) or farthest (pick=max) candidate; the first of equals."""
+    if not candidates:
+        return None
+    return pick(candidates, key=lambda other: distance(embeddings[anchor], embeddings[other]))
+
+
+def slow_table(case: Case) -> tuple[list[list[int]], list[bool]]:
+    x, labels, clusters, pool = case.embeddings, case.labels, case.clusters, [int(p) for p in case.pool]
+    rows, has_other = [], []
+    for i in range(len(labels)):
+        if labels[i] < 0:
+            continue
+        of_class = [j for j in pool if labels[j] == labels[i]]
+        in_cluster = [j for j in of_class if clusters[j] == clusters[i] and j != i]
+        p_plus = extreme(max, i, in_cluster, x)
+        p_minus = extreme(min, i, [j for j in of_class if clusters[j] != clusters[i]], x)
+        p_minus_minus = extreme(max, i, [j for j in of_class if j != i], x)
+        negative = extreme(min, i, [j for j in pool if labels[j] != labels[i]], x)
+        assert negative is not None
+        has_other.append(p_minus is not None)
+        p_minus_minus = i if p_minus_minus is None else p_minus_minus
+        p_minus = p_minus_minus if p_minus is None else p_minus
+        rows.append([i, i if p_plus is None else p_plus, p_minus, p_minus_minus, negative])
+    return rows, has_other
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> Case:
+    """Two to four classes of one to nine samples on a small grid, so that distances are exact and ties abound."""
+    sizes = draw(st.lists(st.integers(1, 9), min_size=2, max_size=4))
+    missing = draw(st.integers(0, 3))
+    labels = draw(st.permutations([c for c, size in enumerate(sizes) for _ in range(size)] + [-1] * missing))
+    per_class = [draw(st.integers(1, 3)) for _ in sizes]
+    clusters = [-1 if c < 0 else 3 * c + draw(st.integers(0, per_class[c] - 1)) for c in labels]
+    points = draw(
+        st.lists(st.tuples(*[st.integers(-2, 2)] * 2), min_size=len(labels), max_size=len(labels))
+    )  # ±2 on a plane: 25 places, so duplicates too
+    candidates: list[int] = []
+    for code in range(len(sizes)):
+        members = [i for i, c in enumerate(labels) if c == code]
+        candidates += draw(st.lists(st.sampled_from(members), min_size=1, unique=True))
+    return Case(np.array(points, np.float32), np.array(labels), np.array(clusters), np.array(sorted(candidates)))
+
+
+@settings(deadline=None, max_examples=150)
+@given(cases())
+def test_agrees_with_the_slow_oracle(case: Case) -> None:
+    table = case.table()
+    members, has_other = slow_table(case)
+    assert table.members.tolist() == members
+    assert table.has_other_cluster.tolist() == has_other
+
+
+@settings(deadline=None, max_examples=50)
+@given(cases(), st.integers(0, 2000))
+def test_the_memory_bound_does_not_change_the_table(case: Case, memory: int) -> None:
+    assert (case.table(memory).members == case.table().members).all()
+    assert (case.table(memory).has_other_cluster == case.table().has_other_cluster).all()
+
+
+@settings(deadline=None, max_examples=50)
+@given(cases())
+def test_no_sentinel_leaves_the_table(case: Case) -> None:
+    members = case.table().members
+    labels = case.labels[members]
+    assert members.min() >= 0
+    assert (labels >= 0).all()
+    assert (labels[:, :4] == labels[:, :1]).all()
+    assert (labels[:, 4] != labels[:, 0]).all()
+
+
+@pytest.mark.parametrize("memory", [1, 2**14, 2**28])
+def test_float_embeddings_reach_the_extreme_distances(memory: int) -> None:
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(120, 16)).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    labels = rng.integers(-1, 4, 120)
+    clusters = np.where(labels < 0, -1, 3 * labels + rng.integers(0, 3, 120))
+    case = Case(embeddings, labels, clusters, draw_pool(labels, fraction=0.5, rng=rng))
+    for fast, slow in zip(case.table(memory).members, slow_table(case)[0], strict=True):
+        reached = [distance(embeddings[fast[0]], embeddings[j]) for j in fast]
+        assert reached == pytest.approx([distance(embeddings[slow[0]], embeddings[j]) for j in slow], abs=1e-5)
+
+
+def test_a_class_of_one_cluster_has_its_first_hinges_off_and_repeats_the_farthest() -> None:
+    case = Case(
+        np.array([[0], [1], [5], [9]], np.float32), np.array([0, 0, 0, 1]), np.array([0, 0, 0, 1]), np.arange(4)
+    )
+    table = case.table()
+    assert table.members[0].tolist() == [0, 2, 2, 2, 3]
+    assert not table.has_other_cluster.any()
+
+
+def test_an_anchor_alone_in_its_cluster_is_its_own_p_plus() -> None:
+    case = Case(
+        np.array([[0], [1], [5], [9]], np.float32), np.array([0, 0, 0, 1]), np.array([0, 1, 1, 2]), np.arange(4)
+    )
+    assert case.table().members[0].tolist() == [0, 0, 1, 2, 3]
+
+
+def test_a_class_of_one_sample_is_its_own_positive() -> None:
+    case = Case(np.array([[0], [1], [5]], np.float32), np.array([0, 1, 1]), np.array([0, 1, 1]), np.arange(3))
+    table = case.table()
+    assert table.members[0].tolist() == [0, 0, 0, 0, 1]
+    assert not table.has_other_cluster[0]
+
+
+@pytest.mark.parametrize("pool", [[0, 1], [0, 1, 2]], ids=["one class in the pool", "one class not in the pool"])
+def test_a_pool_that_lacks_a_class_is_refused(pool: list[int]) -> None:
+    labels = np.array([0, 0, 1, 2])
+    with pytest.raises(ValueError, match="candidate"):
+        Case(np.zeros((4, 2), np.float32), labels, labels, np.array(pool)).table()
+
+
+def test_the_blocks_of_distances_keep_to_the_memory_bound() -> None:
+    # Nearly all in one class: the masked copies of a block are then as large as they can be.
+    labels = np.repeat([0, 1], [3990, 10])
+    embeddings = np.random.default_rng(0).normal(size=(4000, 4)).astype(np.float32)
+    case = Case(embeddings, labels, labels, np.arange(4000))
+    bound = 2**23
+    tracemalloc.start()
+    case.table(bound)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # The table itself, the embeddings of the candidates and the like: per sample, never n×n (here 64 MB).
+    assert peak < bound + 4000 * 200
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(-1, 4), min_size=1, max_size=60).filter(lambda c: max(c) >= 0), st.integers(0, 9))
+def test_a_pool_is_stratified_and_holds_at_least_two_of_each_class(codes: list[int], seed: int) -> None:
+    labels = np.array(codes)
+    for how in ({"fraction": 0.5}, {"per_class": 3}, {"per_class": 1}, {"fraction": 1.0}):
+        pool = draw_pool(labels, **how, rng=np.random.default_rng(seed))  # type: ignore[arg-type]
+        assert pool.tolist() == sorted(set(pool.tolist()))
+        for code in range(5):
+            size, drawn = int((labels == code).sum()), int((labels[pool] == code).sum())
+            asked = how.get("per_class") or round(how["fraction"] * size)
+            assert drawn == min(size, max(2, int(asked)))
+        assert (labels[pool] >= 0).all()
+
+
+def test_a_pool_depends_on_the_generator_alone() -> None:
+    labels = np.repeat([0, 1], 50)
+    pools = [draw_pool(labels, fraction=0.3, rng=np.random.default_rng(seed)).tolist() for seed in (0, 0, 1)]
+    assert pools[0] == pools[1] != pools[2]
+
+
+def test_every_sample_is_drawn_into_some_pool() -> None:
+    labels, rng = np.repeat([0, 1], 10), np.random.default_rng(0)
+    drawn = np.concatenate([draw_pool(labels, per_class=2, rng=rng) for _ in range(60)])
+    assert set(drawn.tolist()) == set(range(20))
+
+
+def test_squared_distances_are_never_negative() -> None:
+    points = np.random.default_rng(0).normal(size=(50, 64)).astype(np.float32)
+    assert (squared_distances(points, points) >= 0).all()
+
+
+def test_tables_are_read_as_they_were_written(tmp_path: Path) -> None:
+    labels = np.array([0, 0, 1, 1])
+    table = Case(np.eye(4, dtype=np.float32), labels, np.array([0, 1, 2, 2]), np.arange(4)).table()
+    save_tables(tmp_path / "q", {"digit": table, "kids": table})
+    loaded = load_tables(tmp_path / "q")
+    assert list(loaded) == ["digit", "kids"]
+    assert (loaded["kids"].members == table.members).all()
+    assert (loaded["kids"].has_other_cluster == table.has_other_cluster).all()

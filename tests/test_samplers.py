@@ -1,0 +1,77 @@
+"""Class-even mini-batches, and the costs that give the classes of a batch equal weight."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longtail.samplers import Sampler, inverse_frequency_weights
+
+labels_with_missing = st.lists(st.integers(-1, 4), min_size=1, max_size=40).filter(lambda codes: max(codes) >= 0)
+
+
+def drawn(sampler: Sampler, steps: int) -> list[int]:
+    return [int(position) for step in range(steps) for position in sampler.positions(step)]
+
+
+@settings(deadline=None, max_examples=50)
+@given(labels_with_missing, st.integers(1, 7), st.integers(0, 9))
+def test_every_class_is_drawn_equally_often(codes: list[int], times: int, seed: int) -> None:
+    classes = len(set(codes) - {-1})
+    positions = drawn(Sampler(np.array(codes), classes * times, class_even=True, seed=seed), 3)
+    assert set(Counter(codes[p] for p in positions).values()) == {3 * times}
+
+
+@settings(deadline=None, max_examples=50)
+@given(labels_with_missing, st.integers(0, 9))
+def test_a_class_is_drawn_without_replacement_pass_after_pass(codes: list[int], seed: int) -> None:
+    classes = len(set(codes) - {-1})
+    sequence = drawn(Sampler(np.array(codes), classes, class_even=True, seed=seed), 2 * max(Counter(codes).values()))
+    for code in set(codes) - {-1}:
+        size, of_class = codes.count(code), [p for p in sequence if codes[p] == code]
+        for start in range(0, len(of_class) - size + 1, size):
+            assert len(set(of_class[start : start + size])) == size
+
+
+@settings(deadline=None, max_examples=50)
+@given(labels_with_missing, st.integers(0, 9))
+def test_without_class_even_every_labelled_sample_is_drawn_once_a_pass(codes: list[int], seed: int) -> None:
+    labelled = [i for i, code in enumerate(codes) if code >= 0]
+    sampler = Sampler(np.array(codes), len(labelled), class_even=False, seed=seed)
+    for step in range(3):
+        assert sorted(sampler.positions(step).tolist()) == labelled
+
+
+@pytest.mark.parametrize("class_even", [True, False])
+def test_a_step_is_the_same_whatever_was_asked_before(class_even: bool) -> None:
+    labels = np.random.default_rng(0).integers(-1, 5, 300)
+    after_all = Sampler(labels, 16, class_even=class_even, seed=1)
+    drawn(after_all, 40)
+    backwards = Sampler(labels, 16, class_even=class_even, seed=1)
+    for step in (39, 3, 17):
+        expected = after_all.positions(step).tolist()
+        assert backwards.positions(step).tolist() == expected
+        assert Sampler(labels, 16, class_even=class_even, seed=1).positions(step).tolist() == expected
+
+
+def test_seeds_and_passes_differ() -> None:
+    labels = np.zeros(50, np.int64)
+    sampler = Sampler(labels, 50, class_even=True, seed=0)
+    assert sampler.positions(0).tolist() != sampler.positions(1).tolist()
+    assert sampler.positions(0).tolist() != Sampler(labels, 50, class_even=True, seed=1).positions(0).tolist()
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=60))
+def test_costs_give_the_classes_of_a_batch_equal_weight(codes: list[int]) -> None:
+    weights = inverse_frequency_weights(np.array(codes))
+    assert weights.sum() == pytest.approx(1, abs=1e-5)
+    for code in set(codes):
+        of_class = weights[np.array(codes) == code]
+        assert of_class.sum() == pytest.approx(1 / len(set(codes)), abs=1e-5)
+        assert np.ptp(of_class) == 0
+
+
+def test_costs_of_an_even_batch_are_equal() -> None:
+    assert set(inverse_frequency_weights(np.array([0, 1, 2, 2, 1, 0])).tolist()) == {np.float32(1 / 6)}
