@@ -1,0 +1,238 @@
+"""The split stage: grouped, stratified, official subsets honoured, and only train thinned."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import hashes, write_tiny_dataset
+
+from longtail.data.dataset import Task, write_dataset
+from longtail.data.splits import Split, stratify
+from longtail.errors import DataError
+from longtail.imbalance import measure
+from longtail.stages.split import Params, run
+
+Ints = npt.NDArray[np.int64]
+DIGIT = Task(name="digit", classes=["zero", "one", "two"])
+
+
+def write(path: Path, tasks: list[Task] | None = None, **columns: Any) -> None:
+    """A data set of 1×1 images with those columns; each image is its own group, without official subset."""
+    count = len(next(iter(columns.values())))
+    ids = [f"{i:04d}" for i in range(count)]
+    samples = pd.DataFrame({"id": ids, "source": ids, "group": ids, "subset": None} | columns)
+    images = [np.zeros((count, 1, 1, 1), np.uint8)]
+    write_dataset(path, samples, images, tasks=tasks or [DIGIT], image_shape=(1, 1, 1), provenance="", licence="")
+
+
+def split(root: Path, **params: Any) -> Split:
+    run(root / "dataset", root / "split", params=Params(**params))
+    return Split.open(root / "split")
+
+
+def digits(*counts: int) -> list[str]:
+    return [name for name, count in zip(DIGIT.classes, counts, strict=True) for _ in range(count)]
+
+
+def shares(made: Split, total: int) -> dict[str, float]:
+    return {name: len(made.positions(name)) / total for name in ("train", "validation", "test")}
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(st.tuples(st.integers(-1, 2), st.integers(-1, 1), st.integers(0, 30)), min_size=1, max_size=120),
+    st.integers(0, 99),
+)
+def test_no_group_straddles(samples: list[tuple[int, int, int]], seed: int) -> None:
+    one, two, raw = np.array(samples).T
+    groups = np.unique(raw, return_inverse=True)[1]
+    drawn = stratify([one, two], groups, {"a": 0.7, "b": 0.3}, np.random.default_rng(seed))
+    for group in np.unique(groups):
+        assert len(set(drawn[groups == group])) == 1
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(20, 200), min_size=2, max_size=5), st.floats(0.1, 0.5), st.integers(0, 99))
+def test_every_class_has_its_share_of_every_subset(counts: list[int], share: float, seed: int) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    drawn = stratify([labels], np.arange(len(labels)), {"a": 1 - share, "b": share}, np.random.default_rng(seed))
+    for code, count in enumerate(counts):
+        assert abs((drawn[labels == code] == "b").sum() - share * count) <= 1
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(1, 8), min_size=40, max_size=80), st.integers(0, 99))
+def test_shares_are_met_within_a_group_or_two(sizes: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    labels = rng.integers(0, 3, len(sizes))[groups]
+    drawn = stratify([labels], groups, {"a": 0.75, "b": 0.25}, rng)
+    for code in range(3):
+        of_class = labels == code
+        assert abs((drawn[of_class] == "b").sum() - 0.25 * of_class.sum()) <= 2 * max(sizes)
+
+
+def test_two_tasks_with_missing_labels_are_both_stratified() -> None:
+    rng = np.random.default_rng(0)
+    one, two = rng.integers(-1, 3, 3000), rng.integers(-1, 2, 3000)
+    drawn = stratify([one, two], np.arange(3000), {"a": 0.8, "b": 0.2}, rng)
+    for codes in (one, two):
+        for code in np.unique(codes):
+            assert (drawn[codes == code] == "b").mean() == pytest.approx(0.2, abs=0.02)
+
+
+def test_shares_are_of_all_for_test_and_of_the_rest_for_validation(tmp_path: Path) -> None:
+    write(tmp_path / "dataset", digit=digits(100, 200, 300))
+    made = split(tmp_path, test=0.25, validation=0.2)
+    assert shares(made, 600) == pytest.approx({"train": 0.6, "validation": 0.15, "test": 0.25}, abs=0.01)
+
+
+def test_official_train_and_test_are_kept_and_validation_comes_from_train(tmp_path: Path) -> None:
+    official = ["train", "train", "test"] * 100
+    write(tmp_path / "dataset", digit=digits(100, 100, 100), subset=official)
+    made = split(tmp_path, validation=0.25)
+    test = made.samples["row"][made.subset == "test"]
+    assert test.tolist() == [row for row, name in enumerate(official) if name == "test"]
+    assert len(made.positions("validation")) == pytest.approx(50, abs=2)
+
+
+def test_an_official_validation_is_kept_and_test_comes_from_the_rest(tmp_path: Path) -> None:
+    official = [None, None, "validation"] * 100
+    write(tmp_path / "dataset", digit=digits(100, 100, 100), subset=official)
+    made = split(tmp_path, test=0.5)
+    assert made.samples["row"][made.subset == "validation"].tolist() == list(range(2, 300, 3))
+    assert len(made.positions("test")) == pytest.approx(100, abs=2)
+
+
+def test_official_subsets_alone_leave_nothing_to_draw(tmp_path: Path) -> None:
+    write(tmp_path / "dataset", digit=digits(10, 10, 10), subset=["test"] * 30)
+    with pytest.raises(DataError, match="no samples are left from which to draw the validation subset"):
+        split(tmp_path)
+
+
+def test_a_group_in_two_official_subsets_is_named(tmp_path: Path) -> None:
+    groups = [f"person {i // 2}" for i in range(30)]
+    official = ["train", *["train", "train", "test", "test"] * 7, "test"]  # person 0: train; person 1: train, test
+    write(tmp_path / "dataset", digit=digits(10, 10, 10), group=groups, subset=official)
+    with pytest.raises(DataError, match=r"groups are in more than one official subset, the first is 'person \d+'"):
+        split(tmp_path)
+
+
+def test_a_class_that_cannot_be_in_every_subset_is_named_with_its_count(tmp_path: Path) -> None:
+    write(tmp_path / "dataset", digit=digits(100, 100, 2))
+    with pytest.raises(DataError, match="class 'two' of task 'digit' has 2 samples in 2 groups and none in"):
+        split(tmp_path)
+    assert not (tmp_path / "split").exists()
+
+
+def test_a_class_of_one_large_group_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "dataset", digit=digits(50, 50, 50), group=[str(min(i, 100)) for i in range(150)])
+    with pytest.raises(DataError, match="class 'two' of task 'digit' has 50 samples in 1 groups"):
+        split(tmp_path)
+
+
+def test_a_class_of_another_task_that_injection_empties_is_named(tmp_path: Path) -> None:
+    # Train keeps one sample of class two, so one kind or the other is gone.
+    kinds = ["common"] * 200 + ["odd", "even"] * 50
+    tasks = [DIGIT, Task(name="kind", classes=["common", "odd", "even"])]
+    write(tmp_path / "dataset", tasks, digit=digits(100, 100, 100), kind=kinds)
+    with pytest.raises(DataError, match=r"class '(odd|even)' of task 'kind' has 50 samples .* none in train"):
+        split(tmp_path, imbalance={"kind": "step", "factor": 1000, "minority": 0.3})
+
+
+@pytest.mark.parametrize("removed", [0.2, 0.4])
+def test_gaussian_thins_train_alone(tmp_path: Path, removed: float) -> None:
+    write(tmp_path / "dataset", digit=digits(400, 400, 400))
+    before = split(tmp_path)
+    after = split(tmp_path, imbalance={"kind": "gaussian", "removed": removed})
+    for name in ("validation", "test"):
+        rows = [made.samples["row"][made.subset == name].tolist() for made in (before, after)]
+        assert rows[0] == rows[1]
+    kept = len(after.positions("train")) / len(before.positions("train"))
+    assert kept == pytest.approx(1 - removed, abs=0.005)
+    assert set(after.samples["id"]) < set(before.samples["id"])
+
+
+def test_whole_groups_are_removed(tmp_path: Path) -> None:
+    groups = [f"g{i // 5}" for i in range(600)]
+    write(tmp_path / "dataset", digit=digits(200, 200, 200), group=groups)
+    made = split(tmp_path, imbalance={"kind": "step", "factor": 4, "minority": 0.3})
+    assert set(made.samples.groupby("group").size()) == {5}
+    train = made.samples[made.subset == "train"]["digit"].value_counts()
+    assert train["zero"] / train["two"] == pytest.approx(4, abs=0.6)
+
+
+def test_single_samples_are_removed_on_request(tmp_path: Path) -> None:
+    groups = [f"g{i // 5}" for i in range(600)]
+    write(tmp_path / "dataset", digit=digits(200, 200, 200), group=groups)
+    made = split(tmp_path, imbalance={"kind": "step", "factor": 7, "minority": 0.3}, imbalance_unit="sample")
+    train = made.samples[made.subset == "train"]
+    assert len(set(train.groupby("group").size())) > 1
+    counts = train["digit"].value_counts()
+    assert counts["two"] == round(counts["zero"] / 7)
+
+
+def test_the_task_whose_classes_are_thinned_can_be_chosen(tmp_path: Path) -> None:
+    write_tiny_dataset(tmp_path / "dataset", per_class=100, two_tasks=True)
+    step = {"kind": "step", "factor": 4, "minority": 0.3}
+    before, after = split(tmp_path), split(tmp_path, imbalance=step, imbalance_task="kids")
+    counts = [made.info.subsets["train"].tasks["kids"].counts for made in (before, after)]
+    assert counts[1][:2] == counts[0][:2]
+    assert counts[1][2] < counts[0][2]
+    # A missing label is no class: its samples all stay.
+    missing = [int((made.train_labels(made.tasks[1])[made.positions("train")] < 0).sum()) for made in (before, after)]
+    assert missing[0] == missing[1]
+
+
+def test_an_unknown_task_to_thin_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "dataset", digit=digits(30, 30, 30))
+    with pytest.raises(DataError, match="imbalance_task is 'digits'; the tasks are"):
+        split(tmp_path, imbalance={"kind": "step", "factor": 2}, imbalance_task="digits")
+
+
+def test_missing_labels_and_the_background_count_in_no_metric(tmp_path: Path) -> None:
+    write_tiny_dataset(tmp_path / "dataset", two_tasks=True)
+    made = split(tmp_path, test=0.25)
+    kids = made.tasks[1]
+    assert set(made.labels(kids)) == {-1, 0, 1, 2}
+    assert set(made.scored_labels(kids, "test")) == {-1, 0, 1}
+    assert set(made.train_labels(kids)) == {-1, 0, 1, 2}
+    assert (made.train_labels(kids)[made.subset != "train"] == -1).all()
+
+
+def test_class_counts_and_measures_stand_beside_the_split(tmp_path: Path) -> None:
+    write(tmp_path / "dataset", digit=digits(100, 200, 400))
+    report = run(tmp_path / "dataset", tmp_path / "split", params=Params())
+    info = json.loads((tmp_path / "split" / "split.json").read_text())
+    made = Split.open(tmp_path / "split")
+    for name in ("train", "validation", "test"):
+        counts = np.bincount(made.labels(DIGIT)[made.positions(name)]).tolist()
+        assert info["subsets"][name]["tasks"]["digit"] == measure(counts, DIGIT.classes).model_dump()
+        assert report[f"samples_{name}"] == sum(counts)
+    assert report["digit_IR"] == pytest.approx(4, abs=0.1)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_one_others(tmp_path: Path) -> None:
+    write_tiny_dataset(tmp_path / "dataset", two_tasks=True)
+    made = []
+    for seed in (1, 1, 2):
+        split(tmp_path, seed=seed, imbalance={"kind": "gaussian", "removed": 0.2})
+        made.append(hashes(tmp_path / "split"))
+    assert made[0] == made[1]
+    assert made[0]["samples.parquet"] != made[2]["samples.parquet"]
+
+
+@pytest.mark.parametrize("stage_input", ["nothing", "empty", "torn"])
+def test_what_is_no_packed_dataset_is_refused(tmp_path: Path, stage_input: str) -> None:
+    if stage_input != "nothing":
+        (tmp_path / "dataset").mkdir()
+    if stage_input == "torn":
+        (tmp_path / "dataset" / "dataset.json").write_text('{"format_version": 99}')
+    with pytest.raises(DataError, match=r"does not exist|is not a packed dataset"):
+        split(tmp_path)

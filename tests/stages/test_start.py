@@ -1,0 +1,120 @@
+"""Round 0: hand-crafted features, ImageNet weights from torchvision, and what cannot work."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+from tiny import hashes, run_pipeline, run_stage
+from torchvision.models import ResNet18_Weights, resnet18
+
+from longtail.data.dataset import PackedDataset
+from longtail.data.splits import Split
+from longtail.errors import DataError
+from longtail.models.prior_features import histograms_of_gradients, pixels
+from longtail.models.snapshot import State, current, read_embeddings
+from longtail.stages.start import Params
+
+ROUND = ("cluster", "quintuplets", "train", "index", "evaluate")
+RESNET = {"backbone": "resnet18", "embedding": 8}
+
+
+@pytest.fixture
+def data(tmp_path: Path, one_task: Path) -> Path:
+    """The data set and the split, without any model."""
+    for name in ("dataset", "split"):
+        (tmp_path / name).symlink_to(one_task / name)
+    return tmp_path
+
+
+@pytest.fixture
+def imagenet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+    """A checkpoint where torchvision's loading code looks for its download, of random weights."""
+    folder = tmp_path / "torch" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.manual_seed(0)
+    weights = resnet18().state_dict()
+    torch.save(weights, folder / Path(ResNet18_Weights.DEFAULT.url).name)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    return weights
+
+
+@pytest.mark.parametrize(("prior", "features"), [("pixels", pixels), ("hog", histograms_of_gradients)])
+def test_hand_crafted_features_start_a_whole_pipeline(data: Path, prior: str, features: object) -> None:
+    run_stage(data, "start", prior=prior)
+    rows = Split.open(data / "split").samples["row"].to_numpy()
+    expected = features(PackedDataset.open(data / "dataset").images(rows))  # type: ignore[operator]
+    assert np.array_equal(read_embeddings(current(data / "r0/model"), "digit"), expected)
+    assert not (data / "r0/model/current/network.safetensors").exists()
+    assert State.read(data / "r0/model").history[0].curve == []
+    run_pipeline(data, stages=ROUND)
+    assert (data / "r1/model/current/network.safetensors").exists()
+    assert (data / "report/report.html").exists()
+
+
+def test_hand_crafted_features_are_centred_and_of_length_one() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 16, 12, 3), dtype=np.uint8)
+    for features in (pixels(images), histograms_of_gradients(images)):
+        assert features.dtype == np.float32
+        assert np.linalg.norm(features, axis=1) == pytest.approx(1, abs=1e-5)
+        assert features.mean(1) == pytest.approx(0, abs=1e-6)
+    flat = images[:1].reshape(-1).astype(float)
+    expected = (flat - flat.mean()) / np.linalg.norm(flat - flat.mean())
+    assert np.allclose(pixels(images)[0], expected, atol=1e-6)
+
+
+def test_a_blank_image_has_finite_features() -> None:
+    blank = np.zeros((1, 28, 28, 1), np.uint8)
+    assert np.isfinite(pixels(blank)).all()
+    assert np.isfinite(histograms_of_gradients(blank)).all()
+
+
+def test_imagenet_weights_are_those_that_torchvision_loads(data: Path, imagenet: dict[str, torch.Tensor]) -> None:
+    run_stage(data, "start", prior="imagenet", network=RESNET)
+    stored = load_file(data / "r0/model/current/network.safetensors")
+    for name, value in imagenet.items():
+        if not name.startswith("fc."):
+            assert torch.equal(stored[f"backbone.body.{name}"], value)
+    embeddings = read_embeddings(current(data / "r0/model"), "digit")
+    assert embeddings.shape[1] == 512
+    assert np.linalg.norm(embeddings, axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_imagenet_weights_are_where_the_first_round_begins(data: Path, imagenet: dict[str, torch.Tensor]) -> None:
+    run_stage(data, "start", prior="imagenet", network=RESNET)
+    run_pipeline(data, stages=("cluster", "quintuplets"))
+    still = {"iterations": 1, "learning_rate": 1e-12, "weight_decay": 0, "freeze_batch_norm": True}
+    run_stage(data, "train", network=RESNET, optimisation=still)
+    stored = load_file(data / "r1/model/current/network.safetensors")
+    assert torch.allclose(stored["backbone.body.conv1.weight"], imagenet["conv1.weight"])
+    assert read_embeddings(current(data / "r1/model"), "digit").shape[1] == 8
+
+
+def test_weights_that_cannot_be_loaded_name_the_file_to_put_there(
+    data: Path, imagenet: dict[str, torch.Tensor]
+) -> None:
+    file = data / "torch" / "hub" / "checkpoints" / Path(ResNet18_Weights.DEFAULT.url).name
+    file.write_bytes(b"torn")
+    with pytest.raises(DataError, match=r"cannot load the ImageNet weights of resnet18 .*put https://\S+ into "):
+        run_stage(data, "start", prior="imagenet", network=RESNET)
+    assert not (data / "r0/model").exists()
+
+
+def test_the_small_network_has_no_imagenet_weights() -> None:
+    with pytest.raises(ValidationError, match="the prior imagenet needs a resnet"):
+        Params(prior="imagenet")
+
+
+def test_a_loss_that_is_not_finite_is_an_error_and_leaves_no_output(data: Path) -> None:
+    with pytest.raises(DataError, match=r"the loss is not finite at iteration \d+: lower the learning rate"):
+        run_stage(data, "start", optimisation={"iterations": 60, "learning_rate": 1e30})
+    assert hashes(data / "r0") == {}
+    assert list((data / "r0").iterdir()) == []
+
+
+def test_weights_that_the_last_step_ruins_are_an_error_too(data: Path) -> None:
+    with pytest.raises(DataError, match="not finite: lower the learning rate"):
+        run_stage(data, "start", optimisation={"iterations": 1, "learning_rate": 1e38})
+    assert hashes(data / "r0") == {}

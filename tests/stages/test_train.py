@@ -1,0 +1,169 @@
+"""One round of training: interrupted at any moment it ends as if it had not been."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors import safe_open
+from tiny import ARTIFACTS, PARAMETERS, hashes, run_stage, write_parameters
+
+from longtail.errors import DataError
+from longtail.models.checkpoint import FILE
+from longtail.training import train
+
+OPTIMISATION = {**PARAMETERS["train"]["optimisation"], "iterations": 100, "checkpoint_every": 8}
+
+
+def command(root: Path, parameters: Path) -> list[str]:
+    flags = [word for name, path in ARTIFACTS["train"].items() for word in (f"--{name}", str(root / path))]
+    return [sys.executable, "-m", "longtail", "train", *flags, "--params", str(parameters)]
+
+
+def checkpoint_step(root: Path) -> int:
+    """The step of the checkpoint, 0 while there is none."""
+    try:
+        with safe_open(root / "r1" / ".model.work" / FILE, "pt") as stored:
+            return int(json.loads(stored.metadata()["about"])["step"])
+    except OSError:
+        return 0
+
+
+def kill_in_training(root: Path, parameters: Path, after: int) -> int:
+    """Start a real training and kill it once its checkpoint is of step `after` or later; return that step."""
+    process = subprocess.Popen(command(root, parameters), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 60
+        while checkpoint_step(root) < after:
+            assert process.poll() is None, process.stderr.read().decode() if process.stderr else ""
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    return checkpoint_step(root)
+
+
+@pytest.fixture
+def root(tmp_path: Path, one_task: Path) -> Path:
+    """All inputs of the stage, and no output yet."""
+    shutil.copytree(one_task, tmp_path / "root")
+    shutil.rmtree(tmp_path / "root" / "r1" / "model")
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The steps that trainings in this process do."""
+    from longtail.methods.base import Method
+
+    done: list[int] = []
+    whole = Method.batch
+
+    def counted(self: Method, step: int) -> Any:
+        done.append(step)
+        return whole(self, step)
+
+    monkeypatch.setattr(Method, "batch", counted)
+    return done
+
+
+def test_a_killed_training_resumes_and_ends_with_the_same_bytes(tmp_path: Path, root: Path, steps: list[int]) -> None:
+    shutil.copytree(root, tmp_path / "unkilled")
+    parameters = write_parameters(tmp_path / "params.yaml", train={"optimisation": OPTIMISATION})
+    step = kill_in_training(root, parameters, after=24)
+    assert 24 <= step < 100
+    assert not (root / "r1" / "model").exists()
+
+    run_stage(root, "train", optimisation=OPTIMISATION)
+    assert steps == list(range(step, 100))
+    subprocess.run(command(tmp_path / "unkilled", parameters), check=True, stdout=subprocess.DEVNULL)
+    assert hashes(root / "r1") == hashes(tmp_path / "unkilled" / "r1")
+    assert not (root / "r1" / ".model.work").exists()
+
+
+def interrupted(root: Path, after: int, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+    """A training in this process that ends with an error after so many steps, as a full disk would end it."""
+    from longtail import training
+
+    whole = training.save_checkpoint
+
+    def failing(*args: Any) -> None:
+        whole(*args)
+        if args[4] >= after:
+            raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "save_checkpoint", failing)
+        with pytest.raises(MemoryError):
+            run_stage(root, "train", **changes)
+
+
+def test_a_checkpoint_of_other_parameters_is_not_resumed(
+    root: Path, steps: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(root, 8, monkeypatch)
+    steps.clear()
+    run_stage(root, "train", margins={"g1": 0.1, "g2": 0.1, "g3": 0.5})
+    assert steps == list(range(12))
+
+
+def test_a_checkpoint_of_other_inputs_is_not_resumed(
+    root: Path, steps: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(root, 8, monkeypatch)
+    steps.clear()
+    run_stage(root, "quintuplets", seed=3)
+    run_stage(root, "train")
+    assert steps == list(range(12))
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_every_optimiser_resumes_exactly(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, optimiser: str, momentum: float
+) -> None:
+    shutil.copytree(root, tmp_path / "whole")
+    changes = {"optimisation": {**PARAMETERS["train"]["optimisation"], "optimiser": optimiser, "momentum": momentum}}
+    interrupted(root, 8, monkeypatch, **changes)
+    for place in (root, tmp_path / "whole"):
+        run_stage(place, "train", **changes)
+    assert hashes(root / "r1") == hashes(tmp_path / "whole" / "r1")
+
+
+def test_how_often_a_checkpoint_is_written_changes_nothing(tmp_path: Path, root: Path) -> None:
+    shutil.copytree(root, tmp_path / "rarely")
+    run_stage(root, "train")
+    run_stage(tmp_path / "rarely", "train", optimisation={**PARAMETERS["train"]["optimisation"], "checkpoint_every": 8})
+    assert hashes(root / "r1") == hashes(tmp_path / "rarely" / "r1")
+
+
+def test_a_torn_new_checkpoint_does_not_count(root: Path, steps: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(root, 8, monkeypatch)
+    (root / "r1" / ".model.work" / f"{FILE}.new").write_bytes(b"torn")
+    steps.clear()
+    run_stage(root, "train")
+    assert steps == list(range(8, 12))
+
+
+def test_a_failed_round_keeps_the_earlier_output(root: Path) -> None:
+    run_stage(root, "train")
+    before = hashes(root / "r1" / "model")
+    with pytest.raises(DataError, match="the loss is not finite"):
+        run_stage(root, "train", optimisation={"iterations": 40, "learning_rate": 1e30})
+    assert hashes(root / "r1" / "model") == before
+    assert not (root / "r1" / ".model.partial").exists()
+
+
+def test_the_training_loop_is_one_for_all_methods() -> None:
+    from longtail.stages import start
+    from longtail.stages import train as stage
+
+    assert start.train is stage.train is train
