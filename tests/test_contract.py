@@ -1,0 +1,138 @@
+"""A stage, its command in dvc.yaml and its section of params.yaml agree with each other."""
+
+import ast
+import importlib
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from longtail.parameters import PIPELINE, SHARED, read_parameters, stage_parameters
+from longtail.stages import STAGES
+from longtail.stages.contract import artifacts, params_model
+
+ROOT = Path(__file__).parents[1]
+PARAMS = ROOT / "params.yaml"
+VALUES = yaml.safe_load(PARAMS.read_text())
+DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+# Tracking and serving watch a step and change nothing of what it writes.
+WATCHERS = ("longtail.tracking", "longtail.serving")
+
+
+def run_of(stage: str) -> Any:
+    return importlib.import_module(f"longtail.stages.{stage}").run
+
+
+def definition(stage: str) -> dict[str, Any]:
+    """The stage of dvc.yaml, without the loop over the rounds."""
+    found: dict[str, Any] = DVC["stages"][stage]
+    return found.get("do", found)
+
+
+def flags(stage: str) -> dict[str, str]:
+    program, name, *words = shlex.split(definition(stage)["cmd"])
+    assert (program, name) == ("longtail", stage)
+    return {flag.removeprefix("--"): value for flag, value in zip(words[::2], words[1::2], strict=True)}
+
+
+def test_dvc_runs_every_stage_in_order() -> None:
+    assert tuple(DVC["stages"]) == STAGES
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_command_has_the_artifacts_of_run(stage: str) -> None:
+    assert list(flags(stage)) == [*artifacts(run_of(stage)), "metrics"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_inputs_are_dependencies_and_outputs_are_outs(stage: str) -> None:
+    kinds, paths = artifacts(run_of(stage)), flags(stage)
+    inputs = {paths[name] for name, kind in kinds.items() if kind == "input"}
+    outputs = [paths[name] for name, kind in kinds.items() if kind == "output"]
+    assert {dep for dep in definition(stage)["deps"] if not dep.startswith("longtail/")} == inputs
+    assert definition(stage)["outs"] == outputs
+    assert [next(iter(metrics)) for metrics in definition(stage)["metrics"]] == [paths["metrics"]]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_run_takes_and_gives_something_by_keyword_params(stage: str) -> None:
+    kinds = list(artifacts(run_of(stage)).values())
+    assert kinds == sorted(kinds)  # inputs first
+    assert set(kinds) == {"input", "output"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_parameters_that_a_stage_reads_are_declared(stage: str) -> None:
+    shared = [name for name in SHARED if name in params_model(run_of(stage)).model_fields]
+    assert definition(stage)["params"] == [*shared, *([stage] if stage in VALUES else [])]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_defaults_are_valid_parameters(stage: str) -> None:
+    model = params_model(run_of(stage))
+    assert isinstance(stage_parameters(PARAMS, stage, model), model)
+
+
+def test_every_key_of_the_parameters_is_read_by_something() -> None:
+    assert set(read_parameters(PARAMS)) == {*STAGES, *SHARED, *PIPELINE}
+
+
+def test_rounds_follow_each_other_from_the_start_to_the_last() -> None:
+    before = [round_["after"] for round_ in VALUES["rounds"].values()]
+    names = list(VALUES["rounds"])
+    assert before == ["r0", *names[:-1]]
+    assert VALUES["last_round"] == names[-1]
+    assert f"artifacts/{before[0]}/model" in definition("start")["outs"]
+
+
+def source(module: str) -> Path | None:
+    """The file of a module of the package."""
+    path = ROOT.joinpath(*module.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def imported(file: Path) -> set[str]:
+    """The package's modules that a file imports, anywhere in it; watchers left out."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in found if name.startswith("longtail.") and not name.startswith(WATCHERS)}
+
+
+def sources(stage: str) -> set[Path]:
+    """The files of the package that a stage runs, itself included."""
+    waiting, seen = [source(f"longtail.stages.{stage}")], set()
+    while waiting:
+        file = waiting.pop()
+        if file is not None and file not in seen:
+            seen.add(file)
+            waiting += [source(name) for name in imported(file)]
+    return {file.relative_to(ROOT) for file in seen if file is not None}
+
+
+def covers(dependency: str, file: Path) -> bool:
+    return file.is_relative_to(dependency)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_change_of_any_code_that_a_stage_runs_runs_it_again(stage: str) -> None:
+    code = [dep for dep in definition(stage)["deps"] if dep.startswith("longtail/")]
+    assert not [str(file) for file in sources(stage) if not any(covers(dep, file) for dep in code)]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_change_of_other_code_does_not(stage: str) -> None:
+    code = [dep for dep in definition(stage)["deps"] if dep.startswith("longtail/")]
+    assert code == sorted(code)
+    assert all((ROOT / dep).exists() for dep in code)
+    assert not [dep for dep in code if not any(covers(dep, file) for file in sources(stage))]
+
+
+def test_bytecode_in_a_folder_that_a_stage_depends_on_is_no_change() -> None:
+    """Python writes it while the stage runs, so a second `dvc repro` would run everything again."""
+    assert "__pycache__/" in (ROOT / ".dvcignore").read_text().splitlines()

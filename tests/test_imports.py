@@ -1,0 +1,68 @@
+"""The walls of the package: who imports what, and which steps run without torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "longtail"
+WITHOUT_TORCH = ("ingest", "split", "cluster", "quintuplets", "index", "evaluate")
+
+
+def importers(library: str) -> set[str]:
+    """The files of the package that import a library, anywhere in them."""
+    found = set()
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            if library in {name.partition(".")[0] for name in names}:
+                found.add(str(file.relative_to(PACKAGE)))
+    return found
+
+
+def loaded(code: str, *libraries: str) -> list[str]:
+    """Those of the libraries that a fresh interpreter has loaded after that code."""
+    report = f"import sys; print(*[name for name in {libraries!r} if name in sys.modules], sep=',', file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", f"{code}\n{report}"], check=True, capture_output=True, text=True)
+    return [name for name in done.stderr.strip().splitlines()[-1:] if name]
+
+
+@pytest.mark.parametrize("library", ["kfp", "dvc"])
+def test_the_library_knows_no_orchestrator(library: str) -> None:
+    assert importers(library) == set()
+
+
+def test_only_tracking_and_serving_know_mlflow() -> None:
+    assert {name for name in importers("mlflow") if not name.startswith("tracking/")} <= {"serving.py"}
+    assert any(name.startswith("tracking/") for name in importers("mlflow"))
+
+
+def test_only_remote_may_know_boto3() -> None:
+    assert importers("boto3") | importers("botocore") <= {"remote.py"}
+
+
+def test_no_relative_import_hides_from_these_tests() -> None:
+    for file in PACKAGE.rglob("*.py"):
+        nodes = ast.walk(ast.parse(file.read_text()))
+        assert not [node for node in nodes if isinstance(node, ast.ImportFrom) and node.level], file
+
+
+@pytest.mark.parametrize("stage", WITHOUT_TORCH)
+def test_a_step_of_the_small_image_imports_no_torch(stage: str) -> None:
+    assert loaded(f"import longtail.stages.{stage}", "torch", "torchvision", "mlflow", "safetensors.torch") == []
+
+
+def test_help_is_quick() -> None:
+    code = """
+import sys
+from longtail.__main__ import main
+sys.argv = ["longtail", "--help"]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+"""
+    assert loaded(code, "torch", "pandas", "numpy", "faiss", "mlflow", "sklearn", "matplotlib") == []

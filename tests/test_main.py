@@ -1,0 +1,193 @@
+"""The command line: its options come from the stage's signature, and bad input is one sentence."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tiny import ARTIFACTS, hashes, write_parameters, write_tiny_dataset
+
+from longtail import __main__
+from longtail.stages import STAGES
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    write_tiny_dataset(root / "dataset")
+    return root / "dataset"
+
+
+@pytest.fixture
+def root(tmp_path: Path, dataset: Path) -> Path:
+    shutil.copytree(dataset, tmp_path / "dataset")
+    return tmp_path
+
+
+@pytest.fixture
+def longtail(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in this process; return its exit status and what it wrote to stderr."""
+
+    def run(*words: str | Path) -> tuple[int, str]:
+        monkeypatch.setattr(__main__.app, "registered_commands", [*__main__.app.registered_commands])
+        monkeypatch.setattr(sys, "argv", ["longtail", *map(str, words)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            __main__.main()
+        printed = capfd.readouterr().err
+        if isinstance(ended.value.code, str):  # Python itself prints it and exits with 1
+            return 1, printed + ended.value.code
+        return int(ended.value.code or 0), printed
+
+    return run
+
+
+def split(root: Path, *more: str | Path) -> list[str | Path]:
+    return ["split", *flags(root, "split"), *more]
+
+
+def flags(root: Path, stage: str) -> list[str | Path]:
+    return [word for name, path in ARTIFACTS[stage].items() for word in (f"--{name}", root / path)]
+
+
+def assert_one_sentence(error: str) -> None:
+    assert error.startswith("error: ")
+    assert "Traceback" not in error
+    assert error.count("\n") == 0
+
+
+def test_a_stage_runs_and_writes_its_scalars(root: Path, longtail: Run) -> None:
+    metrics = root / "metrics" / "split.json"
+    status, errors = longtail(*split(root, "--params", write_parameters(root / "p.yaml"), "--metrics", metrics))
+    assert (status, errors) == (0, "")
+    scalars = json.loads(metrics.read_text())
+    assert scalars["samples_train"] + scalars["samples_validation"] + scalars["samples_test"] == 120
+    assert (root / "split" / "samples.parquet").exists()
+
+
+def test_parameters_come_from_the_sections_and_the_shared_values(root: Path, longtail: Run) -> None:
+    (root / "p.yaml").write_text("seed: 7\nsplit: {test: 0.5}\n")
+    assert longtail(*split(root, "--params", root / "p.yaml"))[0] == 0
+    made_with = json.loads((root / "split" / "lineage.json").read_text())["stages"]["split"]
+    assert (made_with["seed"], made_with["test"]) == (7, 0.5)
+
+
+def test_a_section_wins_over_a_shared_value(root: Path, longtail: Run) -> None:
+    (root / "p.yaml").write_text("seed: 7\nsplit: {seed: 8}\n")
+    assert longtail(*split(root, "--params", root / "p.yaml"))[0] == 0
+    assert json.loads((root / "split" / "lineage.json").read_text())["stages"]["split"]["seed"] == 8
+
+
+def test_a_missing_input_is_one_sentence(root: Path, longtail: Run) -> None:
+    shutil.rmtree(root / "dataset")
+    status, error = longtail(*split(root, "--params", write_parameters(root / "p.yaml")))
+    assert status == 1
+    assert_one_sentence(error)
+    assert str(root / "dataset") in error
+    assert not (root / "split").exists()
+
+
+@pytest.mark.parametrize(
+    ("stage", "parameters", "says"),
+    [
+        ("split", {"split": {"tset": 0.3}}, "split.tset is not a parameter; did you mean 'test'?"),
+        ("split", {"split": {"test": 3}}, "split.test: Input should be less than 1"),
+        ("split", {"spilt": {}}, "'spilt' is not a parameter; did you mean 'split'?"),
+        ("split", {"split": {"imbalance": {"kind": "step", "fcator": 3}}}, "did you mean 'factor'?"),
+        ("split", {"split": {"imbalance": {"kind": "steps"}}}, "'steps'"),
+        ("split", {"split": [0.3]}, "split must hold parameters by name"),
+        ("split", {"split": 3}, "split must hold parameters by name"),
+        ("start", {"network": {"backbon": "resnet18"}}, "network.backbon is not a parameter; did you mean 'backbone'?"),
+        ("start", {"start": {"prior": "imagenet"}}, "the prior imagenet needs a resnet"),
+        ("train", {"train": {"optimisation": {"iterations": 9, "lr": 1}}}, "train.optimisation.lr is not a parameter"),
+        ("train", {"train": {"margins": {"g1": 1, "g2": 1}}}, "train.margins.g3: Field required"),
+        ("quintuplets", {"quintuplets": {}}, "give one of pool_fraction and pool_per_class"),
+        ("index", {"index": {"search": {"neighbours": [0]}}}, "index.search.neighbours.0"),
+        ("ingest", {"ingest": {"image_shape": [8, 8, 1]}}, "ingest.source: Field required"),
+    ],
+)
+def test_a_wrong_parameter_is_named(
+    root: Path, longtail: Run, stage: str, parameters: dict[str, Any], says: str
+) -> None:
+    (root / "p.yaml").write_text(yaml.safe_dump(parameters))
+    artifacts = flags(root, stage) if stage in ARTIFACTS else ["--data", root, "--dataset", root / "out"]
+    status, error = longtail(stage, *artifacts, "--params", root / "p.yaml")
+    assert status == 1
+    assert_one_sentence(error)
+    assert says in error
+    assert str(root / "p.yaml") in error
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"split: {test: 0.3", "cannot read the parameters"),
+        (b"- 1\n- 2\n", "holds no parameters"),
+        (b"", "holds no parameters"),
+        (b"seed: \xff\xfe", "cannot read the parameters"),
+    ],
+    ids=["torn", "list", "empty", "binary"],
+)
+def test_a_file_that_holds_no_parameters_is_one_sentence(root: Path, longtail: Run, content: bytes, says: str) -> None:
+    (root / "p.yaml").write_bytes(content)
+    status, error = longtail(*split(root, "--params", root / "p.yaml"))
+    assert status == 1
+    assert_one_sentence(error)
+    assert says in error
+
+
+def test_a_missing_file_of_parameters_is_one_sentence(root: Path, longtail: Run) -> None:
+    status, error = longtail(*split(root, "--params", root / "nowhere.yaml"))
+    assert status == 1
+    assert_one_sentence(error)
+    assert str(root / "nowhere.yaml") in error
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(root: Path, longtail: Run) -> None:
+    (root / "file").write_text("")
+    parameters = write_parameters(root / "p.yaml")
+    status, error = longtail(
+        "split", "--dataset", root / "dataset", "--split", root / "file" / "split", "--params", parameters
+    )
+    assert status == 1
+    assert_one_sentence(error)
+    assert str(root / "file") in error
+
+
+def test_a_missing_or_unknown_option_is_a_usage_error(root: Path, longtail: Run) -> None:
+    status, error = longtail("split", "--dataset", root / "dataset")
+    assert status == 2
+    assert "--split" in error
+    status, error = longtail(*split(root, "--sead", "3"))
+    assert status == 2
+    assert "--sead" in error
+
+
+def test_every_stage_has_one_option_an_artifact(longtail: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    for stage in STAGES:
+        options = __main__._command(stage).__signature__.parameters  # type: ignore[attr-defined]
+        assert list(options)[-2:] == ["params", "metrics"]
+        assert list(options)[:-2] == list(ARTIFACTS.get(stage, {"data": "", "dataset": ""}))
+
+
+def test_the_installed_command_ends_without_a_traceback(root: Path) -> None:
+    before = hashes(root)
+    done = subprocess.run(
+        [sys.executable, "-m", "longtail", *split(root, "--params", root / "nowhere.yaml")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LONGTAIL_TRACKING": "off"},
+        cwd=root,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert_one_sentence(done.stderr.rstrip("\n"))
+    assert hashes(root) == before
