@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,20 @@ def test_search_json_keeps_every_k_that_was_tried(two_tasks: Path) -> None:
             assert tried[task][kind]["score"] == max(point["score"] for point in curve)
         assert {point["decision"] for point in tried[task]["cluster_wise"]["curve"]} == {"large_margin", "vote"}
         assert {point["decision"] for point in tried[task]["sample_wise"]["curve"]} == {"vote"}
+
+
+def test_the_index_is_chosen_on_validation_alone(two_tasks: Path) -> None:
+    table, tried = Split.open(two_tasks / "split"), json.loads((two_tasks / "index/search.json").read_text())
+    for task in table.tasks:
+        embeddings = read_embeddings(best(two_tasks / "r1/model"), task.name)
+        index, truth = load_index(two_tasks / "index")[task.name], table.scored_labels(task, "validation")
+        for point in tried[task.name]["cluster_wise"]["curve"]:
+            classifier = replace(index, k=point["k"], decision=point["decision"])
+            predicted = classifier.predict(embeddings[truth >= 0])[0]
+            assert point["score"] == mean_class_accuracy(truth[truth >= 0], predicted)
+        curve = tried[task.name]["cluster_wise"]["curve"]
+        top = max(point["score"] for point in curve)
+        assert index.k == min(point["k"] for point in curve if point["score"] == top)
 
 
 def test_the_report_compares_the_classifiers_on_the_same_embedding(two_tasks: Path) -> None:

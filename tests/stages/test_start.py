@@ -7,7 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
-from tiny import hashes, run_pipeline, run_stage
+from tiny import run_pipeline, run_stage
 from torchvision.models import ResNet18_Weights, resnet18
 
 from longtail.data.dataset import PackedDataset
@@ -110,11 +110,10 @@ def test_the_small_network_has_no_imagenet_weights() -> None:
 def test_a_loss_that_is_not_finite_is_an_error_and_leaves_no_output(data: Path) -> None:
     with pytest.raises(DataError, match=r"the loss is not finite at iteration \d+: lower the learning rate"):
         run_stage(data, "start", optimisation={"iterations": 60, "learning_rate": 1e30})
-    assert hashes(data / "r0") == {}
     assert list((data / "r0").iterdir()) == []
 
 
 def test_weights_that_the_last_step_ruins_are_an_error_too(data: Path) -> None:
     with pytest.raises(DataError, match="not finite: lower the learning rate"):
         run_stage(data, "start", optimisation={"iterations": 1, "learning_rate": 1e38})
-    assert hashes(data / "r0") == {}
+    assert list((data / "r0").iterdir()) == []
