@@ -18,7 +18,7 @@ from longtail.errors import DataError
 from longtail.models.checkpoint import FILE
 from longtail.training import train
 
-OPTIMISATION = {**PARAMETERS["train"]["optimisation"], "iterations": 100, "checkpoint_every": 8}
+OPTIMISATION = {**PARAMETERS["train"]["optimisation"], "iterations": 60, "checkpoint_every": 8}
 
 
 def command(root: Path, parameters: Path) -> list[str]:
@@ -78,12 +78,12 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_killed_training_resumes_and_ends_with_the_same_bytes(tmp_path: Path, root: Path, steps: list[int]) -> None:
     shutil.copytree(root, tmp_path / "unkilled")
     parameters = write_parameters(tmp_path / "params.yaml", train={"optimisation": OPTIMISATION})
-    step = kill_in_training(root, parameters, after=24)
-    assert 24 <= step < 100
+    step = kill_in_training(root, parameters, after=16)
+    assert 16 <= step < 60
     assert not (root / "r1" / "model").exists()
 
     run_stage(root, "train", optimisation=OPTIMISATION)
-    assert steps == list(range(step, 100))
+    assert steps == list(range(step, 60))
     subprocess.run(command(tmp_path / "unkilled", parameters), check=True, stdout=subprocess.DEVNULL)
     assert hashes(root / "r1") == hashes(tmp_path / "unkilled" / "r1")
     assert not (root / "r1" / ".model.work").exists()
