@@ -40,10 +40,43 @@ def draw_pool(
     return np.sort(np.concatenate(chosen))
 
 
-def quintuplet_table(
-    embeddings: Floats, labels: Ints, clusters: Ints, pool: Ints, *, memory: int = 256 * 2**20
+def pooled_table(
+    embeddings: Floats,
+    labels: Ints,
+    clusters: Ints,
+    *,
+    pools: int,
+    fraction: float | None = None,
+    per_class: int | None = None,
+    rng: np.random.Generator,
+    memory: int = 256 * 2**20,
 ) -> QuintupletTable:
-    """Every labelled sample is an anchor; its partners are the exact extremes over the pool.
+    """The table over `pools` random candidate pools, the anchors being dealt out among them at random.
+
+    One pool is the paper's random subset. Small pools make semi-hard quintuplets, and many of them let every sample be
+    a partner: with one pool of ten a class, all anchors of a round would share a hundred partners.
+    """
+    anchors = np.flatnonzero(labels >= 0)
+    dealt = rng.integers(pools, size=len(anchors))
+    members, other = np.empty((len(anchors), 5), np.int64), np.empty(len(anchors), bool)
+    for number in range(pools):
+        pool = draw_pool(labels, fraction=fraction, per_class=per_class, rng=rng)
+        here = np.flatnonzero(dealt == number)
+        table = quintuplet_table(embeddings, labels, clusters, pool, anchors=anchors[here], memory=memory)
+        members[here], other[here] = table.members, table.has_other_cluster
+    return QuintupletTable(members, other)
+
+
+def quintuplet_table(
+    embeddings: Floats,
+    labels: Ints,
+    clusters: Ints,
+    pool: Ints,
+    *,
+    anchors: Ints | None = None,
+    memory: int = 256 * 2**20,
+) -> QuintupletTable:
+    """One row for each anchor (default: every labelled sample); its partners are the exact extremes over the pool.
 
     Parameters: `embeddings` (n, d); `labels` (n,) class codes, −1 where there is no label; `clusters` (n,) cluster of
     each labelled sample; `pool` sorted positions of the candidates; `memory` bounds the distance blocks, in bytes.
@@ -55,7 +88,8 @@ def quintuplet_table(
     classes = np.unique(labels[labels >= 0])
     if len(classes) < 2 or not np.isin(classes, labels[pool]).all():
         raise ValueError("quintuplets need at least two classes, and a candidate of each")
-    anchors = np.flatnonzero(labels >= 0)
+    if anchors is None:
+        anchors = np.flatnonzero(labels >= 0)
     members = np.empty((len(anchors), 5), np.int64)
     other = np.empty(len(anchors), bool)
     # An upper bound, in bytes a distance, of what a block holds: the distances, three masked copies, and the masks.

@@ -15,6 +15,7 @@ from longtail.quintuplets import (
     QuintupletTable,
     draw_pool,
     load_tables,
+    pooled_table,
     quintuplet_table,
     save_tables,
     squared_distances,
@@ -208,3 +209,21 @@ def test_tables_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert list(loaded) == ["digit", "kids"]
     assert (loaded["kids"].members == table.members).all()
     assert (loaded["kids"].has_other_cluster == table.has_other_cluster).all()
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 8), st.integers(0, 99))
+def test_each_anchor_of_several_pools_has_the_partners_that_one_of_the_pools_gives(pools: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = np.concatenate([[-1, 0, 0, 1, 1], rng.integers(-1, 2, size=30)])
+    embeddings = rng.normal(size=(len(labels), 3)).astype(np.float32)
+    clusters = np.where(labels >= 0, 2 * labels + rng.integers(2, size=len(labels)), -1)
+    made = pooled_table(embeddings, labels, clusters, pools=pools, per_class=3, rng=np.random.default_rng(seed))
+
+    again = np.random.default_rng(seed)
+    again.integers(pools, size=int((labels >= 0).sum()))
+    drawn = [draw_pool(labels, per_class=3, rng=again) for _ in range(pools)]
+    tables = [quintuplet_table(embeddings, labels, clusters, pool).members for pool in drawn]
+    assert (made.members[:, 0] == np.flatnonzero(labels >= 0)).all()
+    for row, members in enumerate(made.members):
+        assert any((table[row] == members).all() for table in tables)

@@ -6,16 +6,17 @@ from pydantic import BaseModel, Field, model_validator
 from longtail.clusters import load_clusters
 from longtail.data.splits import Split
 from longtail.models.snapshot import State, current, read_embeddings
-from longtail.quintuplets import draw_pool, quintuplet_table, save_tables
+from longtail.quintuplets import pooled_table, save_tables
 from longtail.stages.contract import Input, Output, stage
 
 
 class Params(BaseModel, extra="forbid"):
-    """The `quintuplets` section of params.yaml, with the shared seed. The pool has one of the two sizes."""
+    """The `quintuplets` section of params.yaml, with the shared seed. A pool has one of the two sizes."""
 
     seed: int = 0
     pool_fraction: float | None = Field(None, gt=0, le=1, description="share of each class; the paper's is 0.5")
     pool_per_class: int | None = Field(None, ge=2, description="samples of each class")
+    pools: int = Field(1, ge=1, description="pools drawn, each for its share of the anchors")
     memory: int = Field(256 * 2**20, ge=2**20, exclude=True, description="bytes: a bound on the blocks of distances")
 
     @model_validator(mode="after")
@@ -37,11 +38,14 @@ def run(split: Input, model: Input, clusters: Input, quintuplets: Output, *, par
     of_tasks = load_clusters(clusters)
     for task in table.tasks:
         labels = table.train_labels(task)
-        tables[task.name] = quintuplet_table(
+        tables[task.name] = pooled_table(
             read_embeddings(current(model), task.name),
             labels,
             of_tasks[task.name].assignment,
-            draw_pool(labels, fraction=params.pool_fraction, per_class=params.pool_per_class, rng=rng),
+            pools=params.pools,
+            fraction=params.pool_fraction,
+            per_class=params.pool_per_class,
+            rng=rng,
             memory=params.memory,
         )
     save_tables(quintuplets, tables)
