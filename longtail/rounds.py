@@ -27,11 +27,13 @@ def initial_network(snapshot: Path, blueprint: Blueprint) -> Network:
 def next_state(state: State, scores: dict[str, float], curve: list[dict[str, float]], patience: int) -> State:
     """The state after a round; `patience` rounds in a row that are no better than the best stop the training."""
     number, score = state.round + 1, mean_score(scores)
-    best_round = number if score > state.best_score else state.best_round
+    # Round 0 is what LMLE starts from, not LMLE: the report shows it beside, and no round has to beat it.
+    better = state.best_round == 0 or score > state.best_score
+    best_round = number if better else state.best_round
     return State(
         round=number,
         best_round=best_round,
-        best_score=max(score, state.best_score),
+        best_score=score if better else state.best_score,
         stopped=number - best_round >= patience,
         history=[*state.history, Round(round=number, scores=scores, curve=curve)],
     )

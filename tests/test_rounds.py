@@ -24,10 +24,10 @@ def after(*scores: float, patience: int = 1) -> State:
     [
         ([0.6], 1, 1, False),
         ([0.6, 0.7], 1, 2, False),
-        ([0.4], 1, 0, True),
-        ([0.5], 1, 0, True),  # as good is no better
+        ([0.4], 1, 1, False),  # no round has to beat round 0
+        ([0.4, 0.4], 1, 1, True),  # as good is no better
         ([0.6, 0.55], 1, 1, True),
-        ([0.4, 0.45], 2, 0, True),
+        ([0.4, 0.45], 2, 2, False),
         ([0.4, 0.6, 0.5], 2, 2, False),
         ([0.4, 0.6, 0.5, 0.6], 2, 2, True),
     ],
@@ -37,7 +37,7 @@ def test_rounds_stop_after_so_many_without_improvement(
 ) -> None:
     state = after(*scores, patience=patience)
     assert (state.best_round, state.stopped, state.round) == (best, stopped, len(scores))
-    assert state.best_score == max([0.5, *scores])
+    assert state.best_score == max(scores)
     assert [past.round for past in state.history] == list(range(len(scores) + 1))
 
 
