@@ -33,7 +33,7 @@ test: setup ## Run the tests
 	pytest
 
 ui: setup ## Open MLflow on the local runs
-	longtail sync
+	-longtail sync
 	@echo "open http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"
 	mlflow ui --backend-store-uri sqlite:///mlflow.db
 

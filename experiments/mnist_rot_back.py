@@ -4,9 +4,10 @@
 
 DIR holds MNIST's four idx files (mnist/*.gz) and the photographs of BSDS500 (bsds500/bsds500.tar.gz). Every seed makes
 its own data set, split and networks. Steps whose output is there are not run again: a stopped run goes on.
-Writes results.json and prints the table of docs/results.md.
+Writes a JSON file of all rows and prints the table of docs/results.md.
 """
 
+import hashlib
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +20,7 @@ import yaml
 from longtail.data.dataset import Task
 from longtail.data.splits import Split
 from longtail.errors import DataError
-from longtail.indexing import Search, choose, cluster_wise, mean_class_accuracy
+from longtail.indexing import Search, cluster_wise, mean_class_accuracy, sample_wise
 from longtail.models.snapshot import current, read_embeddings, read_logits
 from longtail.stages import cluster, ingest, quintuplets, split, start, train
 
@@ -27,17 +28,22 @@ PARAMETERS = Path(__file__).with_suffix(".yaml")
 PAPER = {"LMLE, the paper's (MNIST-rot-back-image itself)": 70.13}
 
 
-def run_seed(data: Path, work: Path, seed: int) -> list[dict[str, Any]]:
+def run_seed(data: Path, work: Path, seed: int, parameters: Path = PARAMETERS) -> list[dict[str, Any]]:
     """All rows of the table for one seed: what is classified, how, and the accuracies on test and validation."""
-    values = yaml.safe_load(PARAMETERS.read_text())
+    values = yaml.safe_load(parameters.read_text())
 
     def step(stage: Any, section: str, *paths: Path, **changes: Any) -> Path:
         """Run a stage unless its output, the last of `paths`, is there."""
         known = {name: values[name] for name in ("cluster_size", "network") if name in stage.Params.model_fields}
-        if not paths[-1].exists():
-            print(f"seed {seed}: {paths[-1].relative_to(work)}", file=sys.stderr)
-            stage.run(*paths, params=stage.Params.model_validate({"seed": seed, **known, **values[section], **changes}))
-        return paths[-1]
+        params = stage.Params.model_validate({"seed": seed, **known, **values[section], **changes})
+        *inputs, output = paths
+        # The name tells the parameters and the inputs apart, so a changed YAML never meets the results of another.
+        made_from = params.model_dump_json() + "".join(path.name for path in inputs[1:])
+        output = output.with_name(f"{output.name}-{hashlib.sha256(made_from.encode()).hexdigest()[:8]}")
+        if not output.exists():
+            print(f"seed {seed}: {output.relative_to(work)}", file=sys.stderr)
+            stage.run(*inputs, output, params=params)
+        return output
 
     dataset = step(ingest, "ingest", data, work / "dataset")
     table = step(split, "split", dataset, work / "split")
@@ -76,9 +82,7 @@ def accuracies(table: Path, model: Path, cluster_size: int, seed: int) -> list[d
     clusters, _ = cluster_wise(
         embeddings, train, labels["validation"], K, cluster_size=cluster_size, how=how, seed=seed
     )
-    known, held_out = train >= 0, labels["validation"] >= 0
-    votes = how.model_copy(update={"decisions": ["vote"]})
-    samples = choose(embeddings[known], train[known], K, embeddings[held_out], labels["validation"][held_out], votes)
+    samples = sample_wise(embeddings, train, labels["validation"], K, how=how)
     predicted = {
         f"{name} kNN": choice.classifier.predict(embeddings)[0]
         for name, choice in (("cluster-wise", clusters), ("sample-wise", samples))
@@ -123,10 +127,11 @@ def main(
     data: Annotated[Path, typer.Option(help="folder with mnist/ and bsds500/")],
     work: Annotated[Path, typer.Option(help="where the results go")] = Path("artifacts/mnist_rot_back"),
     seeds: Annotated[list[int], typer.Option(help="one run a seed")] = [0, 1, 2],  # noqa: B006 (never changed)
+    parameters: Annotated[Path, typer.Option(help="YAML of parameters")] = PARAMETERS,
 ) -> None:
     """Run what is missing and print the table."""
-    rows = pd.DataFrame([row for seed in seeds for row in run_seed(data, work / f"seed{seed}", seed)])
-    rows.to_json(work / "results.json", orient="records", indent=1)
+    rows = pd.DataFrame([row for seed in seeds for row in run_seed(data, work / f"seed{seed}", seed, parameters)])
+    rows.to_json(work / f"{parameters.stem}.json", orient="records", indent=1)
     print(markdown(rows))
 
 

@@ -38,7 +38,7 @@ def main() -> None:
     except OSError as error:
         if error.errno is None:
             raise
-        sys.exit(f"error: {error.strerror}: {error.filename or 'no file named'}; nothing was written")
+        sys.exit(f"error: {error.strerror}: {error.filename or 'no file named'}")
 
 
 @app.command()

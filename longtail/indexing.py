@@ -66,6 +66,13 @@ def cluster_wise(
     return choose(points, clusters.classes, class_count, embeddings[known], validation[known], how), clusters
 
 
+def sample_wise(embeddings: Floats, train: Ints, validation: Ints, class_count: int, *, how: Search) -> Choice:
+    """The ordinary kNN over all training samples, by majority vote; arguments as for `cluster_wise`."""
+    points, queries = train >= 0, validation >= 0
+    votes = how.model_copy(update={"decisions": ["vote"]})
+    return choose(embeddings[points], train[points], class_count, embeddings[queries], validation[queries], votes)
+
+
 def mean_class_accuracy(truth: Ints, predicted: Ints) -> float:
     """The mean, over the classes that occur in `truth`, of the share of their samples that are predicted right."""
     counts = np.bincount(truth)

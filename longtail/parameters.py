@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from longtail.errors import DataError
 from longtail.stages import STAGES
 
-SHARED = ("seed", "cluster_size", "network")
+SHARED = ("seed", "cluster_size", "network", "search")
 # Read by dvc.yaml alone: where the data lies, the chain of rounds and its end.
 PIPELINE = ("data", "rounds", "last_round")
 

@@ -11,7 +11,7 @@ from longtail.data.splits import Split
 from longtail.indexing import Search, cluster_wise
 from longtail.models.embedder import build_network
 from longtail.models.network import Network
-from longtail.models.snapshot import Blueprint, Round, State, read_embeddings
+from longtail.models.snapshot import Blueprint, Round, State, mean_score, read_embeddings
 
 
 def initial_network(snapshot: Path, blueprint: Blueprint) -> Network:
@@ -37,11 +37,6 @@ def next_state(state: State, scores: dict[str, float], curve: list[dict[str, flo
         stopped=number - best_round >= patience,
         history=[*state.history, Round(round=number, scores=scores, curve=curve)],
     )
-
-
-def mean_score(scores: dict[str, float]) -> float:
-    """What rounds are compared by: the mean over the tasks."""
-    return sum(scores.values()) / len(scores)
 
 
 def validation_scores(snapshot: Path, split: Split, cluster_size: int, how: Search, seed: int) -> dict[str, float]:

@@ -28,7 +28,6 @@ def make_report(tasks: Sequence[TaskReport], **changes: Any) -> Report:
         "dataset": "digits",
         "images": 17970,
         "seed": 0,
-        "commit": "0123abc",
         "tasks": tasks,
         "rounds": make_rounds([task.name for task in tasks]),
         "parameters": {

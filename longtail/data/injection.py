@@ -8,6 +8,8 @@ import numpy.typing as npt
 from pydantic import BaseModel, Field
 from scipy.optimize import brentq
 
+from longtail.errors import DataError
+
 Ints = npt.NDArray[np.int64]
 
 
@@ -73,8 +75,12 @@ def gaussian_rates(counts: Ints, removed: float) -> npt.NDArray[np.float64]:
     def surplus(log_sigma: float) -> float:
         return float((counts * rates(log_sigma)).sum() / counts.sum() - (1 - removed))
 
-    if surplus(-3.0) > 0:  # even the narrowest Gaussian keeps the peak's classes
-        return rates(-3.0)
+    if surplus(-3.0) > 0:  # even the narrowest Gaussian keeps the middle class, or two
+        most = 1 - (counts * rates(-3.0)).sum() / counts.sum()
+        raise DataError(
+            f"split.imbalance: a Gaussian over {len(counts)} classes can remove at most {most:.0%} of the samples, "
+            f"and removed is {removed}; ask for less, or for another kind of imbalance"
+        )
     return rates(float(brentq(surplus, -3.0, 10.0)))
 
 

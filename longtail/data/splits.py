@@ -20,9 +20,12 @@ Ints = npt.NDArray[np.int64]
 
 
 class SubsetCounts(BaseModel):
-    """The number of samples of a subset, and per task its class counts and imbalance measures (Eq. 6–7)."""
+    """The number of samples of a subset; per task the count of every class, and the imbalance measures (Eq. 6–7) of
+    the classes that are not background.
+    """
 
     samples: int
+    counts: dict[str, list[int]]
     tasks: dict[str, ImbalanceMeasures]
 
 
@@ -141,9 +144,11 @@ def _group_counts(labels: list[Ints], groups: Ints) -> npt.NDArray[np.float64]:
 
 
 def _count(samples: pd.DataFrame, tasks: list[Task]) -> SubsetCounts:
-    measures = {}
+    counts, measures = {}, {}
     for task in tasks:
         known = codes(samples, task)
-        counts = np.bincount(known[known >= 0], minlength=len(task.classes))
-        measures[task.name] = measure(counts.tolist(), task.classes)
-    return SubsetCounts(samples=len(samples), tasks=measures)
+        of_classes = np.bincount(known[known >= 0], minlength=len(task.classes)).tolist()
+        counts[task.name] = of_classes
+        foreground = {c: n for c, n in zip(task.classes, of_classes, strict=True) if c != task.background}
+        measures[task.name] = measure(list(foreground.values()), list(foreground))
+    return SubsetCounts(samples=len(samples), counts=counts, tasks=measures)

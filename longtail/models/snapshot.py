@@ -27,6 +27,11 @@ class Round(BaseModel, extra="forbid"):
     curve: list[dict[str, float]]
 
 
+def mean_score(scores: dict[str, float]) -> float:
+    """What rounds are compared by: the mean over the tasks."""
+    return sum(scores.values()) / len(scores)
+
+
 class State(BaseModel, extra="forbid"):
     """What state.json holds. The best round is the one that is indexed and evaluated."""
 

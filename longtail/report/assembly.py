@@ -13,7 +13,7 @@ from longtail.data.splits import Split
 from longtail.evaluation import project, representatives, sample
 from longtail.knn import search
 from longtail.metrics import evaluate
-from longtail.models.snapshot import State
+from longtail.models.snapshot import State, mean_score
 from longtail.report.content import EmbeddingMap, KCurve, KSearch, MethodRow, Mistake, Round, TaskReport
 
 Ints = npt.NDArray[np.int64]
@@ -49,7 +49,7 @@ def task_report(
     `wrong` mistakes.
     """
     task, test = evidence.task, evidence.test
-    measures = {name: table.info.subsets[name].tasks[task.name] for name in SUBSETS}
+    counts = {name: table.info.subsets[name].counts[task.name] for name in SUBSETS}
     rows = [
         MethodRow(
             METHODS[name],
@@ -57,7 +57,7 @@ def task_report(
                 evidence.labels[test],
                 predicted,
                 classes=task.classes,
-                train_counts=measures["train"].counts,
+                train_counts=counts["train"],
                 background=task.background,
                 groups=table.samples["group"].to_numpy()[test],
                 resamples=resamples,
@@ -69,8 +69,8 @@ def task_report(
     return TaskReport(
         name=task.name,
         classes=task.classes,
-        counts={name: of_subset.counts for name, of_subset in measures.items()},
-        imbalance=measures["train"],
+        counts=counts,
+        imbalance=table.info.subsets["train"].tasks[task.name],
         methods=rows,
         main=METHODS["cluster_wise"],
         compared=METHODS["softmax_head"] if "softmax_head" in evidence.predicted else METHODS["sample_wise"],
@@ -150,7 +150,7 @@ def _round(number: int, curve: list[dict[str, float]], scores: dict[str, float],
 def notes(state: State) -> list[str]:
     """What a reader of the metrics must know."""
     found = ["Selection (round, k, decision) is on the validation subset; the metrics are on the test subset."]
-    prior = sum(state.history[0].scores.values()) / len(state.history[0].scores)
+    prior = mean_score(state.history[0].scores)
     if state.best_round and prior >= state.best_score:
         found.append(
             f"On validation no round of LMLE beats the embedding it started from: {100 * state.best_score:.1f} % "

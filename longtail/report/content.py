@@ -130,7 +130,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Report:
-    """A run: which method on which data (`images` in all), with which seed and commit, and what came out.
+    """A run: which method on which data (`images` in all), with which seed, and what came out.
 
     `parameters` may be nested; `notes` are sentences for the reader. No time of creation: the same run gives the same
     bytes.
@@ -144,5 +144,4 @@ class Report:
     tasks: Sequence[TaskReport]
     rounds: Sequence[Round] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    commit: str | None = None
     notes: Sequence[str] = ()

@@ -10,16 +10,15 @@ from longtail.stages.contract import Input, Output, stage
 
 
 class Params(BaseModel, extra="forbid"):
-    """The `cluster` section of params.yaml, with the shared seed and cluster_size."""
+    """The shared seed and cluster_size; a `cluster` section of params.yaml may set them for this stage alone."""
 
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     cluster_size: int = Field(200, ge=1, description="l: samples a cluster, about")
-    iterations: int = Field(25, ge=1)
 
 
 @stage
 def run(split: Input, model: Input, clusters: Output, *, params: Params) -> dict[str, float]:
-    """Write the clusters of every task; return how many. After the last round there are none to make."""
+    """Write the clusters of every task; return how many. Once training has stopped there are none to make."""
     state, table = State.read(model), Split.open(split)
     if state.stopped:
         save_clusters(clusters, {})
@@ -29,7 +28,6 @@ def run(split: Input, model: Input, clusters: Output, *, params: Params) -> dict
             read_embeddings(current(model), task.name),
             table.train_labels(task),
             params.cluster_size,
-            iterations=params.iterations,
             seed=params.seed + state.round,
         )
         for task in table.tasks

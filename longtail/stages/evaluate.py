@@ -14,7 +14,7 @@ from longtail.data.dataset import PackedDataset, Task
 from longtail.data.splits import Split
 from longtail.evaluation import class_means, sample_wise
 from longtail.knn import load_index
-from longtail.models.snapshot import State, best, current, read_embeddings, read_logits
+from longtail.models.snapshot import State, best, current, mean_score, read_embeddings, read_logits
 from longtail.report import Report, TaskReport, render
 from longtail.report.assembly import METHODS, Evidence, notes, rounds, task_report
 from longtail.stages.contract import Input, Output, lineage, stage
@@ -23,7 +23,7 @@ from longtail.stages.contract import Input, Output, lineage, stage
 class Params(BaseModel, extra="forbid"):
     """The `evaluate` section of params.yaml, with the shared seed."""
 
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     resamples: int = Field(1000, ge=0, description="bootstrap resamples for the 95 % intervals; 0: none")
     mistakes: int = Field(24, ge=0, description="wrongly classified test images to show")
     map_points: int = Field(1000, ge=50, description="test samples on the map of the embedding")
@@ -55,7 +55,8 @@ def run(
         _write_predictions(evidence, table, report)
     state = State.read(model)
     _write_tables(pages, state, report)
-    content = _report(pages, state, packed, lineage(model), params.seed)
+    made_from = lineage(model)["stages"] | lineage(index)["stages"] | {"evaluate": params.model_dump(mode="json")}
+    content = _report(pages, state, packed, made_from, params.seed)
     (report / "report.html").write_text(render(content), encoding="utf-8")
     tracking.log_artifact(report / "report.html", parent=True)
     example = packed.images(table.samples["row"].to_numpy()[table.positions("test")[:2]])
@@ -108,26 +109,37 @@ def _write_predictions(evidence: Evidence, table: Split, report: Path) -> None:
 
 
 def _write_tables(pages: list[TaskReport], state: State, report: Path) -> None:
-    """`metrics.json`, and the tables that `dvc plots show` draws."""
+    """`metrics.json`, and the tables that `dvc plots show` draws: means over the tasks, where there are several."""
     everything = {page.name: {row.name: row.metrics.model_dump() for row in page.methods} for page in pages}
     (report / "metrics.json").write_text(json.dumps(everything, indent=1) + "\n")
     plots = report / "plots"
-    curves = [pd.DataFrame(past.curve).assign(round=past.round) for past in state.history if past.curve]
-    pd.concat(curves or [pd.DataFrame()]).to_csv(plots / "loss.csv", index=False)
-    scores = [{"round": past.round, "task": t, "score": s} for past in state.history for t, s in past.scores.items()]
+    curves = [pd.DataFrame(past.curve).assign(round=past.round) for past in state.history[1:] if past.curve]
+    loss = pd.concat(curves or [pd.DataFrame(columns=["iteration", "loss", "hinge_1", "hinge_2", "hinge_3", "round"])])
+    lengths = [0.0, *(curve["iteration"].iloc[-1] for curve in curves)]
+    loss["iteration"] += np.repeat(np.cumsum(lengths)[:-1], [len(curve) for curve in curves])
+    loss.to_csv(plots / "loss.csv", index=False)
+    scores = [{"round": past.round, "mean_class_accuracy": mean_score(past.scores)} for past in state.history]
     pd.DataFrame(scores).to_csv(plots / "validation.csv", index=False)
-    tried = [
-        {"task": page.name, "decision": curve.rule, "k": k, "score": score}
-        for page in pages
-        if page.k_search
-        for curve in page.k_search.curves
-        for k, score in zip(curve.k, curve.accuracy, strict=True)
-    ]
-    pd.DataFrame(tried).to_csv(plots / "k.csv", index=False)
-    answers = pd.read_parquet(report / f"predictions-{pages[0].name}.parquet").dropna()
-    answers.rename(columns={"true": "actual", "cluster_wise": "predicted"})[["actual", "predicted"]].to_csv(
+    tried = pd.DataFrame(
+        [
+            {"decision": curve.rule, "k": k, "score": score}
+            for page in pages
+            if page.k_search
+            for curve in page.k_search.curves
+            for k, score in zip(curve.k, curve.accuracy, strict=True)
+        ]
+    )
+    tried.pivot_table(index="k", columns="decision", values="score").to_csv(plots / "k.csv")
+    pd.concat([_answers(page.name, report, prefix=len(pages) > 1) for page in pages]).to_csv(
         plots / "confusion.csv", index=False
     )
+
+
+def _answers(task: str, report: Path, *, prefix: bool) -> pd.DataFrame:
+    """What the main method says of each labelled test sample; of several tasks, with their names."""
+    answers = pd.read_parquet(report / f"predictions-{task}.parquet").dropna()
+    pairs = answers.rename(columns={"true": "actual", "cluster_wise": "predicted"})[["actual", "predicted"]]
+    return task + ": " + pairs if prefix else pairs
 
 
 def _report(
@@ -141,6 +153,6 @@ def _report(
         seed=seed,
         tasks=pages,
         rounds=rounds(state),
-        parameters=made_from["stages"],
+        parameters=made_from,
         notes=notes(state),
     )

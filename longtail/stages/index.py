@@ -6,16 +6,16 @@ from pydantic import BaseModel, Field
 
 from longtail.clusters import save_clusters
 from longtail.data.splits import Split
-from longtail.indexing import Search, choose, cluster_wise
+from longtail.indexing import Search, cluster_wise, sample_wise
 from longtail.knn import save_index
 from longtail.models.snapshot import best, read_embeddings
 from longtail.stages.contract import Input, Output, stage
 
 
 class Params(BaseModel, extra="forbid"):
-    """The `index` section of params.yaml, with the shared seed and cluster_size."""
+    """The shared seed, cluster_size and search; an `index` section of params.yaml may set them for this stage alone."""
 
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     cluster_size: int = Field(200, ge=1)
     search: Search = Search()
 
@@ -41,15 +41,7 @@ def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[st
             how=params.search,
             seed=params.seed,
         )
-        points, queries = train >= 0, validation >= 0
-        sample = choose(
-            embeddings[points],
-            train[points],
-            len(task.classes),
-            embeddings[queries],
-            validation[queries],
-            params.search.model_copy(update={"decisions": ["vote"]}),
-        )
+        sample = sample_wise(embeddings, train, validation, len(task.classes), how=params.search)
         classifiers[task.name] = cluster.classifier
         tried[task.name] = {"cluster_wise": cluster.summary(), "sample_wise": sample.summary()}
         report |= {

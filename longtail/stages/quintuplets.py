@@ -13,7 +13,7 @@ from longtail.stages.contract import Input, Output, stage
 class Params(BaseModel, extra="forbid"):
     """The `quintuplets` section of params.yaml, with the shared seed. A pool has one of the two sizes."""
 
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     pool_fraction: float | None = Field(None, gt=0, le=1, description="share of each class; the paper's is 0.5")
     pool_per_class: int | None = Field(None, ge=2, description="samples of each class")
     pools: int = Field(1, ge=1, description="pools drawn, each for its share of the anchors")
@@ -28,7 +28,7 @@ class Params(BaseModel, extra="forbid"):
 
 @stage
 def run(split: Input, model: Input, clusters: Input, quintuplets: Output, *, params: Params) -> dict[str, float]:
-    """Write the table of every task; return the number of quintuplets. After the last round there are none."""
+    """Write the table of every task; return the number of quintuplets. Once training has stopped there are none."""
     state, table = State.read(model), Split.open(split)
     if state.stopped:
         save_tables(quintuplets, {})
@@ -49,7 +49,14 @@ def run(split: Input, model: Input, clusters: Input, quintuplets: Output, *, par
             memory=params.memory,
         )
     save_tables(quintuplets, tables)
-    report = {f"{name}_quintuplets": float(len(made.members)) for name, made in tables.items()}
-    return report | {
-        f"{name}_with_other_cluster": float(made.has_other_cluster.mean()) for name, made in tables.items()
-    }
+    report: dict[str, float] = {}
+    for name, made in tables.items():
+        anchor, plus, minus, far, _ = made.members.T
+        # Where a pool lacks candidates the quintuplet is in truth a triplet: the smaller the pools, the more often.
+        report |= {
+            f"{name}_quintuplets": float(len(made.members)),
+            f"{name}_with_p_plus": float((plus != anchor).mean()),
+            f"{name}_with_p_minus": float(made.has_other_cluster.mean()),
+            f"{name}_whole": float(((plus != anchor) & made.has_other_cluster & (minus != far)).mean()),
+        }
+    return report

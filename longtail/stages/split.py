@@ -13,9 +13,11 @@ from longtail.stages.contract import Input, Output, stage
 
 
 class Params(BaseModel, extra="forbid"):
-    """The `split` section of params.yaml; official subsets win over the shares."""
+    """The `split` section of params.yaml. Official validation and test subsets are taken as they are; what lacks
+    is drawn by its share from all the rest, official train included.
+    """
 
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     validation: float = Field(0.1, gt=0, lt=1, description="share of the samples that are not test")
     test: float = Field(0.2, gt=0, lt=1, description="share of all samples, where there is no official test subset")
     imbalance: Injection = Balanced()

@@ -11,8 +11,8 @@ from longtail.indexing import Search
 from longtail.methods.softmax import Softmax
 from longtail.models.embedder import Embedder, blueprint_for, build_network, write_snapshot
 from longtail.models.network import NetworkParams
-from longtail.models.snapshot import Features, Round, State, current
-from longtail.rounds import fingerprint, last_scalars, log_score, mean_score, validation_scores
+from longtail.models.snapshot import Features, Round, State, current, mean_score
+from longtail.rounds import fingerprint, last_scalars, log_score, validation_scores
 from longtail.stages.contract import Input, Output, stage, work_directory
 from longtail.training import Optimisation, device, train
 
@@ -20,9 +20,9 @@ FEATURES: dict[str, Features] = {"softmax": "network", "imagenet": "backbone", "
 
 
 class Params(BaseModel, extra="forbid"):
-    """The `start` section of params.yaml, with the shared seed, cluster_size and network."""
+    """The `start` section of params.yaml, with the shared seed, cluster_size, network and search."""
 
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     cluster_size: int = Field(200, ge=1)
     network: NetworkParams = NetworkParams()
     prior: Literal["softmax", "imagenet", "pixels", "hog"] = "softmax"

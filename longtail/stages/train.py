@@ -12,14 +12,13 @@ from longtail.losses.triple_header_hinge import Margins
 from longtail.methods.lmle import LMLE
 from longtail.models.embedder import Embedder, blueprint_for, write_snapshot
 from longtail.models.network import NetworkParams
-from longtail.models.snapshot import State, best, current
+from longtail.models.snapshot import State, best, current, mean_score
 from longtail.quintuplets import load_tables
 from longtail.rounds import (
     fingerprint,
     initial_network,
     last_scalars,
     log_score,
-    mean_score,
     next_state,
     validation_scores,
 )
@@ -28,9 +27,9 @@ from longtail.training import Optimisation, train
 
 
 class Params(BaseModel, extra="forbid"):
-    """The `train` section of params.yaml, with the shared seed, cluster_size and network."""
+    """The `train` section of params.yaml, with the shared seed, cluster_size, network and search."""
 
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     cluster_size: int = Field(200, ge=1)
     network: NetworkParams = NetworkParams()
     margins: Margins = Margins(g1=0.02, g2=0.1, g3=0.5)

@@ -21,18 +21,19 @@ def sync() -> int:
     They go to MLFLOW_TRACKING_URI if it is set, otherwise each to the store it was meant for. What MLflow already has
     is not sent again. Raises DataError if a store cannot take them: then they stay.
     """
-    delivered = 0
+    delivered, problems = 0, []
     for journal in filter(None, map(Journal.load, waiting())):
         uri = os.environ.get("MLFLOW_TRACKING_URI") or journal.opening["uri"]
         try:
             _store(uri).deliver(journal)
         except Exception as error:
-            left = len(waiting())
-            why = offline.reason(without_credentials(uri), error)
-            raise DataError(f"{why}; {left} step(s) still wait in .longtail/tracking") from error
+            problems.append(offline.reason(without_credentials(uri), error))
+        else:
+            delivered += 1
         finally:
             journal.close()
-        delivered += 1
+    if problems:
+        raise DataError(f"{problems[0]}; {len(waiting())} step(s) still wait in .longtail/tracking")
     return delivered
 
 

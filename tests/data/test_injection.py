@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from longtail.data.injection import (
@@ -16,6 +16,7 @@ from longtail.data.injection import (
     gaussian_rates,
     kept_counts,
 )
+from longtail.errors import DataError
 
 
 @pytest.mark.parametrize("removed", [0.2, 0.4])
@@ -25,7 +26,7 @@ def test_gaussian_removes_the_asked_share_in_all(counts: list[int], removed: flo
     assert abs(kept.sum() - (1 - removed) * sum(counts)) <= len(counts) / 2  # half a sample a class, by rounding
 
 
-@pytest.mark.parametrize("removed", [0.2, 0.4, 0.7])
+@pytest.mark.parametrize("removed", [0.2, 0.4, 0.6])
 @pytest.mark.parametrize("classes", [3, 10, 11])
 def test_gaussian_rates_are_a_gaussian_over_the_class_order(classes: int, removed: float) -> None:
     rates = gaussian_rates(np.full(classes, 500), removed)
@@ -38,7 +39,13 @@ def test_gaussian_rates_are_a_gaussian_over_the_class_order(classes: int, remove
 
 
 def test_gaussian_keeps_one_sample_of_every_class_when_nearly_all_goes() -> None:
-    assert kept_counts(np.full(10, 100), Gaussian(kind="gaussian", removed=0.95)).min() == 1
+    assert kept_counts(np.full(11, 100), Gaussian(kind="gaussian", removed=0.9)).min() == 1
+
+
+@pytest.mark.parametrize(("classes", "removed", "most"), [(2, 0.4, "0%"), (4, 0.6, "50%"), (10, 0.95, "80%")])
+def test_gaussian_refuses_a_share_that_it_cannot_remove(classes: int, removed: float, most: str) -> None:
+    with pytest.raises(DataError, match=f"at most {most} of the samples, and removed is {removed}"):
+        kept_counts(np.full(classes, 100), Gaussian(kind="gaussian", removed=removed))
 
 
 def test_exponential_has_the_asked_imbalance_factor() -> None:
@@ -74,7 +81,10 @@ def test_none_keeps_everything() -> None:
 def test_every_class_keeps_at_least_one_and_at_most_what_there_is(
     counts: list[int], injection: Gaussian | Exponential | Step
 ) -> None:
-    kept = kept_counts(np.array(counts), injection)
+    try:
+        kept = kept_counts(np.array(counts), injection)
+    except DataError:
+        assume(False)
     assert (kept >= 1).all()
     assert (kept <= counts).all()
 

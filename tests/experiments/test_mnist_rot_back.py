@@ -12,7 +12,6 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.utils import Bunch
 
-from experiments import mnist_rot_back
 from experiments.mnist_rot_back import PARAMETERS, markdown, run_seed
 
 
@@ -38,7 +37,7 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def small(tmp_path: Path) -> Path:
     values = yaml.safe_load(PARAMETERS.read_text())
     values["ingest"]["source"] |= {"train_count": 500, "test_count": 300}
     values["ingest"]["source"]["backgrounds"] = {"path": "photographs", "pattern": "*.png"}
@@ -46,12 +45,11 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         values[section]["optimisation"] |= {"iterations": 3}
     values |= {"cluster_size": 20, "rounds": 2}
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(values))
-    monkeypatch.setattr(mnist_rot_back, "PARAMETERS", tmp_path / "small.yaml")
+    return tmp_path / "small.yaml"
 
 
-@pytest.mark.usefixtures("small")
-def test_every_embedding_is_measured_and_nothing_is_done_twice(data: Path, tmp_path: Path) -> None:
-    rows = run_seed(data, tmp_path / "work", 0)
+def test_every_embedding_is_measured_and_nothing_is_done_twice(data: Path, small: Path, tmp_path: Path) -> None:
+    rows = run_seed(data, tmp_path / "work", 0, small)
     found = [(row["features"], row["classifier"]) for row in rows]
     knn = ["cluster-wise kNN", "sample-wise kNN"]
     expected = {
@@ -68,7 +66,7 @@ def test_every_embedding_is_measured_and_nothing_is_done_twice(data: Path, tmp_p
     assert abs(passes["softmax, LMLE's whole budget"] - passes["LMLE, round 2"]) <= 64
 
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("work/*/*")}
-    assert run_seed(data, tmp_path / "work", 0) == rows
+    assert run_seed(data, tmp_path / "work", 0, small) == rows
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("work/*/*")} == before
 
 

@@ -182,7 +182,7 @@ def test_the_task_whose_classes_are_thinned_can_be_chosen(tmp_path: Path) -> Non
     write_tiny_dataset(tmp_path / "dataset", per_class=100, two_tasks=True)
     step = {"kind": "step", "factor": 4, "minority": 0.3}
     before, after = split(tmp_path), split(tmp_path, imbalance=step, imbalance_task="kids")
-    counts = [made.info.subsets["train"].tasks["kids"].counts for made in (before, after)]
+    counts = [made.info.subsets["train"].counts["kids"] for made in (before, after)]
     assert counts[1][:2] == counts[0][:2]
     assert counts[1][2] < counts[0][2]
     # A missing label is no class: its samples all stay.
@@ -236,3 +236,13 @@ def test_what_is_no_packed_dataset_is_refused(tmp_path: Path, stage_input: str) 
         (tmp_path / "dataset" / "dataset.json").write_text('{"format_version": 99}')
     with pytest.raises(DataError, match=r"does not exist|is not a packed dataset"):
         split(tmp_path)
+
+
+def test_the_background_class_counts_in_no_measure(tmp_path: Path) -> None:
+    write_tiny_dataset(tmp_path / "dataset", per_class=40, two_tasks=True)
+    made = split(tmp_path)
+    background = made.tasks[1].background
+    assert background is not None
+    train = made.info.subsets["train"]
+    assert len(train.counts["kids"]) == len(made.tasks[1].classes) == train.tasks["kids"].K + 1
+    assert background not in train.tasks["kids"].classes

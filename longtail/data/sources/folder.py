@@ -75,4 +75,6 @@ class Folder(Source):
 
 
 def _has_subsets(files: Files) -> bool:
-    return bool({"train", "test"} & set(files.folders))
+    """Whether train/ or test/ are subsets: they hold class folders. A class may be called "train" too."""
+    tops = {name.split("/")[0] for name in files.names if name.count("/") >= 2}
+    return bool({"train", "test"} & tops)
