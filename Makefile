@@ -29,8 +29,8 @@ setup: .venv/.installed ## Install everything into .venv (uv is bootstrapped)
 repro: setup ## Run the pipeline: dvc repro on the embedded data set (or on params.yaml's)
 	dvc repro
 
-test: setup ## Run the tests
-	pytest
+test: setup ## Run the tests, on all cores
+	OMP_NUM_THREADS=1 pytest -n auto --dist loadfile
 
 ui: setup ## Open MLflow on the local runs
 	-longtail sync
