@@ -57,10 +57,14 @@ def test_every_embedding_is_measured_and_nothing_is_done_twice(data: Path, small
         "softmax, round 0": [*knn, "softmax head"],
         "LMLE, round 1": knn,
         "LMLE, round 2": knn,
+        "LMLE, its round chosen on validation": knn,
         "softmax, LMLE's whole budget": [*knn, "softmax head"],
     }
     assert found == [(features, classifier) for features, classifiers in expected.items() for classifier in classifiers]
     assert all(0 <= row[subset] <= 1 for row in rows for subset in ("test", "validation"))
+    tested = {row["features"]: row for row in rows if row["classifier"] == "cluster-wise kNN"}
+    chosen = max((tested[f"LMLE, round {number}"] for number in (1, 2)), key=lambda row: row["validation"])
+    assert tested["LMLE, its round chosen on validation"]["test"] == chosen["test"]
     passes = {row["features"]: row["passes"] for row in rows}
     # The softmax network of the same budget sees as many images as softmax and LMLE together, to within a batch.
     assert abs(passes["softmax, LMLE's whole budget"] - passes["LMLE, round 2"]) <= 64
