@@ -24,11 +24,10 @@ def sample_wise(embeddings: Floats, labels: Ints, class_count: int, k: int) -> N
     return NearestNeighbours(embeddings[known], labels[known], class_count, k, "vote")
 
 
-def representatives(embeddings: Floats, clusters: Clusters) -> Ints:
-    """For each cluster the position of the sample nearest to its centroid, (m,)."""
-    points = centroids(embeddings, clusters)
-    chosen = np.empty(len(points), np.int64)
-    for number, point in enumerate(points):
+def representatives(embeddings: Floats, clusters: Clusters, centres: Floats) -> Ints:
+    """For each cluster the position of the sample nearest to its centroid, (m,); `centres` (m, d) are the centroids."""
+    chosen = np.empty(len(centres), np.int64)
+    for number, point in enumerate(centres):
         members = np.flatnonzero(clusters.assignment == number)
         chosen[number] = members[np.argmin(squared_distances(point[None], embeddings[members])[0])]
     return chosen

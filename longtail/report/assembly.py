@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from longtail.clusters import Clusters, centroids
+from longtail.clusters import Clusters
 from longtail.data.dataset import SUBSETS, PackedDataset, Task
 from longtail.data.splits import Split
 from longtail.evaluation import project, representatives, sample
@@ -34,10 +34,10 @@ class Evidence:
 
     task: Task
     embeddings: Floats
-    train: Ints
     labels: Ints
     test: Ints
     clusters: Clusters
+    centroids: Floats
     tried: dict[str, Any]
     predicted: dict[str, Ints]
 
@@ -84,7 +84,7 @@ def task_report(
 def _map(evidence: Evidence, count: int, seed: int) -> EmbeddingMap:
     """A map of test samples and of the clusters' centroids, projected together."""
     points = sample(evidence.test, count, seed)
-    centres = centroids(evidence.embeddings, evidence.clusters)
+    centres = evidence.centroids
     plane = project(np.concatenate([evidence.embeddings[points], centres]), seed)
     _, nearest = search(centres, evidence.embeddings[points], 1)
     return EmbeddingMap(
@@ -112,8 +112,8 @@ def _mistakes(evidence: Evidence, table: Split, packed: PackedDataset, count: in
     truth = table.scored_labels(evidence.task, "test")[evidence.test]
     wrong = sample(np.flatnonzero((truth >= 0) & (truth != predicted)), count, seed)
     positions = evidence.test[wrong]
-    _, nearest = search(centroids(evidence.embeddings, evidence.clusters), evidence.embeddings[positions], 1)
-    shown = representatives(evidence.embeddings, evidence.clusters)[nearest[:, 0]]
+    _, nearest = search(evidence.centroids, evidence.embeddings[positions], 1)
+    shown = representatives(evidence.embeddings, evidence.clusters, evidence.centroids)[nearest[:, 0]]
     rows = table.samples["row"].to_numpy()
     return [
         Mistake(

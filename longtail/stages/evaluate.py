@@ -68,8 +68,9 @@ def _evidence(task: Task, table: Split, start: Path, model: Path, index: Path) -
     embeddings, train = read_embeddings(best(model), task.name), table.train_labels(task)
     tried = json.loads((index / "search.json").read_text())[task.name]
     test, K = table.positions("test"), len(task.classes)
+    cluster_wise = load_index(index)[task.name]
     classifiers = {
-        "cluster_wise": load_index(index)[task.name],
+        "cluster_wise": cluster_wise,
         "sample_wise": sample_wise(embeddings, train, K, tried["sample_wise"]["k"]),
         "class_mean": class_means(embeddings, train, K),
     }
@@ -78,7 +79,7 @@ def _evidence(task: Task, table: Split, start: Path, model: Path, index: Path) -
     if logits is not None:
         predicted["softmax_head"] = np.argmax(logits[test], axis=1)
     clusters = load_clusters(index / "clusters")[task.name]
-    return Evidence(task, embeddings, train, table.labels(task), test, clusters, tried, predicted)
+    return Evidence(task, embeddings, table.labels(task), test, clusters, cluster_wise.points, tried, predicted)
 
 
 def _log(page: TaskReport, report: Path) -> dict[str, float]:
