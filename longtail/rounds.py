@@ -57,13 +57,17 @@ def validation_scores(snapshot: Path, split: Split, cluster_size: int, how: Sear
 
 
 def fingerprint(params: BaseModel, *inputs: Path) -> str:
-    """A digest of what a training depends on: a checkpoint of another one is never resumed."""
+    """A digest, in hexadecimal, of what a training depends on: a checkpoint of another one is never resumed.
+
+    It covers the names of the files below each input and what is in them, and not where the inputs lie.
+    """
     digest = hashlib.sha256(params.model_dump_json().encode())
-    for path in inputs:
+    for number, path in enumerate(inputs):
         for file in sorted(path.rglob("*")):
             # The images are covered by dataset.json's md5, and embeddings and logits follow from the weights.
             if file.is_file() and not file.name.startswith(("images-", "embeddings-", "logits-")):
-                digest.update(file.read_bytes())
+                content = hashlib.sha256(file.read_bytes()).hexdigest()
+                digest.update(f"\n{number} {file.relative_to(path).as_posix()} {content}".encode())
     return digest.hexdigest()
 
 

@@ -63,6 +63,21 @@ def test_a_fingerprint_changes_with_parameters_and_inputs(tmp_path: Path) -> Non
     assert fingerprint(Params(), tmp_path) != before
 
 
+def test_a_fingerprint_is_of_names_and_contents_wherever_they_lie(tmp_path: Path) -> None:
+    for place in ("here", "there/deeper", "renamed", "swapped"):
+        (tmp_path / place / "current").mkdir(parents=True)
+    for place in ("here", "there/deeper"):
+        (tmp_path / place / "current" / "network.json").write_text("{}")
+        (tmp_path / place / "state.json").write_text("[]")
+    (tmp_path / "renamed" / "current" / "network.jsn").write_text("{}")
+    (tmp_path / "renamed" / "state.json").write_text("[]")
+    before = fingerprint(Params(), tmp_path / "here")
+    assert fingerprint(Params(), tmp_path / "there" / "deeper") == before
+    assert fingerprint(Params(), tmp_path / "renamed") != before
+    empty = tmp_path / "swapped"
+    assert fingerprint(Params(), tmp_path / "here", empty) != fingerprint(Params(), empty, tmp_path / "here")
+
+
 def test_a_fingerprint_does_not_read_what_follows_from_the_rest(tmp_path: Path) -> None:
     before = fingerprint(Params(), tmp_path)
     for name in ("images-00000.npy", "embeddings-digit.npy", "logits-digit.npy"):

@@ -6,6 +6,7 @@ A stage is `run(name: Input, …, name: Output, …, *, params: Params) -> dict[
 import functools
 import inspect
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,8 @@ Output = Annotated[Path, "output"]
 Run = Callable[..., dict[str, float]]
 
 LINEAGE = "lineage.json"
+# The work directories on a volume that the running stage has asked for.
+_on_volume: list[Path] = []
 
 
 def artifacts(run: Run) -> dict[str, str]:
@@ -49,6 +52,7 @@ def stage(run: Run) -> Run:
             if not path.exists():
                 raise DataError(f"the input {name!r} does not exist: {path}; run the step that makes it first")
         _check_same_origin(list(inputs.values()), run.__module__.rpartition(".")[2])
+        _on_volume.clear()
         partial = {name: path.with_name(f".{path.name}.partial") for name, path in outputs.items()}
         for path in partial.values():
             remove(path)
@@ -63,14 +67,30 @@ def stage(run: Run) -> Run:
             raise
         for name, path in outputs.items():
             replace(partial[name], path)
-            remove(work_directory(partial[name]))
+            remove(_hidden_sibling(path))
+        for path in _on_volume:
+            remove(path)
         return report
 
     return wrapper
 
 
-def work_directory(output: Path) -> Path:
-    """The sibling of an output that survives a crash (checkpoints live there); removed when the stage succeeds."""
+def work_directory(output: Path, fingerprint: str) -> Path:
+    """The directory that survives a crash (checkpoints live there); removed when the stage succeeds.
+
+    It is a hidden sibling of the output. A pod that is tried again has another output and a fresh file system: there
+    LONGTAIL_WORK names a directory on a volume, and the work is found again by the `fingerprint` (hexadecimal) of
+    what it depends on, whatever the paths.
+    """
+    volume = os.environ.get("LONGTAIL_WORK")
+    if not volume:
+        return _hidden_sibling(output)
+    path = Path(volume) / fingerprint[:16]
+    _on_volume.append(path)
+    return path
+
+
+def _hidden_sibling(output: Path) -> Path:
     name = output.name.removeprefix(".").removesuffix(".partial")
     return output.with_name(f".{name}.work")
 

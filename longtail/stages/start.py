@@ -54,7 +54,7 @@ def run(dataset: Input, split: Input, model: Output, *, params: Params) -> dict[
         labels = {task.name: table.train_labels(task) for task in table.tasks}
         method = Softmax(labels, batch=params.batch, class_even=params.class_even, cost=params.cost, seed=params.seed)
         key = fingerprint(params, dataset, split)
-        work = work_directory(model)
+        work = work_directory(model, key)
         curve = train(network, method, packed, rows, params.optimisation, seed=params.seed, work=work, fingerprint=key)
     write_snapshot(current(model), Embedder(blueprint, network), packed, rows, logits=params.prior == "softmax")
     scores = validation_scores(current(model), table, params.cluster_size, params.search, params.seed)

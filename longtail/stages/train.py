@@ -68,9 +68,8 @@ def run(
         seed=seed,
     )
     key = fingerprint(params, dataset, split, previous, quintuplets)
-    curve = train(
-        network, method, packed, rows, params.optimisation, seed=seed, work=work_directory(model), fingerprint=key
-    )
+    work = work_directory(model, key)
+    curve = train(network, method, packed, rows, params.optimisation, seed=seed, work=work, fingerprint=key)
     write_snapshot(current(model), Embedder(blueprint, network), packed, rows, logits=False)
     scores = validation_scores(current(model), table, params.cluster_size, params.search, params.seed)
     state = next_state(state, scores, curve, params.patience)

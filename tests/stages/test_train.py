@@ -26,21 +26,23 @@ def command(root: Path, parameters: Path) -> list[str]:
     return [sys.executable, "-m", "longtail", "train", *flags, "--params", str(parameters)]
 
 
-def checkpoint_step(root: Path) -> int:
-    """The step of the checkpoint, 0 while there is none."""
+def checkpoint_step(work: Path) -> int:
+    """The step of the newest checkpoint anywhere below `work`, 0 while there is none."""
     try:
-        with safe_open(root / "r1" / ".model.work" / FILE, "pt") as stored:
+        file = max(work.rglob(FILE), key=lambda file: file.stat().st_mtime)
+        with safe_open(file, "pt") as stored:
             return int(json.loads(stored.metadata()["about"])["step"])
-    except OSError:
+    except (OSError, ValueError):
         return 0
 
 
-def kill_in_training(root: Path, parameters: Path, after: int) -> int:
+def kill_in_training(root: Path, parameters: Path, after: int, work: Path | None = None) -> int:
     """Start a real training and kill it once its checkpoint is of step `after` or later; return that step."""
+    work = work or root / "r1" / ".model.work"
     process = subprocess.Popen(command(root, parameters), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         deadline = time.monotonic() + 60
-        while checkpoint_step(root) < after:
+        while checkpoint_step(work) < after:
             assert process.poll() is None, process.stderr.read().decode() if process.stderr else ""
             assert time.monotonic() < deadline
             time.sleep(0.005)
@@ -48,7 +50,7 @@ def kill_in_training(root: Path, parameters: Path, after: int) -> int:
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
     assert process.returncode == -signal.SIGKILL
-    return checkpoint_step(root)
+    return checkpoint_step(work)
 
 
 @pytest.fixture
@@ -87,6 +89,28 @@ def test_a_killed_training_resumes_and_ends_with_the_same_bytes(tmp_path: Path, 
     subprocess.run(command(tmp_path / "unkilled", parameters), check=True, stdout=subprocess.DEVNULL)
     assert hashes(root / "r1") == hashes(tmp_path / "unkilled" / "r1")
     assert not (root / "r1" / ".model.work").exists()
+
+
+def test_a_training_that_is_tried_again_elsewhere_finds_its_work_on_the_volume(
+    tmp_path: Path, root: Path, steps: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod that is killed is tried again with other paths for its inputs and its output, and none of its files."""
+    volume = tmp_path / "volume"
+    parameters = write_parameters(tmp_path / "params.yaml", train={"optimisation": OPTIMISATION})
+    subprocess.run(command(shutil.copytree(root, tmp_path / "unkilled"), parameters), check=True, capture_output=True)
+    second = shutil.copytree(root, tmp_path / "second" / "try")
+    other = volume / "0123456789abcdef"  # another training's, which is left alone
+    other.mkdir(parents=True)
+    monkeypatch.setenv("LONGTAIL_WORK", str(volume))
+    step = kill_in_training(root, parameters, after=16, work=volume)
+    assert not (root / "r1" / ".model.work").exists()
+    assert [len(found.name) for found in volume.iterdir()] == [16, 16]
+    shutil.rmtree(root)
+
+    run_stage(second, "train", optimisation=OPTIMISATION)
+    assert steps == list(range(step, 60))
+    assert hashes(second / "r1") == hashes(tmp_path / "unkilled" / "r1")
+    assert list(volume.iterdir()) == [other]
 
 
 def interrupted(root: Path, after: int, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
