@@ -14,7 +14,7 @@ import typer
 
 from longtail.errors import DataError
 from longtail.parameters import read_parameters, stage_parameters
-from longtail.stages import STAGES
+from longtail.stages import DATA_STAGES, STAGES
 from longtail.stages.contract import artifacts, lineage, params_model
 
 app = typer.Typer(
@@ -84,7 +84,7 @@ def _tracked(
         os.environ.get("DVC_STAGE", name),
         params=values.model_dump(mode="json"),
         config=read_parameters(params),
-        dataset=dataset if name == STAGES[0] else dataset(),
+        dataset=dataset if name in DATA_STAGES else dataset(),
         last=name == STAGES[-1],
     ):
         report = run(**paths, params=values)

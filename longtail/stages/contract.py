@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, overload
 
 from longtail.errors import DataError
 
@@ -34,13 +34,20 @@ def params_model(run: Run) -> Any:
     return inspect.get_annotations(run, eval_str=True)["params"]
 
 
-def stage(run: Run) -> Run:
+@overload
+def stage(run: Run) -> Run: ...
+@overload
+def stage(*, keeps_lineage: bool) -> Callable[[Run], Run]: ...
+def stage(run: Run | None = None, *, keeps_lineage: bool = False) -> Run | Callable[[Run], Run]:
     """Give `run` temporary paths for its outputs and rename them when it returns, so that each is whole or absent.
 
-    Every output is a directory, and also gets `lineage.json`: from which data and parameters it comes.
+    Every output is a directory, and also gets `lineage.json`: from which data and parameters it comes. A stage that only
+    brings an artifact made elsewhere is `@stage(keeps_lineage=True)`: its outputs stay as `run` wrote them.
 
     Raises DataError if an input does not exist, or if the inputs do not come from the same data and split.
     """
+    if run is None:
+        return functools.partial(stage, keeps_lineage=keeps_lineage)
     kinds = artifacts(run)
 
     @functools.wraps(run)
@@ -59,7 +66,7 @@ def stage(run: Run) -> Run:
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
             report = run(**inputs, **partial, params=params)
-            for path in partial.values():
+            for path in () if keeps_lineage else partial.values():
                 write_lineage(path, list(inputs.values()), run.__module__.rpartition(".")[2], params)
         except BaseException:
             for path in partial.values():
