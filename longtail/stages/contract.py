@@ -41,8 +41,8 @@ def stage(*, keeps_lineage: bool) -> Callable[[Run], Run]: ...
 def stage(run: Run | None = None, *, keeps_lineage: bool = False) -> Run | Callable[[Run], Run]:
     """Give `run` temporary paths for its outputs and rename them when it returns, so that each is whole or absent.
 
-    Every output is a directory, and also gets `lineage.json`: from which data and parameters it comes. A stage that only
-    brings an artifact made elsewhere is `@stage(keeps_lineage=True)`: its outputs stay as `run` wrote them.
+    Every output is a directory, and also gets `lineage.json`: from which data and parameters it comes. A stage that
+    only brings an artifact made elsewhere is `@stage(keeps_lineage=True)`: its outputs stay as `run` wrote them.
 
     Raises DataError if an input does not exist, or if the inputs do not come from the same data and split.
     """
