@@ -6,7 +6,15 @@ export DVC_NO_ANALYTICS = 1
 export MLFLOW_DISABLE_TELEMETRY = true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test ui lint format types lock clean
+# Any engine that speaks BuildKit. Without access to a registry: BASE_IMAGE=longtail-base:bookworm (docker/debian-base).
+DOCKER ?= docker
+COMMIT := $(shell git rev-parse HEAD 2>/dev/null)$(if $(shell git status --porcelain --untracked-files=no 2>/dev/null),-dirty)
+BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --file docker/Dockerfile --build-arg COMMIT=$(or $(COMMIT),unknown) \
+  $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(if $(INDEX_URL),--build-arg INDEX_URL=$(INDEX_URL)) \
+  $(if $(CA),--secret id=ca$(comma)src=$(CA)) $(if $(NETWORK),--network $(NETWORK))
+comma := ,
+
+.PHONY: help setup repro test ui images push local lint format types lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +45,16 @@ ui: setup ## Open MLflow on the local runs
 	@echo "open http://127.0.0.1:5000/#/experiments?workflowType=machine_learning"
 	mlflow ui --backend-store-uri sqlite:///mlflow.db
 
+images: ## Build the container images; see docker/README.md for BASE_IMAGE, INDEX_URL, CA, NETWORK
+	$(foreach target,cpu cuda mlflow,$(BUILD) --target $(target) --tag longtail-$(target):local . &&) true
+
+push: ## Push the images to REGISTRY and note their digests for compile and submit
+	@test -n "$(REGISTRY)" || { echo "error: say where to: make push REGISTRY=registry.example/team" >&2; exit 1; }
+	docker/push $(DOCKER) $(REGISTRY) $(or $(COMMIT),latest)
+
+local: setup ## Run the Kubeflow pipeline here, one container a step (RUNNER=subprocess: without Docker)
+	python -m pipelines local --runner $(or $(RUNNER),docker)
+
 format: setup ## Format the code
 	ruff format .
 	ruff check --fix .
@@ -48,9 +66,16 @@ lint: setup ## Check format and lint
 types: setup ## Check the types (mypy, strict on longtail/)
 	mypy
 
+COMPILE = $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
+# Google's way to sign requests with keys, which MLflow's client takes along and the steps never use.
+UNUSED = $(addprefix --no-emit-package ,cryptography cffi pycparser)
 lock: $(UV) ## Resolve the locks again
-	$(UV) pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --all-extras --group dev pyproject.toml -o requirements/dev.lock
-	echo uv | $(UV) pip compile --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url - -o requirements/bootstrap.lock
+	$(COMPILE) --upgrade --all-extras --group dev pyproject.toml -o requirements/dev.lock
+	$(COMPILE) --upgrade --group pyproject.toml:build -o requirements/bootstrap.lock
+	$(COMPILE) -c requirements/dev.lock $(UNUSED) --extra step pyproject.toml -o requirements/cpu.lock
+	$(COMPILE) -c requirements/dev.lock --extra step --extra torch --extra distributed pyproject.toml -o requirements/cuda.lock
+	$(COMPILE) -c requirements/dev.lock --no-deps --group pyproject.toml:executor -o requirements/executor.lock
+	$(COMPILE) -c requirements/dev.lock --group pyproject.toml:server -o requirements/mlflow.lock
 
 clean: ## Remove the environment and all results
 	rm -rf .venv .longtail artifacts metrics mlruns mlflow.db

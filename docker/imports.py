@@ -1,0 +1,16 @@
+"""Import what the steps import, so that its bytecode is written once, when an image is built."""
+
+import importlib.util
+import os
+import sys
+
+MODULES = (
+    *("boto3", "botocore.auth", "faiss", "jinja2", "kfp.dsl", "kfp.dsl.executor_main", "matplotlib.pyplot", "mlflow"),
+    *("pandas", "pyarrow.parquet", "rich.progress", "scipy.optimize", "sklearn.cluster"),
+    *("sklearn.datasets", "sklearn.manifold", "sklearn.metrics", "torch", "torchvision", "typer", "yaml"),
+)
+os.environ |= {"MPLBACKEND": "agg", "_KFP_RUNTIME": "true"}  # as in a container of the pipeline
+sys.dont_write_bytecode = False
+for name in MODULES:
+    if importlib.util.find_spec(name.partition(".")[0]):
+        importlib.import_module(name)
