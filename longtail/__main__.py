@@ -14,8 +14,9 @@ import typer
 
 from longtail.errors import DataError
 from longtail.parameters import read_parameters, stage_parameters
-from longtail.stages import DATA_STAGES, STAGES
+from longtail.stages import DATA_STAGES, PARALLEL, STAGES
 from longtail.stages.contract import artifacts, lineage, params_model
+from longtail.world import ALONE, World, first_speaks
 
 app = typer.Typer(
     help="Train image classifiers on class-imbalanced data, step by step; `longtail STAGE --help` tells more.",
@@ -32,7 +33,8 @@ def main() -> None:
         # Only the stage that was asked for is imported: the others may need torch, which takes seconds.
         app.command(name, help=_summary(name))(_command(name) if name == asked else _nothing)
     try:
-        app()
+        with first_speaks(World.from_environment() if asked in PARALLEL else ALONE):
+            app()
     except DataError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
@@ -56,7 +58,7 @@ def _command(name: str) -> Callable[..., None]:
 
     def command(params: Path, metrics: Path | None, **paths: Path) -> None:
         report = _tracked(name, run, paths, kinds, params)
-        if metrics:
+        if metrics and report:
             metrics.parent.mkdir(parents=True, exist_ok=True)
             metrics.write_text(json.dumps(report, indent=1) + "\n")
 

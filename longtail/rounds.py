@@ -56,12 +56,15 @@ def validation_scores(snapshot: Path, split: Split, cluster_size: int, how: Sear
     return scores
 
 
-def fingerprint(params: BaseModel, *inputs: Path) -> str:
+def fingerprint(params: BaseModel, *inputs: Path, processes: int = 1) -> str:
     """A digest, in hexadecimal, of what a training depends on: a checkpoint of another one is never resumed.
 
-    It covers the names of the files below each input and what is in them, and not where the inputs lie.
+    It covers the names of the files below each input and what is in them, and not where the inputs lie; and the number
+    of processes, which mini-batches grow with.
     """
     digest = hashlib.sha256(params.model_dump_json().encode())
+    if processes > 1:
+        digest.update(f"\n{processes} processes".encode())
     for number, path in enumerate(inputs):
         for file in sorted(path.rglob("*")):
             # The images are covered by dataset.json's md5, and embeddings and logits follow from the weights.

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from longtail import tracking
 from longtail.data.dataset import PackedDataset
-from longtail.data.transforms import Augmentation, augment, to_float
+from longtail.data.transforms import Augmentation, augment, draw, to_float
+from longtail.distributed import data_parallel, synchronise_batch_norm, total
 from longtail.errors import DataError
-from longtail.methods.base import Method
+from longtail.methods.base import Batch, Method
 from longtail.models.checkpoint import load_checkpoint, save_checkpoint
 from longtail.models.network import Network
+from longtail.world import ALONE, World
 
 
 class Optimisation(BaseModel, extra="forbid"):
@@ -44,7 +46,7 @@ class Optimisation(BaseModel, extra="forbid"):
 
 
 def device() -> torch.device:
-    """The device that trains: the GPU if there is one."""
+    """The device that trains: the GPU if there is one, that of this process where there are several."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
@@ -58,33 +60,58 @@ def train(
     seed: int,
     work: Path,
     fingerprint: str,
+    world: World = ALONE,
 ) -> list[dict[str, float]]:
     """Train `network` in place and return the logged scalars, one dict for every `log_every` iterations.
 
     `rows`: the row in the dataset of each sample that the method may draw. Checkpoints go to the directory `work`; one
-    with the same `fingerprint` found there is resumed.
+    with the same `fingerprint` found there is resumed. Several processes train as one would whose mini-batches are
+    all of theirs; the first alone writes, and all return the same.
     """
     network.to(device())
+    if not how.freeze_batch_norm:
+        synchronise_batch_norm(world, network)
     optimiser = _optimiser(network, how)
-    start, history = load_checkpoint(work, fingerprint, network, optimiser)
-    with _Meter(how, start, history) as meter:
+    start, history = load_checkpoint(work, fingerprint, network, optimiser, world)
+    objective = data_parallel(world, _Objective(network, method))
+    with _Meter(how, start, history, shown=world.first) as meter:
         for step in range(start, how.iterations):
             # All that is random in a step hangs on this seed, so nothing random needs to be in the checkpoint.
             torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
             _set_modes(network, how)
             _set_learning_rate(optimiser, how, step)
-            batch = method.batch(step)
-            images = torch.from_numpy(dataset.images(rows[batch.samples])).to(device())
-            images = augment(to_float(images), how.augmentation)
+            batch = method.batch(step, world)
+            images = _images(dataset, rows, batch, how)
             with torch.autocast("cuda", torch.bfloat16, enabled=device().type == "cuda"):
-                scalars = method.loss(network, images, batch)
+                scalars = objective(images, batch)
             optimiser.zero_grad()
-            scalars["loss"].backward()  # type: ignore[no-untyped-call]
+            # With weights w that sum to 1 over the whole mini-batch, its loss is L = Σ_i w_i h_i = Σ_r L_r, where L_r
+            # is the sum over the share of process r. So ∇L = Σ_r ∇L_r, and the processes' gradients are averaged:
+            # 1/W Σ_r ∇(W L_r) is ∇L.
+            (scalars["loss"] * world.size).backward()
             optimiser.step()
-            meter.add(step + 1, scalars, len(images))
-            if (step + 1) % how.checkpoint_every == 0:
+            meter.add(step + 1, total(world, scalars), batch.whole)
+            if world.first and (step + 1) % how.checkpoint_every == 0:
                 save_checkpoint(work, fingerprint, network, optimiser, step + 1, history)
     return history
+
+
+class _Objective(nn.Module):
+    """The method's loss as a module: the exchange of gradients hooks into a module's call."""
+
+    def __init__(self, network: Network, method: Method) -> None:
+        super().__init__()
+        self.network, self.method = network, method
+
+    def forward(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
+        return self.method.loss(self.network, images, batch)
+
+
+def _images(dataset: PackedDataset, rows: npt.NDArray[np.int64], batch: Batch, how: Optimisation) -> Tensor:
+    """The augmented images of `batch.samples`, float m×C×H×W; an image is warped alike in whichever process it is."""
+    images = torch.from_numpy(dataset.images(rows[batch.samples])).to(device())
+    drawn = draw(batch.whole)[:, torch.from_numpy(batch.places)]
+    return augment(to_float(images), how.augmentation, drawn)
 
 
 def learning_rate(how: Optimisation, step: int) -> float:
@@ -118,7 +145,7 @@ def _set_modes(network: Network, how: Optimisation) -> None:
 class _Meter:
     """Averages the scalars of `log_every` steps, shows them on a progress bar, and logs them."""
 
-    def __init__(self, how: Optimisation, start: int, history: list[dict[str, float]]) -> None:
+    def __init__(self, how: Optimisation, start: int, history: list[dict[str, float]], *, shown: bool) -> None:
         self.how, self.history = how, history
         self.sums: dict[str, float] = {}
         self.steps, self.images, self.began = 0, 0, time.perf_counter()
@@ -128,6 +155,7 @@ class _Meter:
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[now]}"),
+            disable=not shown,
         )
         self.bar = self.progress.add_task("", total=how.iterations, completed=start, now="")
 
@@ -141,7 +169,7 @@ class _Meter:
     def add(self, done: int, scalars: dict[str, Tensor], images: int) -> None:
         self.steps, self.images = self.steps + 1, self.images + images
         for name, value in scalars.items():
-            self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
+            self.sums[name] = self.sums.get(name, 0.0) + float(value)
         if not math.isfinite(self.sums["loss"]):
             raise DataError(f"the loss is not finite at iteration {done}: lower the learning rate")
         if done % self.how.log_every == 0 or done == self.how.iterations:

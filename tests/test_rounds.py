@@ -59,6 +59,8 @@ def test_a_fingerprint_changes_with_parameters_and_inputs(tmp_path: Path) -> Non
     before = fingerprint(Params(), tmp_path)
     assert fingerprint(Params(), tmp_path) == before
     assert fingerprint(Params(margin=0.2), tmp_path) != before
+    assert fingerprint(Params(), tmp_path, processes=1) == before
+    assert fingerprint(Params(), tmp_path, processes=2) != before
     (tmp_path / "state.json").write_text("{ }")
     assert fingerprint(Params(), tmp_path) != before
 

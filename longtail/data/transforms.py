@@ -22,11 +22,16 @@ def to_float(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
-def augment(images: Tensor, how: Augmentation) -> Tensor:
-    """Warp each image (N×C×H×W) by its own random affine map; edges are reflected. Draws are torch's own."""
+def draw(count: int) -> Tensor:
+    """What the warps of so many images hang on, 5×N uniform in [0, 1), by torch's generator for the CPU."""
+    return torch.rand((5, count))
+
+
+def augment(images: Tensor, how: Augmentation, drawn: Tensor | None = None) -> Tensor:
+    """Warp each image (N×C×H×W) by its own random affine map; edges are reflected. `drawn`: as `draw` gives."""
     if not (how.rotate or how.scale or how.shift or how.mirror):
         return images
-    draws = torch.rand((5, len(images))).to(images.device) * 2 - 1
+    draws = (draw(len(images)) if drawn is None else drawn).to(images.device) * 2 - 1
     angle = draws[0] * how.rotate * math.pi / 180
     zoom = 1 / (1 + draws[1] * how.scale)
     flip = torch.where(draws[4] < 0, -1.0, 1.0) if how.mirror else torch.ones_like(angle)

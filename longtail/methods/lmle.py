@@ -25,7 +25,9 @@ class LMLE(Method):
         cost: bool,
         seed: int,
     ) -> None:
-        """`labels`: task → (n,) class codes of the split's samples; `tables`: task → its quintuplets."""
+        """`labels`: task → (n,) class codes of the split's samples; `tables`: task → its quintuplets; `batch`: anchors
+        a step and task, of all processes together.
+        """
         self.tables, self.margins, self.cost = tables, margins, cost
         self.labels = {task: labels[task][table.members[:, 0]] for task, table in tables.items()}
         self.samplers = {
@@ -41,12 +43,14 @@ class LMLE(Method):
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         scalars = {name: torch.zeros((), device=images.device) for name in ("loss", "hinge_1", "hinge_2", "hinge_3")}
         for task, embeddings in network.embed(images).items():
-            rows = self.rows[task]
+            # A class may be absent from this process's share: its weight is that in the whole mini-batch.
+            weights = self._weights(self.labels[task][self.rows[task]])[batch.share]
+            rows = self.rows[task][batch.share]
             hinges = triple_header_hinge(
                 embeddings,
                 torch.from_numpy(batch.draws[task]).to(images.device),
                 torch.from_numpy(self.tables[task].has_other_cluster[rows]).to(images.device),
-                torch.from_numpy(self._weights(self.labels[task][rows])).to(images.device),
+                torch.from_numpy(weights).to(images.device),
                 self.margins,
             )
             scalars = {name: scalars[name] + hinge for name, hinge in zip(scalars, hinges, strict=True)}

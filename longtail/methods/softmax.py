@@ -14,7 +14,9 @@ class Softmax(Method):
     """Cross-entropy of each task over the samples that are drawn for it; a missing label is never drawn."""
 
     def __init__(self, labels: dict[str, Ints], *, batch: int, class_even: bool, cost: bool, seed: int) -> None:
-        """`labels`: task → (n,) class codes of the split's samples, −1 for whatever is not to be trained on."""
+        """`labels`: task → (n,) class codes of the split's samples, −1 for whatever is not to be trained on; `batch`:
+        samples a step and task, of all processes together.
+        """
         self.labels = labels
         self.cost = cost
         self.samplers = {
@@ -23,15 +25,18 @@ class Softmax(Method):
         }
 
     def draw(self, step: int) -> dict[str, Ints]:
-        return {task: sampler.positions(step) for task, sampler in self.samplers.items()}
+        # Remembered for the loss: the samples of all processes, whose classes decide the weights.
+        self.drawn = {task: sampler.positions(step) for task, sampler in self.samplers.items()}
+        return self.drawn
 
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         total = torch.zeros((), device=images.device)
         for task, logits in network.logits(images).items():
-            rows = batch.draws[task]
-            codes = self.labels[task][batch.samples[rows]]
-            losses = F.cross_entropy(logits[rows], torch.from_numpy(codes).to(images.device), reduction="none")
-            total = total + (losses * self._weights(codes).to(images.device)).sum()
+            codes = self.labels[task][self.drawn[task]]
+            weights = self._weights(codes)[batch.share].to(images.device)
+            mine = torch.from_numpy(codes[batch.share]).to(images.device)
+            losses = F.cross_entropy(logits[batch.draws[task]], mine, reduction="none")
+            total = total + (losses * weights).sum()
         return {"loss": total}
 
     def _weights(self, codes: Ints) -> Tensor:

@@ -5,15 +5,28 @@ One file is replaced in one step, so a kill at any moment leaves the last whole 
 
 import json
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
+
+from longtail.distributed import from_first
+from longtail.world import ALONE, World
 
 FILE = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds: the weights by name, and the optimiser's tensors by the number of the parameter."""
+
+    step: int
+    history: list[dict[str, float]]
+    network: dict[str, Tensor] = field(default_factory=dict)
+    optimiser: dict[int, dict[str, Tensor]] = field(default_factory=dict)
 
 
 def save_checkpoint(
@@ -36,25 +49,33 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    work: Path, fingerprint: str, network: nn.Module, optimiser: torch.optim.Optimizer
+    work: Path, fingerprint: str, network: nn.Module, optimiser: torch.optim.Optimizer, world: World = ALONE
 ) -> tuple[int, list[dict[str, float]]]:
-    """Load the checkpoint in `work` and return its step and history; (0, []) if there is none of that fingerprint."""
-    file = work / FILE
-    if not file.is_file():
+    """Load the checkpoint in `work` and return its step and history; (0, []) if there is none of that fingerprint.
+
+    The first process reads it for all, so that they agree on the step even where the others do not see `work`.
+    """
+    stored = from_first(world, lambda: _read(work / FILE, fingerprint))
+    if stored is None:
         return 0, []
-    weights: dict[str, torch.Tensor] = {}
-    slots: dict[int, dict[str, Any]] = {}
+    network.load_state_dict(stored.network)
+    optimiser.load_state_dict({"state": stored.optimiser, "param_groups": optimiser.state_dict()["param_groups"]})
+    return stored.step, stored.history
+
+
+def _read(file: Path, fingerprint: str) -> Checkpoint | None:
+    if not file.is_file():
+        return None
     with safe_open(file, "pt") as stored:
         about = json.loads(stored.metadata()["about"])
         if about["fingerprint"] != fingerprint:
-            return 0, []
+            return None
+        checkpoint = Checkpoint(about["step"], about["history"])
         for key in stored.keys():  # noqa: SIM118 (not a dict)
             kind, rest = key.split(".", 1)
             if kind == "network":
-                weights[rest] = stored.get_tensor(key)
+                checkpoint.network[rest] = stored.get_tensor(key)
             else:
                 number, name = rest.split(".", 1)
-                slots.setdefault(int(number), {})[name] = stored.get_tensor(key)
-    network.load_state_dict(weights)
-    optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})
-    return about["step"], about["history"]
+                checkpoint.optimiser.setdefault(int(number), {})[name] = stored.get_tensor(key)
+    return checkpoint

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from longtail.data.dataset import PackedDataset
 from longtail.data.splits import Split
+from longtail.distributed import parallel
 from longtail.indexing import Search
 from longtail.methods.softmax import Softmax
 from longtail.models.embedder import Embedder, blueprint_for, build_network, write_snapshot
@@ -15,6 +16,7 @@ from longtail.models.snapshot import Features, Round, State, current, mean_score
 from longtail.rounds import fingerprint, last_scalars, log_score, validation_scores
 from longtail.stages.contract import Input, Output, stage, work_directory
 from longtail.training import Optimisation, device, train
+from longtail.world import World
 
 FEATURES: dict[str, Features] = {"softmax": "network", "imagenet": "backbone", "pixels": "pixels", "hog": "hog"}
 
@@ -26,7 +28,7 @@ class Params(BaseModel, extra="forbid"):
     cluster_size: int = Field(200, ge=1)
     network: NetworkParams = NetworkParams()
     prior: Literal["softmax", "imagenet", "pixels", "hog"] = "softmax"
-    batch: int = Field(128, ge=1, description="samples a step and task")
+    batch: int = Field(128, ge=1, description="samples a step and task, of each process")
     class_even: bool = Field(True, description="draw every class equally often")
     cost: bool = Field(True, description="give the classes of a mini-batch equal weight")
     optimisation: Optimisation = Optimisation(iterations=1000)
@@ -39,9 +41,13 @@ class Params(BaseModel, extra="forbid"):
         return self
 
 
+@parallel
 @stage
 def run(dataset: Input, split: Input, model: Output, *, params: Params) -> dict[str, float]:
     """Write the model directory of round 0; return its validation score and the last losses."""
+    world = World.from_environment()
+    if params.prior != "softmax" and not world.first:
+        return {}  # nothing is trained
     packed, table = PackedDataset.open(dataset), Split.open(split)
     rows = table.samples["row"].to_numpy()
     blueprint = blueprint_for(params.network, FEATURES[params.prior], packed)
@@ -52,10 +58,14 @@ def run(dataset: Input, split: Input, model: Output, *, params: Params) -> dict[
         network = build_network(blueprint, pretrained=params.prior == "imagenet").to(device())
     if network and params.prior == "softmax":
         labels = {task.name: table.train_labels(task) for task in table.tasks}
-        method = Softmax(labels, batch=params.batch, class_even=params.class_even, cost=params.cost, seed=params.seed)
-        key = fingerprint(params, dataset, split)
+        batch = params.batch * world.size
+        method = Softmax(labels, batch=batch, class_even=params.class_even, cost=params.cost, seed=params.seed)
+        key = fingerprint(params, dataset, split, processes=world.size)
         work = work_directory(model, key)
-        curve = train(network, method, packed, rows, params.optimisation, seed=params.seed, work=work, fingerprint=key)
+        how = params.optimisation
+        curve = train(network, method, packed, rows, how, seed=params.seed, work=work, fingerprint=key, world=world)
+    if not world.first:
+        return {}
     write_snapshot(current(model), Embedder(blueprint, network), packed, rows, logits=params.prior == "softmax")
     scores = validation_scores(current(model), table, params.cluster_size, params.search, params.seed)
     score = mean_score(scores)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from longtail.data.dataset import PackedDataset
 from longtail.data.splits import Split
+from longtail.distributed import parallel
 from longtail.indexing import Search
 from longtail.losses.triple_header_hinge import Margins
 from longtail.methods.lmle import LMLE
@@ -24,6 +25,7 @@ from longtail.rounds import (
 )
 from longtail.stages.contract import Input, Output, stage, work_directory
 from longtail.training import Optimisation, train
+from longtail.world import World
 
 
 class Params(BaseModel, extra="forbid"):
@@ -33,7 +35,7 @@ class Params(BaseModel, extra="forbid"):
     cluster_size: int = Field(200, ge=1)
     network: NetworkParams = NetworkParams()
     margins: Margins = Margins(g1=0.02, g2=0.1, g3=0.5)
-    batch: int = Field(40, ge=1, description="anchors a step and task")
+    batch: int = Field(40, ge=1, description="anchors a step and task, of each process")
     class_even: bool = Field(True, description="draw anchors of every class equally often")
     cost: bool = Field(True, description="give the classes of a mini-batch equal weight")
     optimisation: Optimisation = Optimisation(iterations=5000)
@@ -41,14 +43,17 @@ class Params(BaseModel, extra="forbid"):
     search: Search = Search()
 
 
+@parallel
 @stage
 def run(
     dataset: Input, split: Input, previous: Input, quintuplets: Input, model: Output, *, params: Params
 ) -> dict[str, float]:
     """Write the model directory of the next round; a stopped one is passed through."""
+    world = World.from_environment()
     state = State.read(previous)
     if state.stopped:
-        shutil.copytree(previous, model)
+        if world.first:
+            shutil.copytree(previous, model)
         return {"round": float(state.round), "stopped": 1.0, "best_score": state.best_score}
     packed, table = PackedDataset.open(dataset), Split.open(split)
     rows = table.samples["row"].to_numpy()
@@ -62,14 +67,18 @@ def run(
         labels,
         load_tables(quintuplets),
         params.margins,
-        batch=params.batch,
+        batch=params.batch * world.size,
         class_even=params.class_even,
         cost=params.cost,
         seed=seed,
     )
-    key = fingerprint(params, dataset, split, previous, quintuplets)
+    key = fingerprint(params, dataset, split, previous, quintuplets, processes=world.size)
     work = work_directory(model, key)
-    curve = train(network, method, packed, rows, params.optimisation, seed=seed, work=work, fingerprint=key)
+    curve = train(
+        network, method, packed, rows, params.optimisation, seed=seed, work=work, fingerprint=key, world=world
+    )
+    if not world.first:
+        return {}
     write_snapshot(current(model), Embedder(blueprint, network), packed, rows, logits=False)
     scores = validation_scores(current(model), table, params.cluster_size, params.search, params.seed)
     state = next_state(state, scores, curve, params.patience)

@@ -13,6 +13,7 @@ from longtail.methods.lmle import LMLE
 from longtail.methods.softmax import Softmax
 from longtail.models.network import Network, NetworkParams
 from longtail.quintuplets import QuintupletTable
+from longtail.world import World
 
 Ints = npt.NDArray[np.int64]
 TASKS = [Task(name="digit", classes=["a", "b", "c"]), Task(name="kids", classes=["no", "yes"])]
@@ -113,3 +114,49 @@ def test_tasks_draw_their_own_samples_evenly_from_their_own_classes(labels: dict
         anchors = positions.reshape(12, -1)[:, 0]
         counts = np.bincount(labels[task][anchors])
         assert counts.tolist() == [12 // len(counts)] * len(counts)
+
+
+def method_of(kind: str, labels: dict[str, Ints], *, batch: int, class_even: bool = True) -> Softmax | LMLE:
+    how = {"batch": batch, "class_even": class_even, "cost": True, "seed": 0}
+    return Softmax(labels, **how) if kind == "softmax" else LMLE(labels, tables(labels), MARGINS, **how)
+
+
+@pytest.mark.parametrize("kind", ["softmax", "lmle"])
+@pytest.mark.parametrize("size", [2, 3])
+def test_the_shares_of_the_processes_are_the_mini_batch_of_one(labels: dict[str, Ints], kind: str, size: int) -> None:
+    method = method_of(kind, labels, batch=12)
+    for step in range(5):
+        whole = method.batch(step)
+        parts = [method_of(kind, labels, batch=12).batch(step, World(rank, size)) for rank in range(size)]
+        for task, rows in whole.draws.items():
+            shares = [part.samples[part.draws[task]] for part in parts]
+            assert [len(share) for share in shares] == [12 // size] * size
+            assert np.array_equal(np.concatenate(shares), whole.samples[rows])
+        for part in parts:
+            assert part.whole == len(whole.samples)
+            assert np.array_equal(whole.samples[part.places], part.samples)
+            assert len(set(part.samples.tolist())) == len(part.samples)
+
+
+@pytest.mark.parametrize("kind", ["softmax", "lmle"])
+def test_the_losses_and_gradients_of_the_processes_add_up_to_those_of_one(
+    network: Network, images: torch.Tensor, labels: dict[str, Ints], kind: str
+) -> None:
+    def scalars_and_gradient(rank: int, size: int) -> tuple[dict[str, float], list[torch.Tensor]]:
+        method = method_of(kind, labels, batch=6, class_even=False)
+        batch = method.batch(1, World(rank, size))
+        scalars = method.loss(network, images[batch.samples], batch)
+        network.zero_grad()
+        scalars["loss"].backward()  # type: ignore[no-untyped-call]
+        gradient = [p.grad.clone() for p in network.parameters() if p.grad is not None]
+        return {name: float(value.detach()) for name, value in scalars.items()}, gradient
+
+    drawn = method_of(kind, labels, batch=6, class_even=False).draw(1)["digit"].reshape(6, -1)[:, 0]
+    codes = labels["digit"][drawn]
+    assert set(codes[:3]) != set(codes)  # a class that is missing in the first share
+
+    whole, gradient = scalars_and_gradient(0, 1)
+    parts = [scalars_and_gradient(rank, 2) for rank in range(2)]
+    assert {name: sum(part[name] for part, _ in parts) for name in whole} == pytest.approx(whole, rel=1e-5)
+    for one, *others in zip(gradient, *(part for _, part in parts), strict=True):
+        assert torch.allclose(one, torch.stack(others).sum(0), rtol=1e-4, atol=1e-7)

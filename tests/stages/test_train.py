@@ -17,6 +17,7 @@ from tiny import ARTIFACTS, PARAMETERS, hashes, run_stage, write_parameters
 from longtail.errors import DataError
 from longtail.models.checkpoint import FILE
 from longtail.training import train
+from longtail.world import World
 
 OPTIMISATION = {**PARAMETERS["train"]["optimisation"], "iterations": 60, "checkpoint_every": 8}
 
@@ -69,9 +70,9 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     done: list[int] = []
     whole = Method.batch
 
-    def counted(self: Method, step: int) -> Any:
+    def counted(self: Method, step: int, world: World) -> Any:
         done.append(step)
-        return whole(self, step)
+        return whole(self, step, world)
 
     monkeypatch.setattr(Method, "batch", counted)
     return done
