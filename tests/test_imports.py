@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from longtail.stages import STAGES
+
 PACKAGE = Path(__file__).parents[1] / "longtail"
-WITHOUT_TORCH = ("ingest", "split", "cluster", "quintuplets", "index", "evaluate")
+WITHOUT_TORCH = ("ingest", "fetch", "split", "cluster", "quintuplets", "index", "evaluate")
 
 
 def importers(library: str) -> set[str]:
@@ -40,8 +42,14 @@ def test_only_tracking_and_serving_know_mlflow() -> None:
     assert any(name.startswith("tracking/") for name in importers("mlflow"))
 
 
-def test_only_remote_may_know_boto3() -> None:
-    assert importers("boto3") | importers("botocore") <= {"remote.py"}
+def test_only_remote_knows_boto3() -> None:
+    assert importers("boto3") | importers("botocore") == {"remote.py"}
+
+
+def test_only_fetch_loads_boto3() -> None:
+    others = "\n".join(f"import longtail.stages.{stage}" for stage in STAGES if stage != "fetch")
+    assert loaded(f"import longtail.__main__\n{others}", "boto3", "botocore") == []
+    assert loaded("import longtail.stages.fetch", "boto3", "dvc", "dvc_data", "s3fs") == ["boto3"]
 
 
 def test_no_relative_import_hides_from_these_tests() -> None:

@@ -172,10 +172,11 @@ def test_a_missing_or_unknown_option_is_a_usage_error(root: Path, longtail: Run)
 
 
 def test_every_stage_has_one_option_an_artifact(longtail: Run, capfd: pytest.CaptureFixture[str]) -> None:
+    artifacts = {"ingest": ["data", "dataset"], "fetch": ["dataset"], **ARTIFACTS}
     for stage in STAGES:
         options = __main__._command(stage).__signature__.parameters  # type: ignore[attr-defined]
         assert list(options)[-2:] == ["params", "metrics"]
-        assert list(options)[:-2] == list(ARTIFACTS.get(stage, {"data": "", "dataset": ""}))
+        assert list(options)[:-2] == list(artifacts[stage])
 
 
 def test_the_installed_command_ends_without_a_traceback(root: Path) -> None:
