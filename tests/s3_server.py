@@ -48,7 +48,7 @@ class S3Server:
     def delete(self, key: str) -> None:
         self.client("s3").delete_object(Bucket=BUCKET, Key=key)
 
-    def keys(self) -> list[str]:
+    def stored_keys(self) -> list[str]:
         found = self.client("s3").list_objects_v2(Bucket=BUCKET).get("Contents", [])
         return [item["Key"] for item in found]
 

@@ -61,8 +61,10 @@ class PackedDataset:
         try:
             info = DatasetInfo.model_validate_json((path / "dataset.json").read_text())
             return cls(path, info, pd.read_parquet(path / "samples.parquet"))
-        except (OSError, ValueError, ValidationError) as error:
-            raise DataError(f"{path} is not a packed dataset: {error}; make it with `longtail ingest`") from error
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{path} is not a packed dataset: {_reason(error)}; make it with `longtail ingest`"
+            ) from error
 
     def __len__(self) -> int:
         return self.info.count
@@ -87,6 +89,14 @@ class PackedDataset:
             start = self._ends[shard] - self.info.shard_sizes[shard]
             out[here] = self._shards[shard][rows[here] - start]
         return out
+
+
+def _reason(error: Exception) -> str:
+    """One line of what is wrong; pydantic's own message has several."""
+    if not isinstance(error, ValidationError):
+        return " ".join(str(error).split())
+    first = error.errors()[0]
+    return f"dataset.json: {'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def codes(samples: pd.DataFrame, task: Task) -> npt.NDArray[np.int64]:
