@@ -19,7 +19,7 @@ import boto3
 from botocore import exceptions as boto
 from botocore.config import Config
 from rich.console import Console
-from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import FileSizeColumn, Progress, TextColumn, TransferSpeedColumn
 
 from longtail.errors import DataError
 
@@ -228,7 +228,7 @@ def _client(endpoint: str | None, connections: int) -> Any:
 
 def _progress() -> Progress:
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description}"), FileSizeColumn(), TransferSpeedColumn())
     return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
