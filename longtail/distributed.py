@@ -30,8 +30,9 @@ PATIENCE = timedelta(days=1)
 def parallel(run: Run) -> Run:
     """Let a stage, already decorated with `@stage`, run as several processes.
 
-    The first process runs the stage. Every other one runs its bare body, which must train with the first and write
-    nothing; it reports {}, and ends when the first has written everything, or fails when that one fails.
+    The first process runs the stage, and reports how many they are: mini-batches grow with them. Every other one runs
+    its bare body, which must train with the first and write nothing; it reports {}, and ends when the first has written
+    everything, or fails when that one fails.
     """
     body = inspect.unwrap(run)
 
@@ -40,7 +41,8 @@ def parallel(run: Run) -> Run:
         world = World.from_environment()
         with process_group(world):
             if world.first:
-                return run(*args, params=params, **kwargs)
+                report = run(*args, params=params, **kwargs)
+                return report if world.size == 1 else report | {"processes": float(world.size)}
             body(*args, params=params, **kwargs)
             return {}
 
