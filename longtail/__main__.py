@@ -4,7 +4,6 @@ import ast
 import importlib
 import inspect
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from longtail.errors import DataError
+from longtail.execution import execute, one_sentence
 from longtail.parameters import read_parameters, stage_parameters
-from longtail.stages import DATA_STAGES, PARALLEL, STAGES
-from longtail.stages.contract import artifacts, lineage, params_model
+from longtail.stages import PARALLEL, STAGES
+from longtail.stages.contract import artifacts, params_model
 from longtail.world import ALONE, World, first_speaks
 
 app = typer.Typer(
@@ -32,15 +31,8 @@ def main() -> None:
     for name in STAGES:
         # Only the stage that was asked for is imported: the others may need torch, which takes seconds.
         app.command(name, help=_summary(name))(_command(name) if name == asked else _nothing)
-    try:
-        with first_speaks(World.from_environment() if asked in PARALLEL else ALONE):
-            app()
-    except DataError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        if error.errno is None:
-            raise
-        sys.exit(f"error: {error.strerror}: {error.filename or 'no file named'}")
+    with one_sentence(), first_speaks(World.from_environment() if asked in PARALLEL else ALONE):
+        app()
 
 
 @app.command()
@@ -57,7 +49,8 @@ def _command(name: str) -> Callable[..., None]:
     kinds = artifacts(run)
 
     def command(params: Path, metrics: Path | None, **paths: Path) -> None:
-        report = _tracked(name, run, paths, kinds, params)
+        values = stage_parameters(params, name, params_model(run))
+        report = execute(name, paths, values, read_parameters(params))
         if metrics and report:
             metrics.parent.mkdir(parents=True, exist_ok=True)
             metrics.write_text(json.dumps(report, indent=1) + "\n")
@@ -68,30 +61,6 @@ def _command(name: str) -> Callable[..., None]:
     command.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
     command.__annotations__ = {option.name: option.annotation for option in options}
     return command
-
-
-def _tracked(
-    name: str, run: Callable[..., dict[str, float]], paths: dict[str, Path], kinds: dict[str, str], params: Path
-) -> dict[str, float]:
-    from longtail import tracking
-
-    values = stage_parameters(params, name, params_model(run))
-
-    def dataset() -> str | None:
-        found = [lineage(path).get("dataset") for artifact, path in paths.items() if artifact != "data"]
-        return next((md5 for md5 in found if md5), None)
-
-    with tracking.stage_run(
-        name,
-        os.environ.get("DVC_STAGE", name),
-        params=values.model_dump(mode="json"),
-        config=read_parameters(params),
-        dataset=dataset if name in DATA_STAGES else dataset(),
-        last=name == STAGES[-1],
-    ):
-        report = run(**paths, params=values)
-        tracking.log_metrics(report)
-    return report
 
 
 def _option(name: str, kind: Any, text: str, default: Any = inspect.Parameter.empty) -> inspect.Parameter:

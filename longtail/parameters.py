@@ -33,16 +33,26 @@ def read_parameters(file: Path) -> dict[str, Any]:
 
 def stage_parameters(file: Path, stage: str, model: type[BaseModel]) -> Any:
     """The parameters of one stage. Raises DataError naming each wrong one, with the nearest valid name."""
+    return check_section(stage, stage_section(file, stage, model), model, str(file))
+
+
+def stage_section(file: Path, stage: str, model: type[BaseModel]) -> dict[str, Any]:
+    """The values of one stage's section, after the shared ones that it has a field for. Raises DataError."""
     values = read_parameters(file)
     shared = {name: values[name] for name in SHARED if name in values and name in model.model_fields}
     section = values.get(stage) or {}
     if not isinstance(section, dict):
         raise DataError(f"{file}: {stage} must hold parameters by name, and is {section!r}")
+    return {**shared, **section}
+
+
+def check_section(stage: str, section: dict[str, Any], model: type[BaseModel], source: str) -> Any:
+    """The values as `model`. Raises DataError naming `source` and each wrong one, with the nearest valid name."""
     try:
-        return model.model_validate({**shared, **section})
+        return model.model_validate(section)
     except ValidationError as error:
         problems = [_problem(stage, dict(found), model) for found in error.errors()]
-        raise DataError(f"{file}: " + "; ".join(problems)) from error
+        raise DataError(f"{source}: " + "; ".join(problems)) from error
 
 
 def _problem(stage: str, found: dict[str, Any], model: type[BaseModel]) -> str:

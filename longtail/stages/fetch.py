@@ -1,4 +1,4 @@
-"""Fetch: the packed dataset from a DVC remote on S3, by its md5."""
+"""Fetch: the packed dataset from a DVC remote, by its md5."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from longtail.data.dataset import PackedDataset
 from longtail.errors import DataError
+from longtail.local_remote import LocalRemote
 from longtail.remote import Remote, bucket_and_prefix, inner_path
 from longtail.stages.contract import Output, remove, stage, work_directory
 
@@ -22,16 +23,17 @@ class Params(BaseModel, extra="forbid"):
     Nothing of this is in the lineage, which comes with the data.
     """
 
-    remote: str = Field(description="s3://bucket/folder, the url of the DVC remote")
+    remote: str = Field(description="url of the DVC remote: s3://bucket/folder, or a directory's absolute path")
     md5: str = Field(description="what dvc.lock holds for artifacts/dataset: 32 hexadecimal digits and .dir")
     endpoint: str | None = Field(None, exclude=True, description="URL of a store that is not AWS itself")
     workers: int = Field(8, ge=1, le=64, exclude=True, description="objects that are fetched at once")
 
     @field_validator("remote")
     @classmethod
-    def _is_on_s3(cls, url: str) -> str:
+    def _is_known(cls, url: str) -> str:
         try:
-            bucket_and_prefix(url)
+            if not url.startswith("/"):
+                bucket_and_prefix(url)
         except DataError as error:
             raise ValueError(str(error)) from error
         return url
@@ -54,7 +56,7 @@ def run(dataset: Output, *, params: Params) -> dict[str, float]:
     What an interrupted attempt has brought is used again. Returns the number of files and of bytes, and how many
     objects came now. Raises DataError for whatever is wrong with the remote, or if the md5 names something else.
     """
-    remote = Remote(params.remote, endpoint=params.endpoint, workers=params.workers)
+    remote = _open(params)
     work = work_directory(dataset, params.md5.removesuffix(".dir"))
     remote.get(params.md5, work)
     source = f"{params.md5} in {remote.url}"
@@ -64,6 +66,12 @@ def run(dataset: Output, *, params: Params) -> dict[str, float]:
     _check(dataset, source, work)
     sizes = [(dataset / path).stat().st_size for path in files]
     return {"files": float(len(sizes)), "bytes": float(sum(sizes)), "fetched": float(fetched)}
+
+
+def _open(params: Params) -> Remote | LocalRemote:
+    if params.remote.startswith("/"):
+        return LocalRemote(Path(params.remote))
+    return Remote(params.remote, endpoint=params.endpoint, workers=params.workers)
 
 
 def read_listing(file: Path, source: str) -> dict[PurePosixPath, str]:

@@ -10,7 +10,8 @@ step, a failing step and `sync` deliver it.
 
 Environment: MLFLOW_TRACKING_URI (default: `sqlite:///mlflow.db`), MLFLOW_EXPERIMENT_NAME or MLFLOW_EXPERIMENT_ID
 (default: the experiment "longtail"), MLFLOW_RUN_ID (an existing run to use as the parent, as an orchestrator gives it),
-MLFLOW_RUN_NAME (a name for the parent), LONGTAIL_TRACKING=off.
+MLFLOW_RUN_NAME (a name for the parent), LONGTAIL_EXECUTION (an orchestrator's id of the pipeline execution: by it the
+steps find the parent), LONGTAIL_TRACKING (`off`, or `later`: journals alone, which `sync` delivers).
 """
 
 from longtail.tracking.log import log_artifact, log_metrics, log_model, log_table, set_tag

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -31,7 +32,12 @@ def code_md5() -> str:
 
 
 def git_state() -> dict[str, str]:
-    """The commit of the working directory and whether tracked files differ from it; empty without git."""
+    """The commit of the working directory and whether tracked files differ from it; empty without git.
+
+    In an image it is the commit that the image was built from, LONGTAIL_COMMIT, which ends with "-dirty" if need be.
+    """
+    if built_from := os.environ.get("LONGTAIL_COMMIT"):
+        return {"commit": built_from, "dirty": str(built_from.endswith("-dirty")).lower()}
     try:
         commit = _git("rev-parse", "HEAD")
         dirty = bool(_git("status", "--porcelain", "--untracked-files=no"))

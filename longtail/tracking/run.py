@@ -73,11 +73,12 @@ class StageRun:
         self._warned = False
         self._tried = False
         self._store: Store | None = None
-        self._online = not offline.recent(settings.public_uri)
+        self._online = not settings.later and not offline.recent(settings.public_uri)
         self._next_flush = time.monotonic() + FLUSH_SECONDS
         where = {"uri": settings.public_uri, "experiment": settings.experiment, "parent": settings.parent}
-        code = {"code": identity.code_md5(), "git": identity.git_state(), "run_name": settings.run_name}
-        self.journal = Journal.create(opening | where | code, self._disk_failed)
+        names = {"run_name": settings.run_name, "execution": settings.execution}
+        code = {"code": identity.code_md5(), "git": identity.git_state()}
+        self.journal = Journal.create(opening | where | names | code, self._disk_failed)
         if not callable(dataset):
             self.journal.append("dataset", md5=dataset)
 
@@ -97,8 +98,9 @@ class StageRun:
             self.journal.append("tag", key="longtail.error", value=error[:500], parent=True)
         self.journal.append("end", status=status)
         last = self.journal.opening["last"]
-        if self.settings.local and self._store is None and status == "FINISHED" and not last and self.journal.on_disk:
-            pass  # a short step: the next delivery takes this journal along
+        short = self._store is None and status == "FINISHED" and not last
+        if self.journal.on_disk and (self.settings.later or (self.settings.local and short)):
+            pass  # `sync`, or the next delivery, takes this journal along
         elif self._online or self._tried or last:
             self.flush()
         else:

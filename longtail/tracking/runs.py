@@ -6,6 +6,7 @@ from longtail.tracking import identity
 from longtail.tracking.journal import Event
 
 FINGERPRINT = "longtail.fingerprint"
+EXECUTION = "longtail.execution"
 STEP = "longtail.step"
 # The time at which the latest attempt began that wrote to a run: an older attempt, delivered late, does not end it.
 ATTEMPT = "longtail.attempt"
@@ -45,13 +46,13 @@ class Runs:
 
     def _parent(self, opening: Event, dataset: str | None) -> Any:
         experiment = self._experiment(opening["experiment"])
-        fingerprint = identity.fingerprint(opening["config"], dataset, opening["code"])
-        found = self._newest(experiment, f"tags.\"{FINGERPRINT}\" = '{fingerprint}'")
+        tag, value = self._identity(opening, dataset)
+        found = self._newest(experiment, f"tags.\"{tag}\" = '{value}'")
         if found:
             return found
         git = opening["git"]
         tags = {
-            FINGERPRINT: fingerprint,
+            tag: value,
             "longtail.data_md5": dataset or "",
             "longtail.code_md5": opening["code"],
             "longtail.git_dirty": git.get("dirty", "unknown"),
@@ -60,11 +61,18 @@ class Runs:
             "mlflow.source.type": "PROJECT",
             "mlflow.note.content": _description(git, dataset, opening["code"]),
         }
-        name = opening["run_name"] or f"pipeline {fingerprint[:6]}"
+        name = opening["run_name"] or f"pipeline {value[:6]}"
         run = self._client.create_run(experiment, opening["time"], tags, name)
         if dataset:
             self._show_dataset(run.info.run_id, dataset)
         return run
+
+    def _identity(self, opening: Event, dataset: str | None) -> tuple[str, str]:
+        """The tag by which all steps of a pipeline execution find its run, and the tag's value."""
+        # In a cluster a step knows the parameters of those before it, not of all: there the orchestrator's id serves.
+        if opening.get("execution"):
+            return EXECUTION, opening["execution"].replace("'", "_")
+        return FINGERPRINT, identity.fingerprint(opening["config"], dataset, opening["code"])
 
     def _show_dataset(self, run_id: str, md5: str) -> None:
         from mlflow.entities import Dataset, DatasetInput

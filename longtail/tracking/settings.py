@@ -11,17 +11,23 @@ DEFAULT_EXPERIMENT = "longtail"
 
 @dataclass(frozen=True)
 class Settings:
-    """The tracking store, the experiment ({"id": …} or {"name": …}), and what is asked of the parent run."""
+    """The tracking store, the experiment ({"id": …} or {"name": …}), and what is asked of the parent run.
+
+    `execution` is an orchestrator's id of the pipeline execution; `later` leaves the delivery to `sync`.
+    """
 
     uri: str
     experiment: dict[str, str]
     parent: str | None
     run_name: str | None
+    execution: str | None
+    later: bool
 
     @classmethod
     def from_environment(cls) -> Self | None:
         """None if tracking is off, or if this is not the first of several training processes."""
-        if os.environ.get("LONGTAIL_TRACKING", "").lower() == "off" or os.environ.get("RANK", "0") != "0":
+        mode = os.environ.get("LONGTAIL_TRACKING", "").lower()
+        if mode == "off" or os.environ.get("RANK", "0") != "0":
             return None
         experiment_id = os.environ.get("MLFLOW_EXPERIMENT_ID")
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
@@ -30,6 +36,8 @@ class Settings:
             experiment={"id": experiment_id} if experiment_id else {"name": name},
             parent=os.environ.get("MLFLOW_RUN_ID") or None,
             run_name=os.environ.get("MLFLOW_RUN_NAME") or None,
+            execution=os.environ.get("LONGTAIL_EXECUTION") or None,
+            later=mode == "later",
         )
 
     @property

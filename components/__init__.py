@@ -1,0 +1,12 @@
+"""The steps as Kubeflow Pipelines components, one file each: thin, nothing installed when they run."""
+
+from components.cluster import cluster
+from components.evaluate import evaluate
+from components.fetch import fetch
+from components.index import index
+from components.quintuplets import quintuplets
+from components.split import split
+from components.start import start
+from components.train import train
+
+__all__ = ["cluster", "evaluate", "fetch", "index", "quintuplets", "split", "start", "train"]

@@ -1,0 +1,77 @@
+"""From params.yaml, dvc.lock and DVC's configuration to the pipeline's arguments, checked before anything runs."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from longtail.errors import DataError
+from longtail.parameters import check_section, read_parameters, stage_section
+from longtail.stages.contract import params_model
+from pipelines.resources import Kubernetes
+
+STEPS = ("split", "start", "cluster", "quintuplets", "train", "index", "evaluate")
+DATASET = "artifacts/dataset"
+
+
+def sections(params: Path) -> dict[str, dict[str, Any]]:
+    """For every step but `fetch` its section of the parameters, with the shared values. Raises DataError."""
+    found = {}
+    for step in STEPS:
+        model = params_model(importlib.import_module(f"longtail.stages.{step}").run)
+        found[step] = stage_section(params, step, model)
+        check_section(step, found[step], model, str(params))
+    return found
+
+
+def number_of_rounds(params: Path) -> int:
+    """As many as the chain of rounds in params.yaml has. Raises DataError if there is none."""
+    rounds = read_parameters(params).get("rounds")
+    if not rounds:
+        raise DataError(f"{params} has no rounds; it needs at least `rounds: {{r1: {{after: r0}}}}`")
+    return len(rounds)
+
+
+def kubernetes_settings(params: Path) -> Kubernetes:
+    """The section `kubernetes` of the parameters. Raises DataError naming each wrong value."""
+    section = read_parameters(params).get("kubernetes") or {}
+    return check_section("kubernetes", section, Kubernetes, str(params))  # type: ignore[no-any-return]
+
+
+def fetch_section(lock: Path, remote: str | None = None, endpoint: str | None = None) -> dict[str, Any]:
+    """Where `fetch` finds the data: on `remote`, by default on DVC's own. Raises DataError if that is not known."""
+    md5 = dataset_md5(lock)
+    config = _dvc_config()
+    own = f"remote.{config.get('core.remote')}"
+    remote, endpoint = remote or config.get(f"{own}.url"), endpoint or config.get(f"{own}.endpointurl")
+    if not remote:
+        raise DataError("no remote to fetch the data from: `dvc remote add --default store s3://…`, or give --remote")
+    return {"remote": remote, "md5": md5} | ({"endpoint": endpoint} if endpoint else {})
+
+
+def dataset_md5(lock: Path) -> str:
+    """The md5 of the packed dataset, as the last `dvc repro` left it. Raises DataError if there is none."""
+    try:
+        outputs = yaml.safe_load(lock.read_text())["stages"]["ingest"]["outs"]
+        return next(str(out["md5"]) for out in outputs if out["path"] == DATASET)
+    except (OSError, yaml.YAMLError, KeyError, TypeError, StopIteration) as error:
+        raise DataError(f"{lock} has no md5 of {DATASET}: run `dvc repro ingest`, then `dvc push`") from error
+
+
+def dvc_cache() -> Path:
+    """DVC's cache on this machine, which is laid out as a remote is. Raises DataError if this is no DVC repository."""
+    return Path(_dvc("cache", "dir").strip())
+
+
+def _dvc_config() -> dict[str, str]:
+    return dict(line.partition("=")[::2] for line in _dvc("config", "--list").splitlines() if "=" in line)
+
+
+def _dvc(*arguments: str) -> str:
+    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise DataError(f"dvc {' '.join(arguments)} failed: {' '.join(done.stderr.split())}")
+    return done.stdout

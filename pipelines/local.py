@@ -1,0 +1,121 @@
+"""The pipeline on this machine, one container (or one process) a step, through kfp.local."""
+
+import os
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import docker
+from docker.errors import DockerException
+from kfp import local
+from kfp.dsl.base_component import BaseComponent
+
+from components import images
+from longtail import tracking
+from longtail.errors import DataError
+from pipelines.resources import USER
+
+Runner = Literal["docker", "subprocess"]
+
+
+def run_local(pipeline: BaseComponent, arguments: dict[str, Any], runner: Runner, root: Path) -> Path:
+    """Run the pipeline below `root` and return the folder that holds a folder for each of its tasks.
+
+    Raises DataError if Docker or an image is missing, or if a task fails.
+    """
+    execution = root.absolute() / f"{datetime.now():%Y%m%d-%H%M%S}"
+    environment = _environment(execution)
+    for folder in (execution, Path(environment["LONGTAIL_WORK"])):
+        folder.mkdir(parents=True, exist_ok=True)
+    chosen = (
+        _docker(execution, environment, arguments) if runner == "docker" else local.SubprocessRunner(use_venv=False)
+    )
+    # A cache for this execution alone: kfp.local knows an image by its name, not by its content.
+    local.init(runner=chosen, pipeline_root=str(execution))
+    try:
+        with _set(environment):
+            pipeline(**arguments)
+    except RuntimeError as error:
+        raise DataError(f"the pipeline failed: {error}; the step's own message is above") from error
+    finally:
+        if environment.get("LONGTAIL_TRACKING") == "later":
+            _deliver(execution if runner == "docker" else Path.cwd())
+    return check_tasks(execution, [name.removeprefix("comp-") for name in pipeline.pipeline_spec.components])
+
+
+def check_tasks(execution: Path, names: list[str]) -> Path:
+    """The folder of the execution's tasks. Raises DataError if one of them left no record.
+
+    kfp.local takes a container that was gone before its log could be read for a success.
+    """
+    folder = next((path for path in execution.iterdir() if path.is_dir() and not path.name.startswith(".")), execution)
+    silent = [name for name in sorted(names) if not (folder / name / "metrics").is_file()]
+    if silent:
+        raise DataError(f"these steps ended without a result: {', '.join(silent)}")
+    return folder
+
+
+@contextmanager
+def _set(environment: dict[str, str]) -> Iterator[None]:
+    """The environment of steps that run as processes of this machine."""
+    before = dict(os.environ)
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _deliver(folder: Path) -> None:
+    with chdir(folder):
+        print(f"tracked: {tracking.sync()} steps")
+
+
+def _environment(execution: Path) -> dict[str, str]:
+    """What every step gets: the execution's id, a place for checkpoints, and where to track."""
+    kept = {key: value for key, value in os.environ.items() if key.startswith(("MLFLOW_", "AWS_", "LONGTAIL_"))}
+    kept |= {"LONGTAIL_EXECUTION": f"local-{execution.name}", "LONGTAIL_WORK": str(execution.parent / "work")}
+    if kept.get("LONGTAIL_TRACKING") != "off" and not kept.get("MLFLOW_TRACKING_URI", "").startswith("http"):
+        # A local store is a file out here: the steps keep journals, which are delivered when the last one has ended.
+        kept |= {"LONGTAIL_TRACKING": "later", "MLFLOW_TRACKING_URI": f"sqlite:///{Path('mlflow.db').absolute()}"}
+    return kept
+
+
+def _docker(execution: Path, environment: dict[str, str], arguments: dict[str, Any]) -> local.DockerRunner:
+    """Containers as they are in a cluster: no root, nothing writable but /tmp and the outputs, no capabilities."""
+    _check_images()
+    work = environment["LONGTAIL_WORK"]
+    user, group = os.getuid() or USER, os.getgid() or USER
+    for folder in (execution, work):
+        os.chown(folder, user, group)
+    # kfp.local mounts the execution's folder, in which a step's working directory keeps its journal.
+    mounts = [docker.types.Mount(work, work, "bind")]
+    remote = arguments["fetch"]["remote"]
+    if remote.startswith("/"):
+        mounts.append(docker.types.Mount(remote, remote, "bind", read_only=True))
+    return local.DockerRunner(
+        user=f"{user}:{group}",
+        environment=environment,
+        mounts=mounts,
+        working_dir=str(execution),
+        network_mode="host",
+        read_only=True,
+        tmpfs={"/tmp": "mode=1777"},
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        shm_size="2g",
+    )
+
+
+def _check_images() -> None:
+    try:
+        client = docker.from_env()
+        known = {name for image in client.images.list() for name in [*image.tags, *image.attrs["RepoDigests"]]}
+    except DockerException as error:
+        raise DataError(f"cannot use Docker ({error}): start it, or run make local RUNNER=subprocess") from error
+    missing = [image for image in (images.CPU, images.CUDA) if image not in known]
+    if missing:
+        raise DataError(f"there is no image {' and no '.join(missing)} here: run `make images`")

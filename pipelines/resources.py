@@ -1,0 +1,117 @@
+"""What a step asks of the cluster: the one place. The settings are the section `kubernetes` of params.yaml."""
+
+from kfp import kubernetes
+from kfp.dsl import PipelineTask
+from pydantic import BaseModel, Field
+
+from components.images import CUDA
+
+USER = 1000  # of the images
+GPU = "nvidia.com/gpu"
+WORK = "/work"
+TORCH_STEPS = ("start", "train")
+
+
+class Request(BaseModel, extra="forbid"):
+    """What one step asks for; limits are the same as requests, so that a pod is never evicted for what it was given."""
+
+    cpu: str = "2"
+    memory: str = "8Gi"
+    hours: float = Field(2, gt=0, description="after which a pod is ended")
+
+
+REQUESTS = {
+    "fetch": Request(cpu="2", memory="4Gi"),
+    "split": Request(cpu="1", memory="4Gi"),
+    "start": Request(cpu="8", memory="32Gi", hours=24),
+    "cluster": Request(cpu="4", memory="16Gi", hours=6),
+    "quintuplets": Request(cpu="8", memory="32Gi", hours=24),
+    "train": Request(cpu="8", memory="32Gi", hours=48),
+    "index": Request(cpu="4", memory="16Gi"),
+    "evaluate": Request(cpu="4", memory="16Gi"),
+}
+
+
+class Kubernetes(BaseModel, extra="forbid"):
+    """The section `kubernetes` of params.yaml: everything about the cluster, nothing about results."""
+
+    gpu_nodes: dict[str, str] = Field({"nvidia.com/gpu.present": "true"}, description="node selector of the GPU pool")
+    cpu_nodes: dict[str, str] | None = Field(None, description="node selector of the torch-free steps; none: GPU pool")
+    tolerate: str = Field(GPU, description="key of the GPU pool's taint")
+    quintuplets_on_gpu: bool = False
+    num_nodes: int = Field(1, ge=1, description="machines that train together; more than 1 needs Kubeflow Trainer")
+    requests: dict[str, Request] = Field({}, description="by step, instead of the defaults")
+    shared_memory: str = Field("8Gi", description="/dev/shm of the steps that train; part of their memory")
+    retries: int = Field(2, ge=0)
+    image_pull_secrets: list[str] = []
+    addresses: str = Field(
+        "longtail-settings", description="ConfigMap of the tracking server's and the store's addresses"
+    )
+    s3_secret: str = "longtail-s3"
+    mlflow_secret: str = "longtail-mlflow"
+    work_claim: str = Field("longtail-work", description="volume claim for checkpoints")
+
+
+def uses_gpu(step: str, settings: Kubernetes) -> bool:
+    """Whether the step asks for a GPU."""
+    return step in TORCH_STEPS or (step == "quintuplets" and settings.quintuplets_on_gpu)
+
+
+def place(task: PipelineTask, name: str, settings: Kubernetes | None) -> PipelineTask:
+    """Name the task and say what it needs; `name` is the step, or the step of a round such as "train@r2".
+
+    Without `settings` it only gets its name: nothing is asked of one's own machine.
+    """
+    task.set_display_name(name).set_env_variable("LONGTAIL_STEP", name)
+    if settings is None:
+        return task
+    step = name.partition("@")[0]
+    request = settings.requests.get(step, REQUESTS[step])
+    task.set_cpu_request(request.cpu).set_cpu_limit(request.cpu)
+    task.set_memory_request(request.memory).set_memory_limit(request.memory)
+    task.set_retry(settings.retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="600s")
+    kubernetes.set_timeout(task, round(request.hours * 3600))
+    _choose_nodes(task, step, settings)
+    _harden(task, settings)
+    _connect(task, settings)
+    if step in TORCH_STEPS:
+        _keep_checkpoints(task, settings)
+    return task
+
+
+def _choose_nodes(task: PipelineTask, step: str, settings: Kubernetes) -> None:
+    if uses_gpu(step, settings):
+        task.set_accelerator_type(GPU).set_accelerator_limit(1)
+        if step not in TORCH_STEPS:
+            task.set_container_image(CUDA)
+    elsewhere = settings.cpu_nodes is not None and not uses_gpu(step, settings)
+    for label, value in ((settings.cpu_nodes if elsewhere else settings.gpu_nodes) or {}).items():
+        kubernetes.add_node_selector(task, label, value)
+    if not elsewhere:
+        kubernetes.add_toleration(task, key=settings.tolerate, operator="Exists", effect="NoSchedule")
+
+
+def _harden(task: PipelineTask, settings: Kubernetes) -> None:
+    # The backend adds: no privilege escalation, no capabilities, the runtime's seccomp profile.
+    kubernetes.set_security_context(task, run_as_user=USER, run_as_group=USER, run_as_non_root=True)
+    kubernetes.empty_dir_mount(task, "tmp", "/tmp")
+    if settings.image_pull_secrets:
+        kubernetes.set_image_pull_secrets(task, list(settings.image_pull_secrets))
+
+
+def _connect(task: PipelineTask, settings: Kubernetes) -> None:
+    """Addresses and credentials, and the id by which all steps of one execution find the same MLflow run."""
+    kubernetes.use_field_path_as_env(task, "LONGTAIL_EXECUTION", "metadata.labels['pipeline/runid']")
+    where = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION")
+    kubernetes.use_config_map_as_env(task, settings.addresses, {name: name for name in where})
+    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    kubernetes.use_secret_as_env(task, settings.s3_secret, {name: name for name in keys})
+    login = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    kubernetes.use_secret_as_env(task, settings.mlflow_secret, {name: name for name in login})
+
+
+def _keep_checkpoints(task: PipelineTask, settings: Kubernetes) -> None:
+    """A retried pod finds the checkpoints on the volume; loaders pass batches through shared memory."""
+    kubernetes.mount_pvc(task, pvc_name=settings.work_claim, mount_path=WORK)
+    task.set_env_variable("LONGTAIL_WORK", WORK)
+    kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=settings.shared_memory)
