@@ -1,7 +1,6 @@
 #!/bin/sh
-# Dump both databases into /backup and remove what is older than KEEP_DAYS. A failed dump removes nothing.
+# Dump both databases into the working directory and remove what is older than KEEP_DAYS. A failed dump removes nothing.
 set -eu
-cd "${BACKUP_DIR:-/backup}"
 stamp=$(date -u +%Y%m%dT%H%M%SZ)
 for database in mlflow mlflow_auth; do
   pg_dump --format=custom --file="$database-$stamp.part" "$database"

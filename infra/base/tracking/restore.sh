@@ -1,10 +1,10 @@
 #!/bin/sh
-# Put both databases back to the dumps of STAMP, or to the newest. The server must be stopped (see the README).
+# Put both databases back to the dumps of STAMP in the working directory, or to the newest. The server must be stopped.
 set -eu
-cd "${BACKUP_DIR:-/backup}"
 if [ -z "${STAMP:-}" ]; then
-  # The newest of the pairs: mlflow_auth is dumped last.
-  STAMP=$(ls mlflow_auth-*.dump | sort | tail -n 1 | sed -e 's/^mlflow_auth-//' -e 's/\.dump$//')
+  # Names sort by time; mlflow_auth is dumped last, so it has its partner.
+  for dump in mlflow_auth-*.dump; do STAMP=${dump#mlflow_auth-}; done
+  STAMP=${STAMP%.dump}
 fi
 for database in mlflow mlflow_auth; do
   # In one transaction: a restore that fails leaves the database as it was.

@@ -1,0 +1,194 @@
+"""The manifests: valid, locked down, complete, and with no secret in git."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+from kubernetes_validate.utils import latest_version
+from manifests import INFRA, OVERLAYS, containers, environment, find, missing, pod_template, render
+
+PIPELINES = {"local": "kubeflow", "cluster": "longtail-runs"}
+
+
+@pytest.fixture(params=OVERLAYS)
+def overlay(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def objects(overlay: str) -> list[dict[str, Any]]:
+    return render(overlay)
+
+
+def test_every_object_is_valid_for_the_newest_kubernetes(objects: list[dict[str, Any]]) -> None:
+    for one in objects:
+        kubernetes_validate.validate(one, latest_version(), strict=True)
+
+
+def test_containers_are_locked_down(objects: list[dict[str, Any]]) -> None:
+    for one in filter(pod_template, objects):
+        pod = pod_template(one)["spec"]
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] > 0
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in containers(one):
+            context = container["securityContext"]
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
+            assert {"cpu", "memory"} <= container["resources"]["limits"].keys()
+
+
+def test_images_have_an_exact_version(objects: list[dict[str, Any]], overlay: str) -> None:
+    built_here = r"|^longtail-[a-z]+:local" if overlay == "local" else ""
+    for image in {container["image"] for one in objects for container in containers(one)}:
+        assert re.search(rf"(:\d+\.\d+(\.\d+)?(-[a-z]+)?|@sha256:[0-9a-f]{{64}}{built_here})$", image), image
+
+
+def test_no_secret_is_in_git() -> None:
+    done = subprocess.run(["git", "ls-files", "."], check=False, cwd=INFRA, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip("not a git repository")
+    files = [INFRA / name for name in done.stdout.split()]
+    assert not [path for path in files if path.suffix == ".env" and path.parent.parent.name == "secrets"]
+    for path in files:
+        assert not re.search(r"^kind: Secret$", path.read_text(), re.MULTILINE), path
+    for path in INFRA.glob("secrets/*/*.env.example"):
+        for line in re.findall(r"^\w*(?:PASSWORD|KEY\w*)=.*", path.read_text(), re.MULTILINE):
+            assert line.endswith("=…"), f"{path}: {line}"
+
+
+def test_missing_secrets_are_named(tmp_path: Path, overlay: str) -> None:
+    tool = shutil.which("kustomize") or shutil.which("kubectl") or missing("neither kustomize nor kubectl is installed")
+    shutil.copytree(INFRA, tmp_path / "infra", ignore=lambda folder, names: _secrets(Path(folder), names))
+    command = [tool, "build" if tool.endswith("kustomize") else "kustomize", tmp_path / "infra/overlays" / overlay]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert re.search(r"longtail-(s3|mlflow)\.env: no such file", done.stderr)
+
+
+def _secrets(folder: Path, names: list[str]) -> list[str]:
+    return [name for name in names if name.endswith(".env") and folder.parent.name == "secrets"]
+
+
+def test_everything_that_is_named_exists(objects: list[dict[str, Any]]) -> None:
+    there = {(one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]) for one in objects}
+    there |= {("Secret", namespace, "longtail-registry") for namespace in ("longtail", *PIPELINES.values())}
+    for one in objects:
+        for kind, name in _references(one):
+            assert (kind, one["metadata"]["namespace"], name) in there
+    assert "create secret docker-registry longtail-registry" in (INFRA / "README.md").read_text()
+
+
+def _references(one: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What an object refers to in its own namespace."""
+    text = json.dumps(one)
+    for key, kind in (("secretRef", "Secret"), ("secretKeyRef", "Secret"), ("configMapRef", "ConfigMap")):
+        yield from ((kind, name) for name in re.findall(rf'"{key}": {{[^}}]*"name": "([^"]+)"', text))
+    yield from (("ConfigMap", name) for name in re.findall(r'"config[mM]ap(?:KeyRef)?": {[^}]*"name": "([^"]+)"', text))
+    yield from (("PersistentVolumeClaim", name) for name in re.findall(r'"claimName": "([^"]+)"', text))
+    yield from (("ServiceAccount", name) for name in re.findall(r'"serviceAccountName": "([^"]+)"', text))
+    yield from (("Secret", each["name"]) for each in one.get("imagePullSecrets", []))
+    for subject in one.get("subjects", []):
+        yield subject["kind"], subject["name"]
+
+
+def test_pipelines_find_what_they_name(objects: list[dict[str, Any]], overlay: str) -> None:
+    namespace = PIPELINES[overlay]
+    values = environment(
+        objects,
+        {
+            "envFrom": [
+                {"secretRef": {"name": "longtail-s3"}},
+                {"secretRef": {"name": "longtail-mlflow"}},
+                {"configMapRef": {"name": "longtail-settings"}},
+            ]
+        },
+        namespace,
+    )
+    assert values.keys() == {
+        *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "LONGTAIL_BUCKET"),
+        *("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"),
+    }
+    assert find(objects, "PersistentVolumeClaim", "longtail-work", namespace)
+    assert find(objects, "ServiceAccount", "longtail-pipeline", namespace)
+    # Neither the database's password nor the administrator's is where pipelines run.
+    secrets = [one["metadata"] for one in objects if one["kind"] == "Secret"]
+    assert {one["name"] for one in secrets if one["namespace"] == namespace} == {"longtail-s3", "longtail-mlflow"}
+
+
+def test_the_pipelines_account_can_do_little(objects: list[dict[str, Any]], overlay: str) -> None:
+    rules = find(objects, "Role", "longtail-pipeline", PIPELINES[overlay])["rules"]
+    assert not [one["metadata"]["name"] for one in objects if one["kind"].startswith("ClusterRole")]
+    for rule in rules:
+        assert "*" not in (*rule["apiGroups"], *rule["resources"], *rule["verbs"])
+        if set(rule["verbs"]) - {"get", "list", "watch"}:
+            assert rule["resources"] in (["trainjobs"], ["workflowtaskresults"])
+        if set(rule["resources"]) & {"secrets", "configmaps"}:
+            assert rule["resourceNames"]
+
+
+def test_the_server_answers_to_the_address_that_pipelines_use(objects: list[dict[str, Any]], overlay: str) -> None:
+    (server,) = pod_template(find(objects, "Deployment", "mlflow"))["spec"]["containers"]
+    hosts = [host.strip() for host in environment(objects, server)["MLFLOW_SERVER_ALLOWED_HOSTS"].split(",")]
+    settings = find(objects, "ConfigMap", "longtail-settings", PIPELINES[overlay])["data"]
+    assert settings["MLFLOW_TRACKING_URI"].removeprefix("http://") in hosts
+    assert {host for host in hosts if ":" not in host} == {host.removesuffix(":5000") for host in hosts}
+    assert not [host for host in hosts if "*" in host]
+
+
+def test_services_select_pods(objects: list[dict[str, Any]]) -> None:
+    pods = [pod_template(one)["metadata"]["labels"] for one in filter(pod_template, objects)]
+    for service in (one for one in objects if one["kind"] == "Service"):
+        assert [labels for labels in pods if service["spec"]["selector"].items() <= labels.items()]
+
+
+def test_all_pods_and_one_more_server_fit_into_the_quota(objects: list[dict[str, Any]]) -> None:
+    hard = find(objects, "ResourceQuota", "longtail")["spec"]["hard"]
+    for resource in ("cpu", "memory"):
+        for bound in ("requests", "limits"):
+            total = sum(
+                _replicas(one) * max(_amount(each["resources"][bound][resource]) for each in containers(one))
+                for one in filter(pod_template, objects)
+                if one["metadata"]["namespace"] == "longtail"
+            )
+            assert total <= _amount(hard[f"{bound}.{resource}"])
+
+
+def _replicas(one: dict[str, Any]) -> int:
+    return one["spec"].get("replicas", 1) + (one["kind"] == "Deployment")
+
+
+def _amount(text: str) -> float:
+    number, unit = re.fullmatch(r"([\d.]+)(\D*)", text).groups()
+    return float(number) * {"": 1, "m": 1e-3, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}[unit]
+
+
+@pytest.mark.slow
+def test_the_gpu_smoke_test_fails_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    (container,) = containers(find(render("local"), "CronJob", "gpu-smoke", "kubeflow"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    done = subprocess.run([sys.executable, *container["command"][1:]], check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "torch sees no GPU" in done.stderr
+
+
+@pytest.mark.gpu
+def test_the_gpu_smoke_test_passes_on_a_gpu() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    (container,) = containers(find(render("local"), "CronJob", "gpu-smoke", "kubeflow"))
+    done = subprocess.run([sys.executable, *container["command"][1:]], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert torch.cuda.get_device_name() in done.stdout
