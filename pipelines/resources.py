@@ -72,6 +72,8 @@ def place(task: PipelineTask, name: str, settings: Kubernetes | None) -> Pipelin
     task.set_retry(settings.retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="600s")
     kubernetes.set_timeout(task, round(request.hours * 3600))
     _choose_nodes(task, step, settings)
+    # By this label the network policy knows a step's pod.
+    kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "longtail")
     _harden(task, settings)
     _connect(task, settings)
     if step in TORCH_STEPS:
