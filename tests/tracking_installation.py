@@ -1,7 +1,7 @@
 """The tracking server of infra/ on this machine: PostgreSQL, an S3 server, and MLflow started as its manifest says.
 
 Commands, arguments, files and variables are read out of the rendered overlay. Replaced are only addresses, ports and
-paths: see `_here`.
+paths: see `here`.
 """
 
 import os
@@ -46,10 +46,10 @@ class Installation:
             (self.folder / name).mkdir()
             for file, content in find(self.objects, "ConfigMap", name)["data"].items():
                 path = self.folder / name / file
-                path.write_text(self._here(content))
+                path.write_text(self.here(content))
                 path.chmod(0o555)
 
-    def _here(self, text: str) -> str:
+    def here(self, text: str) -> str:
         """What is elsewhere in the cluster and here."""
         for there, here in {
             "@postgres:5432": f"@127.0.0.1:{self.postgres.port}",
@@ -70,7 +70,7 @@ class Installation:
 
     def variables(self, container: dict[str, Any]) -> dict[str, str]:
         """The container's own environment, and what its image has: a path, a home that can be written."""
-        values = {name: self._here(value) for name, value in environment(self.objects, container).items()}
+        values = {name: self.here(value) for name, value in environment(self.objects, container).items()}
         path = f"{Path(sys.executable).parent}:{self.postgres.bin}:/usr/bin:/bin"
         image = {"PATH": path, "HOME": str(self.folder)}
         # The client finds the server by PGHOST in the cluster, and on its socket in the database's own container.
@@ -83,7 +83,7 @@ class Installation:
         values = environment(self.objects, container)
         words = command or [*container["command"], *container.get("args", [])]
         return subprocess.Popen(
-            [self._here(expand(word, values)) for word in words],
+            [self.here(expand(word, values)) for word in words],
             env=self.variables(container) | other,
             cwd=self.folder / container.get("workingDir", "tmp").lstrip("/"),
             stdout=log,
@@ -107,6 +107,10 @@ class Installation:
     def start(self) -> None:
         with (self.folder / "server.log").open("ab") as log:
             self._process = self._start(self.server, None, log, {})
+        self.wait()
+
+    def wait(self) -> None:
+        """Until the server answers."""
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
