@@ -1,6 +1,7 @@
 """The manifests: valid, locked down, complete, and with no secret in git."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -65,6 +66,23 @@ def test_no_secret_is_in_git() -> None:
     for path in INFRA.glob("secrets/*/*.env.example"):
         for line in re.findall(r"^\w*(?:PASSWORD|KEY\w*)=.*", path.read_text(), re.MULTILINE):
             assert line.endswith("=…"), f"{path}: {line}"
+
+
+def test_generated_secrets_are_ones_own_and_stay(tmp_path: Path) -> None:
+    shutil.copytree(INFRA / "secrets", tmp_path / "secrets", ignore=shutil.ignore_patterns("*.env"))
+    generate = [tmp_path / "secrets" / "generate"]
+    refused = subprocess.run(generate, check=False, env={"PATH": os.defpath}, capture_output=True, text=True)
+    assert "AWS_ACCESS_KEY_ID: set it to the key of your object store" in refused.stderr
+    contents = []
+    for key in ("first", "second"):
+        keys = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": "secret"}
+        subprocess.run(generate, check=True, env={"PATH": os.defpath} | keys, capture_output=True)
+        contents.append({path.name: path.read_text() for path in tmp_path.glob("secrets/*/*.env")})
+    assert contents[0] == contents[1]
+    assert contents[0]["longtail-s3.env"] == "AWS_ACCESS_KEY_ID=first\nAWS_SECRET_ACCESS_KEY=secret\n"
+    passwords = re.findall(r"=(\S{16,})$", "".join(contents[0].values()), re.MULTILINE)
+    assert len(set(passwords)) == 5
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("secrets/*/*.env")} == {0o600}
 
 
 def test_missing_secrets_are_named(tmp_path: Path, overlay: str) -> None:
