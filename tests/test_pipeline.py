@@ -1,0 +1,231 @@
+"""The stages' `run`, the components, dvc.yaml and the compiled pipeline agree: names, types, order and resources."""
+
+import importlib
+import inspect
+import shlex
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kfp.compiler import Compiler
+
+import components
+from components.images import CPU, CUDA
+from longtail.stages import STAGES
+from longtail.stages.contract import artifacts
+from pipelines.lmle import lmle
+from pipelines.resources import GPU, REQUESTS, WORK, Kubernetes
+
+ROOT = Path(__file__).parents[1]
+STEPS = tuple(stage for stage in STAGES if stage != "ingest")
+ROUNDS = 3
+# What an artifact is to Kubeflow; the others are plain ones.
+TYPES = {
+    **dict.fromkeys(("dataset", "split"), "Dataset"),
+    **dict.fromkeys(("model", "previous", "start", "index"), "Model"),
+}
+# What a component adds for the dashboard.
+SHOWN = {"metrics": "Metrics"}
+SHOWN_BY_EVALUATE = {"confusion": "ClassificationMetrics", "page": "HTML"}
+
+Tree = dict[str, Any]
+
+
+class Compiled:
+    """The compiled pipeline, by task."""
+
+    def __init__(self, **settings: Any) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "lmle.yaml"
+            Compiler().compile(lmle(ROUNDS, Kubernetes(**settings)), str(file))
+            self.spec, platform = yaml.safe_load_all(file.read_text())
+        executors = self.spec["deploymentSpec"]["executors"]
+        on_kubernetes = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        self.tasks: Tree = self.spec["root"]["dag"]["tasks"]
+        self.containers: Tree = {task: executors[f"exec-{task}"]["container"] for task in self.tasks}
+        self.pods: Tree = {task: on_kubernetes[f"exec-{task}"] for task in self.tasks}
+
+    def component(self, task: str) -> Tree:
+        found: Tree = self.spec["components"][f"comp-{task}"]
+        return found
+
+    def with_gpu(self) -> set[str]:
+        """The steps that ask for GPUs."""
+        return {step(task) for task, box in self.containers.items() if "accelerator" in box["resources"]}
+
+
+@pytest.fixture(scope="module")
+def default() -> Compiled:
+    return Compiled()
+
+
+def step(task: str) -> str:
+    """`train-2` is the `train` of the second round."""
+    return task.partition("-")[0]
+
+
+def kinds(stage: str, kind: str) -> dict[str, str]:
+    """The inputs or outputs of a stage's `run`, and their types."""
+    found = artifacts(importlib.import_module(f"longtail.stages.{stage}").run)
+    return {name: TYPES.get(name, "Artifact") for name, its in found.items() if its == kind}
+
+
+def types(definitions: Tree) -> dict[str, str]:
+    found = definitions.get("artifacts", {})
+    return {name: entry["artifactType"]["schemaTitle"].removeprefix("system.") for name, entry in found.items()}
+
+
+@pytest.mark.parametrize("stage", STEPS)
+def test_a_component_has_the_artifacts_of_its_stage(stage: str, default: Compiled) -> None:
+    component = default.component(stage)
+    shown = SHOWN | (SHOWN_BY_EVALUATE if stage == "evaluate" else {})
+    assert types(component.get("inputDefinitions", {})) == kinds(stage, "input")
+    assert types(component["outputDefinitions"]) == kinds(stage, "output") | shown
+    assert component["inputDefinitions"]["parameters"] == {"params": {"parameterType": "STRUCT"}}
+
+
+@pytest.mark.parametrize("stage", STEPS)
+def test_a_component_hands_its_stage_every_artifact(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its body, run here with paths instead of containers, calls the stage of its name with all that `run` takes."""
+    component = getattr(components, stage)
+    given: Tree = {}
+
+    def execute_component(name: str, paths: dict[str, str], section: Tree, record: str) -> dict[str, float]:
+        given.update(name=name, paths=paths, section=section, record=record)
+        raise InterruptedError
+
+    class Artifact:
+        def __init__(self, name: str) -> None:
+            self.path = f"/{name}"
+
+    names = [name for name in inspect.signature(component.python_func).parameters if name != "params"]
+    monkeypatch.setattr("longtail.execution.execute_component", execute_component)
+    with pytest.raises(InterruptedError):
+        component.python_func(params={"seed": 1}, **{name: Artifact(name) for name in names})
+    expected = {name: f"/{name}" for name in {**kinds(stage, "input"), **kinds(stage, "output")}}
+    assert given == {"name": stage, "paths": expected, "section": {"seed": 1}, "record": "/metrics"}
+
+
+def test_the_pipeline_has_every_step_and_every_round(default: Compiled) -> None:
+    in_rounds = ("cluster", "quintuplets", "train")
+    expected = [f"{name}-{number}" if number > 1 else name for number in range(1, ROUNDS + 1) for name in in_rounds]
+    assert sorted(default.tasks) == sorted([*expected, *(name for name in STEPS if name not in in_rounds)])
+
+
+def test_every_step_gets_its_own_section(default: Compiled) -> None:
+    assert set(default.spec["root"]["inputDefinitions"]["parameters"]) == set(STEPS)
+    for name, task in default.tasks.items():
+        assert task["inputs"]["parameters"] == {"params": {"componentInputParameter": step(name)}}
+
+
+def test_artifacts_flow_as_in_dvc_yaml(default: Compiled) -> None:
+    """Which task makes what a task reads: as the paths of dvc.yaml say, with `fetch` in the place of `ingest`."""
+    assert {task: sources(default.tasks[task]) for task in default.tasks} == dvc_sources()
+
+
+def sources(task: Tree) -> dict[str, str]:
+    """For every input of a task the task that makes it."""
+    found = task["inputs"].get("artifacts", {})
+    return {name: entry["taskOutputArtifact"]["producerTask"] for name, entry in found.items()}
+
+
+def dvc_sources() -> dict[str, dict[str, str]]:
+    """The same from dvc.yaml, for as many rounds as the compiled pipeline has."""
+    commands: dict[str, dict[str, str]] = {}
+    for stage, definition in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
+        looped = "do" in definition
+        for number in range(1, ROUNDS + 1) if looped else [1]:
+            task = f"{stage}-{number}" if number > 1 else stage
+            text = definition.get("do", definition)["cmd"]
+            for name, value in {
+                "key": f"r{number}",
+                "item.after": f"r{number - 1}",
+                "last_round": f"r{ROUNDS}",
+            }.items():
+                text = text.replace(f"${{{name}}}", value)
+            words = shlex.split(text)[2:]
+            commands[task.replace("ingest", "fetch")] = {
+                flag.removeprefix("--"): path for flag, path in zip(words[::2], words[1::2], strict=True)
+            }
+    makers = {
+        paths[name]: task
+        for task, paths in commands.items()
+        for name in kinds(step(task) if task != "fetch" else "ingest", "output")
+    }
+    return {
+        task: {name: makers[paths[name]] for name in (kinds(step(task), "input") if task != "fetch" else {})}
+        for task, paths in commands.items()
+    }
+
+
+def test_by_default_exactly_the_two_torch_steps_ask_for_a_gpu(default: Compiled) -> None:
+    assert default.with_gpu() == {"start", "train"}
+    for task, container in default.containers.items():
+        assert container["image"] == (CUDA if step(task) in ("start", "train") else CPU)
+        if "accelerator" in container["resources"]:
+            assert container["resources"]["accelerator"]["resourceType"] == GPU
+            assert container["resources"]["accelerator"]["resourceCount"] == "1"
+
+
+def test_one_setting_gives_quintuplets_a_gpu_and_the_image_for_it() -> None:
+    compiled = Compiled(quintuplets_on_gpu=True)
+    assert compiled.with_gpu() == {"start", "quintuplets", "train"}
+    assert compiled.containers["quintuplets-2"]["image"] == CUDA
+
+
+def test_every_step_runs_on_the_gpu_pool_by_default(default: Compiled) -> None:
+    for pod in default.pods.values():
+        assert pod["nodeSelector"] == {"labels": {"nvidia.com/gpu.present": "true"}}
+        assert pod["tolerations"] == [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}]
+
+
+def test_one_setting_moves_the_torch_free_steps_elsewhere() -> None:
+    compiled = Compiled(cpu_nodes={"pool": "cpu"}, quintuplets_on_gpu=True)
+    for task, pod in compiled.pods.items():
+        on_gpu = step(task) in ("start", "quintuplets", "train")
+        assert pod["nodeSelector"]["labels"] == ({"nvidia.com/gpu.present": "true"} if on_gpu else {"pool": "cpu"})
+        assert ("tolerations" in pod) == on_gpu
+
+
+def test_every_step_is_bounded_retried_and_not_root(default: Compiled) -> None:
+    for task, pod in default.pods.items():
+        request, resources = REQUESTS[step(task)], default.containers[task]["resources"]
+        assert resources["resourceCpuRequest"] == resources["resourceCpuLimit"] == request.cpu
+        assert resources["resourceMemoryRequest"] == resources["resourceMemoryLimit"] == request.memory
+        assert int(pod["activeDeadlineSeconds"]) == request.hours * 3600
+        assert default.tasks[task]["retryPolicy"]["maxRetryCount"] == 2
+        assert default.tasks[task]["retryPolicy"]["backoffFactor"] == 2.0
+        assert pod["securityContext"] == {"runAsUser": "1000", "runAsGroup": "1000", "runAsNonRoot": True}
+
+
+def test_every_step_has_its_credentials_from_secrets_and_knows_its_execution(default: Compiled) -> None:
+    for task, pod in default.pods.items():
+        assert [secret["secretName"] for secret in pod["secretAsEnv"]] == ["longtail-s3", "longtail-mlflow"]
+        assert [settings["configMapName"] for settings in pod["configMapAsEnv"]] == ["longtail-settings"]
+        assert pod["fieldPathAsEnv"] == [
+            {"name": "LONGTAIL_EXECUTION", "fieldPath": "metadata.labels['pipeline/runid']"}
+        ]
+        assert pod["podMetadata"]["labels"] == {"app.kubernetes.io/part-of": "longtail"}
+        number = task.partition("-")[2] or "1"
+        name = f"{step(task)}@r{number}" if step(task) in ("cluster", "quintuplets", "train") else task
+        assert {"name": "LONGTAIL_STEP", "value": name} in default.containers[task]["env"]
+
+
+def test_steps_that_train_have_a_volume_for_checkpoints_and_shared_memory(default: Compiled) -> None:
+    for task, pod in default.pods.items():
+        trains = step(task) in ("start", "train")
+        assert ({"name": "LONGTAIL_WORK", "value": WORK} in default.containers[task]["env"]) == trains
+        assert [claim["mountPath"] for claim in pod.get("pvcMount", [])] == ([WORK] if trains else [])
+        assert [m.get("medium") for m in pod["emptyDirMounts"] if m["mountPath"] == "/dev/shm"] == ["Memory"] * trains
+
+
+def test_image_pull_secrets_reach_every_pod() -> None:
+    for pod in Compiled(image_pull_secrets=["longtail-registry"]).pods.values():
+        assert [secret["secretName"] for secret in pod["imagePullSecret"]] == ["longtail-registry"]
+
+
+def test_nothing_is_installed_when_a_step_runs(default: Compiled) -> None:
+    for container in default.containers.values():
+        assert "pip install" not in " ".join(container["command"])
