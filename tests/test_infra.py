@@ -72,7 +72,7 @@ def test_generated_secrets_are_ones_own_and_stay(tmp_path: Path) -> None:
     shutil.copytree(INFRA / "secrets", tmp_path / "secrets", ignore=shutil.ignore_patterns("*.env"))
     generate = [tmp_path / "secrets" / "generate"]
     refused = subprocess.run(generate, check=False, env={"PATH": os.defpath}, capture_output=True, text=True)
-    assert "AWS_ACCESS_KEY_ID: set it to the key of your object store" in refused.stderr
+    assert "error: set AWS_ACCESS_KEY_ID to the key of your object store" in refused.stderr
     contents = []
     for key in ("first", "second"):
         keys = {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": "secret"}
