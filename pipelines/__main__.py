@@ -7,9 +7,12 @@ import typer
 from kfp.compiler import Compiler
 
 from longtail.execution import one_sentence
+from pipelines import submit as submission
 from pipelines.arguments import dvc_cache, fetch_section, kubernetes_settings, number_of_rounds, sections
+from pipelines.follow import POLL, follow
 from pipelines.lmle import lmle
 from pipelines.local import Runner, run_local
+from pipelines.server import access, connect
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -17,6 +20,10 @@ Params = Annotated[Path, typer.Option(help="YAML file of parameters")]
 Remote = Annotated[str | None, typer.Option(help="url of the DVC remote; default: DVC's own default")]
 Endpoint = Annotated[str | None, typer.Option(help="URL of the S3 store, if it is not AWS itself")]
 Lock = Annotated[Path, typer.Option(help="DVC's lock file, which knows the data's md5")]
+Host = Annotated[str | None, typer.Option(envvar="KFP_HOST", help="address of the API, http://… or https://…")]
+Namespace = Annotated[str | None, typer.Option(envvar="KFP_NAMESPACE", help="where several users share the cluster")]
+Token = Annotated[str | None, typer.Option(envvar="KFP_TOKEN", help="better in KFP_TOKEN, or in a file")]
+TokenFile = Annotated[Path | None, typer.Option(help="file that holds the token")]
 
 
 @app.command("compile")
@@ -47,6 +54,48 @@ def run_here(
     pipeline = lmle(number_of_rounds(params), settings=None)
     tasks = run_local(pipeline, {"fetch": fetch, **sections(params)}, runner, root)
     typer.echo(f"the report is {tasks / 'evaluate' / 'page'}")
+
+
+@app.command()
+def submit(
+    host: Host = None,
+    namespace: Namespace = None,
+    token: Token = None,
+    token_file: TokenFile = None,
+    experiment: Annotated[str, typer.Option(help="made if it does not exist")] = "longtail",
+    run_name: Annotated[str | None, typer.Option(help="default: the time and the commit")] = None,
+    service_account: Annotated[str, typer.Option(help="that steps run as; infra/ makes it")] = "longtail-pipeline",
+    cache: Annotated[bool, typer.Option(help="take over what earlier runs have made of the same inputs")] = True,
+    wait: Annotated[bool, typer.Option("--wait", help="follow the run; the exit status is its result")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="check and show everything, send nothing")] = False,
+    mutable_images: Annotated[bool, typer.Option("--mutable-images", help="allow images without digest")] = False,
+    params: Params = Path("params.yaml"),
+    lock: Lock = Path("dvc.lock"),
+    remote: Remote = None,
+    endpoint: Endpoint = None,
+    poll: Annotated[float, typer.Option(hidden=True)] = POLL,
+) -> None:
+    """Run the pipeline on a cluster."""
+    arguments = {"fetch": fetch_section(lock, remote, endpoint), **sections(params)}
+    pipeline = lmle(number_of_rounds(params), kubernetes_settings(params))
+    name = run_name or submission.run_name()
+    run = submission.Submission(pipeline, arguments, experiment, name, cache, service_account or None)
+    submission.check(run, mutable_images=mutable_images)
+    for doubt in submission.doubts():
+        typer.echo(f"warning: {doubt}", err=True)
+    if dry_run:
+        typer.echo(run)
+        return
+    to = access(host, namespace, token, token_file)
+    client = connect(to)
+    run_id = submission.send(run, client, to)
+    typer.echo(f"run {run_id}\n{to.page(run_id)}")
+    if wait:
+        try:
+            follow(client, to, run_id, run.tasks, poll)
+        except KeyboardInterrupt:
+            typer.echo(f"no longer waiting; the run goes on at {to.page(run_id)}", err=True)
+            raise typer.Exit(130) from None
 
 
 if __name__ == "__main__":

@@ -21,10 +21,13 @@ def sections(params: Path) -> dict[str, dict[str, Any]]:
     """For every step but `fetch` its section of the parameters, with the shared values. Raises DataError."""
     found = {}
     for step in STEPS:
-        model = params_model(importlib.import_module(f"longtail.stages.{step}").run)
-        found[step] = stage_section(params, step, model)
-        check_section(step, found[step], model, str(params))
+        found[step] = stage_section(params, step, _model(step))
+        check_section(step, found[step], _model(step), str(params))
     return found
+
+
+def _model(step: str) -> Any:
+    return params_model(importlib.import_module(f"longtail.stages.{step}").run)
 
 
 def number_of_rounds(params: Path) -> int:
@@ -49,7 +52,9 @@ def fetch_section(lock: Path, remote: str | None = None, endpoint: str | None = 
     remote, endpoint = remote or config.get(f"{own}.url"), endpoint or config.get(f"{own}.endpointurl")
     if not remote:
         raise DataError("no remote to fetch the data from: `dvc remote add --default store s3://…`, or give --remote")
-    return {"remote": remote, "md5": md5} | ({"endpoint": endpoint} if endpoint else {})
+    section = {"remote": remote, "md5": md5} | ({"endpoint": endpoint} if endpoint else {})
+    check_section("fetch", section, _model("fetch"), "the pipeline's arguments")
+    return section
 
 
 def dataset_md5(lock: Path) -> str:
