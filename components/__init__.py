@@ -8,5 +8,6 @@ from components.quintuplets import quintuplets
 from components.split import split
 from components.start import start
 from components.train import train
+from components.train_job import train as train_job
 
-__all__ = ["cluster", "evaluate", "fetch", "index", "quintuplets", "split", "start", "train"]
+__all__ = ["cluster", "evaluate", "fetch", "index", "quintuplets", "split", "start", "train", "train_job"]

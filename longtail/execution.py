@@ -49,8 +49,6 @@ def execute_component(stage: str, paths: dict[str, str], section: dict[str, Any]
     `section`: the stage's parameters, the shared ones among them. The file `record` gets the scalars and the code's
     identity, by which `adopt` knows the run.
     """
-    from longtail.tracking.identity import code_md5, git_state
-
     with one_sentence():
         run = importlib.import_module(f"longtail.stages.{stage}").run
         params = check_section(stage, section, params_model(run), "the pipeline's arguments")
@@ -58,9 +56,16 @@ def execute_component(stage: str, paths: dict[str, str], section: dict[str, Any]
         inputs = [directories[name] for name, kind in artifacts(run).items() if kind == "input"]
         config = {name: values for path in inputs for name, values in lineage(path).get("stages", {}).items()}
         report = execute(stage, directories, params, config | {stage: params.model_dump(mode="json")})
-        about = {"commit": git_state().get("commit"), "code": code_md5(), "metrics": report}
-        Path(record).write_text(json.dumps(about, indent=1) + "\n")
+        write_record(Path(record), report)
     return report
+
+
+def write_record(record: Path, report: dict[str, float]) -> None:
+    """Write the scalars of a step and the code's identity."""
+    from longtail.tracking.identity import code_md5, git_state
+
+    about = {"commit": git_state().get("commit"), "code": code_md5(), "metrics": report}
+    record.write_text(json.dumps(about, indent=1) + "\n")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from kfp.dsl.base_component import BaseComponent
 
 import components as step
 from pipelines.resources import Kubernetes, place
+from pipelines.training import training_step
 
 
 def lmle(rounds: int, settings: Kubernetes | None) -> BaseComponent:
@@ -12,6 +13,7 @@ def lmle(rounds: int, settings: Kubernetes | None) -> BaseComponent:
 
     Every step has one parameter of the pipeline, which holds its section of params.yaml with the shared values.
     """
+    training = training_step(settings)
 
     @dsl.pipeline(name="longtail-lmle", description="Large Margin Local Embedding on class-imbalanced images")
     def pipeline(
@@ -39,7 +41,7 @@ def lmle(rounds: int, settings: Kubernetes | None) -> BaseComponent:
                 f"quintuplets@r{number}",
             )
             trained = run(
-                step.train(
+                training(
                     params=train,
                     dataset=dataset,
                     split=table,

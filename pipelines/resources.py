@@ -10,6 +10,10 @@ USER = 1000  # of the images
 GPU = "nvidia.com/gpu"
 WORK = "/work"
 TORCH_STEPS = ("start", "train")
+# The environment, from the ConfigMap `addresses` and the two secrets.
+ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION")
+S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+MLFLOW_LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 
 
 class Request(BaseModel, extra="forbid"):
@@ -32,14 +36,25 @@ REQUESTS = {
 }
 
 
+# Of `train` where it only follows the job that trains. An hour more than that one has: its own end comes first.
+LAUNCHER = Request(cpu="1", memory="4Gi")
+LAUNCHER_HOURS = 1
+
+
 class Kubernetes(BaseModel, extra="forbid"):
-    """The section `kubernetes` of params.yaml: everything about the cluster, nothing about results."""
+    """The section `kubernetes` of params.yaml: all about the cluster; only the number of GPUs can change results."""
 
     gpu_nodes: dict[str, str] = Field({"nvidia.com/gpu.present": "true"}, description="node selector of the GPU pool")
     cpu_nodes: dict[str, str] | None = Field(None, description="node selector of the torch-free steps; none: GPU pool")
     tolerate: str = Field(GPU, description="key of the GPU pool's taint")
     quintuplets_on_gpu: bool = False
-    num_nodes: int = Field(1, ge=1, description="machines that train together; more than 1 needs Kubeflow Trainer")
+    num_nodes: int = Field(
+        1,
+        ge=1,
+        description="machines that train a round together. More than one GPU in all needs Kubeflow Trainer, more than "
+        "one machine a work_claim that all can mount. `batch` is of each GPU: mini-batches grow with their number",
+    )
+    gpus_per_node: int = Field(1, ge=1, description="of those machines; the request of `train` is for each machine")
     requests: dict[str, Request] = Field({}, description="by step, instead of the defaults")
     shared_memory: str = Field("8Gi", description="/dev/shm of the steps that train; part of their memory")
     retries: int = Field(2, ge=0)
@@ -51,9 +66,21 @@ class Kubernetes(BaseModel, extra="forbid"):
     mlflow_secret: str = "longtail-mlflow"
     work_claim: str = Field("longtail-work", description="volume claim for checkpoints")
 
+    @property
+    def trains_by_job(self) -> bool:
+        """Whether `train` asks for several processes, which Kubeflow Trainer starts."""
+        return self.num_nodes * self.gpus_per_node > 1
+
+
+def asked(step: str, settings: Kubernetes) -> Request:
+    """What the step asks for; `train` on several machines, for each of them."""
+    return settings.requests.get(step, REQUESTS[step])
+
 
 def uses_gpu(step: str, settings: Kubernetes) -> bool:
     """Whether the step asks for a GPU."""
+    if step == "train" and settings.trains_by_job:
+        return False  # the job's pods do
     return step in TORCH_STEPS or (step == "quintuplets" and settings.quintuplets_on_gpu)
 
 
@@ -66,7 +93,9 @@ def place(task: PipelineTask, name: str, settings: Kubernetes | None) -> Pipelin
     if settings is None:
         return task
     step = name.partition("@")[0]
-    request = settings.requests.get(step, REQUESTS[step])
+    request = asked(step, settings)
+    if step == "train" and settings.trains_by_job:
+        request = LAUNCHER.model_copy(update={"hours": request.hours + LAUNCHER_HOURS})
     task.set_cpu_request(request.cpu).set_cpu_limit(request.cpu)
     task.set_memory_request(request.memory).set_memory_limit(request.memory)
     task.set_retry(settings.retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="600s")
@@ -104,12 +133,9 @@ def _harden(task: PipelineTask, settings: Kubernetes) -> None:
 def _connect(task: PipelineTask, settings: Kubernetes) -> None:
     """Addresses and credentials, and the id by which all steps of one execution find the same MLflow run."""
     kubernetes.use_field_path_as_env(task, "LONGTAIL_EXECUTION", "metadata.labels['pipeline/runid']")
-    where = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION")
-    kubernetes.use_config_map_as_env(task, settings.addresses, {name: name for name in where})
-    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    kubernetes.use_secret_as_env(task, settings.s3_secret, {name: name for name in keys})
-    login = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-    kubernetes.use_secret_as_env(task, settings.mlflow_secret, {name: name for name in login})
+    kubernetes.use_config_map_as_env(task, settings.addresses, {name: name for name in ADDRESSES})
+    kubernetes.use_secret_as_env(task, settings.s3_secret, {name: name for name in S3_KEYS})
+    kubernetes.use_secret_as_env(task, settings.mlflow_secret, {name: name for name in MLFLOW_LOGIN})
 
 
 def _keep_checkpoints(task: PipelineTask, settings: Kubernetes) -> None:

@@ -1,0 +1,61 @@
+"""Following a TrainJob: its log as this step's own, until it is complete."""
+
+import time
+
+from longtail.errors import DataError
+from longtail.train_job.cluster import Cluster, State, UnavailableError
+
+LINES = 500  # of the log, at most, each time
+PATIENCE = 600.0  # seconds without an answer of the API; a control plane that is upgraded takes minutes
+
+
+class Log:
+    """The log of the first process's machine, shown line by line as it comes."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self._cluster, self._name, self._until = cluster, name, ""
+
+    def show(self) -> str | None:
+        """Print what is new, and return the sentence by which the stage says that it cannot go on, if it did.
+
+        A container that is started again begins its log anew: the times tell what is new.
+        """
+        sentence, until = None, self._until
+        for line in self._cluster.log(self._name, LINES):
+            when, _, text = line.partition(" ")
+            if when > until:
+                self._until = when
+                print(text, flush=True)
+                sentence = text.removeprefix("error: ") if text.startswith("error: ") else sentence
+        return sentence
+
+
+def follow(cluster: Cluster, name: str, poll: float) -> None:
+    """Show the log until the job is complete, looking every `poll` seconds. Raises DataError if it fails.
+
+    The stage's own sentence ends it at once: the machines would be tried again (six times) only to say the same.
+    """
+    log, heard = Log(cluster, name), time.monotonic()
+    while True:
+        try:
+            state, sentence = cluster.state(name), log.show()
+            heard = time.monotonic()
+            if _complete(cluster, name, state, sentence):
+                return
+        except UnavailableError as error:
+            if time.monotonic() - heard > PATIENCE:
+                raise DataError(f"{error} for {PATIENCE / 60:.0f} minutes; the TrainJob {name} goes on") from error
+        time.sleep(poll)
+
+
+def _complete(cluster: Cluster, name: str, state: State | None, sentence: str | None) -> bool:
+    if state is None or state.condition == "Deleted":
+        raise DataError(f"the TrainJob {name} was deleted before it was complete")
+    if state.condition == "Complete":
+        return True
+    if sentence:
+        cluster.delete(name)
+        raise DataError(f"the TrainJob {name} failed: {sentence}")
+    if state.condition == "Failed":
+        raise DataError(f"the TrainJob {name} failed ({state.reason}); the log of its first machine is above")
+    return False
