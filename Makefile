@@ -59,6 +59,9 @@ format: setup ## Format the code
 	ruff format .
 	ruff check --fix .
 
+scan: setup ## Check the manifests and the Dockerfile (checkov, hadolint, shellcheck)
+	infra/scan
+
 lint: setup ## Check format and lint
 	ruff format --check .
 	ruff check .
@@ -76,6 +79,7 @@ lock: $(UV) ## Resolve the locks again
 	$(COMPILE) -c requirements/dev.lock --extra step --extra torch --extra distributed pyproject.toml -o requirements/cuda.lock
 	$(COMPILE) -c requirements/dev.lock --no-deps --group pyproject.toml:executor -o requirements/executor.lock
 	$(COMPILE) -c requirements/dev.lock --group pyproject.toml:server -o requirements/mlflow.lock
+	$(COMPILE) --upgrade requirements/scan.in -o requirements/scan.lock
 
 clean: ## Remove the environment and all results
 	rm -rf .venv .longtail artifacts metrics mlruns mlflow.db

@@ -19,6 +19,12 @@ from pipelines.resources import USER
 
 Runner = Literal["docker", "subprocess"]
 
+# Where the data's store is and who may read it; and the number of threads, which decides the last bits of a sum.
+PASSED = (
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"),
+    *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "OMP_NUM_THREADS"),
+)
+
 
 def run_local(pipeline: BaseComponent, arguments: dict[str, Any], runner: Runner, root: Path) -> Path:
     """Run the pipeline below `root` and return the folder that holds a folder for each of its tasks.
@@ -76,7 +82,9 @@ def _deliver(folder: Path) -> None:
 
 def _environment(execution: Path) -> dict[str, str]:
     """What every step gets: the execution's id, a place for checkpoints, and where to track."""
-    kept = {key: value for key, value in os.environ.items() if key.startswith(("MLFLOW_", "AWS_", "LONGTAIL_"))}
+    kept = {
+        key: value for key, value in os.environ.items() if key.startswith(("MLFLOW_", "LONGTAIL_")) or key in PASSED
+    }
     kept |= {"LONGTAIL_EXECUTION": f"local-{execution.name}", "LONGTAIL_WORK": str(execution.parent / "work")}
     if kept.get("LONGTAIL_TRACKING") != "off" and not kept.get("MLFLOW_TRACKING_URI", "").startswith("http"):
         # A local store is a file out here: the steps keep journals, which are delivered when the last one has ended.

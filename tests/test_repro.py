@@ -1,61 +1,9 @@
 """The pipeline as users run it: `dvc repro` on dvc.yaml itself with small parameters, tracked in a real local store."""
 
-import os
-import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-
-ROOT = Path(__file__).parents[1]
-
-
-class Workspace:
-    """A folder with the repository's dvc.yaml and code, and parameters of its own."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        # A path with a space, as users have them.
-        (path / "my data").mkdir()
-        for name in ("dvc.yaml", ".dvcignore"):
-            shutil.copy(ROOT / name, path / name)
-        (path / "longtail").symlink_to(ROOT / "longtail")
-        binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "LONGTAIL_"))}
-        self.environment = kept | {"PATH": binaries, "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(path / ".site")}
-        self.dvc("init", "--no-scm", "-q")
-
-    def dvc(self, *arguments: str) -> str:
-        command = [sys.executable, "-m", "dvc", *arguments]
-        done = subprocess.run(command, cwd=self.path, env=self.environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-        return done.stdout
-
-    def repro(self, **changes: dict[str, Any]) -> list[str]:
-        """Run with the small parameters so changed; the stages that ran."""
-        values = yaml.safe_load((ROOT / "params.yaml").read_text())
-        values |= {"data": "my data", "cluster_size": 20, "rounds": {"r1": {"after": "r0"}}, "last_round": "r1"}
-        values["ingest"]["source"]["copies"] = 1
-        for section in ("start", "train"):
-            values[section]["optimisation"]["iterations"] = 20
-        values["evaluate"] = {"resamples": 20, "mistakes": 4, "map_points": 60}
-        for section, change in changes.items():
-            values[section] |= change
-        (self.path / "params.yaml").write_text(yaml.safe_dump(values))
-        return re.findall(r"Running stage '([^']+)'", self.dvc("repro"))
-
-    def parents(self) -> list[Any]:
-        from mlflow import MlflowClient
-
-        client = MlflowClient(f"sqlite:///{self.path}/mlflow.db")
-        experiment = client.get_experiment_by_name("longtail")
-        assert experiment is not None
-        runs = client.search_runs([experiment.experiment_id])
-        return [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+from workspace import Workspace
 
 
 @pytest.mark.slow
