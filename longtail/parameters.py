@@ -13,6 +13,8 @@ from longtail.stages import STAGES
 SHARED = ("seed", "cluster_size", "network", "search")
 # Read by dvc.yaml alone: where the data lies, the chain of rounds and its end.
 PIPELINE = ("data", "rounds", "last_round")
+# Read by `python -m pipelines` alone, where it is given: what the steps ask of a cluster.
+CLUSTER = "kubernetes"
 
 
 def read_parameters(file: Path) -> dict[str, Any]:
@@ -24,7 +26,7 @@ def read_parameters(file: Path) -> dict[str, Any]:
         raise DataError(f"cannot read the parameters in {file}: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise DataError(f"{file} holds no parameters; it needs sections such as {', '.join(STAGES)}")
-    known = [*STAGES, *SHARED, *PIPELINE]
+    known = [*STAGES, *SHARED, *PIPELINE, CLUSTER]
     for name in values:
         if name not in known:
             raise DataError(f"{file}: {name!r} is not a parameter{_nearest(str(name), known)}")

@@ -52,6 +52,14 @@ def test_only_fetch_loads_boto3() -> None:
     assert loaded("import longtail.stages.fetch", "boto3", "dvc", "dvc_data", "s3fs") == ["boto3"]
 
 
+def test_only_the_step_that_follows_a_training_job_loads_the_kubernetes_client() -> None:
+    assert importers("kubernetes") == {"train_job/cluster.py"}
+    others = "\n".join(f"import longtail.stages.{stage}" for stage in STAGES)
+    everything = f"import longtail.__main__, longtail.execution, pipelines.training\n{others}"
+    assert loaded(f"{everything}\nimport longtail.train_job.manifest", "longtail.train_job.cluster") == []
+    assert loaded("import longtail.train_job.launcher", "torch", "mlflow") == []
+
+
 def test_no_relative_import_hides_from_these_tests() -> None:
     for file in PACKAGE.rglob("*.py"):
         nodes = ast.walk(ast.parse(file.read_text()))

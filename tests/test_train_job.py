@@ -32,6 +32,7 @@ from longtail.train_job.cluster import Cluster
 from longtail.train_job.following import Log
 from longtail.train_job.launcher import job_name, launch
 from longtail.train_job.manifest import Job, manifest
+from pipelines.arguments import kubernetes_settings
 from pipelines.resources import GPU, LAUNCHER, REQUESTS, Kubernetes
 from pipelines.training import job
 
@@ -499,6 +500,13 @@ def test_the_training_step_has_the_artifacts_of_its_stage_and_asks_for_no_gpu(co
         assert parameters["params"] == {"componentInputParameter": "train"}
         asked = Job.model_validate(parameters["job"]["runtimeValue"]["constant"])
         assert (asked.num_nodes, asked.gpus_per_node, asked.processes) == (2, 4, 8)
+
+
+def test_the_number_of_machines_is_a_parameter(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text((ROOT / "params.yaml").read_text() + "kubernetes: {num_nodes: 2}\n")
+    assert kubernetes_settings(file).trains_by_job
+    assert not kubernetes_settings(ROOT / "params.yaml").trains_by_job
 
 
 def test_several_gpus_of_one_machine_are_a_job_too() -> None:

@@ -33,7 +33,8 @@ class Log:
 def follow(cluster: Cluster, name: str, poll: float) -> None:
     """Show the log until the job is complete, looking every `poll` seconds. Raises DataError if it fails.
 
-    The stage's own sentence ends it at once: the machines would be tried again (six times) only to say the same.
+    The stage's own sentence ends it at once: the runtime would start the containers several times more (a Job's
+    backoffLimit, minutes), only for them to say the same.
     """
     log, heard = Log(cluster, name), time.monotonic()
     while True:
