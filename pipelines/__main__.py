@@ -7,11 +7,22 @@ import typer
 from kfp.compiler import Compiler
 
 from longtail.execution import one_sentence
+from pipelines import adopt as adoption
 from pipelines import submit as submission
-from pipelines.arguments import dvc_cache, fetch_section, kubernetes_settings, number_of_rounds, sections
+from pipelines.arguments import (
+    default_endpoint,
+    dvc_cache,
+    fetch_section,
+    kubernetes_settings,
+    number_of_rounds,
+    sections,
+)
+from pipelines.expected import expected
 from pipelines.follow import POLL, follow
 from pipelines.lmle import lmle
 from pipelines.local import Runner, run_local
+from pipelines.outputs import outputs
+from pipelines.runs import check_run, find_run
 from pipelines.server import access, connect
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -96,6 +107,34 @@ def submit(
         except KeyboardInterrupt:
             typer.echo(f"no longer waiting; the run goes on at {to.page(run_id)}", err=True)
             raise typer.Exit(130) from None
+
+
+@app.command()
+def adopt(
+    run_id: Annotated[str, typer.Argument(help="as `submit` prints it")],
+    host: Host = None,
+    namespace: Namespace = None,
+    token: Token = None,
+    token_file: TokenFile = None,
+    pipeline_root: Annotated[str | None, typer.Option(help="s3://… or minio://…; default: the run's own")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="URL of the store, from here; default: as for DVC")] = None,
+    any_commit: Annotated[bool, typer.Option("--any-commit", help="compare the code, but not the commit")] = False,
+    params: Params = Path("params.yaml"),
+) -> None:
+    """Bring the results of a finished run into this workspace, so that `dvc repro` finds nothing to do."""
+    to = access(host, namespace, token, token_file)
+    mine, wanted = expected(params, any_commit=any_commit), outputs(params)
+    client = connect(to)
+    run = find_run(client, to, run_id)
+    check_run(run, to, {"fetch", *(made.task for made in wanted)})
+    store = adoption.open_store(run, to, pipeline_root, endpoint or default_endpoint())
+    chooser = adoption.Chooser(store, run, mine, lambda other: find_run(client, to, other))
+    chosen = [chooser.choose(made) for made in wanted]
+    for one in chosen:
+        if one.copy.run != run.id:
+            typer.echo(f"{one.outputs.stage} came from the cache: it is what the run {one.copy.run} made")
+    adoption.adopt(store, chosen)
+    typer.echo(f"adopted the run {run.id}; the report is {wanted[-1].artifacts['report'] / 'report.html'}")
 
 
 if __name__ == "__main__":

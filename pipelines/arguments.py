@@ -1,6 +1,7 @@
 """From params.yaml, dvc.lock and DVC's configuration to the pipeline's arguments, checked before anything runs."""
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,14 @@ def sections(params: Path) -> dict[str, dict[str, Any]]:
         found[step] = stage_section(params, step, _model(step))
         check_section(step, found[step], _model(step), str(params))
     return found
+
+
+def recorded_parameters(params: Path) -> dict[str, dict[str, Any]]:
+    """For every step but `fetch` its parameters as the lineage of an artifact holds them. Raises DataError."""
+    return {
+        step: check_section(step, section, _model(step), str(params)).model_dump(mode="json")
+        for step, section in sections(params).items()
+    }
 
 
 def _model(step: str) -> Any:
@@ -66,16 +75,24 @@ def dataset_md5(lock: Path) -> str:
         raise DataError(f"{lock} has no md5 of {DATASET}: run `dvc repro ingest`, then `dvc push`") from error
 
 
+def default_endpoint() -> str | None:
+    """Where S3 is from here, if it is not AWS itself: as the environment says, else as DVC's own remote does."""
+    named = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    config = _dvc_config()
+    return named or config.get(f"remote.{config.get('core.remote')}.endpointurl")
+
+
 def dvc_cache() -> Path:
     """DVC's cache on this machine, which is laid out as a remote is. Raises DataError if this is no DVC repository."""
-    return Path(_dvc("cache", "dir").strip())
+    return Path(dvc("cache", "dir").strip())
 
 
 def _dvc_config() -> dict[str, str]:
-    return dict(line.partition("=")[::2] for line in _dvc("config", "--list").splitlines() if "=" in line)
+    return dict(line.partition("=")[::2] for line in dvc("config", "--list").splitlines() if "=" in line)
 
 
-def _dvc(*arguments: str) -> str:
+def dvc(*arguments: str) -> str:
+    """What a dvc command prints. Raises DataError if it fails."""
     done = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise DataError(f"dvc {' '.join(arguments)} failed: {' '.join(done.stderr.split())}")

@@ -52,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def submit(folder: Path, stub: KfpStub, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Submit:
     """Run the command in this process, with DVC's settings made up; exit status, stdout and stderr."""
-    monkeypatch.setattr(arguments, "_dvc", lambda *words: f"core.remote=store\nremote.store.url={REMOTE}\n")
+    monkeypatch.setattr(arguments, "dvc", lambda *words: f"core.remote=store\nremote.store.url={REMOTE}\n")
     for name in ("KFP_HOST", "KFP_NAMESPACE", "KFP_TOKEN"):
         monkeypatch.delenv(name, raising=False)
 

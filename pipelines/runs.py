@@ -1,0 +1,61 @@
+"""A run as the server of Kubeflow Pipelines knows it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from kfp import Client
+
+from longtail.errors import DataError
+from pipelines.server import Access, explained
+
+PIPELINE = "longtail-lmle"
+
+
+@dataclass(frozen=True)
+class Run:
+    """`tasks`: by name, whether the cache may give what the task makes. `finished`: in seconds of the epoch."""
+
+    id: str
+    state: str
+    pipeline: str
+    tasks: dict[str, bool]
+    root: str | None
+    finished: float
+
+
+def find_run(client: Client, to: Access, run_id: str) -> Run:
+    """Raises DataError if there is none, or if the server does not answer."""
+    with explained(to, f"to show the run {run_id}"):
+        run = client.get_run(run_id)
+        document = run.pipeline_spec or _of_version(client, run.pipeline_version_reference)
+    if not run.run_id:
+        raise DataError(f"{to.host} answers, but not as Kubeflow Pipelines does: is it a login page, or its dashboard?")
+    specification = document.get("pipeline_spec", document)
+    tasks = specification.get("root", {}).get("dag", {}).get("tasks", {})
+    return Run(
+        run.run_id,
+        str(run.state),
+        specification.get("pipelineInfo", {}).get("name", "unknown"),
+        {name: task.get("cachingOptions", {}).get("enableCache", False) for name, task in tasks.items()},
+        (run.runtime_config and run.runtime_config.pipeline_root) or specification.get("defaultPipelineRoot"),
+        run.finished_at.timestamp() if run.finished_at else float("inf"),
+    )
+
+
+def _of_version(client: Client, reference: Any) -> dict[str, Any]:
+    """The specification of a pipeline that was uploaded before it was run."""
+    if reference is None:
+        return {}
+    version = client.get_pipeline_version(reference.pipeline_id, reference.pipeline_version_id)
+    return version.pipeline_spec or {}
+
+
+def check_run(run: Run, to: Access, tasks: set[str]) -> None:
+    """Raises DataError if the run is of another pipeline, has other tasks, or has not succeeded."""
+    if run.pipeline != PIPELINE:
+        raise DataError(f"the run {run.id} is of the pipeline {run.pipeline}, and not of {PIPELINE}")
+    if run.state != "SUCCEEDED":
+        raise DataError(f"the run {run.id} has not succeeded, it is {run.state.lower()}; see {to.page(run.id)}")
+    if run.tasks.keys() != tasks:
+        theirs, ours = (sum(name.startswith("train") for name in names) for names in (run.tasks, tasks))
+        raise DataError(f"the run {run.id} has {theirs} rounds, and params.yaml {ours}: give it as many")

@@ -1,0 +1,295 @@
+"""`python -m pipelines adopt`: a run's artifacts come back, and `dvc repro` finds nothing to do.
+
+The run is real, by kfp.local; the cluster's store is moto's S3, laid out as the backend does; its API is a stub.
+"""
+
+import copy
+import json
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kfp_stub import KfpStub
+from s3_server import BUCKET, CREDENTIALS, S3Server, use_credentials
+from tiny import hashes
+from workspace import Workspace
+
+from longtail.execution import one_sentence
+from pipelines import __main__
+from pipelines.graph import specification
+from pipelines.lmle import lmle
+
+pytestmark = pytest.mark.slow
+
+ROOT = "v2/artifacts"
+OUTPUTS = {  # of one round, as dvc.yaml has them
+    "split/split": "split",
+    "start/model": "r0/model",
+    "cluster/clusters": "r1/clusters",
+    "quintuplets/quintuplets": "r1/quintuplets",
+    "train/model": "r1/model",
+    "index/index": "index",
+    "evaluate/report": "report",
+}
+
+
+class Run:
+    """A run in the stub and in the store, with one folder a task; `copy` is where its files came from."""
+
+    def __init__(self, stub: KfpStub, store: S3Server, tasks: Path) -> None:
+        self.stub, self.store, self.tasks, self._client = stub, store, tasks, store.client("s3")
+        self.id = self.announce()
+        self.folders = {path.name: self.upload(path.name) for path in tasks.iterdir() if path.is_dir()}
+
+    def announce(self, rounds: int = 1, **more: Any) -> str:
+        """Let the API know a run that has succeeded."""
+        run_id = str(uuid.uuid4())
+        document = {"pipeline_spec": specification(lmle(rounds, None)), "platform_spec": {}}
+        about = {"run_id": run_id, "state": "SUCCEEDED", "pipeline_spec": document}
+        root = {"runtime_config": {"pipeline_root": f"minio://{BUCKET}/{ROOT}"}}
+        self.stub.runs[run_id] = about | root | more
+        return run_id
+
+    def upload(self, task: str, leave_out: str = "", place: str = "") -> str:
+        """Put what a task made into the store, as another attempt or at `place`; the attempt's folder."""
+        folder = f"{ROOT}/longtail-lmle/{self.id}/{place or f'{task}/{uuid.uuid4()}'}"
+        for file in sorted((self.tasks / task).rglob("*")):
+            name = file.relative_to(self.tasks / task).as_posix()
+            if file.is_file() and name not in ("executor_output.json", leave_out):
+                self.put(f"{folder}/{name}", file.read_bytes())
+        return folder
+
+    def put(self, key: str, content: bytes) -> None:
+        self._client.put_object(Bucket=BUCKET, Key=key, Body=content)
+
+    def empty(self) -> None:
+        """Delete everything that the run has left."""
+        listing = self._client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+        for page in listing:
+            for item in page["Contents"]:
+                self._client.delete_object(Bucket=BUCKET, Key=item["Key"])
+
+    def change(self, task: str, file: str, **values: Any) -> None:
+        """Write other values into a JSON file that a task left in the store."""
+        content = json.loads((self.tasks / task / file).read_text()) | values
+        self.put(f"{self.folders[task]}/{file}", json.dumps(content).encode())
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[S3Server]:
+    server = S3Server()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
+    """A workspace at a git commit whose data is made, and the tasks of a run of its pipeline."""
+    workspace = Workspace(tmp_path_factory.mktemp("workspace"))
+    workspace.environment["LONGTAIL_TRACKING"] = "off"
+    workspace.write_parameters()
+    git(workspace.path, "init", "-q")
+    git(workspace.path, "add", "params.yaml", "dvc.yaml")
+    git(workspace.path, "commit", "-qm", "first")
+    workspace.dvc("repro", "ingest")
+    tasks = workspace.local("--runner", "subprocess", "--root", str(tmp_path_factory.mktemp("run")))
+    return workspace, tasks
+
+
+@pytest.fixture
+def workspace(ran: tuple[Workspace, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    own = copy.copy(ran[0])
+    own.path = tmp_path / "workspace"
+    shutil.copytree(ran[0].path, own.path, symlinks=True)
+    monkeypatch.chdir(own.path)
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", own.environment["DVC_SITE_CACHE_DIR"])
+    return own
+
+
+@pytest.fixture
+def run(ran: tuple[Workspace, Path], store: S3Server) -> Iterator[Run]:
+    store.reset()
+    stub = KfpStub()
+    yield Run(stub, store, ran[1])
+    stub.stop()
+
+
+@pytest.fixture
+def adopt(
+    workspace: Workspace, run: Run, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run the command in this process; exit status, stdout and stderr."""
+    use_credentials(monkeypatch, CREDENTIALS)
+    for name in ("KFP_NAMESPACE", "KFP_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+    def command(run_id: str = run.id, *words: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        own = ["adopt", run_id, "--host", run.stub.address, "--endpoint", run.store.address, *words]
+        with pytest.raises(SystemExit) as ended, one_sentence():
+            __main__.app(own)
+        printed = capfd.readouterr()
+        if isinstance(ended.value.code, str):  # Python itself prints it and exits with 1
+            return 1, printed.out, f"{printed.err}{ended.value.code}\n"
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return command
+
+
+Adopt = Callable[..., tuple[int, str, str]]
+
+
+def git(folder: Path, *words: str) -> str:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+    command = ["git", *identity, *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def refusal(adopt: Adopt, *words: str) -> str:
+    """The one sentence of a command that fails and leaves the workspace as it was."""
+    before = hashes(Path("artifacts")), Path("dvc.lock").read_text()
+    status, _, errors = adopt(*words)
+    assert status == 1
+    assert errors.startswith("error: ")
+    assert errors.count("\n") == 1
+    assert (hashes(Path("artifacts")), Path("dvc.lock").read_text()) == before
+    return errors
+
+
+def assert_adopted(workspace: Workspace, run: Run) -> None:
+    for made, place in OUTPUTS.items():
+        assert hashes(workspace.path / "artifacts" / place) == hashes(run.tasks / made)
+    recorded = json.loads((run.tasks / "train" / "metrics").read_text())["metrics"]
+    assert (workspace.path / "metrics/r1-train.json").read_text() == json.dumps(recorded, indent=1) + "\n"
+    assert "up to date" in workspace.dvc("status")
+    repro = workspace.dvc("repro")
+    assert "Running stage" not in repro
+    assert "up to date" in repro
+    assert not list((workspace.path / "artifacts").glob(".*"))
+
+
+def test_after_adopt_there_is_nothing_to_reproduce(adopt: Adopt, workspace: Workspace, run: Run) -> None:
+    # What an earlier run left is in the way.
+    (workspace.path / "artifacts/index").mkdir()
+    (workspace.path / "artifacts/index/old").touch()
+    status, out, errors = adopt()
+    assert (status, errors) == (0, "")
+    assert out == f"adopted the run {run.id}; the report is artifacts/report/report.html\n"
+    assert_adopted(workspace, run)
+    assert "validation_score" in workspace.dvc("metrics", "show")
+    # What is adopted is in DVC's cache, too.
+    shutil.rmtree(workspace.path / "artifacts/report")
+    workspace.dvc("checkout")
+    assert (workspace.path / "artifacts/report/report.html").is_file()
+
+
+def test_the_newest_whole_attempt_counts(adopt: Adopt, workspace: Workspace, run: Run) -> None:
+    old = run.folders["train"]
+    run.put(f"{old}/model/state.json", b"of an attempt before")
+    run.upload("train")
+    run.upload("train", leave_out="metrics")  # killed before its end
+    assert adopt()[0] == 0
+    assert_adopted(workspace, run)
+
+
+def test_the_folders_of_other_versions_of_the_backend_are_known(adopt: Adopt, workspace: Workspace, run: Run) -> None:
+    run.empty()
+    for task in run.folders:
+        round_name = "@r1" if task in ("cluster", "quintuplets", "train") else ""
+        run.upload(task, place=f"{task}{round_name}" if task == "index" else f"{task}{round_name}/{uuid.uuid4()}")
+    assert adopt()[0] == 0
+    assert_adopted(workspace, run)
+
+
+def test_steps_from_the_cache_come_from_the_run_that_made_them(adopt: Adopt, workspace: Workspace, run: Run) -> None:
+    later = run.announce()
+    status, out, _ = adopt(later)
+    assert status == 0
+    assert f"train@r1 came from the cache: it is what the run {run.id} made" in out
+    assert_adopted(workspace, run)
+
+
+def test_a_run_of_other_rounds_is_no_source_of_the_cache(adopt: Adopt, run: Run) -> None:
+    later = run.announce()
+    document = run.announce(rounds=2)
+    run.stub.runs[run.id]["pipeline_spec"] = run.stub.runs[document]["pipeline_spec"]
+    assert "what the run made in split is missing; if it came from the cache, it is gone" in refusal(adopt, later)
+
+
+def test_the_place_of_artifacts_may_be_given(adopt: Adopt, workspace: Workspace, run: Run) -> None:
+    run.stub.runs[run.id]["runtime_config"] = {}
+    run.store.client("s3").create_bucket(Bucket="mlpipeline")
+    error = refusal(adopt)
+    assert "nothing of the run is at s3://mlpipeline/v2/artifacts: say where with --pipeline-root" in error
+    assert "only s3:// and minio://" in refusal(adopt, run.id, "--pipeline-root", "gs://data/v2")
+    assert adopt(run.id, "--pipeline-root", f"s3://{BUCKET}/{ROOT}/?region=eu")[0] == 0
+
+
+def test_another_parameter_is_named(adopt: Adopt, workspace: Workspace) -> None:
+    values = yaml.safe_load((workspace.path / "params.yaml").read_text())
+    values["train"]["margins"]["g1"] = 0.03
+    (workspace.path / "params.yaml").write_text(yaml.safe_dump(values))
+    error = refusal(adopt)
+    assert "the run was made with train.margins.g1 = 0.02, and here it is 0.03" in error
+
+
+def test_more_rounds_here_are_named(adopt: Adopt, workspace: Workspace, run: Run) -> None:
+    workspace.write_parameters(rounds={"r2": {"after": "r1"}})
+    assert f"the run {run.id} has 1 rounds, and params.yaml 2" in refusal(adopt)
+
+
+def test_another_commit_is_named(adopt: Adopt, workspace: Workspace, run: Run) -> None:
+    first = git(workspace.path, "rev-parse", "HEAD")
+    git(workspace.path, "commit", "-qm", "second", "--allow-empty")
+    error = refusal(adopt)
+    assert f"the run was made at the commit {first}, and this is" in error
+    assert f"`git checkout {first}`" in error
+    # The code is the same, byte for byte.
+    assert adopt(run.id, "--any-commit")[0] == 0
+    assert_adopted(workspace, run)
+
+
+def test_other_code_at_the_same_commit_is_refused(adopt: Adopt, run: Run) -> None:
+    run.change("index", "metrics", code="0" * 32)
+    assert "the run was made by other code than what is in longtail/" in refusal(adopt)
+    assert "by other code" in refusal(adopt, run.id, "--any-commit")
+
+
+def test_other_data_is_refused(adopt: Adopt, workspace: Workspace, run: Run) -> None:
+    run.change("split", "split/lineage.json", dataset="0" * 32)
+    assert f"the run's data is {'0' * 32}, and that of artifacts/dataset is" in refusal(adopt)
+    workspace.write_parameters(ingest={"on_error": "skip"})
+    assert "run `dvc repro ingest` first" in refusal(adopt)
+
+
+@pytest.mark.parametrize("state", ["FAILED", "RUNNING"])
+def test_a_run_that_has_not_succeeded_is_refused(adopt: Adopt, run: Run, state: str) -> None:
+    run.stub.runs[run.id]["state"] = state
+    assert f"the run {run.id} has not succeeded, it is {state.lower()}" in refusal(adopt)
+
+
+def test_a_run_that_is_not_there_or_not_ours_is_refused(adopt: Adopt, run: Run) -> None:
+    assert "(404): Run nowhere not found" in refusal(adopt, "nowhere")
+    document = copy.deepcopy(run.stub.runs[run.id]["pipeline_spec"])
+    document["pipeline_spec"]["pipelineInfo"]["name"] = "iris"
+    run.stub.runs[run.id]["pipeline_spec"] = document
+    assert "is of the pipeline iris, and not of longtail-lmle" in refusal(adopt)
+
+
+def test_what_is_missing_or_torn_is_refused(adopt: Adopt, run: Run) -> None:
+    run.put(f"{run.folders['train']}/metrics", b"{")
+    assert "/metrics is no JSON" in refusal(adopt)
+    run.store.delete(f"{run.folders['train']}/model/lineage.json")
+    assert "what the run made in train@r1 is not whole: was some of it deleted?" in refusal(adopt)
+
+
+def test_the_token_and_the_namespace_matter_here_too(adopt: Adopt, run: Run) -> None:
+    run.stub.token = "s3cret"
+    assert "does not know you (401)" in refusal(adopt)
+    assert adopt(run.id, "--token", "s3cret")[0] == 0
