@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 import yaml
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
-from test_distributed import OPTIMISATION, run, torchrun
+from mlflow_server import make_database
+from test_distributed import OPTIMISATION, logged_steps, run, torchrun
 from test_pipeline import Compiled, kinds, step, types
 from tiny import ARTIFACTS, PARAMETERS, hashes, run_pipeline, write_tiny_dataset
 from trainer_stub import NAMESPACE, Trainer
@@ -196,6 +197,21 @@ def test_a_job_of_two_machines_leaves_what_two_processes_leave(
     (created,) = trainer.created
     assert through_schema(created) == created
     assert "password" not in json.dumps(created)
+
+
+@pytest.mark.slow
+def test_the_first_of_the_jobs_processes_is_tracked_as_the_step(
+    tmp_path: Path, trainer: Trainer, inputs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_database(tmp_path / "mlflow.db")
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db", "MLFLOW_EXPERIMENT_NAME": "longtail"}
+    trainer.known = {**KNOWN, "longtail-settings": KNOWN["longtail-settings"] | store}
+    monkeypatch.delenv("LONGTAIL_TRACKING")
+    monkeypatch.setenv("LONGTAIL_STEP", "train@r1")
+    launch(inputs, tmp_path / "out" / "model", section(), JOB, trainer.cluster(), POLL)
+    first = tmp_path / "pods-1"
+    subprocess.run([sys.executable, "-m", "longtail", "sync"], cwd=first, check=True, stdout=subprocess.DEVNULL)
+    assert logged_steps(tmp_path) == ["train@r1"]
 
 
 PROGRAM = """

@@ -12,7 +12,7 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from longtail.errors import DataError
-from longtail.train_job.manifest import GROUP, NODE, PLURAL, VERSION, Manifest
+from longtail.train_job.manifest import GROUP, JOB_LABEL, NODE, PLURAL, VERSION, Manifest
 
 NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 TIMEOUT = 30.0  # seconds, of one request
@@ -97,7 +97,7 @@ class Cluster:
         """The last lines of the first process's machine, each after its time (RFC 3339); empty before it has begun."""
         try:
             with _explained("read its TrainJob's log"):
-                first = f"jobset.sigs.k8s.io/jobset-name={name},batch.kubernetes.io/job-completion-index=0"
+                first = f"{JOB_LABEL}={name},batch.kubernetes.io/job-completion-index=0"
                 pods = self._pods.list_namespaced_pod(self._namespace, label_selector=first, _request_timeout=TIMEOUT)
                 if not pods.items:
                     return []

@@ -22,7 +22,7 @@ from longtail.execution import one_sentence, write_record
 from longtail.stages.contract import lineage, remove, replace
 from longtail.train_job.cluster import Cluster
 from longtail.train_job.following import follow
-from longtail.train_job.manifest import Job, manifest
+from longtail.train_job.manifest import JOB_LABEL, Job, manifest
 
 POLL = 10.0  # seconds
 VISIBLE_AFTER = 120.0  # seconds; an NFS client may remember for a minute that a file does not exist
@@ -113,7 +113,7 @@ def _start(cluster: Cluster, job: dict[str, Any], poll: float) -> None:
     """Create the job, unless one of its name is under way or complete; one that has failed, or left nothing, goes."""
     name = job["metadata"]["name"]
     if cluster.create(job):
-        print(f"created the TrainJob {name}", flush=True)
+        print(f"created the TrainJob {name}; its machines: kubectl get pods -l {JOB_LABEL}={name}", flush=True)
         return
     state = cluster.state(name)
     if state is not None and not state.condition:

@@ -13,6 +13,8 @@ Manifest = dict[str, Any]
 GROUP, VERSION, PLURAL = "trainer.kubeflow.org", "v1alpha1", "trainjobs"
 # By the first the network policy knows our pods; a proxy of Istio's would outlive the training, and the job never end.
 LABELS = {"app.kubernetes.io/part-of": "longtail", "sidecar.istio.io/inject": "false"}
+# Of the job's pods; its value is the job's name.
+JOB_LABEL = "jobset.sigs.k8s.io/jobset-name"
 # What the runtime calls its job, and the container in it.
 NODE = "node"
 
