@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from longtail.execution import execute, one_sentence
-from longtail.parameters import read_parameters, stage_parameters
+from longtail.parameters import CLUSTER, read_parameters, stage_parameters
 from longtail.stages import PARALLEL, STAGES
 from longtail.stages.contract import artifacts, params_model
 from longtail.world import ALONE, World, first_speaks
@@ -50,7 +50,8 @@ def _command(name: str) -> Callable[..., None]:
 
     def command(params: Path, metrics: Path | None, **paths: Path) -> None:
         values = stage_parameters(params, name, params_model(run))
-        report = execute(name, paths, values, read_parameters(params))
+        config = {key: value for key, value in read_parameters(params).items() if key != CLUSTER}
+        report = execute(name, paths, values, config)
         if metrics and report:
             metrics.parent.mkdir(parents=True, exist_ok=True)
             metrics.write_text(json.dumps(report, indent=1) + "\n")

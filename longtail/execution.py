@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +18,14 @@ from longtail.stages.contract import artifacts, lineage, params_model
 
 
 def execute(stage: str, paths: dict[str, Path], params: BaseModel, config: dict[str, Any]) -> dict[str, float]:
-    """Run a stage inside a tracked run, named as the orchestrator names the step, and return its scalars.
+    """Run a stage inside a tracked run and return its scalars.
 
     `paths`: artifact → directory. `config`: all parameters of the pipeline, or as many as are known here.
     """
     from longtail import tracking
 
-    run = importlib.import_module(f"longtail.stages.{stage}").run
-    made = [path for artifact, path in paths.items() if artifact != "data"]
-
-    def dataset() -> str | None:
-        return next((md5 for path in made if (md5 := lineage(path).get("dataset"))), None)
-
-    with tracking.stage_run(
-        stage,
-        os.environ.get("DVC_STAGE") or os.environ.get("LONGTAIL_STEP") or stage,
-        params=params.model_dump(mode="json"),
-        config=config,
-        dataset=dataset if stage in DATA_STAGES else dataset(),
-        last=stage == STAGES[-1],
-    ):
-        report: dict[str, float] = run(**paths, params=params)
+    with tracked(stage, paths, params.model_dump(mode="json"), config):
+        report: dict[str, float] = importlib.import_module(f"longtail.stages.{stage}").run(**paths, params=params)
         tracking.log_metrics(report)
     return report
 
@@ -51,13 +38,39 @@ def execute_component(stage: str, paths: dict[str, str], section: dict[str, Any]
     """
     with one_sentence():
         run = importlib.import_module(f"longtail.stages.{stage}").run
-        params = check_section(stage, section, params_model(run), "the pipeline's arguments")
         directories = {name: Path(path) for name, path in paths.items()}
         inputs = [directories[name] for name, kind in artifacts(run).items() if kind == "input"]
         config = {name: values for path in inputs for name, values in lineage(path).get("stages", {}).items()}
+        try:
+            params = check_section(stage, section, params_model(run), "the pipeline's arguments")
+        except DataError:
+            # The pipeline has begun: its run in MLflow must not stay open.
+            with tracked(stage, directories, section, config | {stage: section}):
+                raise
         report = execute(stage, directories, params, config | {stage: params.model_dump(mode="json")})
         write_record(Path(record), report)
     return report
+
+
+def tracked(
+    stage: str, paths: dict[str, Path], params: dict[str, Any], config: dict[str, Any]
+) -> AbstractContextManager[None]:
+    """A tracked run of a stage, named as the orchestrator names the step."""
+    from longtail import tracking
+
+    made = [path for artifact, path in paths.items() if artifact != "data"]
+
+    def dataset() -> str | None:
+        return next((md5 for path in made if (md5 := lineage(path).get("dataset"))), None)
+
+    return tracking.stage_run(
+        stage,
+        os.environ.get("DVC_STAGE") or os.environ.get("LONGTAIL_STEP") or stage,
+        params=params,
+        config=config,
+        dataset=dataset if stage in DATA_STAGES else dataset(),
+        last=stage == STAGES[-1],
+    )
 
 
 def write_record(record: Path, report: dict[str, float]) -> None:
@@ -76,6 +89,6 @@ def one_sentence() -> Iterator[None]:
     except DataError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
-        if error.errno is None:
-            raise
-        sys.exit(f"error: {error.strerror}: {error.filename or 'no file named'}")
+        # numpy tells neither the file nor the reason when it could not write all of an array.
+        reason = error.strerror or f"{error}; is the disk full?"
+        sys.exit(f"error: {reason}{f': {error.filename}' if error.filename else ''}")

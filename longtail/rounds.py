@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 
 from pydantic import BaseModel
-from safetensors.torch import load_file
 
 from longtail import tracking
 from longtail.data.splits import Split
@@ -12,6 +11,7 @@ from longtail.indexing import Search, cluster_wise
 from longtail.models.embedder import build_network
 from longtail.models.network import Network
 from longtail.models.snapshot import Blueprint, Round, State, mean_score, read_embeddings
+from longtail.models.weights import read_weights
 
 
 def initial_network(snapshot: Path, blueprint: Blueprint) -> Network:
@@ -19,7 +19,7 @@ def initial_network(snapshot: Path, blueprint: Blueprint) -> Network:
     network = build_network(blueprint)
     file = snapshot / "network.safetensors"
     fresh = network.state_dict()
-    before = load_file(file) if file.is_file() else {}
+    before = read_weights(file) if file.is_file() else {}
     network.load_state_dict(fresh | {n: w for n, w in before.items() if n in fresh and w.shape == fresh[n].shape})
     return network
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from longtail.distributed import from_first
+from longtail.models.weights import write_weights
 from longtail.world import ALONE, World
 
 FILE = "checkpoint.safetensors"
@@ -44,7 +44,7 @@ def save_checkpoint(
     about = {"fingerprint": fingerprint, "step": step, "history": history}
     work.mkdir(parents=True, exist_ok=True)
     new = work / f"{FILE}.new"
-    save_file(tensors, new, metadata={"about": json.dumps(about)})
+    write_weights(tensors, new, about={"about": json.dumps(about)})
     os.replace(new, work / FILE)
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from longtail.data.dataset import PackedDataset, Task
@@ -16,6 +15,7 @@ from longtail.errors import DataError
 from longtail.models.network import Network, NetworkParams
 from longtail.models.prior_features import histograms_of_gradients, pixels
 from longtail.models.snapshot import Blueprint, Features, read_blueprint
+from longtail.models.weights import read_weights, write_weights
 
 Floats = npt.NDArray[np.float32]
 Images = npt.NDArray[np.uint8]
@@ -70,7 +70,7 @@ def load_embedder(snapshot: Path) -> Embedder:
     if not (snapshot / "network.safetensors").is_file():
         return Embedder(blueprint, None)
     network = build_network(blueprint)
-    network.load_state_dict(load_file(snapshot / "network.safetensors"))
+    network.load_state_dict(read_weights(snapshot / "network.safetensors"))
     return Embedder(blueprint, network)
 
 
@@ -82,7 +82,7 @@ def write_snapshot(
     (snapshot / "network.json").write_text(embedder.blueprint.model_dump_json(indent=1) + "\n")
     if embedder.network:
         weights = {name: value.contiguous().cpu() for name, value in embedder.network.state_dict().items()}
-        save_file(weights, snapshot / "network.safetensors")
+        write_weights(weights, snapshot / "network.safetensors")
     _write_blocks(snapshot, "embeddings", (embedder(block) for block in _blocks(dataset, rows)))
     if logits:
         _write_blocks(snapshot, "logits", (embedder.logits(block) for block in _blocks(dataset, rows)))

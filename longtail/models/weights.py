@@ -1,0 +1,27 @@
+"""Tensors in files: safetensors, with its errors as sentences."""
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from longtail.errors import DataError
+
+
+def write_weights(tensors: dict[str, Tensor], file: Path, *, about: dict[str, str] | None = None) -> None:
+    """Write tensors, and a few words about them, to a file. Raises DataError if it cannot be written."""
+    try:
+        save_file(tensors, file, metadata=about)
+    except SafetensorError as error:
+        raise DataError(f"cannot write {file}: {error}") from error
+
+
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """The tensors of a file. Raises DataError if it is damaged."""
+    try:
+        return dict(load_file(file))
+    except SafetensorError as error:
+        raise DataError(
+            f"{file} is damaged ({error}): delete its directory and run the step that made it again"
+        ) from error
