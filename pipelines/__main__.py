@@ -119,10 +119,10 @@ def adopt(
     pipeline_root: Annotated[str | None, typer.Option(help="s3://… or minio://…; default: the run's own")] = None,
     endpoint: Annotated[str | None, typer.Option(help="URL of the store, from here; default: as for DVC")] = None,
     any_commit: Annotated[bool, typer.Option("--any-commit", help="compare the code, but not the commit")] = False,
-    params: Params = Path("params.yaml"),
 ) -> None:
     """Bring the results of a finished run into this workspace, so that `dvc repro` finds nothing to do."""
     to = access(host, namespace, token, token_file)
+    params = Path("params.yaml")  # which dvc.yaml names
     mine, wanted = expected(params, any_commit=any_commit), outputs(params)
     client = connect(to)
     run = find_run(client, to, run_id)

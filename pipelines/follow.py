@@ -40,18 +40,21 @@ def follow(client: Client, to: Access, run_id: str, tasks: list[Task], poll: flo
 
 def _look(client: Client, to: Access, run_id: str, poll: float) -> Any:
     """The run as it is now; a server that is away for a while is waited for."""
-    for missed in range(1, MISSES + 1):
-        with explained(to, f"to show the run; it goes on at {to.page(run_id)}"):
-            try:
-                run = client.get_run(run_id)
-            except (ApiException, urllib3.exceptions.HTTPError) as error:
-                if missed == MISSES or not passing(error):
-                    raise
-            else:
-                if run.run_id:
-                    return run
-        time.sleep(poll)
-    raise DataError(f"{to.host} no longer answers as Kubeflow Pipelines does; the run goes on at {to.page(run_id)}")
+    try:
+        for missed in range(1, MISSES + 1):
+            with explained(to, "to show the run"):
+                try:
+                    run = client.get_run(run_id)
+                except (ApiException, urllib3.exceptions.HTTPError) as error:
+                    if missed == MISSES or not passing(error):
+                        raise
+                else:
+                    if run.run_id:
+                        return run
+            time.sleep(poll)
+        raise DataError(f"{to.host} no longer answers as Kubeflow Pipelines does")
+    except DataError as error:
+        raise DataError(f"{error}; the run goes on at {to.page(run_id)}") from error
 
 
 def _details(run: Any) -> list[Any]:

@@ -1,6 +1,7 @@
 """A run as the server of Kubeflow Pipelines knows it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from kfp import Client
@@ -38,8 +39,13 @@ def find_run(client: Client, to: Access, run_id: str) -> Run:
         specification.get("pipelineInfo", {}).get("name", "unknown"),
         {name: task.get("cachingOptions", {}).get("enableCache", False) for name, task in tasks.items()},
         (run.runtime_config and run.runtime_config.pipeline_root) or specification.get("defaultPipelineRoot"),
-        run.finished_at.timestamp() if run.finished_at else float("inf"),
+        _seconds(run.finished_at) or float("inf"),
     )
+
+
+def _seconds(moment: datetime | None) -> float:
+    """Of the epoch, by whose first second the server means none."""
+    return moment.timestamp() if moment else 0.0
 
 
 def _of_version(client: Client, reference: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import urllib3
 from kfp import Client
+from kfp.client.token_credentials_base import TokenCredentialsBase
 from kfp_server_api import ApiException
 
 from longtail.errors import DataError
@@ -31,6 +32,7 @@ class Access:
     host: str
     namespace: str | None = None
     token: str | None = field(default=None, repr=False)
+    token_file: Path | None = None
 
     def page(self, run_id: str) -> str:
         return f"{self.host}/#/runs/details/{run_id}"
@@ -42,20 +44,39 @@ def access(host: str | None, namespace: str | None, token: str | None, token_fil
         raise DataError("say where Kubeflow Pipelines answers: --host http://localhost:8888, or KFP_HOST")
     if not host.startswith(("http://", "https://")):
         raise DataError(f"the host {host!r} must start with http:// or https://")
-    if token_file is not None:
-        try:
-            token = token_file.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"cannot read a token from {token_file}: {error}") from error
+    token = read_token(token_file) if token_file else token
     if token and not (token.isascii() and token.isprintable() and " " not in token):
         raise DataError("the token has a space, a line break or another character that no token has")
-    return Access(host.rstrip("/"), namespace or None, token or None)
+    return Access(host.rstrip("/"), namespace or None, token or None, token_file)
+
+
+def read_token(file: Path) -> str:
+    """Raises DataError if the file cannot be read."""
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read a token from {file}: {error}") from error
+
+
+class _FileToken(TokenCredentialsBase):  # type: ignore[misc]
+    """Reads the file for every request: a cluster renews its tokens, and a run may outlive one."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def refresh_api_key_hook(self, config: Any) -> None:
+        config.api_key["authorization"] = read_token(self.file)
 
 
 def connect(to: Access) -> Client:
     """A client whose requests end. Raises DataError if the server does not answer, or wants a namespace."""
     with explained(to, "to answer"), quietly():
-        client = _BoundedClient(host=to.host, namespace=to.namespace or "kubeflow", existing_token=to.token)
+        client = _BoundedClient(
+            host=to.host,
+            namespace=to.namespace or "kubeflow",  # which is kfp's word for none
+            existing_token=None if to.token_file else to.token,
+            credentials=_FileToken(to.token_file) if to.token_file else None,
+        )
         rest = client._run_api.api_client.rest_client
         unbounded = rest.request
 
@@ -80,7 +101,7 @@ class _BoundedClient(Client):  # type: ignore[misc]
 
     def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
         health = self._healthz_api.healthz_service_get_healthz(_request_timeout=TIMEOUT)
-        if health.multi_user and self._uihost:
+        if health.multi_user:
             raise DataError("this Kubeflow has several users: give your namespace with --namespace, or KFP_NAMESPACE")
         return health
 

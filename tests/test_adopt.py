@@ -23,6 +23,7 @@ from longtail.execution import one_sentence
 from pipelines import __main__
 from pipelines.graph import specification
 from pipelines.lmle import lmle
+from pipelines.outputs import outputs
 
 pytestmark = pytest.mark.slow
 
@@ -187,6 +188,19 @@ def test_after_adopt_there_is_nothing_to_reproduce(adopt: Adopt, workspace: Work
     shutil.rmtree(workspace.path / "artifacts/report")
     workspace.dvc("checkout")
     assert (workspace.path / "artifacts/report/report.html").is_file()
+
+
+def test_every_round_has_its_task_and_its_place(workspace: Workspace) -> None:
+    values = yaml.safe_load((workspace.path / "params.yaml").read_text())
+    values |= {"rounds": {"r1": {"after": "r0"}, "r2": {"after": "r1"}}, "last_round": "r2"}
+    (workspace.path / "params.yaml").write_text(yaml.safe_dump(values))
+    found = {made.stage: made for made in outputs(Path("params.yaml"))}
+    assert list(found)[2:-2] == [
+        f"{step}@r{number}" for number in (1, 2) for step in ("cluster", "quintuplets", "train")
+    ]
+    second = found["train@r2"]
+    assert (second.task, second.metrics) == ("train-2", Path("metrics/r2-train.json"))
+    assert second.artifacts == {"model": Path("artifacts/r2/model")}
 
 
 def test_the_newest_whole_attempt_counts(adopt: Adopt, workspace: Workspace, run: Run) -> None:

@@ -1,5 +1,6 @@
 """`python -m pipelines submit` and `kfp run create` against a stub of the server: what arrives, and what is said."""
 
+import functools
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import pytest
 import yaml
 from kfp_stub import KfpStub
 from mlflow_server import free_port
+from rich.console import Console
 
 from longtail.execution import one_sentence
 from pipelines import __main__, arguments, follow, server
@@ -26,6 +28,7 @@ IMAGES = {
     f"LONGTAIL_{kind}_IMAGE": f"registry.example/longtail-{kind.lower()}@sha256:{'0' * 64}" for kind in ("CPU", "CUDA")
 }
 TASKS = ["fetch", "split", "start", "cluster", "quintuplets", "train", "index", "evaluate"]
+TASKS_AFTER_FETCH = ["split", "start", "cluster@r1", "quintuplets@r1", "train@r1", "index", "evaluate"]
 
 Submit = Callable[..., tuple[int, str, str]]
 
@@ -260,9 +263,34 @@ def test_waiting_outlives_a_server_that_is_away_for_a_while(
     monkeypatch.setattr(follow, "MISSES", 3)
     stub.failures = [None, None, None, 503, 503, 503]  # type: ignore[list-item]
     error = error_of(submit("--wait", "--poll", "0.01"))
-    assert "failed to show the run; it goes on at" in error
+    assert "failed to show the run (503)" in error
+    assert f"; the run goes on at {stub.address}/#/runs/details/" in error
     stub.failures = [None, None, None, 401]  # type: ignore[list-item]
     assert "does not know you (401)" in error_of(submit("--wait", "--poll", "0.01"))
+
+
+def test_a_token_that_is_renewed_in_its_file_is_used(
+    submit: Submit, stub: KfpStub, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def renew(seconds: float) -> None:
+        stub.token = "second"
+        (folder / "token").write_text("second\n")
+
+    stub.token, stub.states = "first", [states("RUNNING"), states("SUCCEEDED")]
+    (folder / "token").write_text("first\n")
+    monkeypatch.setattr(follow.time, "sleep", renew)
+    assert submit("--wait", "--token-file", "token")[0] == 0
+
+
+def test_in_a_terminal_every_step_has_its_line(submit: Submit, stub: KfpStub, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = functools.partial(Console, force_terminal=True, width=80, height=40, color_system=None)
+    monkeypatch.setattr(follow, "Console", terminal)
+    stub.states = [states("RUNNING", fetch="RUNNING"), states("SUCCEEDED", fetch="SUCCEEDED")]
+    status, _, errors = submit("--wait", "--poll", "0.01")
+    assert status == 0
+    last = errors[errors.rindex("fetch") :].splitlines()
+    assert last[0].split() == ["fetch", "succeeded"]
+    assert [line.split()[0] for line in last[1:8]] == TASKS_AFTER_FETCH
 
 
 def environment(folder: Path) -> dict[str, str]:
