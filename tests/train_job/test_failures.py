@@ -1,0 +1,154 @@
+"""A job that fails, a cluster that refuses: one sentence, no half-written model, and what is needed to go on.
+
+A cluster cannot run here: its API and Kubeflow Trainer are a stub (trainer_stub.py), which runs the job's command for
+real, as two processes of torchrun that find each other as two machines do.
+"""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from job_example import DIES, JOB, POLL, ROOT, breaking, failing, section
+from trainer_stub import Trainer
+
+from longtail.errors import DataError
+from longtail.train_job import following
+from longtail.train_job.cluster import Cluster
+from longtail.train_job.following import Log
+from longtail.train_job.launcher import launch
+
+
+@pytest.mark.slow
+def test_what_the_stage_says_ends_the_step_and_the_job(
+    tmp_path: Path, trainer: Trainer, inputs: dict[str, Path], volume: Path
+) -> None:
+    says = failing(inputs, tmp_path / "out" / "model", trainer, optimiser="adam")
+    assert "failed: " in says
+    assert "train.optimiser is not a parameter" in says
+    assert trainer.jobs == {}
+    (folder,) = volume.iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["inputs"]
+
+
+@pytest.mark.slow
+def test_a_failed_job_is_one_sentence_its_log_is_shown_and_the_next_try_creates_it_anew(
+    tmp_path: Path,
+    trainer: Trainer,
+    inputs: dict[str, Path],
+    volume: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    model = tmp_path / "out" / "model"
+    with monkeypatch.context() as patch:
+        breaking(patch, DIES)
+        says = failing(inputs, model, trainer)
+    assert "failed (FailedJobs: jobset failed due to one or more job failures)" in says
+    assert "last words" in capsys.readouterr().out.splitlines()
+    assert len(trainer.jobs) == 1  # for whoever wants to look
+    assert len(list(volume.iterdir())) == 1
+    launch(inputs, model, section(), JOB, trainer.cluster(), POLL)
+    assert len(trainer.created) == 2
+    assert model.is_dir()
+    assert trainer.jobs == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "message", "says"),
+    [
+        ("create trainjobs", 403, 'trainjobs is forbidden: User "x" cannot create', "not let this step create a Train"),
+        ("create trainjobs", 404, "the server could not find it", "Kubeflow Trainer 2.2 or later must be installed"),
+        ("create trainjobs", 500, "etcd is away", "does not answer (500 Internal Server Error: etcd is away)"),
+        ("get trainjobs", 403, "may not get", "not let this step follow a TrainJob (403 Forbidden: may not get)"),
+        ("list pods", 403, "may not list", "not let this step read its TrainJob's log (403"),
+    ],
+)
+def test_a_refusal_is_one_sentence(
+    asked: str,
+    status: int,
+    message: str,
+    says: str,
+    tmp_path: Path,
+    trainer: Trainer,
+    inputs: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    breaking(monkeypatch, ["--no-python", "sleep", "30"])
+    trainer.refuse[asked] = [(status, message)]
+    assert says in failing(inputs, tmp_path / "out" / "model", trainer)
+
+
+def test_an_api_that_is_away_for_a_while_is_waited_for(
+    tmp_path: Path, trainer: Trainer, inputs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaking(monkeypatch, DIES)
+    trainer.refuse["get trainjobs"] = [(503, "starting")] * 3
+    assert "FailedJobs" in failing(inputs, tmp_path / "out" / "model", trainer)
+    monkeypatch.setattr(following, "PATIENCE", 0)
+    trainer.refuse["get trainjobs"] = [(503, "starting")]
+    trainer.jobs.clear()
+    assert "goes on" in failing(inputs, tmp_path / "out" / "model", trainer)
+
+
+def test_a_job_that_someone_deletes_is_not_waited_for(
+    tmp_path: Path, trainer: Trainer, inputs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaking(monkeypatch, ["--no-python", "sleep", "30"])
+    trainer.refuse["get trainjobs"] = [(404, "not found")]
+    assert "was deleted before it was complete" in failing(inputs, tmp_path / "out" / "model", trainer)
+
+
+def test_inputs_that_cannot_be_copied_are_one_sentence_and_none_is_on_the_volume(
+    tmp_path: Path, trainer: Trainer, inputs: dict[str, Path], volume: Path
+) -> None:
+    broken = shutil.copytree(inputs["quintuplets"], tmp_path / "broken")
+    (broken / "table").symlink_to("nowhere")
+    says = failing({**inputs, "quintuplets": broken}, tmp_path / "out" / "model", trainer)
+    assert says.startswith("cannot copy to ")
+    (folder,) = volume.iterdir()
+    assert not (folder / "inputs").exists()
+    assert trainer.created == []
+
+
+def test_a_log_is_shown_once_and_its_sentence_heard(capsys: pytest.CaptureFixture[str]) -> None:
+    class Fake:
+        lines: list[str]
+
+        def log(self, name: str, lines: int) -> list[str]:
+            return self.lines
+
+    fake = Fake()
+    log = Log(fake, "job")  # type: ignore[arg-type]
+    fake.lines = ["2026-01-01T00:00:01.000000000Z one", "2026-01-01T00:00:01.000000000Z two"]
+    assert log.show() is None
+    fake.lines = [*fake.lines, "2026-01-01T00:00:02.000000000Z error: no more luck", "2026-01-01T00:00:03.000000000Z x"]
+    assert log.show() == "no more luck"
+    fake.lines = []  # the container is starting again
+    assert log.show() is None
+    assert capsys.readouterr().out.splitlines() == ["one", "two", "error: no more luck", "x"]
+
+
+def test_outside_of_a_cluster_the_step_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(DataError, match="needs a pod of a cluster"):
+        Cluster.around_this_pod()
+
+
+def test_the_account_may_do_what_the_step_asks(
+    tmp_path: Path, trainer: Trainer, inputs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaking(monkeypatch, DIES)
+    for _ in range(2):
+        failing(inputs, tmp_path / "out" / "model", trainer)
+    objects = yaml.safe_load_all((ROOT / "infra/base/pipeline/access.yaml").read_text())
+    (role,) = [one for one in objects if one["kind"] == "Role"]
+    allowed = {
+        f"{verb} {resource}"
+        for rule in role["rules"]
+        if "resourceNames" not in rule
+        for verb in rule["verbs"]
+        for resource in rule["resources"]
+    }
+    assert trainer.asked == {"create trainjobs", "get trainjobs", "delete trainjobs", "list pods", "get pods/log"}
+    assert trainer.asked <= allowed
