@@ -123,6 +123,8 @@ def explained(to: Access, what: str) -> Iterator[None]:
         raise DataError(_refusal(error, to, what)) from error
     except urllib3.exceptions.HTTPError as error:
         raise DataError(_silence(error, to)) from error
+    except ValueError as error:  # of the client itself: two experiments of one name, say
+        raise DataError(f"{to.host} was asked {what}: {' '.join(str(error).split())}") from error
 
 
 def passing(error: Exception) -> bool:

@@ -1,6 +1,7 @@
 """`python -m pipelines submit` and `kfp run create` against a stub of the server: what arrives, and what is said."""
 
 import functools
+import json
 import os
 import shutil
 import signal
@@ -17,8 +18,11 @@ from kfp_stub import KfpStub
 from mlflow_server import free_port
 from rich.console import Console
 
+from components import images
+from longtail.errors import DataError
 from longtail.execution import one_sentence
 from pipelines import __main__, arguments, follow, server
+from pipelines import submit as submission
 from pipelines.arguments import sections
 
 ROOT = Path(__file__).parents[1]
@@ -216,6 +220,36 @@ def test_a_wrong_namespace_or_token_is_one_sentence(submit: Submit, stub: KfpStu
     error = error_of(submit("--namespace", "team", "--token", "wr0ng"))
     assert "the token is expired or wrong" in error
     assert "wr0ng" not in error
+
+
+def test_what_the_client_itself_refuses_is_one_sentence() -> None:
+    with (
+        pytest.raises(DataError, match=r"http://h was asked to open it: Multiple experiments"),
+        server.explained(server.Access("http://h"), "to open it"),
+    ):
+        raise ValueError("Multiple experiments is found\nwith name x.")
+
+
+@pytest.mark.parametrize(
+    ("commit", "state", "says"),
+    [
+        ("abc", {"commit": "abc", "dirty": "false"}, []),
+        ("abc-dirty", {"commit": "abc", "dirty": "true"}, ["files differ from the commit"]),
+        ("abc", {"commit": "def", "dirty": "false"}, ["the images were built from abc, and this is def"]),
+        ("abc", {}, ["the images were built from abc, and this is no git repository"]),
+        (None, {"commit": "abc", "dirty": "false"}, ["it is not known which commit the images were built from"]),
+    ],
+)
+def test_doubts_about_the_code_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commit: str | None, state: dict[str, str], says: list[str]
+) -> None:
+    pushed = {"cpu": images.CPU, "cuda": images.CUDA} | ({"commit": commit} if commit else {})
+    (tmp_path / "images.json").write_text(json.dumps(pushed))
+    monkeypatch.setattr(images, "PUSHED", tmp_path / "images.json")
+    monkeypatch.setattr(submission, "git_state", lambda: state)
+    assert [doubt[: len(start)] for doubt, start in zip(submission.doubts(), says, strict=True)] == says
+    monkeypatch.setattr(images, "CPU", "another")
+    assert "it is not known which commit the images were built from" in submission.doubts()
 
 
 def test_a_dead_host_is_one_sentence_soon(submit: Submit) -> None:
