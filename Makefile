@@ -53,7 +53,7 @@ push: ## Push the images to REGISTRY and note their digests for compile and subm
 	docker/push $(DOCKER) $(REGISTRY) $(or $(COMMIT),unknown)
 
 local: setup ## Run the Kubeflow pipeline here, one container a step (RUNNER=subprocess: without Docker)
-	dvc repro --quiet ingest
+	LONGTAIL_TRACKING=off dvc repro --quiet ingest
 	python -m pipelines local --runner $(or $(RUNNER),docker)
 
 format: setup ## Format the code

@@ -43,6 +43,7 @@ def test_processes_give_the_results_of_dvc_and_one_tracked_run(tmp_path: Path) -
 
     of_dvc, of_pipeline = sorted(workspace.parents(), key=lambda run: "longtail.execution" in run.data.tags)
     assert of_pipeline.info.status == "FINISHED"
+    assert of_pipeline.info.run_name == f"pipeline {of_pipeline.data.tags['longtail.execution']}"
     name = "test/digit/cluster_wise/mean_class_accuracy"
     assert of_pipeline.data.metrics[name] == of_dvc.data.metrics[name]
     names = {run.info.run_name for run in workspace.steps(of_pipeline)}

@@ -61,7 +61,7 @@ class Runs:
             "mlflow.source.type": "PROJECT",
             "mlflow.note.content": _description(git, dataset, opening["code"]),
         }
-        name = opening["run_name"] or f"pipeline {value[:6]}"
+        name = opening["run_name"] or f"pipeline {value if tag == EXECUTION else value[:6]}"
         run = self._client.create_run(experiment, opening["time"], tags, name)
         if dataset:
             self._show_dataset(run.info.run_id, dataset)
