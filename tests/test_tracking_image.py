@@ -24,7 +24,7 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
         not shutil.which("docker")
         or subprocess.run(["docker", "image", "inspect", IMAGE], check=False, capture_output=True).returncode
     ):
-        pytest.skip(f"no Docker, or no {IMAGE}: run `make images`")
+        missing(f"no Docker, or no {IMAGE}: run `make images`")
     if binaries() is None:
         missing("PostgreSQL is not installed (Debian: apt-get install postgresql)")
     installation = Installation(render("local"), tmp_path)
