@@ -59,11 +59,12 @@ def run_here(
     lock: Lock = Path("dvc.lock"),
     remote: Annotated[str | None, typer.Option(help="fetch the data from here; default: DVC's cache here")] = None,
     root: Annotated[Path, typer.Option(help="directory for what the steps write")] = Path("artifacts/local"),
+    gpus: Annotated[bool, typer.Option("--gpus", help="give containers this machine's GPUs")] = False,
 ) -> None:
     """Run the pipeline on this machine."""
     fetch = fetch_section(lock, remote or str(dvc_cache()))
     pipeline = lmle(number_of_rounds(params), settings=None)
-    tasks = run_local(pipeline, {"fetch": fetch, **sections(params)}, runner, root)
+    tasks = run_local(pipeline, {"fetch": fetch, **sections(params)}, runner, root, gpus=gpus)
     typer.echo(f"the report is {tasks / 'evaluate' / 'page'}")
 
 

@@ -11,6 +11,7 @@ import docker
 from docker.errors import DockerException
 from kfp import local
 from kfp.dsl.base_component import BaseComponent
+from kfp.local.config import LocalRunnerType
 
 from components import images
 from longtail import tracking
@@ -26,8 +27,12 @@ PASSED = (
 )
 
 
-def run_local(pipeline: BaseComponent, arguments: dict[str, Any], runner: Runner, root: Path) -> Path:
+def run_local(
+    pipeline: BaseComponent, arguments: dict[str, Any], runner: Runner, root: Path, *, gpus: bool = False
+) -> Path:
     """Run the pipeline below `root` and return the folder that holds a folder for each of its tasks.
+
+    `gpus` gives containers all GPUs of this machine; processes see them anyway.
 
     Raises DataError if Docker or an image is missing, or if a task fails.
     """
@@ -35,9 +40,9 @@ def run_local(pipeline: BaseComponent, arguments: dict[str, Any], runner: Runner
     environment = _environment(execution)
     for folder in (execution, Path(environment["LONGTAIL_WORK"])):
         folder.mkdir(parents=True, exist_ok=True)
-    chosen = (
-        _docker(execution, environment, arguments) if runner == "docker" else local.SubprocessRunner(use_venv=False)
-    )
+    chosen: LocalRunnerType = local.SubprocessRunner(use_venv=False)
+    if runner == "docker":
+        chosen = _docker(execution, environment, arguments["fetch"]["remote"], gpus=gpus)
     # A cache for this execution alone: kfp.local knows an image by its name, not by its content.
     local.init(runner=chosen, pipeline_root=str(execution))
     try:
@@ -92,7 +97,7 @@ def _environment(execution: Path) -> dict[str, str]:
     return kept
 
 
-def _docker(execution: Path, environment: dict[str, str], arguments: dict[str, Any]) -> local.DockerRunner:
+def _docker(execution: Path, environment: dict[str, str], remote: str, *, gpus: bool) -> local.DockerRunner:
     """Containers as they are in a cluster: no root, nothing writable but /tmp and the outputs, no capabilities."""
     _check_images()
     work = environment["LONGTAIL_WORK"]
@@ -101,7 +106,6 @@ def _docker(execution: Path, environment: dict[str, str], arguments: dict[str, A
         os.chown(folder, user, group)
     # kfp.local mounts the execution's folder, in which a step's working directory keeps its journal.
     mounts = [docker.types.Mount(work, work, "bind")]
-    remote = arguments["fetch"]["remote"]
     if remote.startswith("/"):
         mounts.append(docker.types.Mount(remote, remote, "bind", read_only=True))
     return local.DockerRunner(
@@ -115,6 +119,7 @@ def _docker(execution: Path, environment: dict[str, str], arguments: dict[str, A
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
         shm_size="2g",
+        device_requests=[docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])] if gpus else [],
     )
 
 
