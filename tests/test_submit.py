@@ -237,6 +237,7 @@ def test_what_the_client_itself_refuses_is_one_sentence() -> None:
         ("abc-dirty", {"commit": "abc", "dirty": "true"}, ["files differ from the commit"]),
         ("abc", {"commit": "def", "dirty": "false"}, ["the images were built from abc, and this is def"]),
         ("abc", {}, ["the images were built from abc, and this is no git repository"]),
+        ("unknown", {"commit": "abc", "dirty": "false"}, ["it is not known which commit"]),
         (None, {"commit": "abc", "dirty": "false"}, ["it is not known which commit the images were built from"]),
     ],
 )
