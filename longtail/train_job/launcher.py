@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from longtail.errors import DataError
-from longtail.execution import one_sentence, write_record
+from longtail.execution import one_sentence, tracked, write_record
+from longtail.parameters import check_section
 from longtail.stages.contract import lineage, remove, replace
 from longtail.train_job.cluster import Cluster
 from longtail.train_job.following import follow
@@ -39,7 +40,13 @@ def launch_component(
     """Do what `execute_component` does for `train`, by a job; bad input ends the process with a sentence."""
     with one_sentence():
         paths = {name: Path(path) for name, path in inputs.items()}
-        report = launch(paths, Path(model), section, Job.model_validate(job), Cluster.around_this_pod())
+        try:
+            asked = check_section("job", job, Job, "the pipeline's arguments")
+            report = launch(paths, Path(model), section, asked, Cluster.around_this_pod())
+        except DataError:
+            # The stage tracks itself, if the job comes to that; if not, the run of the pipeline must not stay open.
+            with tracked("train", paths, section, _before(paths) | {"train": section}):
+                raise
         write_record(Path(record), report)
     return report
 
@@ -95,10 +102,13 @@ def _bring_inputs(folder: Path, inputs: dict[str, Path], section: dict[str, Any]
     partial = folder / ".inputs.partial"
     for name, path in inputs.items():
         _copy(path, partial / name)
-    # As the other steps do, tell the run of the whole pipeline what the inputs were made with.
-    before = {stage: values for path in inputs.values() for stage, values in lineage(path).get("stages", {}).items()}
-    (partial / "params.json").write_text(json.dumps(before | {"train": section}))
+    (partial / "params.json").write_text(json.dumps(_before(inputs) | {"train": section}))
     partial.rename(folder / "inputs")
+
+
+def _before(inputs: dict[str, Path]) -> dict[str, Any]:
+    """What the inputs were made with, by stage: the run of the whole pipeline shows it."""
+    return {stage: values for path in inputs.values() for stage, values in lineage(path).get("stages", {}).items()}
 
 
 def _command(folder: Path, inputs: dict[str, Path]) -> list[str]:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from job_example import INPUTS, JOB, ROOT, Tree, section
+from mlflow_server import make_database
+from test_distributed import logged_steps
 from test_pipeline import Compiled, kinds, step, types
 from trainer_stub import Trainer
 
@@ -46,6 +48,24 @@ def test_the_component_hands_on_everything_and_leaves_the_scalars(
         "round": 1.0,
     }
     assert json.loads((tmp_path / "metrics").read_text())["metrics"] == {"round": 1.0}
+
+
+def test_a_component_that_fails_ends_with_a_sentence_and_ends_the_pipelines_run(
+    tmp_path: Path, inputs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails here because there is no cluster."""
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.delenv("LONGTAIL_TRACKING")
+    make_database(tmp_path / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("LONGTAIL_STEP", "train@r1")
+    monkeypatch.chdir(tmp_path)
+    paths = {name: str(path) for name, path in inputs.items()}
+    with pytest.raises(SystemExit, match="error: training on several machines needs a pod of a cluster"):
+        launcher.launch_component(paths, str(tmp_path / "model"), section(), JOB.model_dump(), str(tmp_path / "record"))
+    assert logged_steps(tmp_path) == ["train@r1"]
+    with pytest.raises(SystemExit, match=r"error: the pipeline's arguments: job\.nodes is not a parameter"):
+        launcher.launch_component(paths, "model", section(), {**JOB.model_dump(), "nodes": 2}, "record")
 
 
 @pytest.fixture(scope="module")
