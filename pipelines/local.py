@@ -1,8 +1,9 @@
 """The pipeline on this machine, one container (or one process) a step, through kfp.local."""
 
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -45,14 +46,14 @@ def run_local(
         chosen = _docker(execution, environment, arguments["fetch"]["remote"], gpus=gpus)
     # A cache for this execution alone: kfp.local knows an image by its name, not by its content.
     local.init(runner=chosen, pipeline_root=str(execution))
-    try:
-        with _set(environment):
+    with _set(environment):
+        try:
             pipeline(**arguments)
-    except RuntimeError as error:
-        raise DataError(f"the pipeline failed: {error}; the step's own message is above") from error
-    finally:
-        if environment.get("LONGTAIL_TRACKING") == "later":
-            _deliver(execution if runner == "docker" else Path.cwd())
+        except RuntimeError as error:
+            raise DataError(f"the pipeline failed: {error}; the step's own message is above") from error
+        finally:
+            if environment.get("LONGTAIL_TRACKING") == "later":
+                _deliver()
     return check_tasks(execution, [name.removeprefix("comp-") for name in pipeline.pipeline_spec.components])
 
 
@@ -80,9 +81,11 @@ def _set(environment: dict[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _deliver(folder: Path) -> None:
-    with chdir(folder):
+def _deliver() -> None:
+    try:
         print(f"tracked: {tracking.sync()} steps")
+    except DataError as error:  # which must not hide why a step failed
+        print(f"warning: {error}", file=sys.stderr)
 
 
 def _environment(execution: Path) -> dict[str, str]:
@@ -104,7 +107,7 @@ def _docker(execution: Path, environment: dict[str, str], remote: str, *, gpus: 
     user, group = os.getuid() or USER, os.getgid() or USER
     for folder in (execution, work):
         os.chown(folder, user, group)
-    # kfp.local mounts the execution's folder, in which a step's working directory keeps its journal.
+    # kfp.local itself mounts the execution's folder.
     mounts = [docker.types.Mount(work, work, "bind")]
     if remote.startswith("/"):
         mounts.append(docker.types.Mount(remote, remote, "bind", read_only=True))
@@ -112,7 +115,6 @@ def _docker(execution: Path, environment: dict[str, str], remote: str, *, gpus: 
         user=f"{user}:{group}",
         environment=environment,
         mounts=mounts,
-        working_dir=str(execution),
         network_mode="host",
         read_only=True,
         tmpfs={"/tmp": "mode=1777"},

@@ -64,7 +64,7 @@ class Kubernetes(BaseModel, extra="forbid"):
     )
     s3_secret: str = "longtail-s3"
     mlflow_secret: str = "longtail-mlflow"
-    work_claim: str = Field("longtail-work", description="volume claim for checkpoints")
+    work_claim: str = Field("longtail-work", description="volume claim for what a retried pod needs of the first")
 
     @property
     def trains_by_job(self) -> bool:
@@ -105,8 +105,10 @@ def place(task: PipelineTask, name: str, settings: Kubernetes | None) -> Pipelin
     kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "longtail")
     _harden(task, settings)
     _connect(task, settings)
+    _keep_work(task, settings)
     if step in TORCH_STEPS:
-        _keep_checkpoints(task, settings)
+        # Loaders pass batches through shared memory.
+        kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", "Memory", settings.shared_memory)
     return task
 
 
@@ -138,8 +140,7 @@ def _connect(task: PipelineTask, settings: Kubernetes) -> None:
     kubernetes.use_secret_as_env(task, settings.mlflow_secret, {name: name for name in MLFLOW_LOGIN})
 
 
-def _keep_checkpoints(task: PipelineTask, settings: Kubernetes) -> None:
-    """A retried pod finds the checkpoints on the volume; loaders pass batches through shared memory."""
+def _keep_work(task: PipelineTask, settings: Kubernetes) -> None:
+    """A retried pod finds on the volume what the first one had: checkpoints, fetched objects, what MLflow missed."""
     kubernetes.mount_pvc(task, pvc_name=settings.work_claim, mount_path=WORK)
     task.set_env_variable("LONGTAIL_WORK", WORK)
-    kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=settings.shared_memory)

@@ -213,12 +213,12 @@ def test_every_step_has_its_credentials_from_secrets_and_knows_its_execution(def
         assert {"name": "LONGTAIL_STEP", "value": name} in default.containers[task]["env"]
 
 
-def test_steps_that_train_have_a_volume_for_checkpoints_and_shared_memory(default: Compiled) -> None:
+def test_every_step_has_the_volume_and_those_that_train_shared_memory(default: Compiled) -> None:
     for task, pod in default.pods.items():
-        trains = step(task) in ("start", "train")
-        assert ({"name": "LONGTAIL_WORK", "value": WORK} in default.containers[task]["env"]) == trains
-        assert [claim["mountPath"] for claim in pod.get("pvcMount", [])] == ([WORK] if trains else [])
-        assert [m.get("medium") for m in pod["emptyDirMounts"] if m["mountPath"] == "/dev/shm"] == ["Memory"] * trains
+        assert {"name": "LONGTAIL_WORK", "value": WORK} in default.containers[task]["env"]
+        assert [claim["mountPath"] for claim in pod["pvcMount"]] == [WORK]
+        shared = [mount.get("medium") for mount in pod["emptyDirMounts"] if mount["mountPath"] == "/dev/shm"]
+        assert shared == (["Memory"] if step(task) in ("start", "train") else [])
 
 
 def test_image_pull_secrets_reach_every_pod() -> None:

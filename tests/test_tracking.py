@@ -342,7 +342,7 @@ def test_without_a_disk_for_the_journal_the_store_gets_everything(
     store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setattr(journal, "ROOT", tmp_path / "file" / "tracking")
+    monkeypatch.setenv("LONGTAIL_WORK", str(tmp_path / "file"))
     (tmp_path / "report.html").touch()
     with step("evaluate", last=True):
         tracking.log_metrics({"accuracy": 0.5})
@@ -351,6 +351,25 @@ def test_without_a_disk_for_the_journal_the_store_gets_everything(
     (nested,) = store.nested("evaluate")
     assert nested.data.metrics == {"accuracy": 0.5}
     assert store.files(nested) == ["report.html"]
+
+
+def test_what_a_pod_could_not_deliver_waits_on_the_volume(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod's own files go with it, and the next step's pod is another one."""
+    monkeypatch.setenv("LONGTAIL_WORK", str(tmp_path / "volume"))
+    monkeypatch.setenv("LONGTAIL_EXECUTION", "run-1")
+    monkeypatch.setenv("LONGTAIL_TRACKING", "later")
+    for name in ("start", "train"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        with step(name):
+            tracking.log_metrics({"loss": 1.0})
+    monkeypatch.chdir(tmp_path)
+    assert tracking.sync() == 2
+    (parent,) = store.parents()
+    assert parent.data.tags["longtail.execution"] == "run-1"
+    assert store.nested("start")[0].data.metrics == store.nested("train")[0].data.metrics == {"loss": 1.0}
 
 
 def test_a_disk_that_fills_up_does_not_stop_the_step(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:

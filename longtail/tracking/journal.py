@@ -1,6 +1,6 @@
 """The journal of one step: an append-only file of events and copies of its artifacts, until MLflow has them all.
 
-.longtail/tracking/<time>-<step>-<random>/
+<root>/<time>-<step>-<random>/
     journal.jsonl    the opening event, then one event a line; locked by the process that writes it
     files/           copies of the artifacts
     receipt.json     how many events have been delivered, and to which runs
@@ -8,6 +8,7 @@
 
 import fcntl
 import json
+import os
 import re
 import secrets
 import shutil
@@ -19,7 +20,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Self
 
-ROOT = Path(".longtail/tracking")
 Event = dict[str, Any]
 
 
@@ -47,10 +47,10 @@ class Journal:
 
     @classmethod
     def create(cls, opening: Event, on_error: Callable[[OSError], None]) -> Self:
-        """A new journal under ROOT, locked by this process."""
+        """A new journal under the root, locked by this process."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
         step = re.sub(r"[^\w.@-]", "_", opening["name"])[:60]
-        path = ROOT.absolute() / f"{stamp}-{step}-{secrets.token_hex(3)}"
+        path = root().absolute() / f"{stamp}-{step}-{secrets.token_hex(3)}"
         file = None
         try:
             path.mkdir(parents=True)
@@ -160,9 +160,17 @@ class Journal:
             self._file = None
 
 
+def root() -> Path:
+    """Where journals lie: in the working directory, or on the volume that LONGTAIL_WORK names, for a pod's files go
+    with the pod.
+    """
+    volume = os.environ.get("LONGTAIL_WORK")
+    return Path(volume) / "tracking" if volume else Path(".longtail/tracking")
+
+
 def waiting() -> list[Path]:
     """The journals on disk, the oldest first."""
-    return sorted(path.parent for path in ROOT.glob("*/journal.jsonl"))
+    return sorted(path.parent for path in root().glob("*/journal.jsonl"))
 
 
 def _refuse(error: OSError) -> None:

@@ -14,13 +14,13 @@ REFUSED = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
 def mark(uri: str) -> None:
     """Note that the store at `uri` failed just now."""
     with suppress(OSError):  # without the note, every step finds out by itself
-        journal.ROOT.mkdir(parents=True, exist_ok=True)
-        (journal.ROOT / "offline").write_text(uri)
+        journal.root().mkdir(parents=True, exist_ok=True)
+        (journal.root() / "offline").write_text(uri)
 
 
 def recent(uri: str) -> bool:
     """Whether a step noted in the last minute that the store at `uri` failed."""
-    note = journal.ROOT / "offline"
+    note = journal.root() / "offline"
     try:
         return time.time() - note.stat().st_mtime < NOTE_SECONDS and note.read_text() == uri
     except OSError:
@@ -30,7 +30,7 @@ def recent(uri: str) -> bool:
 def clear() -> None:
     """Forget the note: the store has answered."""
     with suppress(OSError):  # a stale note lasts a minute
-        (journal.ROOT / "offline").unlink(missing_ok=True)
+        (journal.root() / "offline").unlink(missing_ok=True)
 
 
 def reason(uri: str, error: Exception) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from longtail.errors import DataError
 from longtail.tracking import offline
-from longtail.tracking.journal import Journal, waiting
+from longtail.tracking.journal import Journal, root, waiting
 from longtail.tracking.settings import without_credentials
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def sync() -> int:
         finally:
             journal.close()
     if problems:
-        raise DataError(f"{problems[0]}; {len(waiting())} step(s) still wait in .longtail/tracking")
+        raise DataError(f"{problems[0]}; {len(waiting())} step(s) still wait in {root()}")
     return delivered
 
 
