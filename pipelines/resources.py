@@ -4,7 +4,7 @@ from kfp import kubernetes
 from kfp.dsl import PipelineTask
 from pydantic import BaseModel, Field
 
-from components.images import CUDA
+from components import images
 
 USER = 1000  # of the images
 GPU = "nvidia.com/gpu"
@@ -93,6 +93,7 @@ def place(task: PipelineTask, name: str, settings: Kubernetes | None) -> Pipelin
     if settings is None:
         return task
     step = name.partition("@")[0]
+    task.set_container_image(images.pushed("cuda" if step in TORCH_STEPS or uses_gpu(step, settings) else "cpu"))
     request = asked(step, settings)
     if step == "train" and settings.trains_by_job:
         request = LAUNCHER.model_copy(update={"hours": request.hours + LAUNCHER_HOURS})
@@ -115,8 +116,6 @@ def place(task: PipelineTask, name: str, settings: Kubernetes | None) -> Pipelin
 def _choose_nodes(task: PipelineTask, step: str, settings: Kubernetes) -> None:
     if uses_gpu(step, settings):
         task.set_accelerator_type(GPU).set_accelerator_limit(1)
-        if step not in TORCH_STEPS:
-            task.set_container_image(CUDA)
     elsewhere = settings.cpu_nodes is not None and not uses_gpu(step, settings)
     for label, value in ((settings.cpu_nodes if elsewhere else settings.gpu_nodes) or {}).items():
         kubernetes.add_node_selector(task, label, value)

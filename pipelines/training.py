@@ -6,7 +6,7 @@ from collections.abc import Callable
 from kfp.dsl import PipelineTask
 
 import components as step
-from components.images import CUDA
+from components import images
 from longtail.train_job.manifest import Job
 from pipelines.resources import ADDRESSES, MLFLOW_LOGIN, S3_KEYS, USER, Kubernetes, asked
 
@@ -22,7 +22,7 @@ def job(settings: Kubernetes) -> Job:
     """What the TrainJob asks for: what `train` would, for every machine, with the same environment."""
     request = asked("train", settings)
     return Job(
-        image=CUDA,
+        image=images.pushed("cuda"),
         num_nodes=settings.num_nodes,
         gpus_per_node=settings.gpus_per_node,
         cpu=request.cpu,

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import json
 import shlex
 import tempfile
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 from kfp.compiler import Compiler
 
 import components
+from components import images
 from components.images import CPU, CUDA
 from longtail.stages import STAGES
 from longtail.stages.contract import artifacts
@@ -229,3 +231,16 @@ def test_image_pull_secrets_reach_every_pod() -> None:
 def test_nothing_is_installed_when_a_step_runs(default: Compiled) -> None:
     for container in default.containers.values():
         assert "pip install" not in " ".join(container["command"])
+
+
+def test_a_cluster_gets_the_images_that_were_pushed_and_this_machine_those_that_were_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = {kind: f"registry.example/team/longtail-{kind}@sha256:{'0' * 64}" for kind in ("cpu", "cuda")}
+    (tmp_path / "images.json").write_text(json.dumps(digests))
+    monkeypatch.setattr(images, "PUSHED", tmp_path / "images.json")
+    for task, container in Compiled().containers.items():
+        assert container["image"] == digests["cuda" if step(task) in ("start", "train") else "cpu"]
+    Compiler().compile(lmle(1, settings=None), str(tmp_path / "here.yaml"))
+    executors = yaml.safe_load((tmp_path / "here.yaml").read_text())["deploymentSpec"]["executors"]
+    assert {executor["container"]["image"] for executor in executors.values()} == {CPU, CUDA}
