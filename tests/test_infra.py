@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import kubernetes_validate
 import pytest
 from kubernetes_validate.utils import latest_version
 from manifests import INFRA, OVERLAYS, containers, environment, find, missing, pod_template, render
+
+from pipelines.resources import LAUNCHER, LAUNCHER_HOURS, REQUESTS, TORCH_STEPS, USER, Kubernetes
 
 PIPELINES = {"local": "kubeflow", "cluster": "longtail-runs"}
 
@@ -180,6 +183,68 @@ def test_all_pods_and_one_more_server_fit_into_the_quota(objects: list[dict[str,
                 if one["metadata"]["namespace"] == "longtail"
             )
             assert total <= _amount(hard[f"{bound}.{resource}"])
+
+
+def test_two_runs_fit_into_the_quota_of_their_namespace() -> None:
+    objects = render("cluster")
+    hard = find(objects, "ResourceQuota", "longtail", "longtail-runs")["spec"]["hard"]
+    gpus = int(hard["requests.nvidia.com/gpu"])
+    other = [request for step, request in REQUESTS.items() if step not in TORCH_STEPS]
+    for resource in ("cpu", "memory"):
+        # Each trains on half of the GPUs, with as many machines, beside its launcher and a step without a GPU.
+        asked = [REQUESTS["train"]] * gpus + [LAUNCHER] * 2
+        total = sum(_amount(getattr(one, resource)) for one in asked)
+        total += 2 * max(_amount(getattr(one, resource)) for one in other)
+        assert total <= _amount(hard[f"requests.{resource}"])
+    # A quota refuses containers that ask for nothing, unless this gives them something.
+    (limit,) = find(objects, "LimitRange", "longtail", "longtail-runs")["spec"]["limits"]
+    for bound in ("defaultRequest", "default"):
+        assert limit[bound].keys() == {name.removeprefix("requests.") for name in hard} & {"cpu", "memory"}
+
+
+def test_jobs_beside_pipelines_get_no_proxy(objects: list[dict[str, Any]], overlay: str) -> None:
+    jobs = [one for one in objects if one["kind"] in ("Job", "CronJob")]
+    ours = [pod_template(one) for one in jobs if one["metadata"]["namespace"] == PIPELINES[overlay]]
+    assert len(ours) == 3
+    for labels in (each["metadata"]["labels"] for each in ours):
+        assert labels["sidecar.istio.io/inject"] == "false"
+        assert labels["app.kubernetes.io/part-of"] == "longtail"
+
+
+def test_the_volume_is_tried_as_steps_use_it(objects: list[dict[str, Any]], overlay: str, tmp_path: Path) -> None:
+    job = find(objects, "Job", "longtail-work", PIPELINES[overlay])
+    assert job["spec"]["template"]["spec"]["securityContext"]["runAsUser"] == USER
+    assert job["spec"]["ttlSecondsAfterFinished"] >= 600  # the README waits for it
+    (container,) = containers(job)
+    for place, succeeds in ((tmp_path, True), (tmp_path / "absent", False)):
+        command = [each.replace("/work", str(place)) for each in container["command"]]
+        done = subprocess.run([sys.executable, *command[1:]], check=False, capture_output=True, text=True)
+        assert (done.returncode == 0) is succeeds, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_abandoned_runs_left_is_cleared_away(objects: list[dict[str, Any]], overlay: str, tmp_path: Path) -> None:
+    def written(path: str, days: int) -> None:
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("text")
+        for one in (file, *file.relative_to(tmp_path).parents):
+            os.utime(tmp_path / one, (0, time.time() - days * 86400))
+
+    written("abandoned/deep/checkpoint.safetensors", 20)
+    written("longtail-train-0123456789abcdef/inputs/of one/file", 20)
+    written("longtail-train-0123456789abcdef/inputs/params.json", 20)
+    written("resumed/lock", 13)
+    written("resumed/deep/checkpoint.safetensors", 20)
+    os.utime(tmp_path / "resumed" / "lock", (0, time.time() - 13 * 86400))
+    written("tracking/20260101T000000-train-abcdef/journal.jsonl", 20)
+    (container,) = containers(find(objects, "CronJob", "longtail-work-clean", PIPELINES[overlay]))
+    command = [each.replace("/work", str(tmp_path)) for each in container["command"]]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"resumed", "tracking"}
+    assert "abandoned" in done.stdout
+    longest = max(request.hours for request in REQUESTS.values()) + LAUNCHER_HOURS
+    assert longest * (Kubernetes().retries + 1) < 14 * 24
 
 
 def _replicas(one: dict[str, Any]) -> int:
