@@ -3,10 +3,12 @@
 A stage is `run(name: Input, …, name: Output, …, *, params: Params) -> dict[str, float]`, decorated with `@stage`.
 """
 
+import fcntl
 import functools
 import inspect
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +21,8 @@ Output = Annotated[Path, "output"]
 Run = Callable[..., dict[str, float]]
 
 LINEAGE = "lineage.json"
-# The work directories on a volume that the running stage has asked for.
-_on_volume: list[Path] = []
+# The work directories on a volume that the running stage has, and the descriptors that lock them.
+_claimed: dict[Path, int] = {}
 
 
 def artifacts(run: Run) -> dict[str, str]:
@@ -59,7 +61,6 @@ def stage(run: Run | None = None, *, keeps_lineage: bool = False) -> Run | Calla
             if not path.exists():
                 raise DataError(f"the input {name!r} does not exist: {path}; run the step that makes it first")
         _check_same_origin(list(inputs.values()), run.__module__.rpartition(".")[2])
-        _on_volume.clear()
         partial = {name: path.with_name(f".{path.name}.partial") for name, path in outputs.items()}
         for path in partial.values():
             remove(path)
@@ -68,15 +69,17 @@ def stage(run: Run | None = None, *, keeps_lineage: bool = False) -> Run | Calla
             report = run(**inputs, **partial, params=params)
             for path in () if keeps_lineage else partial.values():
                 write_lineage(path, list(inputs.values()), run.__module__.rpartition(".")[2], params)
+            for name, path in outputs.items():
+                replace(partial[name], path)
+                remove(_hidden_sibling(path))
+            for path in _claimed:
+                remove(path)
         except BaseException:
             for path in partial.values():
                 remove(path)
             raise
-        for name, path in outputs.items():
-            replace(partial[name], path)
-            remove(_hidden_sibling(path))
-        for path in _on_volume:
-            remove(path)
+        finally:
+            _release()
         return report
 
     return wrapper
@@ -87,14 +90,37 @@ def work_directory(output: Path, fingerprint: str) -> Path:
 
     It is a hidden sibling of the output. A pod that is tried again has another output and a fresh file system: there
     LONGTAIL_WORK names a directory on a volume, and the work is found again by the `fingerprint` (hexadecimal) of
-    what it depends on, whatever the paths.
+    what it depends on, whatever the paths. A second run that does the same work at the same time gets a directory of
+    its own.
     """
     volume = os.environ.get("LONGTAIL_WORK")
     if not volume:
         return _hidden_sibling(output)
     path = Path(volume) / fingerprint[:16]
-    _on_volume.append(path)
+    # Of the processes of one training, which torchrun numbers, only the first writes.
+    if os.environ.get("RANK", "0") == "0" and not _claim(path):
+        path = path.with_name(f"{path.name}-{secrets.token_hex(4)}")
+        _claim(path)
     return path
+
+
+def _claim(path: Path) -> bool:
+    """Make the directory and lock it until the stage or its process ends; False if another process has it."""
+    path.mkdir(parents=True, exist_ok=True)
+    lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return False
+    _claimed[path] = lock
+    return True
+
+
+def _release() -> None:
+    for lock in _claimed.values():
+        os.close(lock)
+    _claimed.clear()
 
 
 def _hidden_sibling(output: Path) -> Path:

@@ -174,7 +174,7 @@ def test_work_on_a_volume_is_found_again_from_another_output(
     pushed.server.delete(pushed.object_of("samples.parquet"))
     with pytest.raises(DataError):
         fetch(pushed, tmp_path / "first" / "dataset", workers=1)
-    came = [path for path in (tmp_path / "volume").rglob("*") if path.is_file() and path.suffix != ".dir"]
+    came = [path for path in (tmp_path / "volume").rglob("*") if len(path.name) == 32]
     pushed.restore()
     report = fetch(pushed, tmp_path / "second" / "dataset")
     assert report["fetched"] == 4 - len(came)

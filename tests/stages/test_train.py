@@ -16,6 +16,7 @@ from tiny import ARTIFACTS, PARAMETERS, hashes, run_stage, write_parameters
 
 from longtail.errors import DataError
 from longtail.models.checkpoint import FILE
+from longtail.stages import contract
 from longtail.training import train
 from longtail.world import World
 
@@ -112,6 +113,26 @@ def test_a_training_that_is_tried_again_elsewhere_finds_its_work_on_the_volume(
     assert steps == list(range(step, 60))
     assert hashes(second / "r1") == hashes(tmp_path / "unkilled" / "r1")
     assert list(volume.iterdir()) == [other]
+
+
+def test_two_trainings_of_the_same_at_once_keep_out_of_each_others_way(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = tmp_path / "volume"
+    monkeypatch.setenv("LONGTAIL_WORK", str(volume))
+    program = (
+        "import pathlib, longtail.stages.contract as c\n"
+        "print(c.work_directory(pathlib.Path('model'), 'a' * 64), flush=True); input()"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdin=-1, stdout=-1, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline().strip() == str(volume / ("a" * 16))
+        mine = contract.work_directory(tmp_path / "model", "a" * 64)
+        assert mine.parent == volume
+        assert mine.name.startswith("a" * 16 + "-")
+        other.kill()
+    assert contract.work_directory(tmp_path / "model", "a" * 64) == volume / ("a" * 16)
+    contract._release()
 
 
 def interrupted(root: Path, after: int, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
