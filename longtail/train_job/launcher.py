@@ -43,11 +43,12 @@ def launch_component(
         try:
             asked = check_section("job", job, Job, "the pipeline's arguments")
             report = launch(paths, Path(model), section, asked, Cluster.around_this_pod())
-        except DataError:
-            # The stage tracks itself, if the job comes to that; if not, the run of the pipeline must not stay open.
+            write_record(Path(record), report)
+        except BaseException:
+            # The stage tracks itself, in the job. Whatever fails here, before or after it, and whoever stops this step:
+            # the run of the pipeline must not stay open.
             with tracked("train", paths, section, _before(paths) | {"train": section}):
                 raise
-        write_record(Path(record), report)
     return report
 
 
@@ -65,13 +66,13 @@ def launch(
     folder = Path(volume) / name
     result = folder / "metrics.json"  # the stage writes it last, so there is a whole model beside it
     _bring_inputs(folder, inputs, section)
-    if not result.is_file():
+    report = _report(result)
+    if report is None:
         environment = {key: os.environ[key] for key in PASSED if key in os.environ}
         with _deleted_if_stopped(cluster, name):
             _start(cluster, manifest(name, job, Path(volume), _command(folder, inputs), environment), poll)
             follow(cluster, name, poll)
-            _wait_for(result, poll)
-    report: dict[str, float] = json.loads(result.read_text())
+            report = _wait_for(result, poll)
     partial = model.with_name(f".{model.name}.partial")
     _copy(folder / "model", partial)
     replace(partial, model)
@@ -157,12 +158,22 @@ def _deleted_if_stopped(cluster: Cluster, name: str) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _wait_for(result: Path, poll: float) -> None:
+def _report(result: Path) -> dict[str, float] | None:
+    """The stage's scalars; None while they are not there, or not whole: a full disk leaves an empty file."""
+    try:
+        report: dict[str, float] = json.loads(result.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return report
+
+
+def _wait_for(result: Path, poll: float) -> dict[str, float]:
     end = time.monotonic() + VISIBLE_AFTER
-    while not result.is_file():
+    while (report := _report(result)) is None:
         if time.monotonic() > end:
             raise DataError(f"the TrainJob is complete, but {result} is not there; is the volume the same for all?")
         time.sleep(min(poll, 1))
+    return report
 
 
 def _copy(source: Path, target: Path) -> None:

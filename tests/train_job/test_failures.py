@@ -16,7 +16,7 @@ from longtail.errors import DataError
 from longtail.train_job import following
 from longtail.train_job.cluster import Cluster
 from longtail.train_job.following import Log
-from longtail.train_job.launcher import launch
+from longtail.train_job.launcher import job_name, launch
 
 
 @pytest.mark.slow
@@ -109,6 +109,16 @@ def test_inputs_that_cannot_be_copied_are_one_sentence_and_none_is_on_the_volume
     (folder,) = volume.iterdir()
     assert not (folder / "inputs").exists()
     assert trainer.created == []
+
+
+def test_a_report_that_a_full_disk_cut_short_is_none(
+    tmp_path: Path, trainer: Trainer, inputs: dict[str, Path], volume: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaking(monkeypatch, DIES)
+    folder = volume / job_name(inputs, section(), JOB)
+    folder.mkdir()
+    (folder / "metrics.json").write_text('{"rou')
+    assert "FailedJobs" in failing(inputs, tmp_path / "out" / "model", trainer)
 
 
 def test_a_log_is_shown_once_and_its_sentence_heard(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,18 +1,22 @@
 """The component, and the pipeline in which it takes the place of `train`."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from job_example import INPUTS, JOB, ROOT, Tree, section
 from mlflow_server import make_database
-from test_distributed import logged_steps
+from small_disk import small_disk
 from test_pipeline import Compiled, kinds, step, types
 from trainer_stub import Trainer
 
 import components
 from components.images import CUDA
+from longtail.errors import DataError
 from longtail.stages.contract import artifacts
+from longtail.tracking.runs import PARENT
 from longtail.train_job import launcher
 from longtail.train_job.cluster import Cluster
 from longtail.train_job.manifest import Job
@@ -50,22 +54,65 @@ def test_the_component_hands_on_everything_and_leaves_the_scalars(
     assert json.loads((tmp_path / "metrics").read_text())["metrics"] == {"round": 1.0}
 
 
-def test_a_component_that_fails_ends_with_a_sentence_and_ends_the_pipelines_run(
-    tmp_path: Path, inputs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It fails here because there is no cluster."""
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+Fails = Callable[..., str]
+
+
+@pytest.fixture
+def fails(
+    tmp_path: Path, inputs: dict[str, Path], volume: Path, trainer: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> Fails:
+    """Let the component fail, with tracking; the sentence it ends with, once the runs in MLflow have failed."""
     monkeypatch.delenv("LONGTAIL_TRACKING")
-    make_database(tmp_path / "mlflow.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{make_database(tmp_path / 'mlflow.db')}")
     monkeypatch.setenv("LONGTAIL_STEP", "train@r1")
-    monkeypatch.chdir(tmp_path)
-    paths = {name: str(path) for name, path in inputs.items()}
-    with pytest.raises(SystemExit, match="error: training on several machines needs a pod of a cluster"):
-        launcher.launch_component(paths, str(tmp_path / "model"), section(), JOB.model_dump(), str(tmp_path / "record"))
-    assert logged_steps(tmp_path) == ["train@r1"]
-    with pytest.raises(SystemExit, match=r"error: the pipeline's arguments: job\.nodes is not a parameter"):
-        launcher.launch_component(paths, "model", section(), {**JOB.model_dump(), "nodes": 2}, "record")
+    monkeypatch.setattr(Cluster, "around_this_pod", trainer.cluster)
+
+    def fail(record: str = "record", **job: Any) -> str:
+        paths = {name: str(path) for name, path in inputs.items()}
+        asked = JOB.model_dump() | job
+        with pytest.raises(SystemExit) as ended:
+            launcher.launch_component(paths, str(tmp_path / "model"), section(), asked, str(tmp_path / record))
+        assert statuses(tmp_path) == {"": "FAILED", "train@r1": "FAILED"}
+        return str(ended.value.code)
+
+    return fail
+
+
+def statuses(tmp_path: Path) -> dict[str, str]:
+    """Of the pipeline's run and of the step's below it, by step."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    experiment = client.get_experiment_by_name("longtail")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    found = {run.data.tags["longtail.step"] if PARENT in run.data.tags else "": run.info.status for run in runs}
+    assert len(runs) == len(found)
+    return found
+
+
+def test_a_component_without_a_cluster_fails_the_pipelines_run(fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Cluster:
+        raise DataError("this is no pod")
+
+    monkeypatch.setattr(Cluster, "around_this_pod", nowhere)
+    assert fails() == "error: this is no pod"
+
+
+def test_a_component_with_a_wrong_argument_fails_the_pipelines_run(fails: Fails) -> None:
+    assert fails(nodes=2).startswith("error: the pipeline's arguments: job.nodes is not a parameter")
+
+
+@pytest.mark.parametrize("options", ["size=8k", "nr_inodes=3"])
+def test_a_full_volume_fails_the_pipelines_run(fails: Fails, volume: Path, trainer: Trainer, options: str) -> None:
+    with small_disk(volume, options):
+        assert "No space left on device" in fails()
+    assert trainer.created == []
+
+
+def test_a_record_that_cannot_be_written_fails_the_pipelines_run(fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher, "launch", lambda *_: {"round": 1.0})
+    assert fails("nowhere/record").startswith("error: No such file or directory: ")
 
 
 @pytest.fixture(scope="module")
