@@ -26,13 +26,15 @@ def evaluate(
 
     from longtail.execution import execute_component
 
+    def show() -> None:
+        """What the Kubeflow dashboard shows: the report as a page, and the confusion matrix."""
+        shutil.copyfile(f"{report.path}/report.html", page.path)
+        answers = pd.read_csv(f"{report.path}/plots/confusion.csv", dtype=str)
+        classes = sorted({*answers["actual"], *answers["predicted"]})
+        counts = pd.crosstab(answers["actual"], answers["predicted"]).reindex(index=classes, columns=classes)
+        confusion.log_confusion_matrix(classes, counts.fillna(0).to_numpy().tolist())
+
     paths = {"dataset": dataset.path, "split": split.path, "start": start.path, "model": model.path}
     paths |= {"index": index.path, "report": report.path}
-    for name, value in execute_component("evaluate", paths, params, metrics.path).items():
+    for name, value in execute_component("evaluate", paths, params, metrics.path, show).items():
         metrics.log_metric(name, value)
-    # What the Kubeflow dashboard shows: the report as a page, and the confusion matrix.
-    shutil.copy(f"{report.path}/report.html", page.path)
-    answers = pd.read_csv(f"{report.path}/plots/confusion.csv", dtype=str)
-    classes = sorted({*answers["actual"], *answers["predicted"]})
-    counts = pd.crosstab(answers["actual"], answers["predicted"]).reindex(index=classes, columns=classes, fill_value=0)
-    confusion.log_confusion_matrix(classes, counts.to_numpy().tolist())

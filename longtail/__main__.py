@@ -51,10 +51,7 @@ def _command(name: str) -> Callable[..., None]:
     def command(params: Path, metrics: Path | None, **paths: Path) -> None:
         values = stage_parameters(params, name, params_model(run))
         config = {key: value for key, value in read_parameters(params).items() if key != CLUSTER}
-        report = execute(name, paths, values, config)
-        if metrics and report:
-            metrics.parent.mkdir(parents=True, exist_ok=True)
-            metrics.write_text(json.dumps(report, indent=1) + "\n")
+        execute(name, paths, values, config, lambda report: write_metrics(metrics, report))
 
     options = [_option(artifact, Path, f"{kind} directory") for artifact, kind in kinds.items()]
     options.append(_option("params", Path, "YAML file of parameters", Path("params.yaml")))
@@ -62,6 +59,13 @@ def _command(name: str) -> Callable[..., None]:
     command.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
     command.__annotations__ = {option.name: option.annotation for option in options}
     return command
+
+
+def write_metrics(file: Path | None, report: dict[str, float]) -> None:
+    """Write the scalars as JSON; not those of a training's other processes, which have none."""
+    if file and report:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def _option(name: str, kind: Any, text: str, default: Any = inspect.Parameter.empty) -> inspect.Parameter:

@@ -4,7 +4,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,25 +17,44 @@ from longtail.stages import DATA_STAGES, STAGES
 from longtail.stages.contract import artifacts, lineage, params_model
 
 
-def execute(stage: str, paths: dict[str, Path], params: BaseModel, config: dict[str, Any]) -> dict[str, float]:
+def execute(
+    stage: str,
+    paths: dict[str, Path],
+    params: BaseModel,
+    config: dict[str, Any],
+    finish: Callable[[dict[str, float]], None] = lambda report: None,
+) -> dict[str, float]:
     """Run a stage inside a tracked run and return its scalars.
 
-    `paths`: artifact → directory. `config`: all parameters of the pipeline, or as many as are known here.
+    `paths`: artifact → directory. `config`: all parameters of the pipeline, or as many as are known here. `finish` gets
+    the scalars, and belongs to the step: the run has failed if it fails.
     """
     from longtail import tracking
 
     with tracked(stage, paths, params.model_dump(mode="json"), config):
         report: dict[str, float] = importlib.import_module(f"longtail.stages.{stage}").run(**paths, params=params)
         tracking.log_metrics(report)
+        finish(report)
     return report
 
 
-def execute_component(stage: str, paths: dict[str, str], section: dict[str, Any], record: str) -> dict[str, float]:
+def execute_component(
+    stage: str,
+    paths: dict[str, str],
+    section: dict[str, Any],
+    record: str,
+    show: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
     """Run a stage as a component of a pipeline does and return its scalars; bad input ends the process with a sentence.
 
     `section`: the stage's parameters, the shared ones among them. The file `record` gets the scalars and the code's
-    identity, by which `adopt` knows the run.
+    identity, by which `adopt` knows the run. `show` writes what the component adds for the dashboard.
     """
+
+    def finish(report: dict[str, float]) -> None:
+        show()
+        write_record(Path(record), report)
+
     with one_sentence():
         run = importlib.import_module(f"longtail.stages.{stage}").run
         directories = {name: Path(path) for name, path in paths.items()}
@@ -47,9 +66,7 @@ def execute_component(stage: str, paths: dict[str, str], section: dict[str, Any]
             # The pipeline has begun: its run in MLflow must not stay open.
             with tracked(stage, directories, section, config | {stage: section}):
                 raise
-        report = execute(stage, directories, params, config | {stage: params.model_dump(mode="json")})
-        write_record(Path(record), report)
-    return report
+        return execute(stage, directories, params, config | {stage: params.model_dump(mode="json")}, finish)
 
 
 def tracked(
@@ -89,6 +106,7 @@ def one_sentence() -> Iterator[None]:
     except DataError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
-        # numpy tells neither the file nor the reason when it could not write all of an array.
-        reason = error.strerror or f"{error}; is the disk full?"
-        sys.exit(f"error: {reason}{f': {error.filename}' if error.filename else ''}")
+        reason = error.strerror or " ".join(str(error).split())
+        # numpy names neither the file nor the reason when it could not write all of an array.
+        question = "; is the disk full?" if reason.endswith(" written") else ""
+        sys.exit(f"error: {reason}{question}{f': {error.filename}' if error.filename else ''}")

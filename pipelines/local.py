@@ -49,7 +49,7 @@ def run_local(
     with _set(environment):
         try:
             pipeline(**arguments)
-        except RuntimeError as error:
+        except (RuntimeError, DockerException) as error:
             raise DataError(f"the pipeline failed: {error}; the step's own message is above") from error
         finally:
             if environment.get("LONGTAIL_TRACKING") == "later":

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from manifests import missing
 from s3_server import CREDENTIALS, S3Server
 from tiny import write_tiny_dataset
 
@@ -68,13 +69,18 @@ def step(folder: Path, stage: str, paths: dict[str, Path], section: dict[str, An
     return lines[-1]
 
 
-def assert_failed_and_clean(folder: Path, output: Path) -> None:
+def statuses(folder: Path) -> set[str]:
+    """Of the execution's run and the step's, which must be there."""
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     runs = client.search_runs([e.experiment_id for e in client.search_experiments(filter_string="name = 'longtail'")])
-    assert len(runs) == 2  # the execution's and the step's
-    assert {run.info.status for run in runs} == {"FAILED"}
+    assert len(runs) == 2
+    return {run.info.status for run in runs}
+
+
+def assert_failed_and_clean(folder: Path, output: Path) -> None:
+    assert statuses(folder) == {"FAILED"}
     assert not output.exists()
     assert not (folder / "record.json").exists()
 
@@ -111,6 +117,15 @@ def test_wrong_credentials(tmp_path: Path, server: S3Server, md5: str) -> None:
         server.check_credentials(on=False)
 
 
+def test_a_record_that_cannot_be_written(tmp_path: Path) -> None:
+    """The step has done its work, but nobody would know: it has failed, and so has its run."""
+    write_tiny_dataset(tmp_path / "dataset")
+    (tmp_path / "record.json").mkdir()
+    paths = {"dataset": tmp_path / "dataset", "split": tmp_path / "split"}
+    assert "Is a directory: record.json" in step(tmp_path, "split", paths, {"validation": 0.25, "test": 0.25})
+    assert statuses(tmp_path) == {"FAILED"}
+
+
 def test_an_unknown_parameter(tmp_path: Path) -> None:
     write_tiny_dataset(tmp_path / "dataset")
     paths = {"dataset": tmp_path / "dataset", "split": tmp_path / "split"}
@@ -134,7 +149,7 @@ def test_a_full_disk(stage: str, tmp_path: Path) -> None:
         paths = {"dataset": tmp_path / "dataset", "split": tmp_path / "split", "model": disk / "model"}
         section = PARAMETERS["start"]
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "none", disk], check=False).returncode:
-        pytest.skip("mounting is not allowed here")
+        missing("mounting is not allowed here")
     try:
         sentence = step(tmp_path, stage, paths, section)
         assert "No space left on device" in sentence

@@ -94,7 +94,7 @@ def test_a_component_hands_its_stage_every_artifact(stage: str, monkeypatch: pyt
     component = getattr(components, stage)
     given: Tree = {}
 
-    def execute_component(name: str, paths: dict[str, str], section: Tree, record: str) -> dict[str, float]:
+    def execute_component(name: str, paths: dict[str, str], section: Tree, record: str, *_: Any) -> dict[str, float]:
         given.update(name=name, paths=paths, section=section, record=record)
         raise InterruptedError
 
