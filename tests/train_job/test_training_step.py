@@ -9,7 +9,7 @@ import pytest
 from job_example import INPUTS, JOB, ROOT, Tree, section
 from mlflow_server import make_database
 from small_disk import small_disk
-from test_pipeline import Compiled, kinds, step, types
+from test_compiled import Compiled, kinds, step, types
 from trainer_stub import Trainer
 
 import components
