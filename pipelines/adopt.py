@@ -16,6 +16,8 @@ from pipelines.outputs import Outputs
 from pipelines.runs import PIPELINE, Run
 from pipelines.server import Access
 
+BEFORE_TRAINING = ("split", "start", "cluster", "quintuplets")  # the last two in the first round
+
 
 @dataclass(frozen=True)
 class Adoptable:
@@ -70,14 +72,18 @@ class Chooser:
                 yield copy
 
     def _gives(self, copy: Copy, task: str) -> bool:
-        """Whether the copy is of an earlier run, of the same graph, that the cache was told of."""
+        """Whether the copy is of an earlier run, of the same graph, that the cache was told of.
+
+        With other processes that run's weights are others, and all that is made of them.
+        """
         if copy.run == self.run.id or copy.modified > self.run.finished:
             return False
         try:
-            tasks = self._find(copy.run).tasks
+            earlier = self._find(copy.run)
         except DataError:  # deleted since
             return False
-        return tasks.keys() == self.run.tasks.keys() and tasks[task]
+        alike = task in BEFORE_TRAINING or earlier.processes == self.run.processes
+        return alike and earlier.tasks.keys() == self.run.tasks.keys() and earlier.tasks[task]
 
     @functools.cached_property
     def _all(self) -> list[Copy]:

@@ -22,7 +22,7 @@ class Expected:
     any_commit: bool = False
 
     def check_record(self, record: dict[str, Any]) -> None:
-        """Compare what a task noted of its code. Raises DataError."""
+        """Compare what a task noted of its code and its processes. Raises DataError."""
         theirs = record.get("commit") or "unknown"
         # An image may be built beside uncommitted files; what counts of them is in the code's md5.
         if not self.any_commit and theirs.removesuffix("-dirty") != self.commit:
@@ -36,6 +36,9 @@ class Expected:
                 f"the run was made by other code than what is in longtail/ (commit {theirs}): see `git status`, and "
                 "whether the images were built from uncommitted changes"
             )
+        processes = record.get("metrics", {}).get("processes", 1)
+        if processes != 1:
+            raise DataError(f"the run trained with {processes:g} processes, and `dvc repro` with one: weights differ")
 
     def check_lineage(self, step: str, found: dict[str, Any]) -> None:
         """Compare the data and the parameters that an artifact of the step comes from. Raises DataError."""

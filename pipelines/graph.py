@@ -38,6 +38,15 @@ def tasks(specification: dict[str, Any]) -> list[Task]:
     return sorted(found, key=_place)
 
 
+def processes(specification: dict[str, Any]) -> int:
+    """How many processes train together: as many as the job has that `train` starts, or one."""
+    found = 1
+    for task in specification["root"]["dag"]["tasks"].values():
+        job = task.get("inputs", {}).get("parameters", {}).get("job", {}).get("runtimeValue", {}).get("constant", {})
+        found = max(found, int(job.get("num_nodes", 1) * job.get("gpus_per_node", 1)))
+    return found
+
+
 def _place(task: Task) -> tuple[int, int]:
     step, _, round_name = task.step.partition("@r")
     number = int(round_name or 0) or (len(ORDER) ** 3 if step in ("index", "evaluate") else 0)

@@ -7,6 +7,7 @@ from typing import Any
 from kfp import Client
 
 from longtail.errors import DataError
+from pipelines.graph import processes
 from pipelines.server import Access, explained
 
 PIPELINE = "longtail-lmle"
@@ -14,12 +15,15 @@ PIPELINE = "longtail-lmle"
 
 @dataclass(frozen=True)
 class Run:
-    """`tasks`: by name, whether the cache may give what the task makes. `finished`: in seconds of the epoch."""
+    """`tasks`: by name, whether the cache may give what the task makes. `processes`: that train together.
+    `finished`: in seconds of the epoch.
+    """
 
     id: str
     state: str
     pipeline: str
     tasks: dict[str, bool]
+    processes: int
     root: str | None
     finished: float
 
@@ -33,11 +37,13 @@ def find_run(client: Client, to: Access, run_id: str) -> Run:
         raise DataError(f"{to.host} answers, but not as Kubeflow Pipelines does: is it a login page, or its dashboard?")
     specification = document.get("pipeline_spec", document)
     tasks = specification.get("root", {}).get("dag", {}).get("tasks", {})
+    pipeline = specification.get("pipelineInfo", {}).get("name", "unknown")
     return Run(
         run.run_id,
         str(run.state),
-        specification.get("pipelineInfo", {}).get("name", "unknown"),
+        pipeline,
         {name: task.get("cachingOptions", {}).get("enableCache", False) for name, task in tasks.items()},
+        processes(specification) if pipeline == PIPELINE else 1,
         (run.runtime_config and run.runtime_config.pipeline_root) or specification.get("defaultPipelineRoot"),
         _seconds(run.finished_at) or float("inf"),
     )
@@ -57,7 +63,7 @@ def _of_version(client: Client, reference: Any) -> dict[str, Any]:
 
 
 def check_run(run: Run, to: Access, tasks: set[str]) -> None:
-    """Raises DataError if the run is of another pipeline, has other tasks, or has not succeeded."""
+    """Raises DataError if the run is of another pipeline, has other tasks or processes, or has not succeeded."""
     if run.pipeline != PIPELINE:
         raise DataError(f"the run {run.id} is of the pipeline {run.pipeline}, and not of {PIPELINE}")
     if run.state != "SUCCEEDED":
@@ -65,3 +71,8 @@ def check_run(run: Run, to: Access, tasks: set[str]) -> None:
     if run.tasks.keys() != tasks:
         theirs, ours = (sum(name.startswith("train") for name in names) for names in (run.tasks, tasks))
         raise DataError(f"the run {run.id} has {theirs} rounds, and params.yaml {ours}: give it as many")
+    if run.processes > 1:
+        raise DataError(
+            f"the run {run.id} trains with {run.processes} processes, and `dvc repro` with one, which makes other "
+            "weights; to adopt a run, leave num_nodes and gpus_per_node of `kubernetes` at 1"
+        )

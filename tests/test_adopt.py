@@ -24,6 +24,7 @@ from pipelines import __main__
 from pipelines.graph import specification
 from pipelines.lmle import lmle
 from pipelines.outputs import outputs
+from pipelines.resources import Kubernetes
 
 pytestmark = pytest.mark.slow
 
@@ -47,18 +48,18 @@ class Run:
         self.id = self.announce()
         self.folders = {path.name: self.upload(path.name) for path in tasks.iterdir() if path.is_dir()}
 
-    def announce(self, rounds: int = 1, **more: Any) -> str:
+    def announce(self, rounds: int = 1, settings: Kubernetes | None = None, **more: Any) -> str:
         """Let the API know a run that has succeeded."""
         run_id = str(uuid.uuid4())
-        document = {"pipeline_spec": specification(lmle(rounds, None)), "platform_spec": {}}
+        document = {"pipeline_spec": specification(lmle(rounds, settings)), "platform_spec": {}}
         about = {"run_id": run_id, "state": "SUCCEEDED", "pipeline_spec": document}
         root = {"runtime_config": {"pipeline_root": f"minio://{BUCKET}/{ROOT}"}}
         self.stub.runs[run_id] = about | root | more
         return run_id
 
-    def upload(self, task: str, leave_out: str = "", place: str = "") -> str:
-        """Put what a task made into the store, as another attempt or at `place`; the attempt's folder."""
-        folder = f"{ROOT}/longtail-lmle/{self.id}/{place or f'{task}/{uuid.uuid4()}'}"
+    def upload(self, task: str, leave_out: str = "", place: str = "", run_id: str = "") -> str:
+        """Put what a task made into the store, as another attempt, at `place` or as another run's; its folder."""
+        folder = f"{ROOT}/longtail-lmle/{run_id or self.id}/{place or f'{task}/{uuid.uuid4()}'}"
         for file in sorted((self.tasks / task).rglob("*")):
             name = file.relative_to(self.tasks / task).as_posix()
             if file.is_file() and name not in ("executor_output.json", leave_out):
@@ -234,6 +235,27 @@ def test_a_run_of_other_rounds_is_no_source_of_the_cache(adopt: Adopt, run: Run)
     document = run.announce(rounds=2)
     run.stub.runs[run.id]["pipeline_spec"] = run.stub.runs[document]["pipeline_spec"]
     assert "what the run made in split is missing; if it came from the cache, it is gone" in refusal(adopt, later)
+
+
+def test_training_with_several_processes_is_not_what_repro_makes(adopt: Adopt, run: Run) -> None:
+    several = run.announce(settings=Kubernetes(num_nodes=2, gpus_per_node=4))
+    assert f"the run {several} trains with 8 processes, and `dvc repro` with one" in refusal(adopt, several)
+    run.change("train", "metrics", metrics={"processes": 2.0})
+    assert "the run trained with 2 processes, and `dvc repro`" in refusal(adopt)
+
+
+def test_the_cache_gives_nothing_that_several_processes_trained(adopt: Adopt, workspace: Workspace, run: Run) -> None:
+    several = run.announce(settings=Kubernetes(gpus_per_node=2))
+    artifacts = dict(name.split("/") for name in OUTPUTS)
+    for task in run.folders:
+        folder = run.upload(task, run_id=several)
+        if task in ("train", "index", "evaluate"):
+            run.put(f"{folder}/{artifacts[task]}/of two processes", b"")
+    status, out, errors = adopt(run.announce())
+    assert status == 0, errors
+    for stage, source in {"split": several, "quintuplets@r1": several, "train@r1": run.id, "index": run.id}.items():
+        assert f"{stage} came from the cache: it is what the run {source} made" in out
+    assert_adopted(workspace, run)
 
 
 def test_the_place_of_artifacts_may_be_given(adopt: Adopt, workspace: Workspace, run: Run) -> None:
