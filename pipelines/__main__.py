@@ -1,10 +1,11 @@
 """`python -m pipelines …`: compile the pipeline, run it here, submit it to a cluster, adopt its results."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from kfp.compiler import Compiler
+from kfp.dsl.base_component import BaseComponent
 
 from longtail.execution import one_sentence
 from pipelines import adopt as adoption
@@ -31,6 +32,10 @@ Params = Annotated[Path, typer.Option(help="YAML file of parameters")]
 Remote = Annotated[str | None, typer.Option(help="url of the DVC remote; default: DVC's own default")]
 Endpoint = Annotated[str | None, typer.Option(help="URL of the S3 store, if it is not AWS itself")]
 Lock = Annotated[Path, typer.Option(help="DVC's lock file, which knows the data's md5")]
+MutableImages = Annotated[
+    bool,
+    typer.Option("--mutable-images", help="allow images without digest: on the nodes, as `make images` calls them"),
+]
 Host = Annotated[str | None, typer.Option(envvar="KFP_HOST", help="address of the API, http://… or https://…")]
 Namespace = Annotated[str | None, typer.Option(envvar="KFP_NAMESPACE", help="where several users share the cluster")]
 Token = Annotated[str | None, typer.Option(envvar="KFP_TOKEN", help="better in KFP_TOKEN, or in a file")]
@@ -44,10 +49,10 @@ def compile_pipeline(
     lock: Lock = Path("dvc.lock"),
     remote: Remote = None,
     endpoint: Endpoint = None,
+    mutable_images: MutableImages = False,
 ) -> None:
     """Write the pipeline as YAML, for `kfp run create` or the dashboard, with the parameters as defaults."""
-    arguments = {"fetch": fetch_section(lock, remote, endpoint), **sections(params)}
-    pipeline = lmle(number_of_rounds(params), kubernetes_settings(params))
+    pipeline, arguments = _for_cluster(params, lock, remote, endpoint, mutable_images=mutable_images)
     Compiler().compile(pipeline, str(output), pipeline_parameters=arguments)
     typer.echo(f"wrote {output}")
 
@@ -80,7 +85,7 @@ def submit(
     cache: Annotated[bool, typer.Option(help="take over what earlier runs have made of the same inputs")] = True,
     wait: Annotated[bool, typer.Option("--wait", help="follow the run; the exit status is its result")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="check and show everything, send nothing")] = False,
-    mutable_images: Annotated[bool, typer.Option("--mutable-images", help="allow images without digest")] = False,
+    mutable_images: MutableImages = False,
     params: Params = Path("params.yaml"),
     lock: Lock = Path("dvc.lock"),
     remote: Remote = None,
@@ -88,13 +93,9 @@ def submit(
     poll: Annotated[float, typer.Option(hidden=True)] = POLL,
 ) -> None:
     """Run the pipeline on a cluster."""
-    arguments = {"fetch": fetch_section(lock, remote, endpoint), **sections(params)}
-    pipeline = lmle(number_of_rounds(params), kubernetes_settings(params))
+    pipeline, arguments = _for_cluster(params, lock, remote, endpoint, mutable_images=mutable_images)
     name = run_name or submission.run_name()
     run = submission.Submission(pipeline, arguments, experiment, name, cache, service_account or None)
-    submission.check(run, mutable_images=mutable_images)
-    for doubt in submission.doubts():
-        typer.echo(f"warning: {doubt}", err=True)
     if dry_run:
         typer.echo(run)
         return
@@ -108,6 +109,18 @@ def submit(
         except KeyboardInterrupt:
             typer.echo(f"no longer waiting; the run goes on at {to.page(run_id)}", err=True)
             raise typer.Exit(130) from None
+
+
+def _for_cluster(
+    params: Path, lock: Path, remote: str | None, endpoint: str | None, *, mutable_images: bool
+) -> tuple[BaseComponent, dict[str, Any]]:
+    """The pipeline and its arguments, checked; doubts are printed. Raises DataError if no cluster could run them."""
+    arguments = {"fetch": fetch_section(lock, remote, endpoint), **sections(params)}
+    pipeline = lmle(number_of_rounds(params), kubernetes_settings(params))
+    submission.check(pipeline, arguments["fetch"], mutable_images=mutable_images)
+    for doubt in submission.doubts():
+        typer.echo(f"warning: {doubt}", err=True)
+    return pipeline, arguments
 
 
 @app.command()

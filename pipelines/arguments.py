@@ -54,13 +54,19 @@ def kubernetes_settings(params: Path) -> Kubernetes:
 
 
 def fetch_section(lock: Path, remote: str | None = None, endpoint: str | None = None) -> dict[str, Any]:
-    """Where `fetch` finds the data: on `remote`, by default on DVC's own. Raises DataError if that is not known."""
+    """Where `fetch` finds the data: on `remote`, by default on DVC's own. Raises DataError if that is not known.
+
+    The endpoint of DVC's own remote is for that one only: another may be on AWS itself.
+    """
     md5 = dataset_md5(lock)
     config = _dvc_config()
     own = f"remote.{config.get('core.remote')}"
-    remote, endpoint = remote or config.get(f"{own}.url"), endpoint or config.get(f"{own}.endpointurl")
+    own_url = config.get(f"{own}.url")
+    remote = remote or own_url
     if not remote:
         raise DataError("no remote to fetch the data from: `dvc remote add --default store s3://…`, or give --remote")
+    if own_url and remote.rstrip("/") == own_url.rstrip("/"):
+        endpoint = endpoint or config.get(f"{own}.endpointurl")
     section = {"remote": remote, "md5": md5} | ({"endpoint": endpoint} if endpoint else {})
     check_section("fetch", section, _model("fetch"), "the pipeline's arguments")
     return section

@@ -1,4 +1,4 @@
-"""Send the pipeline to a cluster: everything is checked before anything is sent."""
+"""Send the pipeline to a cluster: everything is checked before anything is sent, or written for others to send."""
 
 import json
 import tempfile
@@ -53,10 +53,10 @@ def run_name() -> str:
     return f"longtail {datetime.now():%Y-%m-%d %H:%M:%S} {commit}".rstrip()
 
 
-def check(submission: Submission, *, mutable_images: bool) -> None:
+def check(pipeline: BaseComponent, fetch: dict[str, Any], *, mutable_images: bool) -> None:
     """Raises DataError if the cluster could not run this, or not run the same again."""
-    _check_reachable(**submission.arguments["fetch"])
-    by_name = sorted({task.image for task in submission.tasks if "@sha256:" not in task.image})
+    _check_reachable(**fetch)
+    by_name = sorted({task.image for task in tasks(specification(pipeline)) if "@sha256:" not in task.image})
     if by_name and not mutable_images:
         raise DataError(
             f"the image {by_name[0]} may change under its name: run `make push REGISTRY=…`, or set LONGTAIL_CPU_IMAGE "

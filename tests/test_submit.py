@@ -3,7 +3,7 @@
 import functools
 import json
 import os
-import shutil
+import shlex
 import signal
 import subprocess
 import sys
@@ -34,7 +34,7 @@ IMAGES = {
 TASKS = ["fetch", "split", "start", "cluster", "quintuplets", "train", "index", "evaluate"]
 TASKS_AFTER_FETCH = ["split", "start", "cluster@r1", "quintuplets@r1", "train@r1", "index", "evaluate"]
 
-Submit = Callable[..., tuple[int, str, str]]
+Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -57,14 +57,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def submit(folder: Path, stub: KfpStub, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Submit:
-    """Run the command in this process, with DVC's settings made up; exit status, stdout and stderr."""
+def command(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """Run `python -m pipelines` in this process, DVC's settings and the images made up; exit status, stdout, stderr."""
     monkeypatch.setattr(arguments, "dvc", lambda *words: f"core.remote=store\nremote.store.url={REMOTE}\n")
     for name in ("KFP_HOST", "KFP_NAMESPACE", "KFP_TOKEN"):
         monkeypatch.delenv(name, raising=False)
+    for name, image in IMAGES.items():
+        monkeypatch.setenv(name, image)
 
-    def run(*words: str, host: str | None = stub.address) -> tuple[int, str, str]:
-        words = ("submit", *(("--host", host) if host else ()), "--mutable-images", *words)
+    def run(*words: str) -> tuple[int, str, str]:
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended, one_sentence():
             __main__.app(list(words))
@@ -74,6 +75,24 @@ def submit(folder: Path, stub: KfpStub, monkeypatch: pytest.MonkeyPatch, capfd: 
         return int(ended.value.code or 0), printed.out, printed.err
 
     return run
+
+
+@pytest.fixture
+def submit(command: Command, stub: KfpStub) -> Command:
+    """Run `python -m pipelines submit` with the stub as the host."""
+
+    def run(*words: str, host: str | None = stub.address) -> tuple[int, str, str]:
+        return command("submit", *(("--host", host) if host else ()), *words)
+
+    return run
+
+
+@pytest.fixture
+def built_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: Command) -> None:
+    """Nothing was pushed: the images have their names of `make images`."""
+    for name in IMAGES:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(images, "PUSHED", tmp_path / "images.json")
 
 
 def error_of(result: tuple[int, str, str]) -> str:
@@ -92,7 +111,7 @@ def created(stub: KfpStub) -> dict[str, Any]:
     return run
 
 
-def test_the_run_has_the_pipeline_the_parameters_and_the_data(submit: Submit, stub: KfpStub, folder: Path) -> None:
+def test_the_run_has_the_pipeline_the_parameters_and_the_data(submit: Command, stub: KfpStub, folder: Path) -> None:
     status, out, _ = submit("--run-name", "my run")
     assert status == 0
     run = created(stub)
@@ -106,7 +125,7 @@ def test_the_run_has_the_pipeline_the_parameters_and_the_data(submit: Submit, st
     assert run["experiment_id"] == stub.experiments["longtail"]["experiment_id"]
 
 
-def test_token_and_namespace_go_with_every_request(submit: Submit, stub: KfpStub, folder: Path) -> None:
+def test_token_and_namespace_go_with_every_request(submit: Command, stub: KfpStub, folder: Path) -> None:
     stub.token, stub.namespace = "s3cret", "team"
     (folder / "token").write_text("s3cret\n")
     status, out, errors = submit("--namespace", "team", "--token-file", str(folder / "token"))
@@ -115,25 +134,25 @@ def test_token_and_namespace_go_with_every_request(submit: Submit, stub: KfpStub
     assert "s3cret" not in out + errors
 
 
-def test_an_experiment_is_used_again(submit: Submit, stub: KfpStub) -> None:
+def test_an_experiment_is_used_again(submit: Command, stub: KfpStub) -> None:
     assert submit("--experiment", "one")[0] == submit("--experiment", "one")[0] == 0
     assert len(stub.experiments) == 1
     assert len(stub.runs) == 2
 
 
-def test_without_the_cache_every_step_runs(submit: Submit, stub: KfpStub) -> None:
+def test_without_the_cache_every_step_runs(submit: Command, stub: KfpStub) -> None:
     submit("--no-cache")
     tasks = created(stub)["pipeline_spec"]["pipeline_spec"]["root"]["dag"]["tasks"]
     assert not any(task.get("cachingOptions", {}).get("enableCache") for task in tasks.values())
 
 
-def test_a_dry_run_shows_everything_and_sends_nothing(submit: Submit, stub: KfpStub) -> None:
+def test_a_dry_run_shows_everything_and_sends_nothing(submit: Command, stub: KfpStub) -> None:
     status, out, _ = submit("--dry-run", host=None)
     assert status == 0
     assert stub.requests == []
     lines = [line.split() for line in out.splitlines()]
-    assert ["train@r1", "GPU", "longtail-cuda:local"] in lines
-    assert ["index", "longtail-cpu:local"] in lines
+    assert ["train@r1", "GPU", IMAGES["LONGTAIL_CUDA_IMAGE"]] in lines
+    assert ["index", IMAGES["LONGTAIL_CPU_IMAGE"]] in lines
     assert [line[0] for line in lines if "longtail-" in line[-1]][-1] == "evaluate"
     assert f'fetch: {{"remote": "{REMOTE}", "md5": "{MD5}"}}' in out
 
@@ -147,7 +166,7 @@ def test_a_dry_run_shows_everything_and_sends_nothing(submit: Submit, stub: KfpS
     ids=["parameter", "rounds"],
 )
 def test_a_wrong_parameter_is_named_before_anything_is_sent(
-    submit: Submit, stub: KfpStub, folder: Path, change: dict[str, Any], says: str
+    submit: Command, stub: KfpStub, folder: Path, change: dict[str, Any], says: str
 ) -> None:
     values = yaml.safe_load((folder / "params.yaml").read_text())
     (folder / "params.yaml").write_text(yaml.safe_dump(values | change))
@@ -155,13 +174,59 @@ def test_a_wrong_parameter_is_named_before_anything_is_sent(
     assert stub.requests == []
 
 
-def test_data_that_is_not_known_or_not_reachable_is_one_sentence(submit: Submit, stub: KfpStub, folder: Path) -> None:
-    assert "a cluster cannot fetch the data from /data" in error_of(submit("--remote", "/data"))
-    assert "'gdrive://x' is not an S3 remote" in error_of(submit("--remote", "gdrive://x"))
-    assert "is not your store" in error_of(submit("--endpoint", "http://localhost:9000"))
+@pytest.mark.parametrize("name", ["submit", "compile"])
+def test_data_that_is_not_known_or_not_reachable_is_one_sentence(command: Command, folder: Path, name: str) -> None:
+    assert "a cluster cannot fetch the data from /data" in error_of(command(name, "--remote", "/data"))
+    assert "'gdrive://x' is not an S3 remote" in error_of(command(name, "--remote", "gdrive://x"))
+    assert "is not your store" in error_of(command(name, "--endpoint", "http://localhost:9000"))
     (folder / "dvc.lock").write_text("stages: {}\n")
-    assert "dvc.lock has no md5 of artifacts/dataset: run `dvc repro ingest`" in error_of(submit())
-    assert stub.requests == []
+    assert "dvc.lock has no md5 of artifacts/dataset: run `dvc repro ingest`" in error_of(command(name))
+    assert not (folder / "lmle.yaml").exists()
+
+
+@pytest.mark.usefixtures("built_here")
+@pytest.mark.parametrize("words", [("submit", "--dry-run"), ("compile",)])
+def test_images_that_may_change_are_for_those_who_say_so(command: Command, folder: Path, words: tuple[str]) -> None:
+    assert "the image longtail-cpu:local may change under its name: run `make push" in error_of(command(*words))
+    assert not (folder / "lmle.yaml").exists()
+    assert command(*words, "--mutable-images")[0] == 0
+
+
+def shell_command(guide: str, start: str, *words: str) -> str:
+    """The command in a guide's code blocks that starts so and has these words, on one line and without its comment."""
+    blocks = "".join((ROOT / guide).read_text().split("```")[1::2]).replace("\\\n", "")
+    found = [line for line in blocks.splitlines() if line.startswith(start) and all(word in line for word in words)]
+    assert found, f"{guide} has no command {start} … {' '.join(words)}"
+    return found[0].partition(" #")[0]
+
+
+@pytest.mark.usefixtures("built_here")
+def test_the_guide_submits_images_of_this_machine(
+    command: Command, stub: KfpStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = f"core.remote=store\nremote.store.url={REMOTE}\nremote.store.endpointurl=http://localhost:9000\n"
+    monkeypatch.setattr(arguments, "dvc", lambda *words: settings)
+    stub.states = [states("SUCCEEDED")]
+    printed = shell_command("infra/README.md", "python -m pipelines submit", "--mutable-images")
+    words = shlex.split(printed.replace("http://localhost:8888", stub.address).replace("$NS", "kubeflow"))
+    assert command(*words[3:])[0] == 0
+    endpoint = created(stub)["runtime_config"]["parameters"]["fetch"]["endpoint"]
+    assert endpoint == "http://minio-service.kubeflow.svc.cluster.local:9000"
+
+
+def test_the_endpoint_of_the_default_remote_is_no_other_remotes(
+    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = "http://store.example"
+    settings = f"core.remote=store\nremote.store.url={REMOTE}\nremote.store.endpointurl={store}\n"
+    monkeypatch.setattr(arguments, "dvc", lambda *words: settings)
+
+    def endpoint(*given: str) -> Any:
+        return arguments.fetch_section(folder / "dvc.lock", *given).get("endpoint")
+
+    assert endpoint() == endpoint(REMOTE) == endpoint(f"{REMOTE}/") == store
+    assert endpoint("s3://other") is None
+    assert endpoint("s3://other", "http://given") == endpoint(REMOTE, "http://given") == "http://given"
 
 
 @pytest.mark.parametrize(
@@ -174,7 +239,7 @@ def test_data_that_is_not_known_or_not_reachable_is_one_sentence(submit: Submit,
     ],
 )
 def test_what_is_wrong_with_the_connection_is_one_sentence(
-    submit: Submit, words: list[str], host: str | None, says: str
+    submit: Command, words: list[str], host: str | None, says: str
 ) -> None:
     error = error_of(submit(*words, host=host))
     assert says in error
@@ -196,7 +261,7 @@ def test_what_is_wrong_with_the_connection_is_one_sentence(
     ],
 )
 def test_each_refusal_is_one_sentence(
-    submit: Submit, stub: KfpStub, monkeypatch: pytest.MonkeyPatch, failure: int | str, says: str
+    submit: Command, stub: KfpStub, monkeypatch: pytest.MonkeyPatch, failure: int | str, says: str
 ) -> None:
     monkeypatch.setattr(server, "TIMEOUT", (1.0, 0.5))
     # The first request is for the server's health.
@@ -207,12 +272,12 @@ def test_each_refusal_is_one_sentence(
     assert stub.runs == {}
 
 
-def test_a_refusal_of_the_run_itself_is_one_sentence(submit: Submit, stub: KfpStub) -> None:
+def test_a_refusal_of_the_run_itself_is_one_sentence(submit: Command, stub: KfpStub) -> None:
     stub.failures = [None, None, None, 409]  # type: ignore[list-item]
     assert "was asked to create the run, and that name is taken (409)" in error_of(submit())
 
 
-def test_a_wrong_namespace_or_token_is_one_sentence(submit: Submit, stub: KfpStub) -> None:
+def test_a_wrong_namespace_or_token_is_one_sentence(submit: Command, stub: KfpStub) -> None:
     stub.namespace = "team"
     assert "has several users: give your namespace with --namespace" in error_of(submit())
     assert "in the namespace other (403)" in error_of(submit("--namespace", "other"))
@@ -244,16 +309,18 @@ def test_what_the_client_itself_refuses_is_one_sentence() -> None:
 def test_doubts_about_the_code_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commit: str | None, state: dict[str, str], says: list[str]
 ) -> None:
-    pushed = {"cpu": images.CPU, "cuda": images.CUDA} | ({"commit": commit} if commit else {})
+    for name in IMAGES:
+        monkeypatch.delenv(name, raising=False)
+    pushed = {"cpu": "a@sha256:0", "cuda": "b@sha256:0"} | ({"commit": commit} if commit else {})
     (tmp_path / "images.json").write_text(json.dumps(pushed))
     monkeypatch.setattr(images, "PUSHED", tmp_path / "images.json")
     monkeypatch.setattr(submission, "git_state", lambda: state)
     assert [doubt[: len(start)] for doubt, start in zip(submission.doubts(), says, strict=True)] == says
-    monkeypatch.setattr(images, "CPU", "another")
+    monkeypatch.setenv("LONGTAIL_CPU_IMAGE", "another")
     assert "it is not known which commit the images were built from" in submission.doubts()
 
 
-def test_a_dead_host_is_one_sentence_soon(submit: Submit) -> None:
+def test_a_dead_host_is_one_sentence_soon(submit: Command) -> None:
     host = f"http://127.0.0.1:{free_port()}"
     began = time.monotonic()
     error = error_of(submit(host=host))
@@ -265,7 +332,7 @@ def states(run: str, **tasks: str) -> dict[str, str]:
     return {"run": run, **tasks}
 
 
-def test_waiting_ends_well_with_a_run_that_succeeds(submit: Submit, stub: KfpStub) -> None:
+def test_waiting_ends_well_with_a_run_that_succeeds(submit: Command, stub: KfpStub) -> None:
     stub.states = [
         states("PENDING"),
         states("RUNNING", fetch="RUNNING"),
@@ -279,7 +346,7 @@ def test_waiting_ends_well_with_a_run_that_succeeds(submit: Submit, stub: KfpStu
 
 
 @pytest.mark.parametrize("end", ["FAILED", "CANCELED"])
-def test_waiting_says_which_step_failed_and_why(submit: Submit, stub: KfpStub, end: str) -> None:
+def test_waiting_says_which_step_failed_and_why(submit: Command, stub: KfpStub, end: str) -> None:
     stub.states = [states("RUNNING", fetch="SUCCEEDED"), states(end, fetch="SUCCEEDED", train="FAILED")]
     status, _, errors = submit("--wait", "--poll", "0.01")
     assert status == 1
@@ -290,7 +357,7 @@ def test_waiting_says_which_step_failed_and_why(submit: Submit, stub: KfpStub, e
 
 
 def test_waiting_outlives_a_server_that_is_away_for_a_while(
-    submit: Submit, stub: KfpStub, monkeypatch: pytest.MonkeyPatch
+    submit: Command, stub: KfpStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stub.states = [states("SUCCEEDED")]
     stub.failures = [None, None, None, None, 503, 500, "page", 502]  # type: ignore[list-item]
@@ -305,7 +372,7 @@ def test_waiting_outlives_a_server_that_is_away_for_a_while(
 
 
 def test_a_token_that_is_renewed_in_its_file_is_used(
-    submit: Submit, stub: KfpStub, folder: Path, monkeypatch: pytest.MonkeyPatch
+    submit: Command, stub: KfpStub, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def renew(seconds: float) -> None:
         stub.token = "second"
@@ -317,7 +384,7 @@ def test_a_token_that_is_renewed_in_its_file_is_used(
     assert submit("--wait", "--token-file", "token")[0] == 0
 
 
-def test_in_a_terminal_every_step_has_its_line(submit: Submit, stub: KfpStub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_terminal_every_step_has_its_line(submit: Command, stub: KfpStub, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = functools.partial(Console, force_terminal=True, width=80, height=40, color_system=None)
     monkeypatch.setattr(follow, "Console", terminal)
     stub.states = [states("RUNNING", fetch="RUNNING"), states("SUCCEEDED", fetch="SUCCEEDED")]
@@ -370,19 +437,20 @@ def test_the_command_itself_with_dvc_and_images_by_digest(folder: Path, stub: Kf
 
 
 @pytest.mark.slow
-def test_the_compiled_file_serves_kfp_itself(folder: Path, stub: KfpStub, submit: Submit) -> None:
-    with pytest.raises(SystemExit) as ended:
-        __main__.app(["compile", "lmle.yaml"])
-    assert not ended.value.code
-    kfp = [
-        shutil.which("kfp", path=str(Path(sys.executable).parent)),
-        "--endpoint",
-        stub.address,
-        "--namespace",
-        "team",
-    ]
-    command = [*kfp, "run", "create", "--experiment-name", "longtail", "--package-file", "lmle.yaml"]
-    done = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+def test_the_compiled_file_serves_kfp_as_the_readme_says(folder: Path, stub: KfpStub, command: Command) -> None:
+    assert command("compile", "lmle.yaml")[0] == 0
+    stub.token, stub.namespace = "s3cret", "team"
+    settings = {"KFP_HOST": stub.address, "KFP_NAMESPACE": "team", "KFP_TOKEN": "s3cret"}
+    own = environment(folder) | settings
+    own["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", shell_command("README.md", "kfp ")],
+        cwd=folder,
+        env=own,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     inputs = created(stub)["pipeline_spec"]["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
     defaults = {name: parameter["defaultValue"] for name, parameter in inputs.items()}
