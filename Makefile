@@ -50,7 +50,7 @@ images: ## Build the container images; see docker/README.md for BASE_IMAGE, INDE
 
 push: ## Push the images to REGISTRY and note their digests for compile and submit
 	@test -n "$(REGISTRY)" || { echo "error: say where to: make push REGISTRY=registry.example/team" >&2; exit 1; }
-	docker/push $(DOCKER) $(REGISTRY) $(or $(COMMIT),unknown)
+	docker/push $(DOCKER) $(REGISTRY)
 
 local: setup ## Run the Kubeflow pipeline here, one container a step (RUNNER=subprocess: without Docker)
 	LONGTAIL_TRACKING=off dvc repro --quiet ingest

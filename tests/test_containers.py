@@ -97,27 +97,34 @@ def test_a_failing_step_fails_the_run(engine: Any, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     workspace.write_parameters()
     workspace.dvc("repro", "ingest")
-    workspace.write_parameters(split={"test": 0.999})
+    workspace.write_parameters(start={"optimisation": {"iterations": 20, "learning_rate": 1e20}})
     done = workspace.run("pipelines", "local")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert "error: the loss is not finite" in done.stdout
+    assert done.stderr.splitlines()[-1].startswith("error: the pipeline failed")
+    executions = [run for run in workspace.parents() if "longtail.execution" in run.data.tags]
+    assert [run.info.status for run in executions] == ["FAILED"]
+    assert not list(tmp_path.glob("artifacts/local/*/*/evaluate/page"))
 
 
-def test_containers_that_die_before_their_log_is_read_fail_the_run(engine: Any, tmp_path: Path) -> None:
-    """kfp.local may take each of them for a success."""
-    build = f'FROM {CPU}\nUSER 0\nRUN ["ln", "-sf", "/bin/false", "/bin/sh"]\nUSER 1000:1000\n'
-    command = [*docker_command(), "build", "--quiet", "--tag", "longtail-dead:test", "-"]
+@pytest.mark.parametrize(("program", "says"), [("false", "the pipeline failed"), ("true", "without a result")])
+def test_containers_that_die_at_once_fail_the_run(program: str, says: str, engine: Any, tmp_path: Path) -> None:
+    """kfp.local takes a container for a success if it is gone before its log is read; `true` is one for sure."""
+    build = f'FROM {CPU}\nUSER 0\nRUN ["ln", "-sf", "/bin/{program}", "/bin/sh"]\nUSER 1000:1000\n'
+    command = [*docker_command(), "build", "--quiet", "--tag", f"longtail-dead:{program}", "-"]
     subprocess.run(command, input=build, text=True, check=True, env=os.environ | {"DOCKER_BUILDKIT": "1"})
     workspace = Workspace(tmp_path)
-    workspace.environment["LONGTAIL_CPU_IMAGE"] = "longtail-dead:test"
+    workspace.environment["LONGTAIL_CPU_IMAGE"] = f"longtail-dead:{program}"
     workspace.write_parameters()
     workspace.dvc("repro", "ingest")
     try:
         done = workspace.run("pipelines", "local")
     finally:
-        engine.images.remove("longtail-dead:test", force=True)
+        engine.images.remove(f"longtail-dead:{program}", force=True)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("error: ")
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert says in last or "the pipeline failed" in last
 
 
 def docker_command() -> list[str]:
