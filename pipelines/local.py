@@ -85,7 +85,8 @@ def _deliver() -> None:
     try:
         print(f"tracked: {tracking.sync()} steps")
     except DataError as error:  # which must not hide why a step failed
-        print(f"warning: {error}", file=sys.stderr)
+        later = f"LONGTAIL_WORK={os.environ['LONGTAIL_WORK']} longtail sync"
+        print(f"warning: {error}; `{later}` delivers them", file=sys.stderr)
 
 
 def _environment(execution: Path) -> dict[str, str]:
