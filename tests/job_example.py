@@ -38,6 +38,15 @@ def through_schema(job: Tree) -> Tree:
     return read.to_dict()
 
 
+def pod(one: Tree) -> Tree:
+    """The part of the runtime's pod that the job sets."""
+    (patch,) = one["spec"]["runtimePatches"]
+    (node,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
+    assert node["name"] == "node"
+    found: Tree = node["template"]["spec"]["template"]
+    return found
+
+
 def section(**changes: Any) -> Tree:
     return {**PARAMETERS["train"], **changes}
 

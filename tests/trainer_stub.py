@@ -23,7 +23,7 @@ from kubernetes import client
 
 from longtail.train_job.cluster import Cluster
 
-NAMESPACE = "runs"
+NAMESPACE, ACCOUNT = "runs", "somebody"
 Tree = dict[str, Any]
 
 
@@ -38,14 +38,15 @@ class Run:
             subprocess.Popen(
                 [*trainer["command"], *trainer["args"]],
                 cwd=folder,
-                env=environment,
+                env=environment | {"LONGTAIL_LAST_WORDS": str(folder / f"last-words-{rank}")},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
             )
-            for environment in environments(trainer, known)
+            for rank, environment in enumerate(environments(trainer, known))
         ]
+        self.folder = folder
         self.readers = [threading.Thread(target=self._read, args=(rank,)) for rank in range(len(self.machines))]
         for reader in self.readers:
             reader.start()
@@ -67,6 +68,13 @@ class Run:
             return [condition("Suspended", "Resumed", "TrainJob is resumed") | {"status": "False"}]
         return [condition("Complete", "AllJobsCompleted", "jobset completed successfully")]
 
+    def container(self, rank: int) -> Tree:
+        """The state of a machine's container, as the kubelet reports it."""
+        code, words = self.machines[rank].poll(), self.folder / f"last-words-{rank}"
+        message = words.read_text() if words.exists() else ""
+        state = {"running": {}} if code is None else {"terminated": {"exitCode": code, "message": message}}
+        return container_status(state=state)
+
     def stop(self) -> None:
         for machine in self.machines:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -85,6 +93,10 @@ def environments(trainer: Tree, known: dict[str, dict[str, str]]) -> list[dict[s
     nodes |= {"PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(free_port())}
     ranks = range(trainer["numNodes"])
     return [image | {"PATH": path} | given | nodes | {"PET_NODE_RANK": str(rank)} for rank in ranks]
+
+
+def container_status(**states: Tree) -> Tree:
+    return {"name": "node", "image": "", "imageID": "", "ready": False, "restartCount": 0, **states}
 
 
 def condition(kind: str, reason: str, message: str) -> Tree:
@@ -140,7 +152,7 @@ class Trainer:
     def cluster(self) -> Cluster:
         configuration = client.Configuration(host=self.url)
         configuration.retries = False
-        return Cluster(client.ApiClient(configuration), NAMESPACE)
+        return Cluster(client.ApiClient(configuration), NAMESPACE, ACCOUNT)
 
     def close(self) -> None:
         self.server.shutdown()
@@ -185,13 +197,19 @@ class Trainer:
 
     def _pods(self, selector: str) -> tuple[int, Tree]:
         labels = dict(one.split("=") for one in selector.split(","))
-        assert labels["batch.kubernetes.io/job-completion-index"] == "0"
-        name = labels["jobset.sigs.k8s.io/jobset-name"]
-        metadata = {"name": f"{name}-node-0-0-x", "creationTimestamp": "2026-01-01T00:00:00Z"}
-        return 200, {"kind": "PodList", "items": [{"metadata": metadata}] if name in self.jobs else []}
+        name, only = labels["jobset.sigs.k8s.io/jobset-name"], labels.get("batch.kubernetes.io/job-completion-index")
+        run = self.jobs.get(name)
+        ranks = [rank for rank in range(len(run.machines) if run else 0) if only in (None, str(rank))]
+        items = [pod(f"{name}-node-0-{rank}-x", run.container(rank)) for rank in ranks] if run else []
+        return 200, {"kind": "PodList", "items": items}
 
     def _log(self, pod: str) -> tuple[int, str]:
         return 200, "".join(self.jobs[pod.removesuffix("-node-0-0-x")].log)
+
+
+def pod(name: str, container: Tree) -> Tree:
+    metadata = {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z"}
+    return {"metadata": metadata, "status": {"containerStatuses": [container]}}
 
 
 def failure(status: int, message: str) -> tuple[int, Tree]:

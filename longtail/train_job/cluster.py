@@ -1,5 +1,6 @@
 """The Kubernetes API, as far as a TrainJob needs it; the only place that imports `kubernetes`."""
 
+import base64
 import json
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from urllib3.exceptions import HTTPError
 from longtail.errors import DataError
 from longtail.train_job.manifest import GROUP, JOB_LABEL, NODE, PLURAL, VERSION, Manifest
 
-NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+IDENTITY = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TIMEOUT = 30.0  # seconds, of one request
 GONE_AFTER = 300.0  # seconds, more than a pod's grace period
 FOUND_NOT, CONFLICT, TOO_MANY = 404, 409, 429
@@ -32,9 +33,13 @@ class State(NamedTuple):
 
 
 class Cluster:
-    """TrainJobs of one namespace, and their logs. Every call raises DataError, as one sentence, if it is refused."""
+    """TrainJobs of one namespace, and their logs. Every call raises DataError, as one sentence, if it is refused.
 
-    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+    `account` is the service account that asks, and that the jobs' pods run as.
+    """
+
+    def __init__(self, api: client.ApiClient, namespace: str, account: str) -> None:
+        self.account = account
         self._jobs, self._pods, self._namespace = client.CustomObjectsApi(api), client.CoreV1Api(api), namespace
         self._where = {"group": GROUP, "version": VERSION, "plural": PLURAL, "namespace": namespace}
 
@@ -43,7 +48,8 @@ class Cluster:
         """The cluster, namespace and account of the pod that this is. Raises DataError elsewhere."""
         try:
             config.load_incluster_config()
-            return cls(client.ApiClient(), NAMESPACE.read_text().strip())
+            namespace, token = ((IDENTITY / name).read_text().strip() for name in ("namespace", "token"))
+            return cls(client.ApiClient(), namespace, _account(token))
         except (config.ConfigException, OSError) as error:
             raise DataError(
                 f"training on several machines needs a pod of a cluster, and this is none: {error}"
@@ -97,11 +103,10 @@ class Cluster:
         """The last lines of the first process's machine, each after its time (RFC 3339); empty before it has begun."""
         try:
             with _explained("read its TrainJob's log"):
-                first = f"{JOB_LABEL}={name},batch.kubernetes.io/job-completion-index=0"
-                pods = self._pods.list_namespaced_pod(self._namespace, label_selector=first, _request_timeout=TIMEOUT)
-                if not pods.items:
+                pods = self._pods_of(name, ",batch.kubernetes.io/job-completion-index=0")
+                if not pods:
                     return []
-                newest = max(pods.items, key=lambda pod: pod.metadata.creation_timestamp)
+                newest = max(pods, key=lambda pod: pod.metadata.creation_timestamp)
                 how = {"container": NODE, "tail_lines": lines, "timestamps": True, "_request_timeout": TIMEOUT}
                 # As bytes: the client would read a line that looks like JSON as such.
                 answer = self._pods.read_namespaced_pod_log(
@@ -110,6 +115,24 @@ class Cluster:
         except _ExpectedError:
             return []
         return str(answer.data.decode(errors="replace")).splitlines()
+
+    def last_words(self, name: str) -> str | None:
+        """The sentence with which a process of the job ended, and its container: see last_words.py."""
+        try:
+            with _explained("look at its TrainJob's pods"):
+                containers = [one for pod in self._pods_of(name) for one in pod.status.container_statuses or []]
+        except _ExpectedError:
+            return None
+        # The container that has ended, or the one before it where the runtime has started it again.
+        states = [state for one in containers if one.name == NODE for state in (one.state, one.last_state)]
+        ends = [state.terminated for state in states if state]
+        return next((" ".join(end.message.split()) for end in ends if end and end.exit_code and end.message), None)
+
+    def _pods_of(self, name: str, which: str = "") -> list[Any]:
+        selector = f"{JOB_LABEL}={name}{which}"
+        pods = self._pods.list_namespaced_pod(self._namespace, label_selector=selector, _request_timeout=TIMEOUT)
+        found: list[Any] = pods.items
+        return found
 
 
 class _ExpectedError(Exception):
@@ -136,6 +159,21 @@ def _explained(doing: str) -> Iterator[None]:
         raise DataError(f"the Kubernetes API does not let this step {doing} ({why})") from error
     except HTTPError as error:
         raise UnavailableError(f"the Kubernetes API does not answer ({type(error).__name__})") from error
+
+
+def _account(token: str) -> str:
+    """The service account of a token: its subject is "system:serviceaccount:NAMESPACE:NAME".
+
+    Not from the pod's specification, which the API has: a host name, all that a pod knows of its own name, is cut.
+    """
+    try:
+        claims = token.split(".")[1]
+        subject: str = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["sub"]
+    except (ValueError, LookupError, TypeError) as error:
+        raise DataError(f"the token in {IDENTITY} cannot be read") from error
+    if not subject.startswith("system:serviceaccount:"):
+        raise DataError(f"the token in {IDENTITY} is of {subject!r}, which is no service account")
+    return subject.rpartition(":")[2]
 
 
 def _message(error: ApiException) -> str:

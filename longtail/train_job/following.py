@@ -15,19 +15,17 @@ class Log:
     def __init__(self, cluster: Cluster, name: str) -> None:
         self._cluster, self._name, self._until = cluster, name, ""
 
-    def show(self) -> str | None:
-        """Print what is new, and return the sentence by which the stage says that it cannot go on, if it did.
+    def show(self) -> None:
+        """Print what is new.
 
         A container that is started again begins its log anew: the times tell what is new.
         """
-        sentence, until = None, self._until
+        until = self._until
         for line in self._cluster.log(self._name, LINES):
             when, _, text = line.partition(" ")
             if when > until:
                 self._until = when
                 print(text, flush=True)
-                sentence = text.removeprefix("error: ") if text.startswith("error: ") else sentence
-        return sentence
 
 
 def follow(cluster: Cluster, name: str, poll: float) -> None:
@@ -39,7 +37,8 @@ def follow(cluster: Cluster, name: str, poll: float) -> None:
     log, heard = Log(cluster, name), time.monotonic()
     while True:
         try:
-            state, sentence = cluster.state(name), log.show()
+            state, sentence = cluster.state(name), cluster.last_words(name)
+            log.show()
             heard = time.monotonic()
             if _complete(cluster, name, state, sentence):
                 return

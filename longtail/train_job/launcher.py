@@ -23,6 +23,7 @@ from longtail.parameters import check_section
 from longtail.stages.contract import lineage, remove, replace
 from longtail.train_job.cluster import Cluster
 from longtail.train_job.following import follow
+from longtail.train_job.last_words import FILE, VARIABLE
 from longtail.train_job.manifest import JOB_LABEL, Job, manifest
 
 POLL = 10.0  # seconds
@@ -68,9 +69,10 @@ def launch(
     _bring_inputs(folder, inputs, section)
     report = _report(result)
     if report is None:
-        environment = {key: os.environ[key] for key in PASSED if key in os.environ}
+        environment = {key: os.environ[key] for key in PASSED if key in os.environ} | {VARIABLE: FILE}
+        asked = manifest(name, job, cluster.account, Path(volume), _command(folder, inputs), environment)
         with _deleted_if_stopped(cluster, name):
-            _start(cluster, manifest(name, job, Path(volume), _command(folder, inputs), environment), poll)
+            _start(cluster, asked, poll)
             follow(cluster, name, poll)
             report = _wait_for(result, poll)
     partial = model.with_name(f".{model.name}.partial")
@@ -117,7 +119,8 @@ def _command(folder: Path, inputs: dict[str, Path]) -> list[str]:
     paths = {name: folder / "inputs" / name for name in inputs}
     paths |= {"model": folder / "model", "params": folder / "inputs" / "params.json"}
     paths |= {"metrics": folder / "metrics.json"}
-    return ["-m", "longtail", "train", *(word for name, path in paths.items() for word in (f"--{name}", str(path)))]
+    words = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
+    return ["-m", "longtail.train_job.last_words", "train", *words]
 
 
 def _start(cluster: Cluster, job: dict[str, Any], poll: float) -> None:

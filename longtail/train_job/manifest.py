@@ -32,7 +32,6 @@ class Job(BaseModel, extra="forbid"):
     node_selector: dict[str, str] = {}
     tolerate: str | None = Field(None, description="key of a taint")
     user: int = Field(1000, gt=0)
-    service_account: str = "longtail-pipeline"
     image_pull_secrets: list[str] = []
     work_claim: str = Field(description="claim of the volume with the inputs, the model and the checkpoints")
     config_maps: dict[str, list[str]] = Field({}, description="environment variables by the ConfigMap that has them")
@@ -44,11 +43,15 @@ class Job(BaseModel, extra="forbid"):
         return self.num_nodes * self.gpus_per_node
 
 
-def manifest(name: str, job: Job, volume: Path, command: list[str], environment: dict[str, str]) -> Manifest:
+def manifest(
+    name: str, job: Job, account: str, volume: Path, command: list[str], environment: dict[str, str]
+) -> Manifest:
     """The TrainJob in which every process runs `python` with `command`, the claim's volume mounted at `volume`.
 
+    Its pods run as the service account `account`, the one of the pipeline's own steps, which its user may choose.
     `environment` holds no secrets: anyone who may read the job reads it. Those are referred to, as `job.secrets` says.
     """
+    patch = _patch(_pod(job, account, volume))
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": "TrainJob",
@@ -65,7 +68,7 @@ def manifest(name: str, job: Job, volume: Path, command: list[str], environment:
                 "numProcPerNode": job.gpus_per_node,
                 "resourcesPerNode": _resources(job),
             },
-            "runtimePatches": [{"manager": "longtail/pipeline", "trainingRuntimeSpec": _patch(_pod(job, volume))}],
+            "runtimePatches": [{"manager": "longtail/pipeline", "trainingRuntimeSpec": patch}],
         },
     }
 
@@ -89,7 +92,7 @@ def _patch(pod: Manifest) -> Manifest:
     return {"template": {"spec": {"replicatedJobs": [job]}}}
 
 
-def _pod(job: Job, volume: Path) -> Manifest:
+def _pod(job: Job, account: str, volume: Path) -> Manifest:
     """Hardened as the steps' pods are: no root, nothing writable but the volume and /tmp, no capabilities."""
     places: dict[str, tuple[Manifest, str]] = {
         "work": ({"persistentVolumeClaim": {"claimName": job.work_claim}}, str(volume)),
@@ -106,7 +109,7 @@ def _pod(job: Job, volume: Path) -> Manifest:
         },
     }
     spec: Manifest = {
-        "serviceAccountName": job.service_account,
+        "serviceAccountName": account,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": job.user,

@@ -4,16 +4,18 @@ A cluster cannot run here: its API and Kubeflow Trainer are a stub (trainer_stub
 real, as two processes of torchrun that find each other as two machines do.
 """
 
+import base64
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import yaml
-from job_example import DIES, JOB, POLL, ROOT, breaking, failing, section
-from trainer_stub import Trainer
+from job_example import DIES, JOB, POLL, ROOT, Tree, breaking, failing, section
+from trainer_stub import Trainer, container_status, pod
 
 from longtail.errors import DataError
-from longtail.train_job import following
+from longtail.train_job import cluster, following
 from longtail.train_job.cluster import Cluster
 from longtail.train_job.following import Log
 from longtail.train_job.launcher import job_name, launch
@@ -61,7 +63,8 @@ def test_a_failed_job_is_one_sentence_its_log_is_shown_and_the_next_try_creates_
         ("create trainjobs", 404, "the server could not find it", "Kubeflow Trainer 2.2 or later must be installed"),
         ("create trainjobs", 500, "etcd is away", "does not answer (500 Internal Server Error: etcd is away)"),
         ("get trainjobs", 403, "may not get", "not let this step follow a TrainJob (403 Forbidden: may not get)"),
-        ("list pods", 403, "may not list", "not let this step read its TrainJob's log (403"),
+        ("list pods", 403, "may not list", "not let this step look at its TrainJob's pods (403"),
+        ("get pods/log", 403, "may not get", "not let this step read its TrainJob's log (403"),
     ],
 )
 def test_a_refusal_is_one_sentence(
@@ -121,7 +124,32 @@ def test_a_report_that_a_full_disk_cut_short_is_none(
     assert "FailedJobs" in failing(inputs, tmp_path / "out" / "model", trainer)
 
 
-def test_a_log_is_shown_once_and_its_sentence_heard(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_librarys_error_in_the_log_is_not_the_stages(
+    tmp_path: Path, trainer: Trainer, inputs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaking(monkeypatch, ["--no-python", "sh", "-c", "echo error: none of ours >&2; sleep 1; exit 3"])
+    assert "FailedJobs" in failing(inputs, tmp_path / "out" / "model", trainer)
+    assert len(trainer.jobs) == 1
+
+
+@pytest.mark.parametrize(
+    ("states", "heard"),
+    [
+        ({"state": {"terminated": {"exitCode": 1, "message": "no more luck\n"}}}, "no more luck"),
+        ({"state": {"running": {}}, "lastState": {"terminated": {"exitCode": 1, "message": "no luck"}}}, "no luck"),
+        ({"state": {"waiting": {}}, "lastState": {}}, None),
+        ({"state": {"terminated": {"exitCode": 1}}}, None),
+    ],
+)
+def test_last_words_outlive_the_container(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, states: Tree, heard: str | None
+) -> None:
+    pods = [{"metadata": {}, "status": {}}, pod("x", container_status(**states))]
+    monkeypatch.setattr(trainer, "_pods", lambda selector: (200, {"kind": "PodList", "items": pods}))
+    assert trainer.cluster().last_words("x") == heard
+
+
+def test_a_log_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
     class Fake:
         lines: list[str]
 
@@ -131,18 +159,36 @@ def test_a_log_is_shown_once_and_its_sentence_heard(capsys: pytest.CaptureFixtur
     fake = Fake()
     log = Log(fake, "job")  # type: ignore[arg-type]
     fake.lines = ["2026-01-01T00:00:01.000000000Z one", "2026-01-01T00:00:01.000000000Z two"]
-    assert log.show() is None
-    fake.lines = [*fake.lines, "2026-01-01T00:00:02.000000000Z error: no more luck", "2026-01-01T00:00:03.000000000Z x"]
-    assert log.show() == "no more luck"
+    log.show()
+    fake.lines = [*fake.lines, "2026-01-01T00:00:02.000000000Z three"]
+    log.show()
     fake.lines = []  # the container is starting again
-    assert log.show() is None
-    assert capsys.readouterr().out.splitlines() == ["one", "two", "error: no more luck", "x"]
+    log.show()
+    assert capsys.readouterr().out.splitlines() == ["one", "two", "three"]
 
 
 def test_outside_of_a_cluster_the_step_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(DataError, match="needs a pod of a cluster"):
         Cluster.around_this_pod()
+
+
+def token(subject: str) -> str:
+    claims = base64.urlsafe_b64encode(json.dumps({"sub": subject}).encode()).decode().rstrip("=")
+    return f"e30.{claims}.c2ln"
+
+
+def test_the_job_runs_as_the_account_of_the_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "IDENTITY", tmp_path)
+    monkeypatch.setattr(cluster.config, "load_incluster_config", lambda: None)
+    (tmp_path / "namespace").write_text("runs\n")
+    for account in ("longtail-pipeline", "default-editor"):
+        (tmp_path / "token").write_text(token(f"system:serviceaccount:runs:{account}"))
+        assert Cluster.around_this_pod().account == account
+    for wrong in ("nothing", token("somebody"), token("system:bootstrap:runs:x"), "a.b!.c"):
+        (tmp_path / "token").write_text(wrong)
+        with pytest.raises(DataError, match=r"the token in .* (cannot be read|which is no service account)"):
+            Cluster.around_this_pod()
 
 
 def test_the_account_may_do_what_the_step_asks(

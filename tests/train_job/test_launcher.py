@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
-from job_example import INPUTS, JOB, KNOWN, POLL, Tree, section, through_schema
+from job_example import INPUTS, JOB, KNOWN, POLL, Tree, pod, section, through_schema
 from mlflow_server import make_database
 from test_distributed import OPTIMISATION, logged_steps, run, torchrun
 from tiny import ARTIFACTS, hashes
-from trainer_stub import NAMESPACE, Trainer
+from trainer_stub import ACCOUNT, NAMESPACE, Trainer
 
 from longtail.train_job.launcher import job_name, launch
 
@@ -45,6 +45,7 @@ def test_a_job_of_two_machines_leaves_what_two_processes_leave(
     (created,) = trainer.created
     assert through_schema(created) == created
     assert "password" not in json.dumps(created)
+    assert pod(created)["spec"]["serviceAccountName"] == ACCOUNT
 
 
 @pytest.mark.slow
@@ -72,7 +73,7 @@ from longtail.train_job.launcher import launch
 from longtail.train_job.manifest import Job
 
 url, namespace, inputs, model, section, job = json.loads(sys.argv[1])
-cluster = Cluster(client.ApiClient(client.Configuration(host=url)), namespace)
+cluster = Cluster(client.ApiClient(client.Configuration(host=url)), namespace, "somebody")
 with one_sentence():
     launch({name: Path(path) for name, path in inputs.items()}, Path(model), section, Job(**job), cluster, 0.2)
 """

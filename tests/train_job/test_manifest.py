@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from job_example import JOB, ROOT, SETTINGS, Tree, through_schema
+from job_example import JOB, ROOT, SETTINGS, Tree, pod, through_schema
 
 from components.images import CUDA
 from longtail.train_job import launcher
@@ -15,7 +15,8 @@ from pipelines.resources import GPU, REQUESTS
 
 
 def example() -> Tree:
-    return manifest("longtail-train-0", JOB, Path("/work"), ["-m", "longtail", "train"], {"LONGTAIL_WORK": "/work"})
+    words = ["-m", "longtail", "train"]
+    return manifest("longtail-train-0", JOB, "somebody", Path("/work"), words, {"LONGTAIL_WORK": "/work"})
 
 
 def test_the_manifest_fits_the_schema_of_the_api() -> None:
@@ -42,20 +43,12 @@ def test_a_field_that_the_api_does_not_know_would_be_found(where: tuple[str | in
     assert wrong != example()
 
 
-def pod(one: Tree) -> Tree:
-    """The part of the runtime's pod that the job sets."""
-    (patch,) = one["spec"]["runtimePatches"]
-    (node,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
-    assert node["name"] == "node"
-    found: Tree = node["template"]["spec"]["template"]
-    return found
-
-
 def test_every_machine_asks_for_what_one_would_and_is_as_hardened() -> None:
     trainer, spec = example()["spec"]["trainer"], pod(example())["spec"]
     asked = {"cpu": REQUESTS["train"].cpu, "memory": REQUESTS["train"].memory, GPU: "1"}
     assert trainer["resourcesPerNode"] == {"requests": asked, "limits": asked}
     assert (trainer["image"], trainer["numNodes"], trainer["numProcPerNode"]) == (CUDA, 2, 1)
+    assert spec["serviceAccountName"] == "somebody"
     assert spec["securityContext"]["runAsUser"] == 1000
     assert spec["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert spec["nodeSelector"] == SETTINGS.gpu_nodes
