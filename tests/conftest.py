@@ -1,8 +1,22 @@
-"""What holds for every test: nothing is tracked unless a test asks for it."""
+"""What holds for every test: nothing is tracked unless a test asks for it. And what tests of two folders begin with."""
+
+from pathlib import Path
 
 import pytest
+from tiny import run_pipeline, write_tiny_dataset
 
 
 @pytest.fixture(autouse=True)
 def untracked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LONGTAIL_TRACKING", "off")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that `start` and `train` read, with two tasks, and round 0."""
+    root = tmp_path_factory.mktemp("prepared")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LONGTAIL_TRACKING", "off")
+        write_tiny_dataset(root / "dataset", two_tasks=True)
+        run_pipeline(root, stages=("split", "start", "cluster", "quintuplets"))
+    return root

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from mlflow_server import make_database
 from safetensors import safe_open
 from safetensors.torch import load_file
-from tiny import ARTIFACTS, PARAMETERS, hashes, run_pipeline, run_stage, write_parameters, write_tiny_dataset
+from tiny import ARTIFACTS, PARAMETERS, hashes, run_stage, write_parameters
 
 from longtail.distributed import synchronise_batch_norm
 from longtail.models.backbones import SmallCNN
@@ -34,17 +34,6 @@ OPTIMISATION = {
 }
 # Sums of float32 in another order; measured: 2e-6 of a small hinge, 1e-7 of the loss, 3e-7 on the weights.
 TOLERANCE = 1e-5
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All that `start` and `train` read, with two tasks, and round 0."""
-    root = tmp_path_factory.mktemp("prepared")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LONGTAIL_TRACKING", "off")
-        write_tiny_dataset(root / "dataset", two_tasks=True)
-        run_pipeline(root, stages=("split", "start", "cluster", "quintuplets"))
-    return root
 
 
 @pytest.fixture

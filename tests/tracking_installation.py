@@ -16,6 +16,7 @@ from typing import Any
 from manifests import environment, expand, find, pod_template
 from mlflow_server import free_port
 from postgres_server import PostgresServer
+from s3_server import S3Server
 
 
 class Installation:
@@ -24,14 +25,8 @@ class Installation:
         self.folder = folder
         self.port = free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
-        s3_port = free_port()
-        self.s3 = f"http://127.0.0.1:{s3_port}"
-        self._moto = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(s3_port)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._store = S3Server()
+        self.s3 = self._store.address
         (database,) = self._containers("StatefulSet", "postgres")
         self.postgres = PostgresServer(database["args"])
         (self.server,) = self._containers("Deployment", "mlflow")
@@ -131,5 +126,4 @@ class Installation:
     def stop(self) -> None:
         self.kill()
         self.postgres.stop()
-        os.killpg(self._moto.pid, signal.SIGKILL)
-        self._moto.wait()
+        self._store.kill()

@@ -5,19 +5,8 @@ from pathlib import Path
 
 import pytest
 from job_example import INPUTS, KNOWN, ROOT
-from tiny import ARTIFACTS, run_pipeline, write_tiny_dataset
+from tiny import ARTIFACTS
 from trainer_stub import Trainer
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All that a round of training reads."""
-    root = tmp_path_factory.mktemp("prepared")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LONGTAIL_TRACKING", "off")
-        write_tiny_dataset(root / "dataset", two_tasks=True)
-        run_pipeline(root, stages=("split", "start", "cluster", "quintuplets"))
-    return root
 
 
 @pytest.fixture
