@@ -13,16 +13,18 @@ PACKAGE = Path(__file__).parents[1] / "longtail"
 WITHOUT_TORCH = ("ingest", "fetch", "split", "cluster", "quintuplets", "index", "evaluate")
 
 
+def imported(file: Path) -> set[str]:
+    """The top-level modules that a file imports, anywhere in it."""
+    names = []
+    for node in ast.walk(ast.parse(file.read_text())):
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+    return {name.partition(".")[0] for name in names}
+
+
 def importers(library: str) -> set[str]:
-    """The files of the package that import a library, anywhere in them."""
-    found = set()
-    for file in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
-            if library in {name.partition(".")[0] for name in names}:
-                found.add(str(file.relative_to(PACKAGE)))
-    return found
+    """The files of the package that import a library."""
+    return {str(file.relative_to(PACKAGE)) for file in PACKAGE.rglob("*.py") if library in imported(file)}
 
 
 def loaded(code: str, *libraries: str) -> list[str]:
@@ -58,6 +60,17 @@ def test_only_the_step_that_follows_a_training_job_loads_the_kubernetes_client()
     everything = f"import longtail.__main__, longtail.execution, pipelines.training\n{others}"
     assert loaded(f"{everything}\nimport longtail.train_job.manifest", "longtail.train_job.cluster") == []
     assert loaded("import longtail.train_job.launcher", "torch", "mlflow") == []
+
+
+def test_images_hold_the_bytecode_of_every_library_that_steps_import() -> None:
+    source = ast.parse((PACKAGE.parent / "docker" / "imports.py").read_text())
+    named = {
+        node.value.partition(".")[0]
+        for node in ast.walk(source)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    libraries = set().union(*map(imported, PACKAGE.rglob("*.py"))) - sys.stdlib_module_names - {"longtail"}
+    assert libraries - named <= {"PIL", "numpy", "pydantic", "urllib3"}  # which the others import
 
 
 def test_no_relative_import_hides_from_these_tests() -> None:
