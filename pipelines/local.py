@@ -49,7 +49,8 @@ def run_local(
     with _set(environment):
         try:
             pipeline(**arguments)
-        except (RuntimeError, DockerException) as error:
+        # kfp.local raises a ValueError where a step that it took for a success has left nothing.
+        except (RuntimeError, ValueError, DockerException) as error:
             raise DataError(f"the pipeline failed: {error}; the step's own message is above") from error
         finally:
             if environment.get("LONGTAIL_TRACKING") == "later":

@@ -7,6 +7,7 @@ import copy
 import json
 import shutil
 import subprocess
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -207,6 +208,7 @@ def test_every_round_has_its_task_and_its_place(workspace: Workspace) -> None:
 def test_the_newest_whole_attempt_counts(adopt: Adopt, workspace: Workspace, run: Run) -> None:
     old = run.folders["train"]
     run.put(f"{old}/model/state.json", b"of an attempt before")
+    time.sleep(1.1)  # the store tells times in seconds
     run.upload("train")
     run.upload("train", leave_out="metrics")  # killed before its end
     assert adopt()[0] == 0

@@ -107,8 +107,8 @@ def test_a_failing_step_fails_the_run(engine: Any, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("artifacts/local/*/*/evaluate/page"))
 
 
-@pytest.mark.parametrize(("program", "says"), [("false", "the pipeline failed"), ("true", "without a result")])
-def test_containers_that_die_at_once_fail_the_run(program: str, says: str, engine: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", ["false", "true"])
+def test_containers_that_die_at_once_fail_the_run(program: str, engine: Any, tmp_path: Path) -> None:
     """kfp.local takes a container for a success if it is gone before its log is read; `true` is one for sure."""
     build = f'FROM {CPU}\nUSER 0\nRUN ["ln", "-sf", "/bin/{program}", "/bin/sh"]\nUSER 1000:1000\n'
     command = [*docker_command(), "build", "--quiet", "--tag", f"longtail-dead:{program}", "-"]
@@ -122,9 +122,7 @@ def test_containers_that_die_at_once_fail_the_run(program: str, says: str, engin
     finally:
         engine.images.remove(f"longtail-dead:{program}", force=True)
     assert done.returncode == 1
-    last = done.stderr.splitlines()[-1]
-    assert last.startswith("error: ")
-    assert says in last or "the pipeline failed" in last
+    assert done.stderr.splitlines()[-1].startswith("error: the pipeline failed")
 
 
 def docker_command() -> list[str]:
