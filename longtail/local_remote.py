@@ -1,10 +1,10 @@
 """A DVC remote, or DVC's cache, in a directory of this machine or of a mounted volume."""
 
-import hashlib
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from longtail.dvc_objects import file_md5, object_path
 from longtail.errors import DataError
 
 
@@ -20,7 +20,7 @@ class LocalRemote:
 
         Raises DataError if it is missing or damaged, or cannot be copied.
         """
-        source = self.path / "files" / "md5" / md5[:2] / md5[2:]
+        source = self.path / object_path(md5)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, folder / md5)
@@ -28,8 +28,7 @@ class LocalRemote:
             raise DataError(f"there is no {source}: run `dvc push` or `dvc repro` where the data was made") from error
         except OSError as error:
             raise DataError(f"cannot copy {source} to {folder}: {error.strerror}") from error
-        with (folder / md5).open("rb") as file:
-            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        found = file_md5(folder / md5)
         if found != md5.removesuffix(".dir"):
             raise DataError(f"{source} is damaged (its md5 is {found}): delete it, then make or push the data again")
         return True

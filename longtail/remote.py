@@ -21,6 +21,7 @@ from botocore.config import Config
 from rich.console import Console
 from rich.progress import FileSizeColumn, Progress, TextColumn, TransferSpeedColumn
 
+from longtail.dvc_objects import file_md5, object_path
 from longtail.errors import DataError
 
 Item = TypeVar("Item")
@@ -107,9 +108,9 @@ class Remote:
     def get(self, md5: str, folder: Path) -> bool:
         """Bring the object that DVC names by `md5` to the file `folder / md5`; False if it was there, and whole."""
         path, content = folder / md5, md5.removesuffix(".dir")
-        if path.is_file() and _md5(path) == content:
+        if path.is_file() and file_md5(path) == content:
             return False
-        self.download(f"files/md5/{md5[:2]}/{md5[2:]}", path, md5=content)
+        self.download(object_path(md5), path, md5=content)
         return True
 
     def get_all(self, md5s: Iterable[str], folder: Path) -> int:
@@ -230,8 +231,3 @@ def _progress() -> Progress:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), FileSizeColumn(), TransferSpeedColumn())
     return Progress(*columns, console=console, disable=not console.is_terminal)
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

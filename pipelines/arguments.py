@@ -11,10 +11,11 @@ import yaml
 
 from longtail.errors import DataError
 from longtail.parameters import check_section, read_parameters, stage_section
+from longtail.stages import DATA_STAGES, STAGES
 from longtail.stages.contract import params_model
 from pipelines.resources import Kubernetes
 
-STEPS = ("split", "start", "cluster", "quintuplets", "train", "index", "evaluate")
+STEPS = tuple(stage for stage in STAGES if stage not in DATA_STAGES)
 DATASET = "artifacts/dataset"
 
 

@@ -5,7 +5,6 @@ The steps run as a component runs them, in a process of their own, against a rea
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from manifests import missing
 from s3_server import CREDENTIALS, S3Server
+from small_disk import small_disk
 from tiny import write_tiny_dataset
 
 PROGRAM = """
@@ -134,7 +133,6 @@ def test_an_unknown_parameter(tmp_path: Path) -> None:
     assert_failed_and_clean(tmp_path, tmp_path / "split")
 
 
-@pytest.mark.skipif(os.getuid() != 0 or not shutil.which("mount"), reason="mounting a small file system needs root")
 @pytest.mark.parametrize("stage", ["split", "start"])
 def test_a_full_disk(stage: str, tmp_path: Path) -> None:
     write_tiny_dataset(tmp_path / "dataset", per_class=400)
@@ -148,11 +146,7 @@ def test_a_full_disk(stage: str, tmp_path: Path) -> None:
         run_stage(tmp_path, "split")
         paths = {"dataset": tmp_path / "dataset", "split": tmp_path / "split", "model": disk / "model"}
         section = PARAMETERS["start"]
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "none", disk], check=False).returncode:
-        missing("mounting is not allowed here")
-    try:
+    with small_disk(disk, "size=8k"):
         sentence = step(tmp_path, stage, paths, section)
         assert "No space left on device" in sentence
         assert_failed_and_clean(tmp_path, disk / ("model" if stage == "start" else "split"))
-    finally:
-        subprocess.run(["umount", disk], check=True)
