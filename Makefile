@@ -14,7 +14,7 @@ BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --file docker/Dockerfile --build-arg C
   $(if $(CA),--secret id=ca$(comma)src=$(CA)) $(if $(NETWORK),--network $(NETWORK))
 comma := ,
 
-.PHONY: help setup repro test ui images push local lint format types lock clean
+.PHONY: help setup repro test bench ui images push local lint format types lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,10 @@ repro: setup ## Run the pipeline: dvc repro on the embedded data set (or on para
 
 test: setup ## Run the tests, on all cores
 	OMP_NUM_THREADS=1 pytest -n auto --dist loadfile
+
+bench: setup ## Measure everything and write docs/benchmarks.md (FULL=1: the large sizes too)
+	python -m benchmarks
+	$(if $(FULL),python -m benchmarks --full)
 
 ui: setup ## Open MLflow on the local runs
 	-longtail sync
