@@ -8,9 +8,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 TABLES = ("quintuplets", "growth", "kmeans", "knn", "training_step", "data_path", "ingest", "whole", "gpu")
 HEAD = """# Benchmarks
 
-Written by `make bench` (and `make bench FULL=1` for the large sizes) from the files in `benchmarks/results`; nothing here is
-written by hand. Both sides of a comparison run in one process and take turns; a ratio is the median over the pairs, with the
-lowest and the highest. Times are for one machine, ratios travel better.
+Written by `make bench` (`make bench FULL=1`: the large sizes too) from the files in `benchmarks/results`; nothing here
+is written by hand. Both sides of a comparison run in one process and take turns; a ratio is the median over the pairs,
+with the lowest and the highest. Times are for one machine, ratios travel better.
 """
 
 

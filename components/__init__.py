@@ -5,9 +5,21 @@ from components.evaluate import evaluate
 from components.fetch import fetch
 from components.index import index
 from components.quintuplets import quintuplets
+from components.quintuplets_part import quintuplets_part
 from components.split import split
 from components.start import start
 from components.train import train
 from components.train_job import train as train_job
 
-__all__ = ["cluster", "evaluate", "fetch", "index", "quintuplets", "split", "start", "train", "train_job"]
+__all__ = [
+    "cluster",
+    "evaluate",
+    "fetch",
+    "index",
+    "quintuplets",
+    "quintuplets_part",
+    "split",
+    "start",
+    "train",
+    "train_job",
+]

@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 
 from longtail.clusters import Clusters, centroids
+from longtail.distances import squared_distances
 from longtail.knn import NearestNeighbours
-from longtail.quintuplets import squared_distances
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]

@@ -1,9 +1,6 @@
 """How rounds follow each other: the network a round begins with, its validation score, and when to stop."""
 
-import hashlib
 from pathlib import Path
-
-from pydantic import BaseModel
 
 from longtail import tracking
 from longtail.data.splits import Split
@@ -54,24 +51,6 @@ def validation_scores(snapshot: Path, split: Split, cluster_size: int, how: Sear
         )
         scores[task.name] = choice.score
     return scores
-
-
-def fingerprint(params: BaseModel, *inputs: Path, processes: int = 1) -> str:
-    """A digest, in hexadecimal, of what a training depends on: a checkpoint of another one is never resumed.
-
-    It covers the names of the files below each input and what is in them, and not where the inputs lie; and the number
-    of processes, which mini-batches grow with.
-    """
-    digest = hashlib.sha256(params.model_dump_json().encode())
-    if processes > 1:
-        digest.update(f"\n{processes} processes".encode())
-    for number, path in enumerate(inputs):
-        for file in sorted(path.rglob("*")):
-            # The images are covered by dataset.json's md5, and embeddings and logits follow from the weights.
-            if file.is_file() and not file.name.startswith(("images-", "embeddings-", "logits-")):
-                content = hashlib.sha256(file.read_bytes()).hexdigest()
-                digest.update(f"\n{number} {file.relative_to(path).as_posix()} {content}".encode())
-    return digest.hexdigest()
 
 
 def log_score(state: State) -> None:

@@ -47,7 +47,9 @@ def processes(specification: dict[str, Any]) -> int:
     return found
 
 
-def _place(task: Task) -> tuple[int, int]:
+def _place(task: Task) -> tuple[int, int, bool, str]:
     step, _, round_name = task.step.partition("@r")
     number = int(round_name or 0) or (len(ORDER) ** 3 if step in ("index", "evaluate") else 0)
-    return number, ORDER.index(step) if step in ORDER else 0
+    step, _, part = step.partition(".")
+    # The parts of a step come before it.
+    return number, ORDER.index(step) if step in ORDER else 0, not part, part

@@ -14,6 +14,7 @@ def lmle(rounds: int, settings: Kubernetes | None) -> BaseComponent:
     Every step has one parameter of the pipeline, which holds its section of params.yaml with the shared values.
     """
     training = training_step(settings)
+    pods = settings.quintuplets_pods if settings else 1
 
     @dsl.pipeline(name="longtail-lmle", description="Large Margin Local Embedding on class-imbalanced images")
     def pipeline(
@@ -36,8 +37,17 @@ def lmle(rounds: int, settings: Kubernetes | None) -> BaseComponent:
         for number in range(1, rounds + 1):
             groups = run(step.cluster(params=cluster, split=table, model=model), f"cluster@r{number}")
             members = groups.outputs["clusters"]
+            parts = [
+                run(
+                    step.quintuplets_part(
+                        params=quintuplets, split=table, model=model, clusters=members, number=part, of=pods
+                    ),
+                    f"quintuplets.part{part + 1}@r{number}",
+                )
+                for part in range(pods if pods > 1 else 0)
+            ]
             mined = run(
-                step.quintuplets(params=quintuplets, split=table, model=model, clusters=members),
+                step.quintuplets(params=quintuplets, split=table, model=model, clusters=members).after(*parts),
                 f"quintuplets@r{number}",
             )
             trained = run(

@@ -48,6 +48,12 @@ class Kubernetes(BaseModel, extra="forbid"):
     cpu_nodes: dict[str, str] | None = Field(None, description="node selector of the torch-free steps; none: GPU pool")
     tolerate: str = Field(GPU, description="key of the GPU pool's taint")
     quintuplets_on_gpu: bool = False
+    quintuplets_pods: int = Field(
+        1,
+        ge=1,
+        description="pods that build a round's table together; more than one on several machines need a "
+        "work_claim that all can mount",
+    )
     num_nodes: int = Field(
         1,
         ge=1,
@@ -85,14 +91,15 @@ def uses_gpu(step: str, settings: Kubernetes) -> bool:
 
 
 def place(task: PipelineTask, name: str, settings: Kubernetes | None) -> PipelineTask:
-    """Name the task and say what it needs; `name` is the step, or the step of a round such as "train@r2".
+    """Name the task and say what it needs; `name` is the step, or the step of a round such as "train@r2", or a part
+    of one such as "quintuplets.part1@r2".
 
     Without `settings` it only gets its name: nothing is asked of one's own machine.
     """
     task.set_display_name(name).set_env_variable("LONGTAIL_STEP", name)
     if settings is None:
         return task
-    step = name.partition("@")[0]
+    step = name.partition("@")[0].partition(".")[0]
     task.set_container_image(images.pushed("cuda" if step in TORCH_STEPS or uses_gpu(step, settings) else "cpu"))
     request = asked(step, settings)
     if step == "train" and settings.trains_by_job:

@@ -1,25 +1,36 @@
 """The quintuplet table against a plain re-computation of LMLE's section 3.1, sample by sample."""
 
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from longtail.distances import squared_distances
 from longtail.quintuplets import (
+    WHOLE,
+    Part,
     QuintupletTable,
+    Task,
+    candidates,
     draw_pool,
     load_tables,
-    pooled_table,
-    quintuplet_table,
+    merge,
+    pooled_tables,
+    product,
+    quintuplet_tables,
     save_tables,
-    squared_distances,
+    search,
 )
+from longtail.quintuplets.gpu import GPUProduct
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -32,8 +43,11 @@ class Case:
     clusters: Ints
     pool: Ints
 
-    def table(self, memory: int = 2**28) -> QuintupletTable:
-        return quintuplet_table(self.embeddings, self.labels, self.clusters, self.pool, memory=memory)
+    def task(self) -> Task:
+        return Task(self.labels, self.clusters, self.pool, np.flatnonzero(self.labels >= 0))
+
+    def table(self, memory: int | None = None, part: Part = WHOLE) -> QuintupletTable:
+        return quintuplet_tables(self.embeddings, [self.task()], memory=memory, part=part)[0]
 
 
 def distance(a: Floats, b: Floats) -> float:
@@ -42,14 +56,15 @@ def distance(a: Floats, b: Floats) -> float:
 
 
 def extreme(pick: Callable[..., int], anchor: int, candidates: list[int], embeddings: Floats) -> int | None:
-    """The nearest (pick=min) or farthest (pick=max) candidate; the first of equals."""
+    """The nearest (pick=min) or farthest (pick=max) candidate; of equals the first."""
     if not candidates:
         return None
     return pick(candidates, key=lambda other: distance(embeddings[anchor], embeddings[other]))
 
 
 def slow_table(case: Case) -> tuple[list[list[int]], list[bool]]:
-    x, labels, clusters, pool = case.embeddings, case.labels, case.clusters, [int(p) for p in case.pool]
+    x, labels, clusters = case.embeddings, case.labels, case.clusters
+    pool = sorted((int(p) for p in case.pool), key=lambda p: (labels[p], clusters[p], p))  # the order of ties
     rows, has_other = [], []
     for i in range(len(labels)):
         if labels[i] < 0:
@@ -95,11 +110,119 @@ def test_agrees_with_the_slow_oracle(case: Case) -> None:
     assert table.has_other_cluster.tolist() == has_other
 
 
-@settings(deadline=None, max_examples=50)
-@given(cases(), st.integers(0, 2000))
-def test_the_memory_bound_does_not_change_the_table(case: Case, memory: int) -> None:
-    assert (case.table(memory).members == case.table().members).all()
-    assert (case.table(memory).has_other_cluster == case.table().has_other_cluster).all()
+@contextmanager
+def small_pieces(segment: int, tile: int, block: int) -> Iterator[None]:
+    """Segments, tiles and blocks so small that a few samples make many of them."""
+    with (
+        patch.object(candidates, "SEGMENT", segment),
+        patch.object(product, "TILE", tile),
+        patch.object(search, "BLOCK", block),
+    ):
+        yield
+
+
+@settings(deadline=None, max_examples=150)
+@given(cases(), st.integers(1, 4), st.integers(1, 8), st.sampled_from([1, 2, 4, 8]), st.integers(1, 4000))
+def test_pieces_and_memory_do_not_change_the_table(
+    case: Case, segment: int, tile: int, block: int, memory: int
+) -> None:
+    members, has_other = slow_table(case)
+    with small_pieces(segment, tile, block):
+        table = case.table(memory)
+    assert table.members.tolist() == members
+    assert table.has_other_cluster.tolist() == has_other
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(cases(), min_size=2, max_size=3), st.integers(1, 4), st.integers(1, 4000))
+def test_tasks_that_share_a_product_have_the_tables_that_each_has_alone(
+    several: list[Case], segment: int, memory: int
+) -> None:
+    count = min(len(case.labels) for case in several)
+    embeddings = several[0].embeddings[:count]
+    tasks = [Task(c.labels[:count], c.clusters[:count], c.pool[c.pool < count], np.arange(count)) for c in several]
+    # Cutting the samples off may leave no candidate of a class: its samples are then not labelled.
+    tasks = [replace_labels(t, np.where(np.isin(t.labels, t.labels[t.pool]), t.labels, -1)) for t in tasks]
+    tasks = [task for task in tasks if len(np.unique(task.labels[task.pool])) > 1]
+    with small_pieces(segment, 8, 8):
+        together = quintuplet_tables(embeddings, tasks, memory=memory) if tasks else []
+    for task, table in zip(tasks, together, strict=True):
+        members, has_other = slow_table(Case(embeddings, task.labels, task.clusters, task.pool))
+        assert table.members.tolist() == members
+        assert table.has_other_cluster.tolist() == has_other
+
+
+def replace_labels(task: Task, labels: Ints) -> Task:
+    return Task(labels, task.clusters, task.pool, np.flatnonzero(labels >= 0))
+
+
+def many(count: int, seed: int = 0) -> Case:
+    """Embeddings on the sphere, a tenth of them twice; three classes of some clusters."""
+    rng = np.random.default_rng(seed)
+    embeddings = rng.normal(size=(count, 16)).astype(np.float32)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    embeddings[: count // 10] = embeddings[count // 2 : count // 2 + count // 10]
+    labels = rng.integers(-1, 3, count)
+    clusters = np.where(labels < 0, -1, 5 * labels + rng.integers(0, 5, count))
+    return Case(embeddings, labels, clusters, draw_pool(labels, fraction=0.5, rng=rng))
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 7, 40])
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_parts_merge_to_the_identical_table(of: int, tasks: int) -> None:
+    first, second = many(700), many(700, seed=1)
+    asked = [Task(c.labels, c.clusters, c.pool, np.flatnonzero(c.labels >= 0)) for c in (first, second)][:tasks]
+    with small_pieces(16, 64, 32):
+        whole = quintuplet_tables(first.embeddings, asked)
+        parts = [quintuplet_tables(first.embeddings, asked, part=Part(number, of)) for number in range(of)]
+    for number, table in enumerate(whole):
+        merged = merge(part[number] for part in reversed(parts))
+        assert (merged.members == table.members).all()
+        assert (merged.has_other_cluster == table.has_other_cluster).all()
+    if of == 3:
+        assert all(0 < len(part[0].members) < len(whole[0].members) for part in parts)
+
+
+@pytest.mark.parametrize("threads", ["1", "2", "5"])
+def test_the_number_of_threads_does_not_change_the_table(monkeypatch: pytest.MonkeyPatch, threads: str) -> None:
+    case = many(700)
+    with small_pieces(16, 64, 32):
+        before = case.table()
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        assert (case.table().members == before.members).all()
+
+
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_torch_reduces_as_numpy_does(tasks: int) -> None:
+    """On the CPU here: what a GPU computes is the same calls on another device."""
+    first, second = many(500), many(500, seed=1)
+    with small_pieces(16, 64, 32):
+        made = product.Product.of(
+            first.embeddings, [candidates.Candidates.of(c.task()) for c in (first, second)][:tasks]
+        )
+    here = np.arange(40, 140)
+    ours = product.reduce_on_cpu(made, first.embeddings[here], here)
+    theirs = GPUProduct(made, "cpu").reduce(first.embeddings[here], here)
+    assert len(ours) == len(theirs) == tasks
+    for mine, other in zip(ours, theirs, strict=True):
+        for ours_of_kind, theirs_of_kind in zip(mine, other, strict=True):
+            assert ours_of_kind == pytest.approx(theirs_of_kind, abs=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("tasks", [1, 2])
+def test_a_gpu_makes_the_table_of_the_cpu(tasks: int) -> None:
+    first, second = many(5000), many(5000, seed=1)
+    asked = [Task(c.labels, c.clusters, c.pool, np.flatnonzero(c.labels >= 0)) for c in (first, second)][:tasks]
+    both = [quintuplet_tables(first.embeddings, asked, device=device) for device in ("cpu", "cuda")]
+    for ours, theirs in zip(*both, strict=True):
+        assert (ours.has_other_cluster == theirs.has_other_cluster).all()
+        for mine, other in zip(ours.members.T, theirs.members.T, strict=True):
+            reached = [
+                ((first.embeddings[ours.members[:, 0]] - first.embeddings[m]) ** 2).sum(1) for m in (mine, other)
+            ]
+            assert reached[0] == pytest.approx(reached[1], abs=1e-5)
 
 
 @settings(deadline=None, max_examples=50)
@@ -113,8 +236,8 @@ def test_no_sentinel_leaves_the_table(case: Case) -> None:
     assert (labels[:, 4] != labels[:, 0]).all()
 
 
-@pytest.mark.parametrize("memory", [1, 2**14, 2**28])
-def test_float_embeddings_reach_the_extreme_distances(memory: int) -> None:
+@pytest.mark.parametrize("memory", [1, 2**14, None])
+def test_float_embeddings_reach_the_extreme_distances(memory: int | None) -> None:
     rng = np.random.default_rng(0)
     embeddings = rng.normal(size=(120, 16)).astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
@@ -156,18 +279,18 @@ def test_a_pool_that_lacks_a_class_is_refused(pool: list[int]) -> None:
         Case(np.zeros((4, 2), np.float32), labels, labels, np.array(pool)).table()
 
 
-def test_the_blocks_of_distances_keep_to_the_memory_bound() -> None:
-    # Nearly all in one class: the masked copies of a block are then as large as they can be.
+def test_the_scores_keep_to_the_memory_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     labels = np.repeat([0, 1], [3990, 10])
     embeddings = np.random.default_rng(0).normal(size=(4000, 4)).astype(np.float32)
     case = Case(embeddings, labels, labels, np.arange(4000))
-    bound = 2**23
+    bound = 2**20
     tracemalloc.start()
     case.table(bound)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    # The table itself, the embeddings of the candidates and the like: per sample, never n×n (here 64 MB).
-    assert peak < bound + 4000 * 200
+    # The table itself, the embeddings of the candidates, distances to one segment: never n×n (here 64 MB).
+    assert peak < bound + 4000 * 500 + 4000 * candidates.SEGMENT * 12
 
 
 @settings(deadline=None, max_examples=50)
@@ -218,12 +341,30 @@ def test_each_anchor_of_several_pools_has_the_partners_that_one_of_the_pools_giv
     labels = np.concatenate([[-1, 0, 0, 1, 1], rng.integers(-1, 2, size=30)])
     embeddings = rng.normal(size=(len(labels), 3)).astype(np.float32)
     clusters = np.where(labels >= 0, 2 * labels + rng.integers(2, size=len(labels)), -1)
-    made = pooled_table(embeddings, labels, clusters, pools=pools, per_class=3, rng=np.random.default_rng(seed))
+    how = {"pools": pools, "per_class": 3}
+    made = pooled_tables(embeddings, [(labels, clusters)], **how, rng=np.random.default_rng(seed))[0]  # type: ignore[arg-type]
 
     again = np.random.default_rng(seed)
     again.integers(pools, size=int((labels >= 0).sum()))
     drawn = [draw_pool(labels, per_class=3, rng=again) for _ in range(pools)]
-    tables = [quintuplet_table(embeddings, labels, clusters, pool).members for pool in drawn]
+    tables = [Case(embeddings, labels, clusters, pool).table().members for pool in drawn]
     assert (made.members[:, 0] == np.flatnonzero(labels >= 0)).all()
     for row, members in enumerate(made.members):
         assert any((table[row] == members).all() for table in tables)
+    parts = [
+        pooled_tables(embeddings, [(labels, clusters)], **how, rng=np.random.default_rng(seed), part=Part(number, 3))  # type: ignore[arg-type]
+        for number in range(3)
+    ]
+    assert (merge(part[0] for part in parts).members == made.members).all()
+
+
+@pytest.mark.parametrize("pools", [1, 4])
+def test_tasks_over_one_embedding_have_each_their_own_pools(pools: int) -> None:
+    first, second = many(300), many(300, seed=1)
+    tasks = [(case.labels, case.clusters) for case in (first, second)]
+    rng = np.random.default_rng(0)
+    together = pooled_tables(first.embeddings, tasks, pools=pools, fraction=0.5, rng=rng)
+    rng = np.random.default_rng(0)
+    alone = [pooled_tables(first.embeddings, [task], pools=pools, fraction=0.5, rng=rng)[0] for task in tasks]
+    for ours, theirs in zip(together, alone, strict=True):
+        assert (ours.members == theirs.members).all()

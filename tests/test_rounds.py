@@ -1,12 +1,9 @@
 """When rounds stop, which one is the best, and what a checkpoint's fingerprint covers."""
 
-from pathlib import Path
-
 import pytest
-from pydantic import BaseModel
 
 from longtail.models.snapshot import Round, State
-from longtail.rounds import fingerprint, last_scalars, mean_score, next_state
+from longtail.rounds import last_scalars, mean_score, next_state
 
 START = State(round=0, best_round=0, best_score=0.5, stopped=False, history=[Round(round=0, scores={}, curve=[])])
 
@@ -48,40 +45,3 @@ def test_tasks_weigh_equally() -> None:
 def test_the_last_scalars_are_those_of_the_last_logged_iterations() -> None:
     assert last_scalars([{"iteration": 4.0, "loss": 2.0}, {"iteration": 8.0, "loss": 1.0}]) == {"final_loss": 1.0}
     assert last_scalars([]) == {}
-
-
-class Params(BaseModel):
-    margin: float = 0.1
-
-
-def test_a_fingerprint_changes_with_parameters_and_inputs(tmp_path: Path) -> None:
-    (tmp_path / "state.json").write_text("{}")
-    before = fingerprint(Params(), tmp_path)
-    assert fingerprint(Params(), tmp_path) == before
-    assert fingerprint(Params(margin=0.2), tmp_path) != before
-    assert fingerprint(Params(), tmp_path, processes=1) == before
-    assert fingerprint(Params(), tmp_path, processes=2) != before
-    (tmp_path / "state.json").write_text("{ }")
-    assert fingerprint(Params(), tmp_path) != before
-
-
-def test_a_fingerprint_is_of_names_and_contents_wherever_they_lie(tmp_path: Path) -> None:
-    for place in ("here", "there/deeper", "renamed", "swapped"):
-        (tmp_path / place / "current").mkdir(parents=True)
-    for place in ("here", "there/deeper"):
-        (tmp_path / place / "current" / "network.json").write_text("{}")
-        (tmp_path / place / "state.json").write_text("[]")
-    (tmp_path / "renamed" / "current" / "network.jsn").write_text("{}")
-    (tmp_path / "renamed" / "state.json").write_text("[]")
-    before = fingerprint(Params(), tmp_path / "here")
-    assert fingerprint(Params(), tmp_path / "there" / "deeper") == before
-    assert fingerprint(Params(), tmp_path / "renamed") != before
-    empty = tmp_path / "swapped"
-    assert fingerprint(Params(), tmp_path / "here", empty) != fingerprint(Params(), empty, tmp_path / "here")
-
-
-def test_a_fingerprint_does_not_read_what_follows_from_the_rest(tmp_path: Path) -> None:
-    before = fingerprint(Params(), tmp_path)
-    for name in ("images-00000.npy", "embeddings-digit.npy", "logits-digit.npy"):
-        (tmp_path / name).write_text("large")
-    assert fingerprint(Params(), tmp_path) == before

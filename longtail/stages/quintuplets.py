@@ -1,13 +1,20 @@
 """The quintuplet table of a round."""
 
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
 import numpy as np
 from pydantic import BaseModel, Field, model_validator
 
 from longtail.clusters import load_clusters
 from longtail.data.splits import Split
-from longtail.models.snapshot import State, current, read_embeddings
-from longtail.quintuplets import pooled_table, save_tables
-from longtail.stages.contract import Input, Output, stage
+from longtail.errors import DataError
+from longtail.fingerprint import fingerprint
+from longtail.models.snapshot import State, current, read_blueprint, read_embeddings
+from longtail.quintuplets import WHOLE, Part, QuintupletTable, load_tables, merge, pooled_tables, save_tables
+from longtail.stages.contract import Input, Output, remove, replace, stage
 
 
 class Params(BaseModel, extra="forbid"):
@@ -17,7 +24,10 @@ class Params(BaseModel, extra="forbid"):
     pool_fraction: float | None = Field(None, gt=0, le=1, description="share of each class; the paper's is 0.5")
     pool_per_class: int | None = Field(None, ge=2, description="samples of each class")
     pools: int = Field(1, ge=1, description="pools drawn, each for its share of the anchors")
-    memory: int = Field(256 * 2**20, ge=2**20, exclude=True, description="bytes: a bound on the blocks of distances")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", exclude=True, description="auto: a GPU where there is one")
+    memory: int | None = Field(
+        None, ge=2**20, exclude=True, description="bytes of scores a thread; null: 256 MiB, on a GPU 2 GiB"
+    )
 
     @model_validator(mode="after")
     def _one_size(self) -> "Params":
@@ -29,26 +39,14 @@ class Params(BaseModel, extra="forbid"):
 @stage
 def run(split: Input, model: Input, clusters: Input, quintuplets: Output, *, params: Params) -> dict[str, float]:
     """Write the table of every task; return the number of quintuplets. Once training has stopped there are none."""
-    state, table = State.read(model), Split.open(split)
-    if state.stopped:
+    if State.read(model).stopped:
         save_tables(quintuplets, {})
         return {"stopped": 1.0}
-    rng = np.random.default_rng([params.seed, state.round])
-    tables = {}
-    of_tasks = load_clusters(clusters)
-    for task in table.tasks:
-        labels = table.train_labels(task)
-        tables[task.name] = pooled_table(
-            read_embeddings(current(model), task.name),
-            labels,
-            of_tasks[task.name].assignment,
-            pools=params.pools,
-            fraction=params.pool_fraction,
-            per_class=params.pool_per_class,
-            rng=rng,
-            memory=params.memory,
-        )
+    parts = _parts(split, model, clusters, params)
+    tables = (_merged(parts) if parts else None) or _tables(split, model, clusters, params, WHOLE)
     save_tables(quintuplets, tables)
+    if parts:
+        remove(parts)
     report: dict[str, float] = {}
     for name, made in tables.items():
         anchor, plus, minus, far, _ = made.members.T
@@ -60,3 +58,72 @@ def run(split: Input, model: Input, clusters: Input, quintuplets: Output, *, par
             f"{name}_whole": float(((plus != anchor) & made.has_other_cluster & (minus != far)).mean()),
         }
     return report
+
+
+def write_part(split: Path, model: Path, clusters: Path, *, params: Params, part: Part) -> None:
+    """Build one part of the tables, in a pod of its own, and leave it on the work volume for the step that merges them.
+
+    Raises DataError if LONGTAIL_WORK names no directory.
+    """
+    parts = _parts(split, model, clusters, params)
+    if parts is None:
+        raise DataError("LONGTAIL_WORK names no directory; the parts of a table need one that all pods see")
+    if State.read(model).stopped:
+        return
+    made = parts / f"{part.number}-of-{part.of}"
+    partial = made.with_name(f".{made.name}.{os.getpid()}")
+    save_tables(partial, _tables(split, model, clusters, params, part))
+    replace(partial, made)
+
+
+def _parts(split: Path, model: Path, clusters: Path, params: Params) -> Path | None:
+    """Where the parts of this table are, if there is a volume for them."""
+    volume = os.environ.get("LONGTAIL_WORK")
+    return Path(volume) / f"{fingerprint(params, split, model, clusters)[:16]}-parts" if volume else None
+
+
+def _merged(parts: Path) -> dict[str, QuintupletTable] | None:
+    """The tables that other pods have built the parts of; None if a part is missing."""
+    for first in parts.glob("0-of-*"):
+        count = int(first.name.removeprefix("0-of-"))
+        files = [parts / f"{number}-of-{count}" for number in range(count)]
+        if all(file.is_dir() for file in files):
+            loaded = [load_tables(file) for file in files]
+            return {task: merge(tables[task] for tables in loaded) for task in loaded[0]}
+    return None
+
+
+def _tables(split: Path, model: Path, clusters: Path, params: Params, part: Part) -> dict[str, QuintupletTable]:
+    """That part of every task's table. Tasks with the same features for embeddings share one product."""
+    snapshot, of_tasks = current(model), load_clusters(clusters)
+    table = Split.open(split)
+    rng = np.random.default_rng([params.seed, State.read(model).round])
+    shared = read_blueprint(snapshot).features != "network" and params.pools == 1
+    tables: dict[str, QuintupletTable] = {}
+    for group in [table.tasks] if shared else [[task] for task in table.tasks]:
+        made = pooled_tables(
+            read_embeddings(snapshot, group[0].name),
+            [(table.train_labels(task), of_tasks[task.name].assignment) for task in group],
+            pools=params.pools,
+            fraction=params.pool_fraction,
+            per_class=params.pool_per_class,
+            rng=rng,
+            part=part,
+            device=_device(params.device),
+            memory=params.memory,
+        )
+        tables |= {task.name: of_task for task, of_task in zip(group, made, strict=True)}
+    return tables
+
+
+def _device(asked: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
+    # torch takes seconds to import, and this step does without it where there is no GPU.
+    if asked == "cpu" or (asked == "auto" and not (Path("/dev/nvidiactl").exists() and find_spec("torch"))):
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if asked == "cuda":
+        raise DataError("quintuplets.device is cuda, and torch finds no GPU; set it to auto or cpu")
+    return "cpu"

@@ -8,12 +8,13 @@ from pydantic import BaseModel, Field, model_validator
 from longtail.data.dataset import PackedDataset
 from longtail.data.splits import Split
 from longtail.distributed import parallel
+from longtail.fingerprint import fingerprint
 from longtail.indexing import Search
 from longtail.methods.softmax import Softmax
 from longtail.models.embedder import Embedder, blueprint_for, build_network, write_snapshot
 from longtail.models.network import NetworkParams
 from longtail.models.snapshot import Features, Round, State, current, mean_score
-from longtail.rounds import fingerprint, last_scalars, log_score, validation_scores
+from longtail.rounds import last_scalars, log_score, validation_scores
 from longtail.stages.contract import Input, Output, stage, work_directory
 from longtail.training import Optimisation, device, train
 from longtail.world import World

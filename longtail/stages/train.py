@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from longtail.data.dataset import PackedDataset
 from longtail.data.splits import Split
 from longtail.distributed import parallel
+from longtail.fingerprint import fingerprint
 from longtail.indexing import Search
 from longtail.losses.triple_header_hinge import Margins
 from longtail.methods.lmle import LMLE
@@ -16,7 +17,6 @@ from longtail.models.network import NetworkParams
 from longtail.models.snapshot import State, best, current, mean_score
 from longtail.quintuplets import load_tables
 from longtail.rounds import (
-    fingerprint,
     initial_network,
     last_scalars,
     log_score,

@@ -1,0 +1,24 @@
+"""What a piece of work depends on, as a digest: work that survives a crash is found again by it."""
+
+import hashlib
+from pathlib import Path
+
+from pydantic import BaseModel
+
+
+def fingerprint(params: BaseModel, *inputs: Path, processes: int = 1) -> str:
+    """A digest, in hexadecimal: what was begun with another one is never gone on with.
+
+    It covers the names of the files below each input and what is in them, and not where the inputs lie; and the number
+    of processes, which mini-batches grow with.
+    """
+    digest = hashlib.sha256(params.model_dump_json().encode())
+    if processes > 1:
+        digest.update(f"\n{processes} processes".encode())
+    for number, path in enumerate(inputs):
+        for file in sorted(path.rglob("*")):
+            # The images are covered by dataset.json's md5, and embeddings and logits follow from the weights.
+            if file.is_file() and not file.name.startswith(("images-", "embeddings-", "logits-")):
+                content = hashlib.sha256(file.read_bytes()).hexdigest()
+                digest.update(f"\n{number} {file.relative_to(path).as_posix()} {content}".encode())
+    return digest.hexdigest()

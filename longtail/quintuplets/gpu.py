@@ -1,0 +1,36 @@
+"""The product of the quintuplet table and its reductions on a GPU, or wherever torch is told to."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from longtail.quintuplets.product import Extremes, Product
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+
+class GPUProduct:
+    """A product whose candidates lie on a device. In float32: TF32, which has ten bits, is torch's to switch on."""
+
+    def __init__(self, product: Product, device: str) -> None:
+        self.row_of, self.device = product.row_of, device
+        self.rows = torch.from_numpy(product.rows).to(device)
+        self.order = [torch.from_numpy(rows).to(device) for rows in product.order]
+        self.lengths = [torch.from_numpy(np.diff(task.starts)).to(device) for task in product.candidates]
+
+    def reduce(self, block: Floats, here: Ints) -> list[Extremes]:
+        """As `longtail.quintuplets.product.reduce_on_cpu`."""
+        columns = torch.ones((block.shape[1] + 1, len(block)))
+        columns[:-1] = torch.from_numpy(block.T)
+        scores = self.rows @ columns.to(self.device)
+        inside = np.flatnonzero(self.row_of[here] >= 0)
+        itself = torch.from_numpy(np.stack([self.row_of[here][inside], inside])).to(self.device)
+        scores[itself[0], itself[1]] = torch.inf
+        result = []
+        for lengths, order in zip(self.lengths, self.order, strict=True):
+            # The rows of one task are in its order already.
+            mine = scores if len(self.order) == 1 else scores[order]
+            greatest, least = (torch.segment_reduce(mine, kind, lengths=lengths, axis=0) for kind in ("max", "min"))
+            result.append((greatest.cpu().numpy(), least.cpu().numpy()))
+        return result
