@@ -177,6 +177,23 @@ def test_one_setting_gives_quintuplets_a_gpu_and_the_image_for_it() -> None:
     assert compiled.containers["quintuplets-2"]["image"] == CUDA
 
 
+def test_one_setting_has_every_table_built_by_several_pods() -> None:
+    compiled = Compiled(quintuplets_pods=2, quintuplets_on_gpu=True)
+    for number in range(ROUNDS):
+        pods = [f"quintuplets-part-{2 * number + pod}".removesuffix("-1") for pod in (1, 2)]
+        merging = f"quintuplets-{number + 1}".removesuffix("-1")
+        assert set(pods) <= set(compiled.tasks[merging]["dependentTasks"])
+        for share, pod in enumerate(pods):
+            given = compiled.tasks[pod]["inputs"]["parameters"]
+            constants = {name: given[name]["runtimeValue"]["constant"] for name in ("number", "of")}
+            assert constants == {"number": share, "of": 2}
+            assert given["params"] == {"componentInputParameter": "quintuplets"}
+            assert sources(compiled.tasks[pod]) == sources(compiled.tasks[merging])
+            for kind in ("image", "resources"):
+                assert compiled.containers[pod][kind] == compiled.containers[merging][kind]
+            assert compiled.pods[pod]["pvcMount"] == compiled.pods[merging]["pvcMount"]
+
+
 def test_every_step_runs_on_the_gpu_pool_by_default(default: Compiled) -> None:
     for pod in default.pods.values():
         assert pod["nodeSelector"] == {"labels": {"nvidia.com/gpu.present": "true"}}
