@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.machine import machine
 
 RESULTS = Path(__file__).parent / "results"
+FIGURES = Path(__file__).parents[1] / "docs" / "benchmarks"
 
 
 @dataclass(frozen=True)
