@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longtail.knn import ABSENT, ALONE, NearestNeighbours, decide, large_margin, load_index, save_index, search, vote
+from longtail.knn import (
+    ABSENT,
+    ALONE,
+    Decision,
+    NearestNeighbours,
+    decide,
+    large_margin,
+    load_index,
+    save_index,
+    search,
+    vote,
+)
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -38,9 +49,9 @@ def slow_vote(classes: list[int]) -> int:
 
 
 @st.composite
-def neighbourhoods(draw: st.DrawFn) -> tuple[list[float], list[int]]:
+def neighbourhoods(draw: st.DrawFn, k: int | None = None) -> tuple[list[float], list[int]]:
     """Sorted distances, a multiple of ¼ each (exact, with ties), and the neighbours' classes out of five."""
-    k = draw(st.integers(1, 12))
+    k = k or draw(st.integers(1, 12))
     quarters = draw(st.lists(st.integers(0, 16), min_size=k, max_size=k))
     return sorted(q / 4 for q in quarters), draw(st.lists(st.integers(0, 4), min_size=k, max_size=k))
 
@@ -49,15 +60,20 @@ def one(values: list[float] | list[int], kind: type) -> npt.NDArray[np.generic]:
     return np.array([values], kind)
 
 
+@pytest.mark.parametrize("queries", [1, 3])  # one query takes another way through the code
 @settings(deadline=None, max_examples=300)
-@given(neighbourhoods())
-def test_the_large_margin_decision_agrees_with_eq_3(case: tuple[list[float], list[int]]) -> None:
-    distances, classes = case
-    predicted, scores = decide(one(distances, np.float32), one(classes, np.int64), 5, "large_margin")
-    assert predicted.tolist() == [slow_decision(distances, classes, 5)]
-    if len(set(classes)) > 1:
-        margins = slow_margins(distances, classes, 5)
-        assert scores[0].tolist() == [ABSENT if margin is None else margin for margin in margins]
+@given(st.data())
+def test_the_large_margin_decision_agrees_with_eq_3(queries: int, data: st.DataObject) -> None:
+    k = data.draw(st.integers(1, 12))
+    cases = [data.draw(neighbourhoods(k)) for _ in range(queries)]
+    distances, classes = (np.array(part) for part in zip(*cases, strict=True))
+    predicted, scores = decide(distances.astype(np.float32), classes, 5, "large_margin")
+    assert predicted.tolist() == [slow_decision(*case, 5) for case in cases]
+    for row, case in zip(scores.tolist(), cases, strict=True):
+        if len(set(case[1])) > 1:
+            assert row == [ABSENT if margin is None else margin for margin in slow_margins(*case, 5)]
+        else:
+            assert row == [ALONE if c == case[1][0] else ABSENT for c in range(5)]
 
 
 @settings(deadline=None)
@@ -79,6 +95,20 @@ def test_queries_do_not_influence_each_other(cases: list[tuple[list[float], list
     for i in range(len(cases)):
         _, alone = decide(distances[i : i + 1], classes[i : i + 1], 5, rule)  # type: ignore[arg-type]
         assert (together[i] == alone[0]).all()
+
+
+@pytest.mark.parametrize("rule", ["large_margin", "vote"])
+@pytest.mark.parametrize("queries", [0, 1, 64])
+def test_the_layout_of_the_neighbours_in_memory_does_not_matter(queries: int, rule: Decision) -> None:
+    """Where a class has several neighbours, the order of writing decides."""
+    rng = np.random.default_rng(0)
+    distances = np.sort(rng.random((queries, 20), np.float32), axis=1)
+    classes = rng.integers(0, 5, (queries, 20))
+    expected = decide(distances, classes, 5, rule)[1]
+    wide = np.repeat(classes, 2, axis=1)[:, ::2]
+    backwards = np.ascontiguousarray(classes[:, ::-1])[:, ::-1]
+    for layout in (np.asfortranarray(classes), wide, backwards):
+        assert (decide(distances, layout, 5, rule)[1] == expected).all()
 
 
 def test_eq_3_by_hand() -> None:
@@ -128,6 +158,16 @@ def test_k_beyond_the_centroids_means_all_of_them() -> None:
     points, classes = np.eye(3, dtype=np.float32), np.array([0, 1, 2])
     answers = [NearestNeighbours(points, classes, 3, k, "large_margin").predict(points)[0] for k in (3, 20)]
     assert answers[0].tolist() == answers[1].tolist() == [0, 1, 2]
+
+
+def test_an_index_is_made_once_and_answers_one_query_as_it_does_many() -> None:
+    rng = np.random.default_rng(0)
+    points, queries = rng.normal(size=(60, 8)).astype(np.float32), rng.normal(size=(30, 8)).astype(np.float32)
+    classifier = NearestNeighbours(points, rng.integers(0, 4, 60), 4, 7, "large_margin")
+    together, _ = classifier.predict(queries)
+    index = classifier._index
+    assert [int(classifier.predict(query[None])[0][0]) for query in queries] == together.tolist()
+    assert classifier._index is index
 
 
 def test_an_index_is_read_as_it_was_written(tmp_path: Path) -> None:
