@@ -19,26 +19,50 @@ class Sampler:
         """`labels` (n,): class codes; −1 is never drawn. `batch`: positions a step."""
         self.batch = batch
         self.seed = seed
-        codes = np.unique(labels[labels >= 0])
-        self._pools = [np.flatnonzero(labels == c) for c in codes] if class_even else [np.flatnonzero(labels >= 0)]
-        self._permutation = lru_cache(maxsize=4 * len(self._pools) + 4)(self._draw_permutation)
+        labelled = np.flatnonzero(labels >= 0)
+        self._pools = _by_class(labelled, labels[labelled]) if class_even else [labelled]
+        # A pass over one class outlasts many steps, so most draws find its order here.
+        self._order = lru_cache(maxsize=4 * len(self._pools) + 4)(self._draw_order)
+        self._round = lru_cache(maxsize=4)(self._draw_round)
 
     def positions(self, step: int) -> Ints:
         """The positions (batch,) of mini-batch number `step`, from 0."""
-        return np.array([self._draw(step * self.batch + slot) for slot in range(self.batch)], np.int64)
+        count = len(self._pools)
+        turns, places = np.divmod(np.arange(step * self.batch, (step + 1) * self.batch), count)
+        rounds = np.concatenate([self._round(turn) for turn in range(turns[0], turns[-1] + 1)])
+        pools = rounds[places[0] :][: self.batch].tolist()
+        return np.array([self._member(*draw) for draw in zip(pools, turns.tolist(), strict=True)], np.int64)
 
-    def _draw(self, number: int) -> int:
-        turn, place = divmod(number, len(self._pools))
-        pool = int(self._permutation(0, turn, len(self._pools))[place])
+    def _member(self, pool: int, turn: int) -> np.int64:
+        passed, place = divmod(turn, len(self._pools[pool]))
+        member: np.int64 = self._order(pool, passed)[place]
+        return member
+
+    def _draw_round(self, turn: int) -> Ints:
+        """The order in which a round takes the pools."""
+        count = len(self._pools)
+        return self._draw_permutation(0, turn, count) if count > 1 else np.zeros(1, np.int64)
+
+    def _draw_order(self, pool: int, passed: int) -> Ints:
+        """The members of a pool, in the order of one pass over them."""
         members = self._pools[pool]
-        passed, place = divmod(turn, len(members))
-        return int(members[self._permutation(pool + 1, passed, len(members))[place]])
+        return members[self._draw_permutation(pool + 1, passed, len(members))]
 
     def _draw_permutation(self, stream: int, number: int, length: int) -> Ints:
         return np.random.default_rng([self.seed, stream, number]).permutation(length)
+
+
+def _by_class(positions: Ints, codes: Ints) -> list[Ints]:
+    _, counts = np.unique(codes, return_counts=True)
+    return np.split(positions[np.argsort(codes, kind="stable")], np.cumsum(counts)[:-1])
 
 
 def inverse_frequency_weights(labels: Ints) -> npt.NDArray[np.float32]:
     """Costs (n,) that sum to 1 and give every class present the same weight in the batch (LMLE, Table 1)."""
     _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
     return (1.0 / (len(counts) * counts[inverse])).astype(np.float32)
+
+
+def mean_weights(labels: Ints, *, cost: bool) -> npt.NDArray[np.float32]:
+    """Weights (n,) that sum to 1: of a mean over the mini-batch or, with `cost`, over its classes."""
+    return inverse_frequency_weights(labels) if cost else np.full(len(labels), 1 / len(labels), np.float32)

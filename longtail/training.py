@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -14,9 +16,10 @@ from torch import Tensor, nn
 
 from longtail import tracking
 from longtail.data.dataset import PackedDataset
-from longtail.data.transforms import Augmentation, augment, draw, to_float
+from longtail.data.transforms import Augmentation
 from longtail.distributed import data_parallel, synchronise_batch_norm, total
 from longtail.errors import DataError
+from longtail.loading import mini_batches, seeds
 from longtail.methods.base import Batch, Method
 from longtail.models.checkpoint import load_checkpoint, save_checkpoint
 from longtail.models.network import Network
@@ -47,7 +50,7 @@ class Optimisation(BaseModel, extra="forbid"):
 
 def device() -> torch.device:
     """The device that trains: the GPU if there is one, that of this process where there are several."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def train(
@@ -74,14 +77,16 @@ def train(
     optimiser = _optimiser(network, how)
     start, history = load_checkpoint(work, fingerprint, network, optimiser, world)
     objective = data_parallel(world, _Objective(network, method))
-    with _Meter(how, start, history, shown=world.first) as meter:
-        for step in range(start, how.iterations):
-            # All that is random in a step hangs on this seed, so nothing random needs to be in the checkpoint.
-            torch.manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
-            _set_modes(network, how)
+    steps = range(start, how.iterations)
+    _set_modes(network, how)
+    loader = mini_batches(dataset, rows, method, how.augmentation, seed=seed, steps=steps, device=device(), world=world)
+    with closing(loader) as batches, _Meter(how, start, history, shown=world.first) as meter:
+        for step in steps:
+            # All that is random in a step hangs on these seeds, so nothing random needs to be in the checkpoint.
+            torch.manual_seed(seeds(seed, step)[1])
             _set_learning_rate(optimiser, how, step)
-            batch = method.batch(step, world)
-            images = _images(dataset, rows, batch, how)
+            with meter.waiting():
+                images, batch = next(batches)
             with torch.autocast("cuda", torch.bfloat16, enabled=device().type == "cuda"):
                 scalars = objective(images, batch)
             optimiser.zero_grad()
@@ -107,13 +112,6 @@ class _Objective(nn.Module):
         return self.method.loss(self.network, images, batch)
 
 
-def _images(dataset: PackedDataset, rows: npt.NDArray[np.int64], batch: Batch, how: Optimisation) -> Tensor:
-    """The augmented images of `batch.samples`, float m×C×H×W; an image is warped alike in whichever process it is."""
-    images = torch.from_numpy(dataset.images(rows[batch.samples])).to(device())
-    drawn = draw(batch.whole)[:, torch.from_numpy(batch.places)]
-    return augment(to_float(images), how.augmentation, drawn)
-
-
 def learning_rate(how: Optimisation, step: int) -> float:
     """The learning rate of step `step`, from 0: a linear rise, then constant or a cosine down to 0."""
     rise = min(1.0, (step + 1) / (how.warm_up + 1))
@@ -127,11 +125,11 @@ def _set_learning_rate(optimiser: torch.optim.Optimizer, how: Optimisation, step
 
 
 def _optimiser(network: Network, how: Optimisation) -> torch.optim.Optimizer:
+    # Fused: one kernel for all parameters instead of a dozen for each.
+    rate, decay = how.learning_rate, how.weight_decay
     if how.optimiser == "adamw":
-        return torch.optim.AdamW(network.parameters(), how.learning_rate, weight_decay=how.weight_decay)
-    return torch.optim.SGD(
-        network.parameters(), how.learning_rate, momentum=how.momentum, weight_decay=how.weight_decay
-    )
+        return torch.optim.AdamW(network.parameters(), rate, weight_decay=decay, fused=True)
+    return torch.optim.SGD(network.parameters(), rate, momentum=how.momentum, weight_decay=decay, fused=True)
 
 
 def _set_modes(network: Network, how: Optimisation) -> None:
@@ -143,12 +141,15 @@ def _set_modes(network: Network, how: Optimisation) -> None:
 
 
 class _Meter:
-    """Averages the scalars of `log_every` steps, shows them on a progress bar, and logs them."""
+    """Averages the scalars of `log_every` steps, shows them on a progress bar, and logs them.
+
+    Values stay on the device until then: to look at one makes the GPU wait for the next step.
+    """
 
     def __init__(self, how: Optimisation, start: int, history: list[dict[str, float]], *, shown: bool) -> None:
         self.how, self.history = how, history
-        self.sums: dict[str, float] = {}
-        self.steps, self.images, self.began = 0, 0, time.perf_counter()
+        self.values: list[dict[str, Tensor]] = []
+        self.images, self.waited, self.began = 0, 0.0, time.perf_counter()
         self.progress = Progress(
             TextColumn("training"),
             BarColumn(),
@@ -166,22 +167,32 @@ class _Meter:
     def __exit__(self, *error: object) -> None:
         self.progress.stop()
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Time in which a step waits for its images."""
+        began = time.perf_counter()
+        yield
+        self.waited += time.perf_counter() - began
+
     def add(self, done: int, scalars: dict[str, Tensor], images: int) -> None:
-        self.steps, self.images = self.steps + 1, self.images + images
-        for name, value in scalars.items():
-            self.sums[name] = self.sums.get(name, 0.0) + float(value)
-        if not math.isfinite(self.sums["loss"]):
-            raise DataError(f"the loss is not finite at iteration {done}: lower the learning rate")
+        self.values.append(scalars)
+        self.images += images
         if done % self.how.log_every == 0 or done == self.how.iterations:
             self._flush(done)
         self.progress.advance(self.bar)
 
     def _flush(self, done: int) -> None:
-        means = {name: total / self.steps for name, total in self.sums.items()}
+        values = torch.stack([torch.stack(list(scalars.values())) for scalars in self.values]).double().cpu()
+        means = dict(zip(self.values[0], values.mean(0).tolist(), strict=True))
+        if not math.isfinite(means["loss"]):
+            finite = values[:, list(means).index("loss")].isfinite().tolist()
+            first = done - len(finite) + 1 + finite.index(False)
+            raise DataError(f"the loss is not finite at iteration {first}: lower the learning rate")
         self.history.append({"iteration": float(done), **means})
-        speed = self.images / (time.perf_counter() - self.began)
+        took = time.perf_counter() - self.began
+        speed, share = self.images / took, self.waited / took
         tracking.log_metrics({f"training/{name}": value for name, value in means.items()}, step=done)
-        tracking.log_metrics({"training/images_per_second": speed}, step=done)
+        tracking.log_metrics({"training/images_per_second": speed, "training/loader_share": share}, step=done)
         text = " ".join(f"{name} {value:.3f}" for name, value in means.items())
         self.progress.update(self.bar, now=f"{text} {speed:,.0f} images/s")
-        self.sums, self.steps = {}, 0
+        self.values, self.images, self.waited, self.began = [], 0, 0.0, time.perf_counter()

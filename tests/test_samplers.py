@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longtail.samplers import Sampler, inverse_frequency_weights
+from longtail.samplers import Sampler, inverse_frequency_weights, mean_weights
 
 labels_with_missing = st.lists(st.integers(-1, 4), min_size=1, max_size=40).filter(lambda codes: max(codes) >= 0)
 
@@ -44,6 +44,34 @@ def test_without_class_even_every_labelled_sample_is_drawn_once_a_pass(codes: li
         assert sorted(sampler.positions(step).tolist()) == labelled
 
 
+def draw_number(number: int, codes: list[int], class_even: bool, seed: int) -> int:
+    """One draw, from its definition."""
+
+    def permutation(stream: int, index: int, length: int) -> list[int]:
+        drawn: list[int] = np.random.default_rng([seed, stream, index]).permutation(length).tolist()
+        return drawn
+
+    classes = sorted(set(codes) - {-1})
+    pools = [[i for i, code in enumerate(codes) if code == c] for c in classes]
+    if not class_even:
+        pools = [[i for i, code in enumerate(codes) if code >= 0]]
+    turn, place = divmod(number, len(pools))
+    pool = permutation(0, turn, len(pools))[place]
+    passed, place = divmod(turn, len(pools[pool]))
+    return pools[pool][permutation(pool + 1, passed, len(pools[pool]))[place]]
+
+
+@settings(deadline=None, max_examples=50)
+@given(labels_with_missing, st.integers(1, 15), st.booleans(), st.integers(0, 9), st.integers(0, 30))
+def test_a_mini_batch_is_its_draws_one_by_one(
+    codes: list[int], batch: int, class_even: bool, seed: int, step: int
+) -> None:
+    sampler = Sampler(np.array(codes), batch, class_even=class_even, seed=seed)
+    for later in (step, step + 1):
+        numbers = range(later * batch, (later + 1) * batch)
+        assert sampler.positions(later).tolist() == [draw_number(n, codes, class_even, seed) for n in numbers]
+
+
 @pytest.mark.parametrize("class_even", [True, False])
 def test_a_step_is_the_same_whatever_was_asked_before(class_even: bool) -> None:
     labels = np.random.default_rng(0).integers(-1, 5, 300)
@@ -75,3 +103,9 @@ def test_costs_give_the_classes_of_a_batch_equal_weight(codes: list[int]) -> Non
 
 def test_costs_of_an_even_batch_are_equal() -> None:
     assert set(inverse_frequency_weights(np.array([0, 1, 2, 2, 1, 0])).tolist()) == {np.float32(1 / 6)}
+
+
+def test_without_cost_every_draw_weighs_the_same() -> None:
+    codes = np.array([0, 0, 0, 1])
+    assert mean_weights(codes, cost=False).tolist() == [0.25] * 4
+    assert mean_weights(codes, cost=True).tolist() == inverse_frequency_weights(codes).tolist()

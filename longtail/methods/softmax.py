@@ -1,13 +1,12 @@
 """The softmax classifier: cross-entropy, with class-even mini-batches and class costs as options."""
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from longtail.methods.base import Batch, Ints, Method
+from longtail.methods.base import Batch, Drawn, Ints, Method
 from longtail.models.network import Network
-from longtail.samplers import Sampler, inverse_frequency_weights
+from longtail.samplers import Sampler, mean_weights
 
 
 class Softmax(Method):
@@ -24,22 +23,17 @@ class Softmax(Method):
             for number, (task, codes) in enumerate(labels.items())
         }
 
-    def draw(self, step: int) -> dict[str, Ints]:
-        # Remembered for the loss: the samples of all processes, whose classes decide the weights.
-        self.drawn = {task: sampler.positions(step) for task, sampler in self.samplers.items()}
-        return self.drawn
+    def draw(self, step: int) -> dict[str, Drawn]:
+        return {task: self._draw(task, sampler.positions(step)) for task, sampler in self.samplers.items()}
+
+    def _draw(self, task: str, positions: Ints) -> Drawn:
+        codes = self.labels[task][positions]
+        return Drawn(positions, {"codes": codes, "weights": mean_weights(codes, cost=self.cost)})
 
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         total = torch.zeros((), device=images.device)
         for task, logits in network.logits(images).items():
-            codes = self.labels[task][self.drawn[task]]
-            weights = self._weights(codes)[batch.share].to(images.device)
-            mine = torch.from_numpy(codes[batch.share]).to(images.device)
-            losses = F.cross_entropy(logits[batch.draws[task]], mine, reduction="none")
-            total = total + (losses * weights).sum()
+            known = batch.about[task]
+            losses = F.cross_entropy(logits[batch.draws[task]], known["codes"], reduction="none")
+            total = total + (losses * known["weights"]).sum()
         return {"loss": total}
-
-    def _weights(self, codes: Ints) -> Tensor:
-        """Weights that sum to 1: a mean over the batch, or over its classes."""
-        even = np.full(len(codes), 1 / len(codes), np.float32)
-        return torch.from_numpy(inverse_frequency_weights(codes) if self.cost else even)

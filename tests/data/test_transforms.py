@@ -21,7 +21,7 @@ def draws(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[float]]:
     """Decides the draws instead of torch."""
     decided = {"of_an_image": [NONE] * 5}
 
-    def rand(shape: tuple[int, int]) -> Tensor:
+    def rand(shape: tuple[int, int], generator: None) -> Tensor:
         return torch.tensor(decided["of_an_image"])[:, None].expand(shape).clone()
 
     monkeypatch.setattr(transforms.torch, "rand", rand)
@@ -80,6 +80,13 @@ def test_a_shift_by_a_quarter_moves_the_image_by_a_quarter_of_its_side(draws: di
     given = images()
     moved = augment(given, Augmentation(shift=0.25))
     assert torch.allclose(moved[:, :, :, :9], given[:, :, :, 3:], atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_channels_stay_last_in_memory(channels: int) -> None:
+    given = to_float(torch.zeros((5, 8, 9, channels), dtype=torch.uint8))
+    assert given.stride() == (8 * 9 * channels, 1, 9 * channels, channels)
+    assert augment(given, Augmentation(rotate=10)).stride() == given.stride()
 
 
 def test_about_every_second_image_is_mirrored() -> None:

@@ -61,9 +61,9 @@ def test_softmax_is_the_weighted_cross_entropy_of_what_was_drawn(
     loss = method.loss(network, images[batch.samples], batch)["loss"]
     expected = 0.0
     for task, logits in network.logits(images).items():
-        codes = labels[task][drawn[task]]
+        codes = labels[task][drawn[task].positions]
         assert (codes >= 0).all()
-        for position, code, weight in zip(drawn[task], codes, class_weights(codes, cost), strict=True):
+        for position, code, weight in zip(drawn[task].positions, codes, class_weights(codes, cost), strict=True):
             expected -= weight * float(F.log_softmax(logits[position], dim=0)[code].detach())
     assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
 
@@ -80,7 +80,8 @@ def test_lmle_is_the_weighted_hinge_of_what_was_drawn(
     }
     expected = {"hinge_1": 0.0, "hinge_2": 0.0, "hinge_3": 0.0}
     embeddings = {task: value.detach().double() for task, value in network.embed(images).items()}
-    for task, quintuplets in drawn.items():
+    for task, one in drawn.items():
+        quintuplets = one.positions
         weights = class_weights(labels[task][quintuplets[:, 0]], cost)
         row_of = {anchor: row for row, anchor in enumerate(made[task].members[:, 0])}
         for members, weight in zip(quintuplets, weights, strict=True):
@@ -97,9 +98,9 @@ def test_an_image_that_several_draws_share_is_in_the_batch_once(labels: dict[str
     method = LMLE(labels, tables(labels), MARGINS, batch=12, class_even=True, cost=True, seed=0)
     drawn, batch = method.draw(0), method.batch(0)
     assert isinstance(batch, Batch)
-    assert batch.samples.tolist() == sorted({int(p) for rows in drawn.values() for p in rows.ravel()})
-    for task, positions in drawn.items():
-        assert (batch.samples[batch.draws[task]] == positions).all()
+    assert batch.samples.tolist() == sorted({int(p) for one in drawn.values() for p in one.positions.ravel()})
+    for task, one in drawn.items():
+        assert (batch.samples[batch.draws[task].numpy()] == one.positions).all()
 
 
 @pytest.mark.parametrize("kind", ["softmax", "lmle"])
@@ -110,8 +111,8 @@ def test_tasks_draw_their_own_samples_evenly_from_their_own_classes(labels: dict
         if kind == "softmax"
         else LMLE(labels, made, MARGINS, batch=12, class_even=True, cost=True, seed=0)
     )
-    for task, positions in method.draw(0).items():
-        anchors = positions.reshape(12, -1)[:, 0]
+    for task, one in method.draw(0).items():
+        anchors = one.positions.reshape(12, -1)[:, 0]
         counts = np.bincount(labels[task][anchors])
         assert counts.tolist() == [12 // len(counts)] * len(counts)
 
@@ -122,6 +123,17 @@ def method_of(kind: str, labels: dict[str, Ints], *, batch: int, class_even: boo
 
 
 @pytest.mark.parametrize("kind", ["softmax", "lmle"])
+def test_a_step_may_be_drawn_ahead_of_the_loss_of_another(
+    network: Network, images: torch.Tensor, labels: dict[str, Ints], kind: str
+) -> None:
+    method = method_of(kind, labels, batch=12)
+    batch = method.batch(0)
+    expected = method.loss(network, images[batch.samples], batch)["loss"]
+    method.batch(1)
+    assert method.loss(network, images[batch.samples], batch)["loss"] == expected
+
+
+@pytest.mark.parametrize("kind", ["softmax", "lmle"])
 @pytest.mark.parametrize("size", [2, 3])
 def test_the_shares_of_the_processes_are_the_mini_batch_of_one(labels: dict[str, Ints], kind: str, size: int) -> None:
     method = method_of(kind, labels, batch=12)
@@ -129,9 +141,9 @@ def test_the_shares_of_the_processes_are_the_mini_batch_of_one(labels: dict[str,
         whole = method.batch(step)
         parts = [method_of(kind, labels, batch=12).batch(step, World(rank, size)) for rank in range(size)]
         for task, rows in whole.draws.items():
-            shares = [part.samples[part.draws[task]] for part in parts]
+            shares = [part.samples[part.draws[task].numpy()] for part in parts]
             assert [len(share) for share in shares] == [12 // size] * size
-            assert np.array_equal(np.concatenate(shares), whole.samples[rows])
+            assert np.array_equal(np.concatenate(shares), whole.samples[rows.numpy()])
         for part in parts:
             assert part.whole == len(whole.samples)
             assert np.array_equal(whole.samples[part.places], part.samples)
@@ -151,7 +163,7 @@ def test_the_losses_and_gradients_of_the_processes_add_up_to_those_of_one(
         gradient = [p.grad.clone() for p in network.parameters() if p.grad is not None]
         return {name: float(value.detach()) for name, value in scalars.items()}, gradient
 
-    drawn = method_of(kind, labels, batch=6, class_even=False).draw(1)["digit"].reshape(6, -1)[:, 0]
+    drawn = method_of(kind, labels, batch=6, class_even=False).draw(1)["digit"].positions.reshape(6, -1)[:, 0]
     codes = labels["digit"][drawn]
     assert set(codes[:3]) != set(codes)  # a class that is missing in the first share
 

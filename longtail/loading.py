@@ -1,0 +1,69 @@
+"""Mini-batches on the device that trains: one is prepared while the network works on the one before.
+
+Every draw is a function of the seed and the step, so it does not matter when, or in which thread, a step is prepared.
+"""
+
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from longtail.data.dataset import PackedDataset
+from longtail.data.transforms import Augmentation, augment, draw, to_float
+from longtail.methods.base import Batch, Method, to_device
+from longtail.world import ALONE, World
+
+T = TypeVar("T")
+
+
+def seeds(seed: int, step: int) -> tuple[int, int]:
+    """The seeds of what is random in a step: that of its augmentation, and torch's own for the rest."""
+    first, second = np.random.SeedSequence([seed, step]).generate_state(2)
+    return int(first), int(second)
+
+
+def mini_batches(
+    dataset: PackedDataset,
+    rows: npt.NDArray[np.int64],
+    method: Method,
+    augmentation: Augmentation,
+    *,
+    seed: int,
+    steps: range,
+    device: torch.device,
+    world: World = ALONE,
+) -> Generator[tuple[Tensor, Batch]]:
+    """For each step this process's part of the mini-batch and its augmented images, float m×C×H×W.
+
+    `rows`: the row in the dataset of each sample that the method may draw. Close the generator: a thread works for it.
+    """
+
+    def load(step: int) -> tuple[Tensor, Tensor, Batch]:
+        batch = method.batch(step, world)
+        images = torch.from_numpy(dataset.images(rows[batch.samples]))
+        # An image is warped alike in whichever process it is. The thread has a generator of its own.
+        drawn = draw(batch.whole, torch.Generator().manual_seed(seeds(seed, step)[0]))[
+            :, torch.from_numpy(batch.places)
+        ]
+        return to_device(images, device), to_device(drawn, device), batch.to(device)
+
+    with closing(one_ahead(load, steps, device)) as loaded:
+        for images, drawn, batch in loaded:
+            yield augment(to_float(images), augmentation, drawn), batch
+
+
+def one_ahead(load: Callable[[int], T], steps: range, device: torch.device) -> Generator[T]:
+    """What `load` gives for each step; a thread prepares the next one meanwhile. Its error is raised at its step."""
+    # Which GPU is current is a matter of each thread.
+    take_gpu = (lambda: torch.cuda.set_device(device)) if device.type == "cuda" else None
+    with ThreadPoolExecutor(1, "loader", take_gpu) as thread:
+        submitted = (thread.submit(load, step) for step in steps)
+        coming = next(submitted, None)
+        while coming is not None:
+            ready, coming = coming.result(), next(submitted, None)
+            yield ready
