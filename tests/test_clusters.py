@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import faiss
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -11,6 +12,7 @@ from sklearn.cluster import KMeans
 
 from longtail.clusters import (
     Clusters,
+    _share_threads,
     centroids,
     cluster_classes,
     kmeans,
@@ -80,6 +82,72 @@ def test_all_points_of_a_large_class_are_used() -> None:
     assert (nearest == assignment).mean() > 0.999
 
 
+def imbalanced() -> tuple[Floats, Ints]:
+    """One cloud, and labels of five classes: one of them most of the samples, some samples without label."""
+    rng = np.random.default_rng(0)
+    labels = rng.permutation(np.repeat([0, 2, 3, 4, 5, -1], [3000, 400, 300, 45, 9, 50]))
+    return rng.normal(size=(len(labels), 16)).astype(np.float32), labels
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("sample", [None, 5])
+def test_classes_side_by_side_are_clustered_as_one_after_the_other(threads: int, sample: int | None) -> None:
+    """The number of threads does not change a bit of what FAISS answers either."""
+    points, labels = imbalanced()
+    made = cluster_classes(points, labels, 20, seed=1, threads=threads, sample_per_cluster=sample)
+    expected, classes = np.full(len(labels), -1), list[int]()
+    for code in sorted(set(labels.tolist()) - {-1}):
+        members = np.flatnonzero(labels == code)
+        count = number_of_clusters(len(members), 20)
+        expected[members] = len(classes) + kmeans(
+            points[members], count, iterations=25, seed=1, sample_per_cluster=sample
+        )
+        classes += [code] * count
+    assert made.classes.tolist() == classes
+    assert (made.assignment == expected).all()
+
+
+def test_a_class_that_is_most_of_the_work_has_all_threads_and_the_others_one_each() -> None:
+    seen = {}
+
+    def job(place: int) -> None:
+        seen[place] = faiss.omp_get_max_threads()
+
+    before = faiss.omp_get_max_threads()
+    _share_threads(job, [1, 1, 20, 1, 5, 1, 1], 3)
+    assert seen == {0: 1, 1: 1, 2: 3, 3: 1, 4: 3, 5: 1, 6: 1}
+    assert faiss.omp_get_max_threads() == before
+
+
+def test_what_fails_for_one_class_fails_for_all() -> None:
+    with pytest.raises(ZeroDivisionError):
+        _share_threads(lambda place: print(1 // place), [1.0, 2.0, 1.0], 2)
+
+
+def test_without_labels_there_are_no_clusters() -> None:
+    points = blobs(1, 4, dimensions=16)
+    made = cluster_classes(points, np.full(4, -1), 2)
+    assert (made.assignment.tolist(), made.classes.tolist()) == ([-1] * 4, [])
+    assert centroids(points, made).shape == (0, 16)
+
+
+def test_a_sample_of_the_points_makes_the_centroids_and_all_are_assigned() -> None:
+    points = blobs(4, 500)
+    assignments = [kmeans(points, 8, iterations=25, seed=seed, sample_per_cluster=20) for seed in (0, 0, 1)]
+    assert (assignments[0] == assignments[1]).all()
+    assert (assignments[0] != assignments[2]).any()
+    everything = kmeans(points, 8, iterations=25, seed=0)
+    assert (assignments[0] != everything).any()
+    assert set(assignments[0].tolist()) == set(range(8))
+    assert inertia(points, assignments[0]) <= 1.5 * inertia(points, everything)
+
+
+def test_a_sample_that_holds_all_points_is_all_points() -> None:
+    points = blobs(4, 100)
+    sampled = kmeans(points, 4, iterations=25, seed=0, sample_per_cluster=100)
+    assert (sampled == kmeans(points, 4, iterations=25, seed=0)).all()
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_inertia_is_near_that_of_scikit_learn(seed: int) -> None:
     points = blobs(6, 150, seed)
@@ -98,6 +166,15 @@ def test_centroids_are_normalised_means() -> None:
     embeddings = np.array([[1, 0], [0, 1], [5, 5], [-3, 4]], np.float32)
     points = centroids(embeddings, Clusters(np.array([0, 0, -1, 1]), np.array([0, 1])))
     assert points.ravel().tolist() == pytest.approx([0.5**0.5, 0.5**0.5, -0.6, 0.8])
+
+
+def test_centroids_agree_with_the_mean_of_each_cluster() -> None:
+    points = imbalanced()[0]
+    assignment = np.random.default_rng(0).integers(-1, 7, len(points))
+    made = centroids(points, Clusters(assignment, np.arange(7)))
+    for cluster in range(7):
+        mean = points[assignment == cluster].astype(float).mean(0)
+        assert made[cluster].tolist() == pytest.approx((mean / np.linalg.norm(mean)).tolist(), rel=1e-5, abs=1e-6)
 
 
 def test_opposite_points_have_a_finite_centroid() -> None:
