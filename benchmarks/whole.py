@@ -1,0 +1,178 @@
+"""The command line and the pipeline as a whole: start-up, what a stage costs beyond its work, memory, doing nothing."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.measure import MIB, Spread, seconds
+from benchmarks.table import Aim, Table, main
+
+ROOT = Path(__file__).parents[1]
+REPEATS = 5
+ONE_ROUND: dict[str, Any] = {"rounds": {"r1": {"after": "r0"}}, "last_round": "r1"}
+# With 1,797 images and one iteration there is hardly any work: what is left is start-up, reading, writing and tracking.
+NO_WORK: dict[str, Any] = {
+    **ONE_ROUND,
+    "ingest": {"source": {"kind": "digits", "copies": 1}, "image_shape": [28, 28, 1]},
+    "evaluate": {"resamples": 10, "mistakes": 1, "map_points": 10},
+}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one command took: wall-clock seconds and the highest resident memory in MiB."""
+
+    seconds: float
+    memory: float
+
+
+def run(full: bool) -> Table:
+    """Start-up, overhead and memory of every stage, and a pipeline with nothing to do; with --full all four rounds."""
+    default = yaml.safe_load((ROOT / "params.yaml").read_text())
+    with tempfile.TemporaryDirectory() as folder:
+        whole = _stages(Path(folder) / "default", default if full else default | ONE_ROUND)
+    if full:
+        return _whole(whole)
+    with tempfile.TemporaryDirectory() as folder:
+        idle = [_stages(Path(folder) / str(turn), _without_work(default)) for turn in range(REPEATS)]
+    table = Table(
+        "Stages, start-up and doing nothing",
+        "Each stage of dvc.yaml as a process, with the local MLflow store, one round. Overhead: the same with hardly "
+        "any work to do (1,797 images, one iteration), start-up, reading, writing and tracking included.",
+        ["stage", "default run (s)", "peak memory (MiB)", f"overhead (s), {REPEATS} runs"],
+    )
+    for stage, cost in whole.items():
+        spread = Spread.of([costs[stage].seconds for costs in idle])
+        table.add(stage, f"{cost.seconds:.1f}", f"{cost.memory:,.0f}", spread.text())
+        table.aims.append(
+            Aim(
+                f"overhead of the stage {stage}",
+                "< 1.5 s",
+                f"{spread.text()} s",
+                spread.median < 1.5,
+                _why(spread, stage),
+            )
+        )
+    help_text = Spread.of([seconds(lambda: _longtail(["--help"])) for _ in range(2 * REPEATS)])
+    table.aims.append(Aim("longtail --help", "< 0.4 s", f"{help_text.text()} s", help_text.median < 0.4))
+    nothing = _nothing_to_do(default)
+    table.aims.append(Aim("dvc repro with nothing to do", "< 5 s", f"{nothing.text()} s", nothing.median < 5))
+    return table
+
+
+def _why(spread: Spread, stage: str) -> str:
+    if spread.median < 1.5:
+        return ""
+    torch = Spread.of([seconds(lambda: _python("import torch")) for _ in range(3)])
+    bare = Spread.of([seconds(lambda: _python("pass")) for _ in range(3)])
+    return (
+        f"of it `import torch` alone takes {torch.median - bare.median:.2f} s in a process of its own ({stage} trains)"
+    )
+
+
+def _whole(costs: dict[str, Cost]) -> Table:
+    table = Table(
+        "The default pipeline, all rounds",
+        "Each stage of dvc.yaml as a process, in the order of `dvc repro`.",
+        ["stage", "time (s)", "share", "peak memory (MiB)"],
+    )
+    total = sum(cost.seconds for cost in costs.values())
+    for stage, cost in costs.items():
+        table.add(stage, f"{cost.seconds:.1f}", f"{cost.seconds / total:.0%}", f"{cost.memory:,.0f}")
+    table.add("together", f"{total:.1f}", "100%", f"{max(cost.memory for cost in costs.values()):,.0f}")
+    return table
+
+
+def _without_work(default: dict[str, Any]) -> dict[str, Any]:
+    values = default | NO_WORK
+    for section in ("start", "train"):
+        values[section] = {**default[section], "optimisation": {**default[section]["optimisation"], "iterations": 1}}
+    values["quintuplets"] = {**default["quintuplets"], "pools": 1}
+    return values
+
+
+def _stages(folder: Path, params: dict[str, Any]) -> dict[str, Cost]:
+    """Run every stage of dvc.yaml in a fresh folder; what each costs."""
+    _workspace(folder, params)
+    return {name: _measured(shlex.split(command), folder, name) for name, command in _commands(params)}
+
+
+def _workspace(folder: Path, params: dict[str, Any]) -> None:
+    (folder / "data").mkdir(parents=True)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "longtail").symlink_to(ROOT / "longtail")
+    for name in ("dvc.yaml", ".dvcignore"):
+        shutil.copy(ROOT / name, folder / name)
+
+
+def _commands(params: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Stage and command, in the order in which DVC runs them."""
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    in_rounds = [name for name, stage in stages.items() if "foreach" in stage]
+    first = next(iter(in_rounds))
+    for name, stage in stages.items():
+        if name not in in_rounds:
+            yield name, _filled(stage["cmd"], params)
+        elif name == first:
+            for key, item in params["rounds"].items():
+                for step in in_rounds:
+                    values = {"key": key, "item.after": item["after"]}
+                    yield f"{step}@{key}", _filled(stages[step]["do"]["cmd"], params | values)
+
+
+def _filled(command: str, values: dict[str, Any]) -> str:
+    for name in ("key", "item.after", "data", "last_round"):
+        command = command.replace(f"${{{name}}}", str(values.get(name)))
+    return command
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "LONGTAIL_"))}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return kept | {"PATH": path, "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(folder / ".site")}
+
+
+def _measured(command: list[str], folder: Path, stage: str) -> Cost:
+    log = folder / "log"
+    with log.open("w") as output:
+        began = time.perf_counter()
+        environment = _environment(folder) | {"DVC_STAGE": stage}
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
+        _, status, usage = os.wait4(process.pid, 0)
+        took = time.perf_counter() - began
+    if status:
+        raise RuntimeError(f"{stage} failed: {log.read_text()[-2000:]}")
+    return Cost(took, usage.ru_maxrss * 1024 / MIB)
+
+
+def _nothing_to_do(default: dict[str, Any]) -> Spread:
+    """`dvc repro` on a finished pipeline of as many stages as the default one has."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        rounds = {name: default[name] for name in ("rounds", "last_round")}
+        _workspace(folder, _without_work(default) | rounds)
+        for command in (["dvc", "init", "--no-scm", "-q"], ["dvc", "repro", "-q"]):
+            _measured(command, folder, "dvc")
+        return Spread.of([_measured(["dvc", "repro"], folder, "dvc").seconds for _ in range(3)])
+
+
+def _longtail(arguments: list[str]) -> None:
+    subprocess.run([str(Path(sys.executable).parent / "longtail"), *arguments], check=True, capture_output=True)
+
+
+def _python(code: str) -> None:
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+if __name__ == "__main__":
+    main(run)
