@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from threadpoolctl import threadpool_limits
 
 from longtail.distances import squared_distances
 from longtail.quintuplets import Task
@@ -46,7 +48,7 @@ def attribute(count: int, rate: float, seed: int) -> Task:
 
 def blocks_in_threads(work: Callable[[int], object], count: int) -> None:
     """Call `work` with the first row of every block of `count` anchors, on the budget of threads."""
-    with ThreadPoolExecutor(budget()) as threads:
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(budget()) as threads:
         list(threads.map(work, range(0, count, BLOCK)))
 
 
@@ -67,6 +69,15 @@ def product_of_strips(points: Floats) -> None:
     for start in range(0, len(points), BLOCK):
         block = points[start : start + BLOCK]
         np.matmul(block, points.T, out=strip[: len(block)])
+
+
+def product_by_torch(points: Floats) -> None:
+    """The bare product in strips by torch's BLAS."""
+    x = torch.from_numpy(points)
+    strip = torch.empty((BLOCK, len(points)))
+    for start in range(0, len(points), BLOCK):
+        block = x[start : start + BLOCK]
+        torch.mm(block, x.T, out=strip[: len(block)])
 
 
 def masked_table(points: Floats, task: Task) -> Ints:

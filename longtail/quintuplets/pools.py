@@ -18,9 +18,16 @@ def draw_pool(
 
     At least two samples of every class (all, where it has fewer); labels of −1 are never drawn.
     """
+    return _draw(_by_class(labels), fraction, per_class, rng)
+
+
+def _by_class(labels: Ints) -> list[Ints]:
+    return [np.flatnonzero(labels == code) for code in np.unique(labels[labels >= 0])]
+
+
+def _draw(classes: list[Ints], fraction: float | None, per_class: int | None, rng: np.random.Generator) -> Ints:
     chosen = []
-    for code in np.unique(labels[labels >= 0]):
-        members = np.flatnonzero(labels == code)
+    for members in classes:
         asked = per_class if per_class is not None else round((fraction or 1.0) * len(members))
         chosen.append(rng.choice(members, size=min(len(members), max(2, asked)), replace=False))
     return np.sort(np.concatenate(chosen))
@@ -70,5 +77,6 @@ def _deal(
     """The pools of one task, each with its share of the anchors."""
     anchors = np.flatnonzero(labels >= 0)
     dealt = rng.integers(pools, size=len(anchors))
-    drawn = (draw_pool(labels, fraction=fraction, per_class=per_class, rng=rng) for _ in range(pools))
+    classes = _by_class(labels)
+    drawn = (_draw(classes, fraction, per_class, rng) for _ in range(pools))
     return [Task(labels, clusters, pool, anchors[dealt == number]) for number, pool in enumerate(drawn)]

@@ -23,6 +23,7 @@ from longtail.threads import budget
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Device = Literal["cpu", "cuda"]
+Map = Callable[..., Iterator[Any]]
 
 BLOCK = 512  # anchors; parts of a table begin at multiples of it
 # Bytes of scores that a thread has at a time, where nothing is said; and how many threads a GPU has work from.
@@ -61,7 +62,7 @@ def quintuplet_tables(
             _choose(task, of_task[here], here, *e) for task, of_task, e in zip(candidates, keys, extremes, strict=True)
         ]
 
-    with _threads(GPU_THREADS if device == "cuda" else budget()) as each:
+    with _threads(GPU_THREADS if device == "cuda" else budget(), len(starts)) as each:
         found = list(each(winners, starts))
         return [_table(embeddings, task, [block[i] for block in found], each) for i, task in enumerate(candidates)]
 
@@ -97,10 +98,14 @@ def _block_size(rows: int, candidates: list[Candidates], memory: int) -> int:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[Callable[..., Iterator[Any]]]:
-    """A `map` over threads, each of which multiplies by itself: their number does not change a product's last bits."""
-    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(count) as threads:
-        yield threads.map
+def _threads(count: int, blocks: int) -> Iterator[Map]:
+    """A map over threads, each of which multiplies by itself: their number does not change a product's last bits."""
+    with _blas().limit(limits=1, user_api="blas"):
+        if blocks <= 1:  # one of many small pools: threads would only wait for each other
+            yield map
+        else:
+            with ThreadPoolExecutor(count) as threads:
+                yield threads.map
 
 
 @cache
@@ -138,9 +143,7 @@ def _first(pick: Callable[..., Ints], scores: Floats, offset: int) -> Ints:
     return found
 
 
-def _table(
-    embeddings: Floats, task: Candidates, blocks: list[tuple[Ints, Ints]], each: Callable[..., Iterator[Ints]]
-) -> QuintupletTable:
+def _table(embeddings: Floats, task: Candidates, blocks: list[tuple[Ints, Ints]], each: Map) -> QuintupletTable:
     anchors = np.concatenate([here for here, _ in blocks] or [np.empty(0, np.int64)])
     chosen = np.concatenate([segments for _, segments in blocks] or [np.empty((4, 0), np.int64)], axis=1)
     order = np.argsort(anchors)
