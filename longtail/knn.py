@@ -9,6 +9,7 @@ from typing import Literal
 import faiss
 import numpy as np
 import numpy.typing as npt
+from faiss import swig_ptr
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -38,13 +39,13 @@ class NearestNeighbours:
 
         The first call makes the search index; it holds a copy of the points.
         """
-        distances, neighbours = _search(self._index, embeddings, self.k)
+        distances, neighbours = _search(self._index, self.points, embeddings, self.k)
         return decide(distances, self.classes[neighbours], self.class_count, self.decision)
 
 
 def search(points: Floats, queries: Floats, k: int) -> tuple[Floats, Ints]:
     """Squared distances and positions, both (n, k), of the k nearest points, nearest first; k > m means all of them."""
-    return _search(_flat_index(points), queries, k)
+    return _search(_flat_index(points), points, queries, k)
 
 
 def _flat_index(points: Floats) -> faiss.IndexFlatL2:
@@ -53,15 +54,21 @@ def _flat_index(points: Floats) -> faiss.IndexFlatL2:
     return index
 
 
-def _search(index: faiss.IndexFlatL2, queries: Floats, k: int) -> tuple[Floats, Ints]:
-    distances, neighbours = index.search(np.ascontiguousarray(queries, np.float32), min(k, index.ntotal))
+def _search(index: faiss.IndexFlatL2, points: Floats, queries: Floats, k: int) -> tuple[Floats, Ints]:
+    if queries.shape[1] != points.shape[1]:
+        raise ValueError(f"queries of {queries.shape[1]} dimensions for points of {points.shape[1]}")
+    queries = np.ascontiguousarray(queries, np.float32)
+    count, k = len(queries), min(k, len(points))
+    distances, neighbours = np.empty((count, k), np.float32), np.empty((count, k), np.int64)
+    # index.search without its own checks and defaults: a tenth of the time that one query among 800 centroids takes.
+    index.search_c(count, swig_ptr(queries), k, swig_ptr(distances), swig_ptr(neighbours))  # type: ignore[attr-defined]
     return distances, neighbours
 
 
 def decide(distances: Floats, classes: Ints, class_count: int, decision: Decision) -> tuple[Ints, Floats]:
     """Classify from the neighbours' distances (n, k), nearest first, and classes (n, k)."""
     scores = large_margin(distances, classes, class_count) if decision == "large_margin" else vote(classes, class_count)
-    return scores.argmax(1).astype(np.int64, copy=False), scores
+    return scores.argmax(1), scores
 
 
 def large_margin(distances: Floats, classes: Ints, class_count: int) -> Floats:

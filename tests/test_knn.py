@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import faiss
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -152,6 +153,28 @@ def test_search_agrees_with_brute_force(queries: int, k: int) -> None:
         assert distances[i].tolist() == pytest.approx(brute_force(points, query, k), rel=1e-4)
         reached = ((points[neighbours[i]] - query) ** 2).sum(1)
         assert reached.tolist() == pytest.approx(distances[i].tolist(), rel=1e-4)
+
+
+def test_queries_of_another_size_or_type_or_layout() -> None:
+    rng = np.random.default_rng(0)
+    points, queries = rng.normal(size=(40, 8)).astype(np.float32), rng.normal(size=(9, 8))
+    expected = search(points, queries.astype(np.float32), 5)
+    for same in (queries, np.asfortranarray(queries), np.repeat(queries, 2, axis=0)[::2].astype(np.float32)):
+        for theirs, ours in zip(expected, search(points, same, 5), strict=True):
+            assert (theirs == ours).all()
+    assert search(points, queries[:0], 5)[1].shape == (0, 5)
+    with pytest.raises(ValueError, match="queries of 7 dimensions for points of 8"):
+        search(points, queries[:, :7], 5)
+
+
+def test_search_finds_what_faiss_finds() -> None:
+    rng = np.random.default_rng(0)
+    points, queries = rng.normal(size=(500, 16)).astype(np.float32), rng.normal(size=(50, 16)).astype(np.float32)
+    index = faiss.IndexFlatL2(16)
+    index.add(points)
+    for asked in (queries, queries[:1]):
+        for theirs, ours in zip(index.search(asked, 20), search(points, asked, 20), strict=True):
+            assert (theirs == ours).all()
 
 
 def test_k_beyond_the_centroids_means_all_of_them() -> None:
