@@ -30,7 +30,7 @@ from longtail.stages import ingest
 
 Shape = tuple[int, int, int]
 BATCH = 128
-BATCHES = 12
+BATCHES = 10
 AUGMENTATION = Augmentation(rotate=10, scale=0.1, shift=0.05, mirror=True)
 OURS = "packed, batched"
 WORKERS = (0, 1, 2)
@@ -61,8 +61,8 @@ def run(full: bool) -> Table:
     with TemporaryDirectory() as name:
         folder = Path(name)
         digits, photographs = folder / "digits", folder / "photographs"
-        _measure(table, write_digits(digits, 10 if full else 2), digits, (28, 28, 1), 9 if full else 5)
-        _measure(table, write_photographs(photographs), photographs, (64, 64, 3), 9 if full else 5)
+        _measure(table, write_digits(digits, 10 if full else 2), digits, (28, 28, 1), 9 if full else 4)
+        _measure(table, write_photographs(photographs), photographs, (64, 64, 3), 9 if full else 4)
     return table
 
 
