@@ -5,7 +5,18 @@ from pathlib import Path
 from benchmarks.table import RESULTS, Table, markdown_rows, read
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-TABLES = ("quintuplets", "growth", "kmeans", "knn", "training_step", "data_path", "ingest", "whole", "gpu")
+TABLES = (
+    "quintuplets",
+    "growth",
+    "kmeans",
+    "knn",
+    "training_step",
+    "data_path",
+    "ingest",
+    "whole",
+    "gpu",
+    "gpu_tables",
+)
 HEAD = """# Benchmarks
 
 Written by `make bench` (`make bench FULL=1`: the large sizes too) from the files in `benchmarks/results`; nothing here
