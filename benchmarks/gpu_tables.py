@@ -20,8 +20,8 @@ def run(full: bool) -> Table:
     name = gpu()
     table = Table(
         "Quintuplet table on a GPU",
-        "Every sample is an anchor and a candidate, one attribute. The product is in float32, without TF32, and so is the "
-        "ceiling, that of large square matrices.",
+        "Every sample is an anchor and a candidate, one attribute. The product is in float32, without TF32, and so is "
+        "the ceiling, that of large square matrices.",
         ["n", "bare product (s)", "of the ceiling", "table (s)", "table to product"],
         settings={"GPU": name or "none", "CUDA": torch.version.cuda or "none", "embedding": f"{DIMENSIONS}, seed 0"},
     )
