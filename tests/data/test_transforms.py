@@ -1,12 +1,15 @@
 """Augmentation: what is off does nothing, and the map is the one that is asked for."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from longtail.data import transforms
-from longtail.data.transforms import Augmentation, augment, to_float
+from longtail.data.transforms import Augmentation, augment, draw, to_float
 
 # The five draws of an image, in [0, 1]: angle, scale, two shifts, mirror; ½ is none, 1 the upper end.
 NONE = 0.5
@@ -112,3 +115,28 @@ def test_the_same_seed_gives_the_same_images() -> None:
         torch.manual_seed(7)
         warped.append(augment(images(), how))
     assert torch.equal(*warped)
+
+
+@pytest.mark.parametrize("shape", [(4, 28, 28, 1), (9, 20, 30, 3)])
+def test_pieces_do_not_change_the_warps(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]) -> None:
+    batch = to_float(torch.randint(0, 256, shape, dtype=torch.uint8))
+    drawn = draw(len(batch))
+    how = Augmentation(rotate=20, scale=0.2, shift=0.1, mirror=True)
+    whole = augment(batch, how, drawn)
+    monkeypatch.setattr("longtail.data.transforms.PIECE", 2 * shape[1] * shape[2])
+    assert (augment(batch, how, drawn) == whole).all()
+
+
+def test_a_warp_is_the_affine_map_of_torch() -> None:
+    """Rotation by the angle, zoom, mirror and shift, as one matrix by torch's own slow way from matrices to pixels."""
+    how = Augmentation(rotate=20, scale=0.2, shift=0.1, mirror=True)
+    batch = to_float(torch.randint(0, 256, (6, 24, 24, 3), dtype=torch.uint8))
+    drawn = draw(6)
+    matrices = []
+    for angle, zoom, right, down, flip in (drawn * 2 - 1).T.tolist():
+        turn, size = math.radians(20 * angle), 1 / (1 + 0.2 * zoom)
+        cos, sin, side = math.cos(turn) * size, math.sin(turn) * size, -1 if flip < 0 else 1
+        matrices.append([[cos * side, -sin, 0.2 * right], [sin * side, cos, 0.2 * down]])
+    grid = functional.affine_grid(torch.tensor(matrices), [6, 3, 24, 24], align_corners=False)
+    expected = functional.grid_sample(batch, grid, padding_mode="reflection", align_corners=False)
+    assert augment(batch, how, drawn).numpy() == pytest.approx(expected.numpy(), abs=1e-4)
