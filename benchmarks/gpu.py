@@ -21,7 +21,7 @@ from longtail.data.transforms import to_float
 from longtail.models.backbones import Backbone
 from longtail.models.network import Network, NetworkParams
 
-NOT_HERE = "no GPU here, so nothing was measured; run `python -m benchmarks.gpu` on a machine that has one"
+NOT_HERE = "no GPU here, so nothing was measured; run this command on a machine that has one"
 DTYPES = (torch.float32, torch.bfloat16)
 TASK = Task(name="class", classes=[str(code) for code in range(100)])
 TIMES = 7
@@ -42,20 +42,19 @@ QUICK = [Training("resnet50", (224, 224, 3), 128), Training("small_cnn", (28, 28
 FULL = [Training("resnet50", (224, 224, 3), 512), Training("small_cnn", (28, 28, 1), 16_384)]
 
 
-def run(full: bool) -> Table:
+def run(full: bool) -> Table | None:
     """The step of both networks in four ways; with --full also with larger mini-batches."""
     name = gpu()
+    if name is None:
+        print(NOT_HERE)
+        return None
     table = Table(
         "Training on a GPU",
         "Forward, backward and AdamW on images that lie on the card. TFLOP/s count the products of convolutions and "
         "linear layers; their ceiling is a square product of matrices of the same numbers.",
         ["network", "mini-batch", "numbers", "compiled", "images/s", "TFLOP/s", "of the ceiling"],
-        settings={"GPU": name or "none", "CUDA": torch.version.cuda or "none"},
+        settings={"GPU": name, "CUDA": torch.version.cuda or "none"},
     )
-    if name is None:
-        table.add("not measured", *[""] * 6)
-        table.notes.append(NOT_HERE)
-        return table
     device = torch.device("cuda")
     ceilings = {dtype: matmul_ceiling(device, dtype, MATRIX) for dtype in DTYPES}
     table.notes += [f"product of {MATRIX:,}² matrices, {_name(d)}: {c / 1e12:.1f} TFLOP/s" for d, c in ceilings.items()]

@@ -69,13 +69,18 @@ def read(file: Path) -> Table:
     return Table(**values | {"aims": [Aim(**aim) for aim in values["aims"]]})
 
 
-def main(run: Callable[[bool], Table]) -> None:
-    """The command line of one table's module: measure, print, keep; the large sizes are another table."""
+def main(run: Callable[[bool], Table | None]) -> None:
+    """The command line of one table's module: measure, print, keep; the large sizes are another table.
+
+    `run` gives None where this machine lacks what it measures, and has said so: a former result then stays.
+    """
     name = Path(sys.argv[0]).stem
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=run.__doc__)
     parser.add_argument("--full", action="store_true", help="the large sizes: long, and kept as a table of its own")
     full = parser.parse_args().full
     table = run(full)
+    if table is None:
+        return
     write(f"{name}-full" if full else name, table)
     print(f"{table.title}\n\n{table.markdown()}")
     for aim in table.aims:

@@ -105,6 +105,8 @@ def place(task: PipelineTask, name: str, settings: Kubernetes | None) -> Pipelin
     if step == "train" and settings.trains_by_job:
         request = LAUNCHER.model_copy(update={"hours": request.hours + LAUNCHER_HOURS})
     task.set_cpu_request(request.cpu).set_cpu_limit(request.cpu)
+    # The libraries count the cores of the node, not those of the pod.
+    task.set_env_variable("OMP_NUM_THREADS", str(threads(request.cpu)))
     task.set_memory_request(request.memory).set_memory_limit(request.memory)
     task.set_retry(settings.retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="600s")
     kubernetes.set_timeout(task, round(request.hours * 3600))
@@ -118,6 +120,11 @@ def place(task: PipelineTask, name: str, settings: Kubernetes | None) -> Pipelin
         # Loaders pass batches through shared memory.
         kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", "Memory", settings.shared_memory)
     return task
+
+
+def threads(cpu: str) -> int:
+    """As many threads as the request has whole CPUs ("8", "1.5", "500m"), one at least."""
+    return max(1, int(cpu.removesuffix("m")) // 1000 if cpu.endswith("m") else int(float(cpu)))
 
 
 def _choose_nodes(task: PipelineTask, step: str, settings: Kubernetes) -> None:

@@ -219,6 +219,13 @@ def test_every_step_is_bounded_retried_and_not_root(default: Compiled) -> None:
         assert pod["securityContext"] == {"runAsUser": "1000", "runAsGroup": "1000", "runAsNonRoot": True}
 
 
+@pytest.mark.parametrize(("cpu", "threads"), [("8", "8"), ("1.5", "1"), ("500m", "1"), ("3500m", "3")])
+def test_a_step_has_as_many_threads_as_cpus(cpu: str, threads: str) -> None:
+    compiled = Compiled(requests={"cluster": {"cpu": cpu}})
+    assert {"name": "OMP_NUM_THREADS", "value": threads} in compiled.containers["cluster"]["env"]
+    assert {"name": "OMP_NUM_THREADS", "value": REQUESTS["index"].cpu} in compiled.containers["index"]["env"]
+
+
 def test_every_step_has_its_credentials_from_secrets_and_knows_its_execution(default: Compiled) -> None:
     for task, pod in default.pods.items():
         assert [secret["secretName"] for secret in pod["secretAsEnv"]] == ["longtail-s3", "longtail-mlflow"]

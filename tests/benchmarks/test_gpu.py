@@ -1,11 +1,14 @@
-"""What is measured on a GPU runs on a CPU too; where there is no GPU the table says so."""
+"""What is measured on a GPU runs on a CPU too; where there is no GPU the command says so."""
+
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
-from benchmarks import gpu
+from benchmarks import gpu, gpu_tables
 from benchmarks.gpu import Training, add_training, copy_ceiling, matmul_ceiling, training_step
-from benchmarks.table import Table
+from benchmarks.table import Table, main
 
 CPU = torch.device("cpu")
 TINY = Training("small_cnn", (8, 8, 1), 4)
@@ -16,12 +19,22 @@ def once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu, "TIMES", 1)
 
 
-def test_without_a_gpu_the_table_says_how_to_measure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu, "gpu", lambda: None)
-    table = gpu.run(False)
-    assert [row[0] for row in table.rows] == ["not measured"]
-    assert table.notes == [gpu.NOT_HERE]
-    assert "python -m benchmarks.gpu" in gpu.NOT_HERE
+@pytest.mark.parametrize("module", [gpu, gpu_tables])
+def test_without_a_gpu_the_command_says_so_and_keeps_what_was_measured(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(module, "gpu", lambda: None)
+    monkeypatch.setattr("benchmarks.table.RESULTS", tmp_path)
+    monkeypatch.setattr("sys.argv", ["gpu.py"])
+    main(module.run)
+    assert capsys.readouterr().out == f"{gpu.NOT_HERE}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_row_of_quintuplet_tables() -> None:
+    table = Table("", "", ["n", "product", "of the ceiling", "table", "ratio"])
+    gpu_tables.add_table(table, 900, "cpu", ceiling=1e12)
+    assert table.rows[0][0] == "900"
 
 
 @pytest.mark.parametrize("dtype", gpu.DTYPES)
