@@ -33,7 +33,11 @@ def page() -> str:
     parts = [HEAD, "## Aims\n", *markdown_rows(["what", "goal", "measured", ""], aims), ""]
     if missed:
         parts += ["Why some are missed:", "", *missed, ""]
-    missing = [f"- `python -m benchmarks.{table}`" for table in TABLES if not any(n.startswith(table) for n in found)]
+    missing = [
+        f"- `python -m benchmarks.{table}`"
+        for table in TABLES
+        if not any(n.removesuffix("-full") == table for n in found)
+    ]
     if missing:
         parts += ["Not measured, for want of the machine; the commands are ready:", "", *missing, ""]
     return "\n".join([*parts, *(_section(name, table) for name, table in found.items())])
