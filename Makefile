@@ -40,9 +40,8 @@ repro: setup ## Run the pipeline: dvc repro on the embedded data set (or on para
 test: setup ## Run the tests, on all cores
 	OMP_NUM_THREADS=1 pytest -n auto --dist loadfile
 
-bench: setup ## Measure everything and write docs/benchmarks.md (FULL=1: the large sizes too)
-	python -m benchmarks
-	$(if $(FULL),python -m benchmarks --full)
+bench: setup ## Measure everything and write docs/benchmarks.md (FULL=1: the large sizes too, over an hour)
+	python -m benchmarks $(if $(FULL),--full)
 
 ui: setup ## Open MLflow on the local runs
 	-longtail sync

@@ -56,6 +56,7 @@ def run(full: bool) -> Table | None:
         settings={"GPU": name, "CUDA": torch.version.cuda or "none"},
     )
     device = torch.device("cuda")
+    torch.backends.cudnn.allow_tf32 = False  # on by default for convolutions alone: float32 is float32 here
     ceilings = {dtype: matmul_ceiling(device, dtype, MATRIX) for dtype in DTYPES}
     table.notes += [f"product of {MATRIX:,}² matrices, {_name(d)}: {c / 1e12:.1f} TFLOP/s" for d, c in ceilings.items()]
     table.notes.append(f"copy of {COPIED / 2**30:.0f} GiB: {copy_ceiling(device, COPIED) / 1e9:,.0f} GB/s")

@@ -2,11 +2,11 @@
 
 import torch
 
+from benchmarks.attributes import CELEBA, DIMENSIONS, Floats, attribute, embeddings
 from benchmarks.gpu import MATRIX, NOT_HERE, matmul_ceiling
 from benchmarks.machine import gpu
 from benchmarks.measure import Spread, alternate, ratio
 from benchmarks.table import Table, main
-from benchmarks.tables import CELEBA, DIMENSIONS, Floats, attribute, embeddings
 from longtail.quintuplets import quintuplet_tables
 from longtail.quintuplets.search import Device
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from benchmarks.attributes import CLUSTER_SIZE, DIMENSIONS, attribute, embeddings, masked_partners
 from benchmarks.measure import seconds
 from benchmarks.table import FIGURES, Aim, Table, main
-from benchmarks.tables import CLUSTER_SIZE, DIMENSIONS, attribute, embeddings, masked_partners
 from longtail.quintuplets import quintuplet_tables
 
 SIZES = (10_000, 20_000, 40_000, 80_000, 160_000)

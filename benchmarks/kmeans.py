@@ -48,7 +48,10 @@ def ours(case: Case, threads: int, sample: int | None = None) -> Ints:
 
 
 def peer(kind: type, case: Case) -> Ints:
-    """scikit-learn's, class after class; from random points as ours, once, and no early end."""
+    """scikit-learn's, class after class; from random points as ours, once.
+
+    KMeans may end before its last iteration, where nothing moves any more, and so may MiniBatchKMeans; FAISS does not.
+    """
     assignment, first = np.empty(len(case.labels), np.int64), 0
     how = {"init": "random", "n_init": 1, "max_iter": ITERATIONS, "tol": 0.0, "random_state": 0}
     for code in np.unique(case.labels):

@@ -2,8 +2,12 @@
 
 import os
 import platform
+import subprocess
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+
+from longtail.threads import budget
 
 LIBRARIES = ("numpy", "torch", "torchvision", "faiss-cpu", "scikit-learn", "pytorch-metric-learning")
 
@@ -15,10 +19,17 @@ def machine() -> dict[str, str]:
         "processor": _processor(),
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{gib:.0f} GiB",
-        "threads": os.environ.get("OMP_NUM_THREADS", "all cores"),
+        "threads": str(budget()),
         "python": platform.python_version(),
         **{name: version(name) for name in LIBRARIES},
     }
+
+
+def code() -> str:
+    """The commit that is measured, and the day."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    return f"commit {done.stdout.strip() or 'unknown'}, {date.today().isoformat()}"
 
 
 def gpu() -> str | None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.table import RESULTS, Table, markdown_rows, read
+from benchmarks.table import RESULTS, Aim, Table, markdown_rows, read
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 TABLES = (
@@ -17,11 +17,14 @@ TABLES = (
     "gpu",
     "gpu_tables",
 )
+LARGE = ("quintuplets", "growth", "kmeans", "knn", "training_step", "whole", "gpu", "gpu_tables")
 HEAD = """# Benchmarks
 
 Written by `make bench` (`make bench FULL=1`: the large sizes too) from the files in `benchmarks/results`; nothing here
-is written by hand. Both sides of a comparison run in one process and take turns; a ratio is the median over the pairs,
-with the lowest and the highest. Times are for one machine, ratios travel better.
+is written by hand. The sides of a comparison take turns; a ratio with a range is the median over the pairs, with the
+lowest and the highest; a figure without one was measured once. Times are for one machine, ratios travel better.
+The photographs of the data path are crops of two that scikit-learn has or, where LONGTAIL_CLOTHING names the
+directory of `clothing112.zip`, those.
 """
 
 
@@ -33,21 +36,24 @@ def page() -> str:
     parts = [HEAD, "## Aims\n", *markdown_rows(["what", "goal", "measured", ""], aims), ""]
     if missed:
         parts += ["Why some are missed:", "", *missed, ""]
-    missing = [
-        f"- `python -m benchmarks.{table}`"
-        for table in TABLES
-        if not any(n.removesuffix("-full") == table for n in found)
-    ]
+    missing = [f"- {command}" for name, command in _commands() if name not in found]
     if missing:
-        parts += ["Not measured, for want of the machine; the commands are ready:", "", *missing, ""]
+        parts += ["Not measured yet; the commands are ready (those on a GPU need one):", "", *missing, ""]
+    quick = sum(table.minutes for name, table in found.items() if not name.endswith("-full"))
+    parts += [f"`make bench` took {quick:.1f} minutes.\n"]
     return "\n".join([*parts, *(_section(name, table) for name, table in found.items())])
+
+
+def _commands() -> list[tuple[str, str]]:
+    quick = [(table, f"`python -m benchmarks.{table}`") for table in TABLES]
+    return quick + [(f"{table}-full", f"`python -m benchmarks.{table} --full`") for table in LARGE]
 
 
 def _files(table: str) -> list[tuple[str, Path]]:
     return [(name, file) for name in (table, f"{table}-full") if (file := RESULTS / f"{name}.json").is_file()]
 
 
-def _aims(found: dict[str, Table]) -> list:  # type: ignore[type-arg]
+def _aims(found: dict[str, Table]) -> list[Aim]:
     return [aim for table in found.values() for aim in table.aims]
 
 
@@ -60,4 +66,4 @@ def _section(name: str, table: Table) -> str:
     if table.figure:
         lines += [f"![{table.title}]({table.figure})\n"]
     lines += [f"Settings: {settings}.\n"] if settings else []
-    return "\n".join([*lines, f"Machine: {about}.\n"])
+    return "\n".join([*lines, f"Machine: {about}. Code: {table.code}; {table.minutes} minutes.\n"])

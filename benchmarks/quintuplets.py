@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from benchmarks.measure import Spread, alternate, peak_memory, ratio, seconds
-from benchmarks.table import Aim, Table, main
-from benchmarks.tables import (
+from benchmarks.attributes import (
     ATTRIBUTES,
     CELEBA,
     CLUSTER_SIZE,
@@ -17,6 +15,8 @@ from benchmarks.tables import (
     product_of_strips,
     product_of_tiles,
 )
+from benchmarks.measure import Spread, alternate, peak_memory, ratio, seconds
+from benchmarks.table import Aim, Table, main
 from longtail.quintuplets import quintuplet_tables
 
 RATE = 0.25

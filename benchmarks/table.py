@@ -3,11 +3,12 @@
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from benchmarks.machine import machine
+from benchmarks.machine import code, machine
 
 RESULTS = Path(__file__).parent / "results"
 FIGURES = Path(__file__).parents[1] / "docs" / "benchmarks"
@@ -37,6 +38,8 @@ class Table:
     notes: list[str] = field(default_factory=list)
     figure: str | None = None
     machine: dict[str, str] = field(default_factory=machine)
+    code: str = field(default_factory=code)
+    minutes: float = 0.0
 
     def add(self, *cells: object) -> None:
         """Add a row."""
@@ -78,9 +81,11 @@ def main(run: Callable[[bool], Table | None]) -> None:
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=run.__doc__)
     parser.add_argument("--full", action="store_true", help="the large sizes: long, and kept as a table of its own")
     full = parser.parse_args().full
+    began = time.perf_counter()
     table = run(full)
     if table is None:
         return
+    table.minutes = round((time.perf_counter() - began) / 60, 1)
     write(f"{name}-full" if full else name, table)
     print(f"{table.title}\n\n{table.markdown()}")
     for aim in table.aims:

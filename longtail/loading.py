@@ -1,11 +1,11 @@
-"""Mini-batches on the device that trains: one is prepared while the network works on the one before.
+"""Mini-batches on the device that trains: one is drawn, read and brought there while the network works on the last.
 
 Every draw is a function of the seed and the step, so it does not matter when, or in which thread, a step is prepared.
 """
 
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TypeVar
 
 import numpy as np
@@ -37,10 +37,12 @@ def mini_batches(
     steps: range,
     device: torch.device,
     world: World = ALONE,
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Generator[tuple[Tensor, Batch]]:
     """For each step this process's part of the mini-batch and its augmented images, float m×C×H×W.
 
-    `rows`: the row in the dataset of each sample that the method may draw. Close the generator: a thread works for it.
+    `rows`: the row in the dataset of each sample that the method may draw. `waiting` is entered while a step waits for
+    the images to be there; warping them is work of the device. Close the generator: a thread works for it.
     """
 
     def load(step: int) -> tuple[Tensor, Tensor, Batch]:
@@ -52,12 +54,17 @@ def mini_batches(
         ]
         return to_device(images, device), to_device(drawn, device), batch.to(device)
 
-    with closing(one_ahead(load, steps, device)) as loaded:
+    with closing(one_ahead(load, steps, device, waiting)) as loaded:
         for images, drawn, batch in loaded:
             yield augment(to_float(images), augmentation, drawn), batch
 
 
-def one_ahead(load: Callable[[int], T], steps: range, device: torch.device) -> Generator[T]:
+def one_ahead(
+    load: Callable[[int], T],
+    steps: range,
+    device: torch.device,
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Generator[T]:
     """What `load` gives for each step; a thread prepares the next one meanwhile. Its error is raised at its step."""
     # Which GPU is current is a matter of each thread.
     take_gpu = (lambda: torch.cuda.set_device(device)) if device.type == "cuda" else None
@@ -65,5 +72,7 @@ def one_ahead(load: Callable[[int], T], steps: range, device: torch.device) -> G
         submitted = (thread.submit(load, step) for step in steps)
         coming = next(submitted, None)
         while coming is not None:
-            ready, coming = coming.result(), next(submitted, None)
+            with waiting():
+                ready = coming.result()
+            coming = next(submitted, None)
             yield ready

@@ -79,14 +79,24 @@ def train(
     objective = data_parallel(world, _Objective(network, method))
     steps = range(start, how.iterations)
     _set_modes(network, how)
-    loader = mini_batches(dataset, rows, method, how.augmentation, seed=seed, steps=steps, device=device(), world=world)
-    with closing(loader) as batches, _Meter(how, start, history, shown=world.first) as meter:
+    meter = _Meter(how, start, history, shown=world.first)
+    loader = mini_batches(
+        dataset,
+        rows,
+        method,
+        how.augmentation,
+        seed=seed,
+        steps=steps,
+        device=device(),
+        world=world,
+        waiting=meter.waiting,
+    )
+    with closing(loader) as batches, meter:
         for step in steps:
             # All that is random in a step hangs on these seeds, so nothing random needs to be in the checkpoint.
             torch.manual_seed(seeds(seed, step)[1])
             _set_learning_rate(optimiser, how, step)
-            with meter.waiting():
-                images, batch = next(batches)
+            images, batch = next(batches)
             with torch.autocast("cuda", torch.bfloat16, enabled=device().type == "cuda"):
                 scalars = objective(images, batch)
             optimiser.zero_grad()

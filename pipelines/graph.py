@@ -1,5 +1,6 @@
 """What a compiled pipeline says of itself: its tasks, with the step, the image and the GPU of each."""
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,9 +48,9 @@ def processes(specification: dict[str, Any]) -> int:
     return found
 
 
-def _place(task: Task) -> tuple[int, int, bool, str]:
+def _place(task: Task) -> tuple[int, int, int]:
     step, _, round_name = task.step.partition("@r")
     number = int(round_name or 0) or (len(ORDER) ** 3 if step in ("index", "evaluate") else 0)
-    step, _, part = step.partition(".")
+    step, _, part = step.partition(".part")
     # The parts of a step come before it.
-    return number, ORDER.index(step) if step in ORDER else 0, not part, part
+    return number, ORDER.index(step) if step in ORDER else 0, int(part or sys.maxsize)

@@ -19,7 +19,7 @@ MLFLOW_LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 class Request(BaseModel, extra="forbid"):
     """What one step asks for; limits are the same as requests, so that a pod is never evicted for what it was given."""
 
-    cpu: str = "2"
+    cpu: str = Field("2", pattern=r"^(\d+(\.\d+)?|\d+m)$", description='CPUs, such as "8", "1.5" or "500m"')
     memory: str = "8Gi"
     hours: float = Field(2, gt=0, description="after which a pod is ended")
 

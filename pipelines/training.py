@@ -8,7 +8,7 @@ from kfp.dsl import PipelineTask
 import components as step
 from components import images
 from longtail.train_job.manifest import Job
-from pipelines.resources import ADDRESSES, MLFLOW_LOGIN, S3_KEYS, USER, Kubernetes, asked
+from pipelines.resources import ADDRESSES, MLFLOW_LOGIN, S3_KEYS, USER, Kubernetes, asked, threads
 
 
 def training_step(settings: Kubernetes | None) -> Callable[..., PipelineTask]:
@@ -26,6 +26,7 @@ def job(settings: Kubernetes) -> Job:
         num_nodes=settings.num_nodes,
         gpus_per_node=settings.gpus_per_node,
         cpu=request.cpu,
+        threads=max(1, threads(request.cpu) // settings.gpus_per_node),
         memory=request.memory,
         shared_memory=settings.shared_memory,
         hours=request.hours,

@@ -192,6 +192,13 @@ def test_after_adopt_there_is_nothing_to_reproduce(adopt: Adopt, workspace: Work
     assert (workspace.path / "artifacts/report/report.html").is_file()
 
 
+def test_a_run_that_built_its_tables_in_parts_is_adopted_as_any(adopt: Adopt, workspace: Workspace, run: Run) -> None:
+    document = {"pipeline_spec": specification(lmle(1, Kubernetes(quintuplets_pods=3))), "platform_spec": {}}
+    run.stub.runs[run.id]["pipeline_spec"] = document
+    assert adopt(run.id)[0] == 0
+    assert_adopted(workspace, run)
+
+
 def test_every_round_has_its_task_and_its_place(workspace: Workspace) -> None:
     values = yaml.safe_load((workspace.path / "params.yaml").read_text())
     values |= {"rounds": {"r1": {"after": "r0"}, "r2": {"after": "r1"}}, "last_round": "r2"}

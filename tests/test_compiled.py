@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 import yaml
 from kfp.compiler import Compiler
+from pydantic import ValidationError
 
 import components
 from components import images
 from components.images import CPU, CUDA
 from longtail.stages import STAGES
 from longtail.stages.contract import artifacts
+from pipelines.graph import specification, tasks
 from pipelines.lmle import lmle
 from pipelines.resources import GPU, REQUESTS, WORK, Kubernetes
 
@@ -224,6 +226,17 @@ def test_a_step_has_as_many_threads_as_cpus(cpu: str, threads: str) -> None:
     compiled = Compiled(requests={"cluster": {"cpu": cpu}})
     assert {"name": "OMP_NUM_THREADS", "value": threads} in compiled.containers["cluster"]["env"]
     assert {"name": "OMP_NUM_THREADS", "value": REQUESTS["index"].cpu} in compiled.containers["index"]["env"]
+
+
+def test_an_amount_of_cpu_that_kubernetes_does_not_know_is_refused() -> None:
+    with pytest.raises(ValidationError, match="cpu"):
+        Compiled(requests={"cluster": {"cpu": "eight"}})
+
+
+def test_the_parts_of_a_table_are_listed_before_it_in_their_order() -> None:
+    listed = [task.step for task in tasks(specification(lmle(2, Kubernetes(quintuplets_pods=11))))]
+    parts = [f"quintuplets.part{number}@r1" for number in range(1, 12)]
+    assert listed[3:16] == ["cluster@r1", *parts, "quintuplets@r1"]
 
 
 def test_every_step_has_its_credentials_from_secrets_and_knows_its_execution(default: Compiled) -> None:

@@ -1,7 +1,8 @@
 """Mini-batches that are prepared ahead are those that would be prepared at their step, and a failure is not lost."""
 
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -51,17 +52,44 @@ def test_the_draws_of_the_thread_leave_torchs_own_generator_alone(dataset: Packe
 
 
 def test_a_step_is_prepared_while_the_one_before_is_worked_on_and_no_step_after_it() -> None:
+    loaded_steps, submitted = [], []
+
+    class Steps:
+        """Says which steps are asked for, which is when they are given to the thread."""
+
+        def __iter__(self) -> Iterator[int]:
+            for step in range(4):
+                submitted.append(step)
+                yield step
+
     begun = [threading.Event() for _ in range(4)]
 
     def load(step: int) -> int:
         begun[step].set()
         return step
 
-    with closing(one_ahead(load, range(4), CPU)) as loaded:
-        assert next(loaded) == 0
-        assert begun[1].wait(WAIT)
-        assert not begun[2].is_set()
-        assert next(loaded) == 1
+    with closing(one_ahead(load, Steps(), CPU)) as loaded:  # type: ignore[arg-type]
+        for step in range(3):
+            loaded_steps.append(next(loaded))
+            assert begun[step + 1].wait(WAIT)
+            assert submitted == list(range(step + 2))
+    assert loaded_steps == [0, 1, 2]
+
+
+def test_only_the_wait_for_the_images_counts_as_waiting() -> None:
+    inside: list[bool] = []
+    waits = []
+
+    @contextmanager
+    def waiting() -> Iterator[None]:
+        inside.append(True)
+        yield
+        inside.pop()
+        waits.append(1)
+
+    for _ in one_ahead(lambda step: step, range(3), CPU, waiting):
+        assert not inside
+    assert len(waits) == 3
 
 
 def test_every_step_comes_once_and_in_order() -> None:

@@ -1,6 +1,5 @@
 """The quintuplet table against a plain re-computation of LMLE's section 3.1, sample by sample."""
 
-import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -200,13 +199,13 @@ def test_torch_reduces_as_numpy_does(tasks: int) -> None:
         made = product.Product.of(
             first.embeddings, [candidates.Candidates.of(c.task()) for c in (first, second)][:tasks]
         )
-    here = np.arange(40, 140)
-    ours = product.reduce_on_cpu(made, first.embeddings[here], here)
-    theirs = GPUProduct(made, "cpu").reduce(first.embeddings[here], here)
+    here, asked = np.arange(40, 140), [slice(3, 9), slice(0, 0)][:tasks]
+    ours = product.reduce_on_cpu(made, first.embeddings[here], here, asked)
+    theirs = GPUProduct(made, "cpu").reduce(first.embeddings[here], here, asked)
     assert len(ours) == len(theirs) == tasks
-    for mine, other in zip(ours, theirs, strict=True):
-        for ours_of_kind, theirs_of_kind in zip(mine, other, strict=True):
-            assert ours_of_kind == pytest.approx(theirs_of_kind, abs=1e-5)
+    for mine, other, segments in zip(ours, theirs, asked, strict=True):
+        assert mine[0] == pytest.approx(other[0], abs=1e-5)
+        assert mine[1][segments] == pytest.approx(other[1][segments], abs=1e-5)
 
 
 @pytest.mark.gpu
@@ -279,18 +278,24 @@ def test_a_pool_that_lacks_a_class_is_refused(pool: list[int]) -> None:
         Case(np.zeros((4, 2), np.float32), labels, labels, np.array(pool)).table()
 
 
-def test_the_scores_keep_to_the_memory_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    labels = np.repeat([0, 1], [3990, 10])
-    embeddings = np.random.default_rng(0).normal(size=(4000, 4)).astype(np.float32)
-    case = Case(embeddings, labels, labels, np.arange(4000))
-    bound = 2**20
-    tracemalloc.start()
-    case.table(bound)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    # The table itself, the embeddings of the candidates, distances to one segment: never n×n (here 64 MB).
-    assert peak < bound + 4000 * 500 + 4000 * candidates.SEGMENT * 12
+@pytest.mark.parametrize("memory", [2**18, 2**20, 2**22])
+@pytest.mark.parametrize("tasks", [1, 3])
+def test_the_scores_of_a_thread_keep_to_the_memory_bound(
+    monkeypatch: pytest.MonkeyPatch, memory: int, tasks: int
+) -> None:
+    several = [many(4000, seed=seed) for seed in range(tasks)]
+    sizes = []
+
+    def reduce(made: product.Product, block: Floats, here: Ints, asked: list[slice]) -> list[product.Extremes]:
+        extremes = product.reduce_on_cpu(made, block, here, asked)
+        scores = 4 * max(map(len, made.tiles)) * len(here)
+        sizes.append(scores + sum(each.nbytes for pair in extremes for each in pair))
+        return extremes
+
+    monkeypatch.setattr(search, "reduce_on_cpu", reduce)
+    quintuplet_tables(several[0].embeddings, [case.task() for case in several], memory=memory)
+    assert max(sizes) <= memory
+    assert max(sizes) > memory / 2 or tasks == 1  # one task's scores are a tile and a block at most
 
 
 @settings(deadline=None, max_examples=50)

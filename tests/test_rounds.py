@@ -1,4 +1,4 @@
-"""When rounds stop, which one is the best, and what a checkpoint's fingerprint covers."""
+"""When rounds stop, and which one is the best."""
 
 import pytest
 

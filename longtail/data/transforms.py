@@ -42,7 +42,7 @@ def augment(images: Tensor, how: Augmentation, drawn: Tensor | None = None) -> T
     # a CPU a step of small_cnn takes 1.5 times as long in that one as with the channels last, as `to_float` gives them.
     warped = torch.empty_like(images)
     pixels = images.shape[2] * images.shape[3]
-    piece = max(1, PIECE // pixels) if images.device.type == "cpu" else len(images)
+    piece = max(1, PIECE // pixels if images.device.type == "cpu" else len(images))
     for some in (slice(start, start + piece) for start in range(0, len(images), piece)):
         grid = _grid(images[some], how, drawn[:, some])
         warped[some] = F.grid_sample(images[some], grid, padding_mode="reflection", align_corners=False)

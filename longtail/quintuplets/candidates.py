@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
 
 SEGMENT = 256  # candidates: few enough to search a segment again for the position of its extreme
 
@@ -67,6 +66,13 @@ class Candidates:
         """The segments of the class of a cluster."""
         code = key // self.span
         return slice(*np.searchsorted(self.keys, [code * self.span, (code + 1) * self.span]).tolist())
+
+    def classes(self, keys: Ints) -> slice:
+        """The segments of the classes from the first to the last of those clusters; a key of −1 is of none."""
+        known = keys[keys >= 0]
+        if not len(known):
+            return slice(0, 0)
+        return slice(self.cluster_class(int(known.min())).start, self.cluster_class(int(known.max())).stop)
 
     def __len__(self) -> int:
         return len(self.keys)

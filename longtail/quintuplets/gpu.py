@@ -17,9 +17,9 @@ class GPUProduct:
         self.row_of, self.device = product.row_of, device
         self.rows = torch.from_numpy(product.rows).to(device)
         self.order = [torch.from_numpy(rows).to(device) for rows in product.order]
-        self.lengths = [torch.from_numpy(np.diff(task.starts)).to(device) for task in product.candidates]
+        self.starts = [task.starts for task in product.candidates]
 
-    def reduce(self, block: Floats, here: Ints) -> list[Extremes]:
+    def reduce(self, block: Floats, here: Ints, asked: list[slice]) -> list[Extremes]:
         """As `longtail.quintuplets.product.reduce_on_cpu`."""
         columns = torch.ones((block.shape[1] + 1, len(block)))
         columns[:-1] = torch.from_numpy(block.T)
@@ -28,9 +28,19 @@ class GPUProduct:
         itself = torch.from_numpy(np.stack([self.row_of[here][inside], inside])).to(self.device)
         scores[itself[0], itself[1]] = torch.inf
         result = []
-        for lengths, order in zip(self.lengths, self.order, strict=True):
+        for starts, order, segments in zip(self.starts, self.order, asked, strict=True):
             # The rows of one task are in its order already.
             mine = scores if len(self.order) == 1 else scores[order]
-            greatest, least = (torch.segment_reduce(mine, kind, lengths=lengths, axis=0) for kind in ("max", "min"))
-            result.append((greatest.cpu().numpy(), least.cpu().numpy()))
+            greatest = self._reduce("max", mine, starts)
+            least = np.empty_like(greatest)
+            if segments.start < segments.stop:
+                of_segments = starts[segments.start : segments.stop + 1]
+                least[segments] = self._reduce("min", mine[of_segments[0] : of_segments[-1]], of_segments)
+            result.append((greatest, least))
+            del mine  # as large as the scores: not beside that of the next task
         return result
+
+    def _reduce(self, kind: str, scores: torch.Tensor, starts: Ints) -> Floats:
+        lengths = torch.from_numpy(np.diff(starts)).to(self.device)
+        reduced: Floats = torch.segment_reduce(scores, kind, lengths=lengths, axis=0).cpu().numpy()
+        return reduced

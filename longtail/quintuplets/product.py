@@ -82,24 +82,27 @@ def _shared_tile(rows: int, candidates: list[Candidates], order: list[Ints]) -> 
     return Tile(slice(0, rows), segments)
 
 
-def reduce_on_cpu(product: Product, block: Floats, here: Ints) -> list[Extremes]:
+def reduce_on_cpu(product: Product, block: Floats, here: Ints, asked: list[slice]) -> list[Extremes]:
     """The extremes of each task's segments for a block of anchors: their embeddings (b, d) and positions (b,).
 
-    An anchor is no partner of its own. So in the cluster that it is in itself only the least score means anything.
+    `asked`: for each task the segments whose least scores are asked for; the others' mean nothing. An anchor is no
+    partner of its own, so in the cluster that it is in itself only the least score means anything.
     """
     columns = np.ones((block.shape[1] + 1, len(block)), np.float32)
     columns[:-1] = block.T
     result = [_empty(len(task), len(here)) for task in product.candidates]
+    space = np.empty((max(map(len, product.tiles)), len(here)), np.float32)
     itself = product.row_of[here]
     for tile in product.tiles:
-        scores = product.rows[tile.rows] @ columns
+        scores = np.matmul(product.rows[tile.rows], columns, out=space[: len(tile)])
         inside = np.flatnonzero((itself >= tile.rows.start) & (itself < tile.rows.stop))
         scores[itself[inside] - tile.rows.start, inside] = np.inf
         for task, segment, rows in tile.segments:
             of_segment = scores[rows]
             greatest, least = result[task]
             np.maximum.reduce(of_segment, axis=0, out=greatest[segment])
-            np.minimum.reduce(of_segment, axis=0, out=least[segment])
+            if asked[task].start <= segment < asked[task].stop:
+                np.minimum.reduce(of_segment, axis=0, out=least[segment])
     return result
 
 

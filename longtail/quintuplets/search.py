@@ -7,14 +7,13 @@ extremes of these, over ranges of segments; and a partner's position is found by
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
-from longtail.distances import squared_distances
 from longtail.quintuplets.candidates import Candidates, Task, runs
 from longtail.quintuplets.product import Extremes, Product, reduce_on_cpu
 from longtail.quintuplets.table import WHOLE, Part, QuintupletTable
@@ -38,7 +37,8 @@ def quintuplet_tables(
     """One table for each task, all over the same `embeddings` (n, d); partners are the exact extremes over the pool.
 
     `part`: only the rows of that part. `memory`: a bound, in bytes, on the scores that each thread has at a time (None:
-    256 MiB, on a GPU 2 GiB). Ties go to the lowest cluster, and in it to the lowest position. An anchor without
+    256 MiB, on a GPU 2 GiB). Ties go to the lowest cluster, and in it to the lowest position; distances that
+    differ by less than float32 tells apart count as equal. An anchor without
     another candidate in its cluster is its own p+, and one without another in its class its own p−−.
 
     Raises ValueError if a task's candidates are of fewer than two classes, or none is of an anchor's class.
@@ -57,7 +57,8 @@ def quintuplet_tables(
 
     def winners(start: int) -> list[tuple[Ints, Ints]]:
         here = anchors[start : start + block]
-        extremes = reduce(embeddings[here], here)
+        asked = [task.classes(of_task[here]) for task, of_task in zip(candidates, keys, strict=True)]
+        extremes = reduce(embeddings[here], here, asked)
         return [
             _choose(task, of_task[here], here, *e) for task, of_task, e in zip(candidates, keys, extremes, strict=True)
         ]
@@ -82,13 +83,14 @@ def _keys(task: Task) -> Ints:
     return keys
 
 
-def _reducer(product: Product, device: Device) -> tuple[Callable[[Floats, Ints], list[Extremes]], int]:
-    """What reduces the product for a block of anchors, and how many of the product's rows it has at a time."""
+def _reducer(product: Product, device: Device) -> tuple[Callable[..., list[Extremes]], int]:
+    """What reduces the product for a block of anchors, and how many rows of scores it has at a time."""
     if device == "cpu":
-        return lambda block, here: reduce_on_cpu(product, block, here), max(map(len, product.tiles))
+        return partial(reduce_on_cpu, product), max(map(len, product.tiles))
     from longtail.quintuplets.gpu import GPUProduct
 
-    return GPUProduct(product, device).reduce, len(product.rows)
+    # Several tasks each have a copy of the scores in their own order.
+    return GPUProduct(product, device).reduce, len(product.rows) * (1 if len(product.order) == 1 else 2)
 
 
 def _block_size(rows: int, candidates: list[Candidates], memory: int) -> int:
@@ -167,13 +169,16 @@ def _positions(embeddings: Floats, task: Candidates, anchors: Ints, segments: In
             continue
         members = task.positions[task.starts[segment] : task.starts[segment + 1]]
         points = embeddings[members].astype(np.float64)
+        half_norms = 0.5 * np.einsum("cd,cd->c", points, points)
         for start in range(run.start, run.stop, 16 * BLOCK):
             here = order[start : min(start + 16 * BLOCK, run.stop)]
+            scores = embeddings[anchors[here]].astype(np.float64) @ points.T
+            scores -= half_norms
             # In double precision and then rounded, equals stay equal whatever else is in the product.
-            distances = squared_distances(embeddings[anchors[here]].astype(np.float64), points).astype(np.float32)
+            rounded = scores.astype(np.float32)
             if nearest:
-                positions[here] = members[np.argmin(distances, axis=1)]
+                positions[here] = members[np.argmax(rounded, axis=1)]
             else:
-                distances[anchors[here][:, None] == members] = -1
-                positions[here] = members[np.argmax(distances, axis=1)]
+                rounded[anchors[here][:, None] == members] = np.inf
+                positions[here] = members[np.argmin(rounded, axis=1)]
     return positions

@@ -23,6 +23,8 @@ Run = Callable[..., dict[str, float]]
 LINEAGE = "lineage.json"
 # The work directories on a volume that the running stage has, and the descriptors that lock them.
 _claimed: dict[Path, int] = {}
+# What the running stage has shared with others and no longer needs once its outputs are there.
+_shared: set[Path] = set()
 
 
 def artifacts(run: Run) -> dict[str, str]:
@@ -74,6 +76,8 @@ def stage(run: Run | None = None, *, keeps_lineage: bool = False) -> Run | Calla
                 remove(_hidden_sibling(path))
             for path in _claimed:
                 remove(path)
+            for path in _shared:
+                shutil.rmtree(path, ignore_errors=True)  # another run may be at it
         except BaseException:
             for path in partial.values():
                 remove(path)
@@ -104,6 +108,11 @@ def work_directory(output: Path, fingerprint: str) -> Path:
     return path
 
 
+def remove_on_success(path: Path) -> None:
+    """Have a directory removed that several runs share, when the outputs of the running stage are in place."""
+    _shared.add(path)
+
+
 def _claim(path: Path) -> bool:
     """Make the directory and lock it until the stage or its process ends; False if another process has it."""
     path.mkdir(parents=True, exist_ok=True)
@@ -121,6 +130,7 @@ def _release() -> None:
     for lock in _claimed.values():
         os.close(lock)
     _claimed.clear()
+    _shared.clear()
 
 
 def _hidden_sibling(output: Path) -> Path:

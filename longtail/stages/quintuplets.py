@@ -1,6 +1,7 @@
 """The quintuplet table of a round."""
 
 import os
+import secrets
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -14,7 +15,8 @@ from longtail.errors import DataError
 from longtail.fingerprint import fingerprint
 from longtail.models.snapshot import State, current, read_blueprint, read_embeddings
 from longtail.quintuplets import WHOLE, Part, QuintupletTable, load_tables, merge, pooled_tables, save_tables
-from longtail.stages.contract import Input, Output, remove, replace, stage
+from longtail.stages.contract import Input, Output, remove, remove_on_success, stage
+from longtail.tracking.identity import code_md5
 
 
 class Params(BaseModel, extra="forbid"):
@@ -46,7 +48,7 @@ def run(split: Input, model: Input, clusters: Input, quintuplets: Output, *, par
     tables = (_merged(parts) if parts else None) or _tables(split, model, clusters, params, WHOLE)
     save_tables(quintuplets, tables)
     if parts:
-        remove(parts)
+        remove_on_success(parts)
     report: dict[str, float] = {}
     for name, made in tables.items():
         anchor, plus, minus, far, _ = made.members.T
@@ -71,25 +73,33 @@ def write_part(split: Path, model: Path, clusters: Path, *, params: Params, part
     if State.read(model).stopped:
         return
     made = parts / f"{part.number}-of-{part.of}"
-    partial = made.with_name(f".{made.name}.{os.getpid()}")
-    save_tables(partial, _tables(split, model, clusters, params, part))
-    replace(partial, made)
+    # A pod that was given up may still be writing the same part, as one that was started in its place does.
+    partial = made.with_name(f".{made.name}.{secrets.token_hex(4)}")
+    try:
+        save_tables(partial, _tables(split, model, clusters, params, part))
+        if not made.is_dir():
+            partial.rename(made)
+    finally:
+        remove(partial)
 
 
 def _parts(split: Path, model: Path, clusters: Path, params: Params) -> Path | None:
-    """Where the parts of this table are, if there is a volume for them."""
+    """Where the parts of this table are, if there is a volume for them: those of the same code, too."""
     volume = os.environ.get("LONGTAIL_WORK")
-    return Path(volume) / f"{fingerprint(params, split, model, clusters)[:16]}-parts" if volume else None
+    if not volume:
+        return None
+    return Path(volume) / f"{fingerprint(params, split, model, clusters)[:16]}-{code_md5()[:8]}-parts"
 
 
 def _merged(parts: Path) -> dict[str, QuintupletTable] | None:
-    """The tables that other pods have built the parts of; None if a part is missing."""
+    """The tables that other pods have built the parts of; None if a part is missing or cannot be read."""
     for first in parts.glob("0-of-*"):
         count = int(first.name.removeprefix("0-of-"))
-        files = [parts / f"{number}-of-{count}" for number in range(count)]
-        if all(file.is_dir() for file in files):
-            loaded = [load_tables(file) for file in files]
-            return {task: merge(tables[task] for tables in loaded) for task in loaded[0]}
+        try:
+            loaded = [load_tables(parts / f"{number}-of-{count}") for number in range(count)]
+        except (OSError, ValueError, EOFError):
+            continue
+        return {task: merge(tables[task] for tables in loaded) for task in loaded[0]}
     return None
 
 

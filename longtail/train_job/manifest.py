@@ -26,6 +26,7 @@ class Job(BaseModel, extra="forbid"):
     num_nodes: int = Field(ge=1, description="machines; `batch` is of each process, so mini-batches grow with them")
     gpus_per_node: int = Field(1, ge=1, description="of each machine, one process a GPU")
     cpu: str = Field("8", description="of each machine, as its memory")
+    threads: int = Field(8, ge=1, description="of each process: the libraries count the cores of the machine")
     memory: str = "32Gi"
     shared_memory: str = Field("8Gi", description="/dev/shm; part of the memory")
     hours: float = Field(48, gt=0, description="after which the job is ended")
@@ -74,6 +75,7 @@ def manifest(
 
 
 def _environment(job: Job, plain: dict[str, str]) -> list[Manifest]:
+    plain = {**plain, "OMP_NUM_THREADS": str(job.threads)}
     variables: list[Manifest] = [{"name": key, "value": value} for key, value in sorted(plain.items())]
     for kind, sources in (("configMapKeyRef", job.config_maps), ("secretKeyRef", job.secrets)):
         for source, keys in sources.items():

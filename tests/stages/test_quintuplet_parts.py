@@ -5,12 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny import ARTIFACTS, PARAMETERS, hashes, run_stage
 
 from longtail.errors import DataError
 from longtail.models.snapshot import State
-from longtail.quintuplets import Part, load_tables
+from longtail.quintuplets import Part, load_tables, search
+from longtail.quintuplets.candidates import Candidates
 from longtail.stages.quintuplets import Params, write_part
 
 HOG = {"prior": "hog"}
@@ -81,6 +83,32 @@ def test_the_step_takes_the_parts_and_does_not_build_again(
     assert hashes(root / "r1/quintuplets") == hashes(two_tasks / "r1/quintuplets")
 
 
+def test_a_torn_part_is_no_loss(root: Path, two_tasks: Path) -> None:
+    for number in range(2):
+        write_part(*paths(root), params=params(), part=Part(number, 2))
+    (torn,) = (root / "volume").glob("*-parts/1-of-2/members-kids.npy")
+    torn.write_bytes(torn.read_bytes()[:-30])
+    run_stage(root, "quintuplets")
+    assert hashes(root / "r1/quintuplets") == hashes(two_tasks / "r1/quintuplets")
+
+
+def test_a_part_that_is_written_twice_is_the_first_one(root: Path) -> None:
+    for _ in range(2):
+        write_part(*paths(root), params=params(), part=Part(0, 2))
+    assert [path.name for path in (root / "volume").glob("*-parts/*")] == ["0-of-2"]
+
+
+def test_parts_of_other_code_are_left_alone(root: Path, two_tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("longtail.stages.quintuplets.code_md5", lambda: "0" * 32)
+        write_part(*paths(root), params=params(), part=Part(0, 1))
+    (members,) = (root / "volume").glob("*-parts/0-of-1/members-digit.npy")
+    np.save(members, np.load(members)[::-1])  # what the other code makes of it
+    run_stage(root, "quintuplets")
+    assert hashes(root / "r1/quintuplets") == hashes(two_tasks / "r1/quintuplets")
+    assert members.is_file()
+
+
 def test_a_missing_part_is_no_loss(root: Path, two_tasks: Path) -> None:
     """The volume may have been cleared, or the part come from the cache: the step builds everything itself."""
     write_part(*paths(root), params=params(), part=Part(0, 2))
@@ -109,11 +137,22 @@ def test_a_stopped_round_has_no_parts(root: Path) -> None:
     assert run_stage(root, "quintuplets") == {"stopped": 1.0}
 
 
-def test_tasks_with_the_same_features_have_the_tables_that_each_would_have_alone(root: Path) -> None:
+def test_tasks_with_the_same_features_have_the_tables_that_each_would_have_alone(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Hand-crafted features are the same for every task: their tables are made from one product."""
     run_stage(root, "start", **HOG)
     run_stage(root, "cluster")
+    products = []
+    made = search.Product.of
+
+    def counted(embeddings: np.ndarray, candidates: list[Candidates]) -> search.Product:
+        products.append(len(candidates))
+        return made(embeddings, candidates)
+
+    monkeypatch.setattr(search.Product, "of", counted)
     run_stage(root, "quintuplets", **ALL_OF_IT)
+    assert products == [2]
     together = load_tables(root / "r1/quintuplets")
     # Two equal pools are no other candidates, but each task then has a product of its own.
     run_stage(root, "quintuplets", **ALL_OF_IT, pools=2)
@@ -123,5 +162,6 @@ def test_tasks_with_the_same_features_have_the_tables_that_each_would_have_alone
 
 def test_a_gpu_that_is_asked_for_and_missing_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert run_stage(root, "quintuplets", device="auto")["digit_quintuplets"] > 0
     with pytest.raises(DataError, match=r"quintuplets\.device is cuda"):
         run_stage(root, "quintuplets", device="cuda")

@@ -11,7 +11,8 @@ from job_example import JOB, ROOT, SETTINGS, Tree, pod, through_schema
 from components.images import CUDA
 from longtail.train_job import launcher
 from longtail.train_job.manifest import manifest
-from pipelines.resources import GPU, REQUESTS
+from pipelines.resources import GPU, REQUESTS, Request
+from pipelines.training import job
 
 
 def example() -> Tree:
@@ -66,7 +67,14 @@ def test_secrets_are_referred_to_and_never_written_out(monkeypatch: pytest.Monke
     assert by_name["MLFLOW_TRACKING_PASSWORD"]["valueFrom"] == {
         "secretKeyRef": {"name": "longtail-mlflow", "key": "MLFLOW_TRACKING_PASSWORD"}
     }
-    assert {name for name, one in by_name.items() if "value" in one} == {"LONGTAIL_WORK"}
+    assert {name for name, one in by_name.items() if "value" in one} == {"LONGTAIL_WORK", "OMP_NUM_THREADS"}
+
+
+@pytest.mark.parametrize(("cpu", "gpus", "threads"), [("8", 1, "8"), ("32", 4, "8"), ("2", 4, "1")])
+def test_the_processes_of_a_machine_share_its_cpus(cpu: str, gpus: int, threads: str) -> None:
+    settings = SETTINGS.model_copy(update={"gpus_per_node": gpus, "requests": {"train": Request(cpu=cpu)}})
+    asked = manifest("name", job(settings), "somebody", Path("/work"), [], {})
+    assert {"name": "OMP_NUM_THREADS", "value": threads} in asked["spec"]["trainer"]["env"]
 
 
 def test_the_network_policy_knows_the_jobs_pods() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.tables import attribute, embeddings, masked_partners, masked_table
+from benchmarks.attributes import attribute, embeddings, masked_partners, masked_table
 from longtail.quintuplets import quintuplet_tables
 
 

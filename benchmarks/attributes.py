@@ -57,8 +57,10 @@ def product_of_tiles(points: Floats) -> None:
 
     def work(start: int) -> None:
         block = np.ascontiguousarray(points[start : start + BLOCK].T)
+        space = np.empty((TILE, block.shape[1]), np.float32)
         for tile in range(0, len(points), TILE):
-            points[tile : tile + TILE] @ block
+            rows = points[tile : tile + TILE]
+            np.matmul(rows, block, out=space[: len(rows)])
 
     blocks_in_threads(work, len(points))
 
