@@ -56,7 +56,7 @@ def run(full: bool) -> Table:
             "packed dataset that includes the pages of the file that were read.",
             "ImageFolder decodes every image each time, and brings photographs to the size of the network; ours did "
             "that once, in `ingest`.",
-            "Ours has a thread that reads beside the one that warps; of ImageFolder 1 worker is a process that does both.",
+            "Ours reads in a thread and warps in another; with 1 worker, ImageFolder has a process that does both.",
         ],
     )
     with TemporaryDirectory() as name:

@@ -92,7 +92,7 @@ def begin(trainer: Trainer, inputs: dict[str, Path], model: Path, values: Tree) 
     return step
 
 
-LONG = {**OPTIMISATION, "iterations": 120}
+LONG = {**OPTIMISATION, "iterations": 400}  # not done before it is stopped
 
 
 @pytest.mark.slow
