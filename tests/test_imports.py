@@ -84,6 +84,11 @@ def test_a_step_of_the_small_image_imports_no_torch(stage: str) -> None:
     assert loaded(f"import longtail.stages.{stage}", "torch", "torchvision", "mlflow", "safetensors.torch") == []
 
 
+def test_what_takes_long_to_import_is_loaded_by_what_needs_it() -> None:
+    steps = "import longtail.stages.ingest, longtail.stages.split, longtail.stages.cluster, longtail.stages.index"
+    assert loaded(steps, "sklearn", "scipy.optimize", "matplotlib") == []
+
+
 def test_help_is_quick() -> None:
     code = """
 import sys

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
-from scipy.optimize import brentq
 
 from longtail.errors import DataError
 
@@ -81,6 +80,9 @@ def gaussian_rates(counts: Ints, removed: float) -> npt.NDArray[np.float64]:
             f"split.imbalance: a Gaussian over {len(counts)} classes can remove at most {most:.0%} of the samples, "
             f"and removed is {removed}; ask for less, or for another kind of imbalance"
         )
+    # scipy's optimisers take half a second to import, and only this kind of imbalance needs one.
+    from scipy.optimize import brentq
+
     return rates(float(brentq(surplus, -3.0, 10.0)))
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from pydantic import Field
-from sklearn.datasets import load_digits, load_sample_images
 
 from longtail.data.sources.classes import make_task
 from longtail.data.sources.collection import Collection, Ints, Pixels, Request, Source
@@ -61,6 +60,9 @@ class Digits(Source):
         poses = draw_poses(
             np.random.default_rng(posing), len(index), rotate=self.rotate, mirror=self.mirror, scale=self.scale
         )
+        # scikit-learn takes over a second to import, and the other sources do without it.
+        from sklearn.datasets import load_sample_images
+
         photographs = Photographs(
             [np.asarray(Image.fromarray(image).convert("L")) for image in load_sample_images().images],
             self.min_deviation,
@@ -71,6 +73,8 @@ class Digits(Source):
 
 
 def _canvases() -> tuple[Pixels, Ints]:
+    from sklearn.datasets import load_digits
+
     bunch = load_digits()
     margin = (SIDE - DIGIT_SIDE) // 2
     canvases = np.zeros((len(bunch.images), SIDE, SIDE), np.uint8)
