@@ -42,7 +42,9 @@ LAUNCHER_HOURS = 1
 
 
 class Kubernetes(BaseModel, extra="forbid"):
-    """The section `kubernetes` of params.yaml: all about the cluster; only the number of GPUs can change results."""
+    """The section `kubernetes` of params.yaml: all about the cluster. Only the number of GPUs can change results, and
+    that of CPUs, which is that of threads, their last bits.
+    """
 
     gpu_nodes: dict[str, str] = Field({"nvidia.com/gpu.present": "true"}, description="node selector of the GPU pool")
     cpu_nodes: dict[str, str] | None = Field(None, description="node selector of the torch-free steps; none: GPU pool")
