@@ -37,8 +37,8 @@ class Table:
     settings: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     figure: str | None = None
-    machine: dict[str, str] = field(default_factory=machine)
-    code: str = field(default_factory=code)
+    machine: dict[str, str] = field(default_factory=dict)
+    code: str = ""
     minutes: float = 0.0
 
     def add(self, *cells: object) -> None:
@@ -85,6 +85,7 @@ def main(run: Callable[[bool], Table | None]) -> None:
     table = run(full)
     if table is None:
         return
+    table.machine, table.code = machine(), code()
     table.minutes = round((time.perf_counter() - began) / 60, 1)
     write(f"{name}-full" if full else name, table)
     print(f"{table.title}\n\n{table.markdown()}")

@@ -55,7 +55,10 @@ def _grid(images: Tensor, how: Augmentation, drawn: Tensor) -> Tensor:
     angle = draws[0] * how.rotate * math.pi / 180
     zoom = 1 / (1 + draws[1] * how.scale)
     flip = torch.where(draws[4] < 0, -1.0, 1.0) if how.mirror else torch.ones_like(angle)
-    cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
+    # The last bits of a float32 cosine hang on where in the tensor an angle stands; rounded from float64 they do not:
+    # an image is warped to the same bits in whichever process it is.
+    turn = angle.double()
+    cos, sin = torch.cos(turn).float() * zoom, torch.sin(turn).float() * zoom
     # A shift by a share of the side is twice that share; the ratio of the sides keeps the rotation of an oblong image
     # rigid.
     height, width = images.shape[2:]

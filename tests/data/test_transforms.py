@@ -140,3 +140,12 @@ def test_a_warp_is_the_affine_map_of_torch() -> None:
     grid = functional.affine_grid(torch.tensor(matrices), [6, 3, 24, 24], align_corners=False)
     expected = functional.grid_sample(batch, grid, padding_mode="reflection", align_corners=False)
     assert augment(batch, how, drawn).numpy() == pytest.approx(expected.numpy(), abs=1e-4)
+
+
+def test_an_image_is_warped_to_the_same_bits_whatever_is_beside_it() -> None:
+    how = Augmentation(rotate=20, scale=0.2, shift=0.1, mirror=True)
+    batch = to_float(torch.randint(0, 256, (37, 28, 28, 1), dtype=torch.uint8))
+    drawn = draw(37)
+    whole = augment(batch, how, drawn)
+    for some in (torch.arange(5, 18), torch.arange(36, 0, -5), torch.tensor([11])):
+        assert torch.equal(augment(batch[some], how, drawn[:, some]), whole[some])
