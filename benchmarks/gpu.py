@@ -21,7 +21,6 @@ from longtail.data.transforms import to_float
 from longtail.models.backbones import Backbone
 from longtail.models.network import Network, NetworkParams
 
-NOT_HERE = "no GPU here, so nothing was measured; run this command on a machine that has one"
 DTYPES = (torch.float32, torch.bfloat16)
 TASK = Task(name="class", classes=[str(code) for code in range(100)])
 TIMES = 7
@@ -44,16 +43,15 @@ FULL = [Training("resnet50", (224, 224, 3), 512), Training("small_cnn", (28, 28,
 
 def run(full: bool) -> Table | None:
     """The step of both networks in four ways; with --full also with larger mini-batches."""
-    name = gpu()
-    if name is None:
-        print(NOT_HERE)
+    card = gpu()
+    if card is None:
         return None
     table = Table(
         "Training on a GPU",
         "Forward, backward and AdamW on images that lie on the card. TFLOP/s count the products of convolutions and "
         "linear layers; their ceiling is a square product of matrices of the same numbers.",
         ["network", "mini-batch", "numbers", "compiled", "images/s", "TFLOP/s", "of the ceiling"],
-        settings={"GPU": name, "CUDA": torch.version.cuda or "none"},
+        settings=card,
     )
     device = torch.device("cuda")
     torch.backends.cudnn.allow_tf32 = False  # on by default for convolutions alone: float32 is float32 here

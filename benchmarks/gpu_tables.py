@@ -3,7 +3,7 @@
 import torch
 
 from benchmarks.attributes import CELEBA, DIMENSIONS, Floats, attribute, embeddings
-from benchmarks.gpu import MATRIX, NOT_HERE, matmul_ceiling
+from benchmarks.gpu import MATRIX, matmul_ceiling
 from benchmarks.machine import gpu
 from benchmarks.measure import Spread, alternate, ratio
 from benchmarks.table import Table, main
@@ -17,16 +17,15 @@ BLOCK = 4096
 
 def run(full: bool) -> Table | None:
     """n = 81,385; with --full also n = 1,000,000."""
-    name = gpu()
-    if name is None:
-        print(NOT_HERE)
+    card = gpu()
+    if card is None:
         return None
     table = Table(
         "Quintuplet table on a GPU",
         "Every sample is an anchor and a candidate, one attribute. The product is in float32, without TF32, and so is "
         "the ceiling, that of large square matrices.",
         ["n", "bare product (s)", "of the ceiling", "table (s)", "table to product"],
-        settings={"GPU": name, "CUDA": torch.version.cuda or "none", "embedding": f"{DIMENSIONS}, seed 0"},
+        settings={**card, "embedding": f"{DIMENSIONS}, seed 0"},
     )
     ceiling = matmul_ceiling(torch.device("cuda"), torch.float32, MATRIX)
     for count in (CELEBA, MILLION) if full else (CELEBA,):

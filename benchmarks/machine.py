@@ -9,6 +9,7 @@ from pathlib import Path
 
 from longtail.threads import budget
 
+NO_GPU = "no GPU here, so nothing was measured; run this command on a machine that has one"
 LIBRARIES = ("numpy", "torch", "torchvision", "faiss-cpu", "scikit-learn", "pytorch-metric-learning")
 
 
@@ -32,11 +33,14 @@ def code() -> str:
     return f"commit {done.stdout.strip() or 'unknown'}, {date.today().isoformat()}"
 
 
-def gpu() -> str | None:
-    """The name of the first GPU, or None."""
+def gpu() -> dict[str, str] | None:
+    """The first GPU and its CUDA; None where there is no GPU, which the console is told."""
     import torch
 
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    if torch.cuda.is_available():
+        return {"GPU": torch.cuda.get_device_name(0), "CUDA": torch.version.cuda or "none"}
+    print(NO_GPU)
+    return None
 
 
 def _processor() -> str:

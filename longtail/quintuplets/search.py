@@ -37,9 +37,9 @@ def quintuplet_tables(
     """One table for each task, all over the same `embeddings` (n, d); partners are the exact extremes over the pool.
 
     `part`: only the rows of that part. `memory`: a bound, in bytes, on the scores that each thread has at a time (None:
-    256 MiB, on a GPU 2 GiB). Ties go to the lowest cluster, and in it to the lowest position; distances that
-    differ by less than float32 tells apart count as equal. An anchor without
-    another candidate in its cluster is its own p+, and one without another in its class its own p−−.
+    256 MiB, on a GPU 2 GiB). Ties go to the lowest cluster, and in it to the lowest position; distances that differ by
+    less than float32 tells apart count as equal. An anchor without another candidate in its cluster is its own p+, and
+    one without another in its class its own p−−.
 
     Raises ValueError if a task's candidates are of fewer than two classes, or none is of an anchor's class.
     """

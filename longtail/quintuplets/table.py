@@ -57,7 +57,6 @@ def save_tables(path: Path, tables: dict[str, QuintupletTable]) -> None:
 
 def load_tables(path: Path) -> dict[str, QuintupletTable]:
     """The tables that `save_tables` wrote, by task."""
-
     return {
         task: QuintupletTable(
             np.load(path / f"members-{task}.npy", allow_pickle=False),

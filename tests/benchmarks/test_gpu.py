@@ -8,6 +8,7 @@ import torch
 
 from benchmarks import gpu, gpu_tables
 from benchmarks.gpu import Training, add_training, copy_ceiling, matmul_ceiling, training_step
+from benchmarks.machine import NO_GPU
 from benchmarks.table import Table, main
 
 CPU = torch.device("cpu")
@@ -23,11 +24,11 @@ def once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_gpu_the_command_says_so_and_keeps_what_was_measured(
     module: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(module, "gpu", lambda: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr("benchmarks.table.RESULTS", tmp_path)
     monkeypatch.setattr("sys.argv", ["gpu.py"])
     main(module.run)
-    assert capsys.readouterr().out == f"{gpu.NOT_HERE}\n"
+    assert capsys.readouterr().out == f"{NO_GPU}\n"
     assert list(tmp_path.iterdir()) == []
 
 
