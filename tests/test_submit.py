@@ -406,7 +406,9 @@ def test_the_command_itself_with_dvc_and_images_by_digest(folder: Path, stub: Kf
     def run(*words: str, **more: str) -> subprocess.Popen[str]:
         own = environment(folder) | {"DVC_SITE_CACHE_DIR": str(folder / ".site"), **more}
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen([sys.executable, "-m", *words], cwd=folder, env=own, **pipes)
+        # A shell that starts the tests in the background has its children ignore SIGINT.
+        listens: dict[str, Any] = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+        return subprocess.Popen([sys.executable, "-m", *words], cwd=folder, env=own, **pipes, **listens)
 
     assert run("dvc", "init", "--no-scm", "-q").wait() == 0
     assert run("dvc", "remote", "add", "-d", "store", REMOTE).wait() == 0
