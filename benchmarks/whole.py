@@ -63,7 +63,7 @@ def run(full: bool) -> Table:
                 "< 1.5 s",
                 f"{spread.text()} s",
                 spread.median < 1.5,
-                _why(spread, stage),
+                _why(spread, stage, alone),
             )
         )
     help_text = Spread.of([seconds(lambda: _longtail(["--help"])) for _ in range(2 * REPEATS)])
