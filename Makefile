@@ -14,10 +14,10 @@ BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --file docker/Dockerfile --build-arg C
   $(if $(CA),--secret id=ca$(comma)src=$(CA)) $(if $(NETWORK),--network $(NETWORK))
 comma := ,
 
-.PHONY: help setup repro test bench ui images push local lint format types lock clean
+.PHONY: help setup repro test bench experiment ui images push local lint format types lock clean
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.installed ## Install everything into .venv (uv is bootstrapped)
 
@@ -42,6 +42,10 @@ test: setup ## Run the tests, on all cores
 
 bench: setup ## Measure everything and write docs/benchmarks.md (FULL=1: the large sizes too, over an hour)
 	python -m benchmarks $(if $(FULL),--full)
+
+experiment: setup ## Run experiments/NAME.yaml on DATA, PROCESSES cells at a time, and write its tables and figures
+	@test -n "$(NAME)" || { echo "error: say which: make experiment NAME=digits" >&2; exit 1; }
+	python -m experiments $(NAME) --data $(or $(DATA),.) --processes $(or $(PROCESSES),1)
 
 ui: setup ## Open MLflow on the local runs
 	-longtail sync

@@ -25,6 +25,7 @@ from longtail.data.dataset import PackedDataset
 from longtail.data.sources.folder import Folder
 from longtail.data.transforms import Augmentation
 from longtail.loading import mini_batches
+from longtail.methods.base import Drawing, Given
 from longtail.methods.softmax import Softmax
 from longtail.stages import ingest
 
@@ -117,7 +118,7 @@ def _seconds_an_image() -> float:
 def _ours(folder: Path) -> Callable[[], Iterator[Tensor]]:
     dataset = PackedDataset.open(folder)
     labels = {task.name: dataset.labels(task.name) for task in dataset.info.tasks}
-    method = Softmax(labels, batch=BATCH, class_even=True, cost=True, seed=0)
+    method = Softmax(Given(labels, Drawing(batch=BATCH), 0))
     rows, epochs = np.arange(len(dataset)), count()
 
     def epoch() -> Iterator[Tensor]:

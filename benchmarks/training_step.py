@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,9 +19,8 @@ from benchmarks.table import Aim, Table, main
 from longtail.data.dataset import PackedDataset, Task, write_dataset
 from longtail.data.transforms import Augmentation
 from longtail.loading import mini_batches
-from longtail.losses.triple_header_hinge import Margins
-from longtail.methods.base import Batch, Method
-from longtail.methods.lmle import LMLE
+from longtail.methods.base import Batch, Drawing, Given, Method
+from longtail.methods.lmle import DEFAULT_MARGINS, LMLE
 from longtail.methods.softmax import Softmax
 from longtail.models.backbones import Backbone
 from longtail.models.network import Network, NetworkParams
@@ -83,11 +81,10 @@ def run(full: bool) -> Table:
 
 def _measure(table: Table, case: Case, dataset: PackedDataset) -> None:
     labels = {task.name: dataset.labels(task.name) for task in dataset.info.tasks}
-    how: dict[str, Any] = {"class_even": True, "cost": True, "seed": 0}
-    lmle = LMLE(labels, _tables(labels), Margins(g1=0.02, g2=0.1, g3=0.5), batch=ANCHORS, **how)
+    lmle = LMLE(Given(labels, Drawing(batch=ANCHORS), 0, tables=_tables(labels)), DEFAULT_MARGINS)
     images = _different_images(lmle)
     # What several tasks draw overlaps.
-    softmaxes = (Softmax(labels, batch=batch, **how) for batch in count(images // case.tasks))
+    softmaxes = (Softmax(Given(labels, Drawing(batch=batch), 0)) for batch in count(images // case.tasks))
     softmax = next(method for method in softmaxes if _different_images(method) >= images)
     steps = {"LMLE": _steps(case, dataset, lmle), "softmax": _steps(case, dataset, softmax)}
     steps["network alone"] = _network_alone(case, dataset, softmax)

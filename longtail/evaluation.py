@@ -1,11 +1,17 @@
 """The classifiers that are compared on one embedding, and what explains their answers."""
 
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
 from longtail.clusters import Clusters, centroids
 from longtail.distances import squared_distances
-from longtail.knn import NearestNeighbours
+from longtail.indexing import mean_class_accuracy
+from longtail.knn import NearestNeighbours, load_index
+from longtail.models.snapshot import read_embeddings, read_logits
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -22,6 +28,61 @@ def sample_wise(embeddings: Floats, labels: Ints, class_count: int, k: int) -> N
     """The ordinary kNN over all samples of known class, by majority vote."""
     known = labels >= 0
     return NearestNeighbours(embeddings[known], labels[known], class_count, k, "vote")
+
+
+def posterior(scores: Floats, temperature: float = 1.0) -> Floats:
+    """Class scores (n, K) as probabilities: their softmax at a temperature, in the units of the scores."""
+    scaled = scores / temperature
+    exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    probabilities: Floats = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+@dataclass(frozen=True)
+class Blend:
+    """The head and the cluster-wise kNN together: the mean of their class probabilities, `head` being the former's
+    weight. The kNN's are its scores (Eq. 3, or shares of votes) at a temperature.
+    """
+
+    head: float
+    temperature: float
+
+    def predict(self, logits: Floats, scores: Floats) -> Ints:
+        """Class codes (n,) from the head's logits (n, K) and the kNN's scores (n, K)."""
+        mixed = self.head * posterior(logits) + (1 - self.head) * posterior(scores, self.temperature)
+        codes: Ints = mixed.argmax(1)
+        return codes
+
+
+BLENDS = [Blend(head, temperature) for head in (0.25, 0.5, 0.75) for temperature in (0.05, 0.2, 1.0)]
+
+
+def choose_blend(logits: Floats, scores: Floats, truth: Ints) -> tuple[Blend, float]:
+    """The best of BLENDS (the first of equals) on validation samples of known class (n,), and its accuracy there."""
+    tried = [(mean_class_accuracy(truth, blend.predict(logits, scores)), blend) for blend in BLENDS]
+    score, blend = max(tried, key=lambda result: result[0])
+    return blend, score
+
+
+def predictions(task: str, K: int, snapshot: Path, index: Path, train: Ints, queries: Ints) -> dict[str, Ints]:
+    """What each classifier of a snapshot says of the samples at the positions `queries`; `train` (n,) class codes.
+
+    cluster_wise, sample_wise and class_mean on the embedding; where a classifier was trained, head and head_and_knn.
+    """
+    embeddings, logits = read_embeddings(snapshot, task), read_logits(snapshot, task)
+    tried = json.loads((index / "search.json").read_text())[task]
+    cluster_wise = load_index(index)[task]
+    by_cluster, scores = cluster_wise.predict(embeddings[queries])
+    found = {
+        "cluster_wise": by_cluster,
+        "sample_wise": sample_wise(embeddings, train, K, tried["sample_wise"]["k"]).predict(embeddings[queries])[0],
+        "class_mean": class_means(embeddings, train, K).predict(embeddings[queries])[0],
+    }
+    if logits is not None:
+        found["head"] = logits[queries].argmax(1)
+        blend = tried["head_and_knn"]
+        found["head_and_knn"] = Blend(blend["head"], blend["temperature"]).predict(logits[queries], scores)
+    return found
 
 
 def representatives(embeddings: Floats, clusters: Clusters, centres: Floats) -> Ints:

@@ -47,6 +47,12 @@ def measure(counts: Sequence[int], classes: Sequence[str]) -> ImbalanceMeasures:
     )
 
 
+def imbalance_level(counts: Sequence[int]) -> float | None:
+    """|share of the positive (second) class − 50 %| in points, from 0 to 50 (LMLE, Table 2); None if not binary."""
+    total = sum(counts)
+    return abs(100 * counts[1] / total - 50) if len(counts) == 2 and total else None
+
+
 def minority_classes(counts: Sequence[int]) -> list[int]:
     """The codes of the classes with ζ < 1/K, compared in integers so that no rounding makes a balanced class small."""
     total = sum(counts)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from longtail import tracking
 from longtail.data.splits import Split
-from longtail.indexing import Search, cluster_wise
+from longtail.indexing import Search, cluster_wise, mean_class_accuracy
 from longtail.models.embedder import build_network
 from longtail.models.network import Network
-from longtail.models.snapshot import Blueprint, Round, State, mean_score, read_embeddings
+from longtail.models.snapshot import Blueprint, Judge, Round, State, current, mean_score, read_embeddings, read_logits
 from longtail.models.weights import read_weights
 
 
@@ -21,6 +21,17 @@ def initial_network(snapshot: Path, blueprint: Blueprint) -> Network:
     return network
 
 
+def judged_by(judge: Judge, state: State, model: Path, split: Split) -> State:
+    """The state of the model directory with its rounds judged by that classifier.
+
+    Round 0 is judged by the cluster-wise kNN; where a method trains the classifier it is compared by its own head.
+    """
+    if state.judge == judge:
+        return state
+    before = state.history[0].model_copy(update={"scores": head_scores(current(model), split)})
+    return state.model_copy(update={"judge": judge, "history": [before]})
+
+
 def next_state(state: State, scores: dict[str, float], curve: list[dict[str, float]], patience: int) -> State:
     """The state after a round; `patience` rounds in a row that are no better than the best stop the training."""
     number, score = state.round + 1, mean_score(scores)
@@ -28,6 +39,7 @@ def next_state(state: State, scores: dict[str, float], curve: list[dict[str, flo
     better = state.best_round == 0 or score > state.best_score
     best_round = number if better else state.best_round
     return State(
+        judge=state.judge,
         round=number,
         best_round=best_round,
         best_score=score if better else state.best_score,
@@ -50,6 +62,16 @@ def validation_scores(snapshot: Path, split: Split, cluster_size: int, how: Sear
             seed=seed,
         )
         scores[task.name] = choice.score
+    return scores
+
+
+def head_scores(snapshot: Path, split: Split) -> dict[str, float]:
+    """Per task the mean per-class accuracy of the classifier itself on validation; empty where none was trained."""
+    scores = {}
+    for task in split.tasks:
+        truth, logits = split.scored_labels(task, "validation"), read_logits(snapshot, task.name)
+        if logits is not None:
+            scores[task.name] = mean_class_accuracy(truth[truth >= 0], logits[truth >= 0].argmax(1))
     return scores
 
 

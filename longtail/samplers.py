@@ -1,26 +1,39 @@
-"""Mini-batches, class-even or not: seeded, and a function of the step alone, so that a resumed run draws the same."""
+"""Which samples a mini-batch has: seeded, and a function of the step alone, so that a resumed run draws the same."""
 
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
+Sampling = Literal["natural", "class_even", "over", "under"]
 
 
 class Sampler:
     """Draws positions without replacement, pass after pass.
 
-    With `class_even` every class is drawn equally often (LMLE, section 3.1, "re-sampling"): draw number s takes the
-    next class of a random round over all classes, and that class's next sample of a random pass over its samples.
+    natural: every sample is drawn equally often. class_even: every class is (LMLE, section 3.1, "re-sampling"): draw
+    number s takes the next class of a random round over all classes, and that class's next sample of a random pass over
+    its samples. over: the data are over-sampled first, every class to the size of the largest. under: they are
+    under-sampled, every class to the size of the smallest.
     """
 
-    def __init__(self, labels: Ints, batch: int, *, class_even: bool, seed: int) -> None:
+    def __init__(self, labels: Ints, batch: int, *, sampling: Sampling, seed: int) -> None:
         """`labels` (n,): class codes; −1 is never drawn. `batch`: positions a step."""
         self.batch = batch
         self.seed = seed
         labelled = np.flatnonzero(labels >= 0)
-        self._pools = _by_class(labelled, labels[labelled]) if class_even else [labelled]
+        classes = _by_class(labelled, labels[labelled])
+        match sampling:
+            case "natural":
+                self._pools = [labelled]
+            case "class_even":
+                self._pools = classes
+            case "over":
+                self._pools = [resized(classes, max(map(len, classes)), seed)]
+            case "under":
+                self._pools = [resized(classes, min(map(len, classes)), seed)]
         # A pass over one class outlasts many steps, so most draws find its order here.
         self._order = lru_cache(maxsize=4 * len(self._pools) + 4)(self._draw_order)
         self._round = lru_cache(maxsize=4)(self._draw_round)
@@ -52,6 +65,41 @@ class Sampler:
         return np.random.default_rng([self.seed, stream, number]).permutation(length)
 
 
+def resized(classes: list[Ints], size: int, seed: int) -> Ints:
+    """Sorted positions, `size` of each class: all of its members equally often, and a random few of them once more."""
+    rng = np.random.default_rng([seed, len(classes), size])
+    chosen = [np.concatenate([np.tile(c, size // len(c)), rng.permutation(c)[: size % len(c)]]) for c in classes]
+    return np.sort(np.concatenate(chosen))
+
+
+class TaskSampler:
+    """What the samplers of several tasks draw, over the same samples.
+
+    Each task draws for itself; or, `together`, the tasks take turns, and a step's samples are drawn for one task and
+    serve all that label them. What is class-even for the one is then uneven for the others, whose class costs act
+    (LMLE, section 5.2).
+    """
+
+    def __init__(
+        self, labels: dict[str, Ints], batch: int, *, sampling: Sampling, seed: int, together: bool = False
+    ) -> None:
+        """`labels`: for each task its (n,) class codes, −1 where there is none. `batch`: positions a step and task."""
+        self.labels = labels
+        self.together = together
+        self._samplers = [
+            Sampler(codes, batch, sampling=sampling, seed=seed + number) for number, codes in enumerate(labels.values())
+        ]
+
+    def positions(self, step: int) -> dict[str, Ints]:
+        """The positions of mini-batch number `step`, from 0, for each task."""
+        if not self.together:
+            drawn = [sampler.positions(step) for sampler in self._samplers]
+            return dict(zip(self.labels, drawn, strict=True))
+        turn, task = divmod(step, len(self._samplers))
+        of_all = self._samplers[task].positions(turn)
+        return {name: of_all[codes[of_all] >= 0] for name, codes in self.labels.items()}
+
+
 def _by_class(positions: Ints, codes: Ints) -> list[Ints]:
     _, counts = np.unique(codes, return_counts=True)
     return np.split(positions[np.argsort(codes, kind="stable")], np.cumsum(counts)[:-1])
@@ -65,4 +113,4 @@ def inverse_frequency_weights(labels: Ints) -> npt.NDArray[np.float32]:
 
 def mean_weights(labels: Ints, *, cost: bool) -> npt.NDArray[np.float32]:
     """Weights (n,) that sum to 1: of a mean over the mini-batch or, with `cost`, over its classes."""
-    return inverse_frequency_weights(labels) if cost else np.full(len(labels), 1 / len(labels), np.float32)
+    return inverse_frequency_weights(labels) if cost else np.full(len(labels), 1 / max(1, len(labels)), np.float32)

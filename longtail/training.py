@@ -25,11 +25,14 @@ from longtail.models.checkpoint import load_checkpoint, save_checkpoint
 from longtail.models.network import Network
 from longtail.world import ALONE, World
 
+PROBED = 50  # mini-batches whose images are counted
+
 
 class Optimisation(BaseModel, extra="forbid"):
     """How the loss is minimised; the paper's values are sgd, momentum 0.9, weight decay 0.0005."""
 
-    iterations: int = Field(ge=1)
+    iterations: int | None = Field(None, ge=1, description="mini-batches, or else:")
+    image_passes: int | None = Field(None, ge=1, description="images that go through the network in all")
     optimiser: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = Field(0.01, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -40,6 +43,12 @@ class Optimisation(BaseModel, extra="forbid"):
     augmentation: Augmentation = Augmentation()
     checkpoint_every: int = Field(200, ge=1, exclude=True, description="iterations")
     log_every: int = Field(20, ge=1, description="iterations over which logged scalars are averaged")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "Optimisation":
+        if (self.iterations is None) == (self.image_passes is None):
+            raise ValueError("give one of iterations and image_passes, and leave the other out or set it to null")
+        return self
 
     @model_validator(mode="after")
     def _checkpoint_between_logs(self) -> "Optimisation":
@@ -77,9 +86,10 @@ def train(
     optimiser = _optimiser(network, how)
     start, history = load_checkpoint(work, fingerprint, network, optimiser, world)
     objective = data_parallel(world, _Objective(network, method))
-    steps = range(start, how.iterations)
+    iterations = length(how, method)
+    steps = range(start, iterations)
     _set_modes(network, how)
-    meter = _Meter(how, start, history, shown=world.first)
+    meter = _Meter(how, iterations, start, history, shown=world.first)
     loader = mini_batches(
         dataset,
         rows,
@@ -95,7 +105,7 @@ def train(
         for step in steps:
             # All that is random in a step hangs on these seeds, so nothing random needs to be in the checkpoint.
             torch.manual_seed(seeds(seed, step)[1])
-            _set_learning_rate(optimiser, how, step)
+            _set_learning_rate(optimiser, learning_rate(how, iterations, step))
             images, batch = next(batches)
             with torch.autocast("cuda", torch.bfloat16, enabled=device().type == "cuda"):
                 scalars = objective(images, batch)
@@ -122,16 +132,28 @@ class _Objective(nn.Module):
         return self.method.loss(self.network, images, batch)
 
 
-def learning_rate(how: Optimisation, step: int) -> float:
+def length(how: Optimisation, method: Method) -> int:
+    """How many iterations a training takes; of `image_passes` as many as come nearest, as the first mini-batches are.
+
+    An image that a mini-batch has several times goes through the network once, so methods differ in what a step takes.
+    """
+    if how.iterations is not None:
+        return how.iterations
+    assert how.image_passes is not None
+    sizes = [len(method.batch(step).samples) for step in range(PROBED)]
+    return max(1, round(how.image_passes * PROBED / sum(sizes)))
+
+
+def learning_rate(how: Optimisation, iterations: int, step: int) -> float:
     """The learning rate of step `step`, from 0: a linear rise, then constant or a cosine down to 0."""
     rise = min(1.0, (step + 1) / (how.warm_up + 1))
-    fall = (1 + math.cos(math.pi * step / how.iterations)) / 2 if how.schedule == "cosine" else 1.0
+    fall = (1 + math.cos(math.pi * step / iterations)) / 2 if how.schedule == "cosine" else 1.0
     return how.learning_rate * rise * fall
 
 
-def _set_learning_rate(optimiser: torch.optim.Optimizer, how: Optimisation, step: int) -> None:
+def _set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     for group in optimiser.param_groups:
-        group["lr"] = learning_rate(how, step)
+        group["lr"] = rate
 
 
 def _optimiser(network: Network, how: Optimisation) -> torch.optim.Optimizer:
@@ -156,8 +178,10 @@ class _Meter:
     Values stay on the device until then: to look at one makes the GPU wait for the next step.
     """
 
-    def __init__(self, how: Optimisation, start: int, history: list[dict[str, float]], *, shown: bool) -> None:
-        self.how, self.history = how, history
+    def __init__(
+        self, how: Optimisation, iterations: int, start: int, history: list[dict[str, float]], *, shown: bool
+    ) -> None:
+        self.every, self.iterations, self.history = how.log_every, iterations, history
         self.values: list[dict[str, Tensor]] = []
         self.images, self.waited, self.began = 0, 0.0, time.perf_counter()
         self.progress = Progress(
@@ -168,7 +192,7 @@ class _Meter:
             TextColumn("{task.fields[now]}"),
             disable=not shown,
         )
-        self.bar = self.progress.add_task("", total=how.iterations, completed=start, now="")
+        self.bar = self.progress.add_task("", total=iterations, completed=start, now="")
 
     def __enter__(self) -> "_Meter":
         self.progress.start()
@@ -187,7 +211,7 @@ class _Meter:
     def add(self, done: int, scalars: dict[str, Tensor], images: int) -> None:
         self.values.append(scalars)
         self.images += images
-        if done % self.how.log_every == 0 or done == self.how.iterations:
+        if done % self.every == 0 or done == self.iterations:
             self._flush(done)
         self.progress.advance(self.bar)
 

@@ -40,9 +40,8 @@ class World:
         return self.rank == 0
 
     def share(self, count: int) -> slice:
-        """This process's part of `count` things that all draw alike; `count` is a multiple of `size`."""
-        each = count // self.size
-        return slice(self.rank * each, (self.rank + 1) * each)
+        """This process's part of `count` things that all draw alike; the parts differ by one thing at most."""
+        return slice(self.rank * count // self.size, (self.rank + 1) * count // self.size)
 
 
 ALONE = World()

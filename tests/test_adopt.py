@@ -278,10 +278,10 @@ def test_the_place_of_artifacts_may_be_given(adopt: Adopt, workspace: Workspace,
 
 def test_another_parameter_is_named(adopt: Adopt, workspace: Workspace) -> None:
     values = yaml.safe_load((workspace.path / "params.yaml").read_text())
-    values["train"]["margins"]["g1"] = 0.03
+    values["train"]["method"]["margins"]["g1"] = 0.03
     (workspace.path / "params.yaml").write_text(yaml.safe_dump(values))
     error = refusal(adopt)
-    assert "the run was made with train.margins.g1 = 0.02, and here it is 0.03" in error
+    assert "the run was made with train.method.margins.g1 = 0.02, and here it is 0.03" in error
 
 
 def test_more_rounds_here_are_named(adopt: Adopt, workspace: Workspace, run: Run) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longtail.imbalance import measure
+from longtail.imbalance import imbalance_level, measure
 
 # Silk paper, Table 1.
 TABLE_1 = {
@@ -94,3 +94,10 @@ def test_an_empty_class_has_no_ratio_but_a_deviation() -> None:
 def test_counts_that_do_not_fit_are_refused(counts: list[int], classes: list[str]) -> None:
     with pytest.raises(ValueError, match="count"):
         measure(counts, classes)
+
+
+@pytest.mark.parametrize(
+    ("counts", "level"), [([98, 2], 48), ([2, 98], 48), ([50, 50], 0), ([1, 2, 3], None), ([0, 0], None)]
+)
+def test_the_imbalance_level_is_that_of_a_binary_task(counts: list[int], level: float | None) -> None:
+    assert imbalance_level(counts) == level

@@ -108,7 +108,11 @@ def test_a_missing_input_is_one_sentence(root: Path, longtail: Run) -> None:
         ("start", {"network": {"backbon": "resnet18"}}, "network.backbon is not a parameter; did you mean 'backbone'?"),
         ("start", {"start": {"prior": "imagenet"}}, "the prior imagenet needs a resnet"),
         ("train", {"train": {"optimisation": {"iterations": 9, "lr": 1}}}, "train.optimisation.lr is not a parameter"),
-        ("train", {"train": {"margins": {"g1": 1, "g2": 1}}}, "train.margins.g3: Field required"),
+        (
+            "train",
+            {"train": {"method": {"kind": "lmle", "margins": {"g1": 1, "g2": 1}}}},
+            "train.method.lmle.margins.g3: Field required",
+        ),
         ("quintuplets", {"quintuplets": {}}, "give one of pool_fraction and pool_per_class"),
         ("index", {"index": {"search": {"neighbours": [0]}}}, "index.search.neighbours.0"),
         ("ingest", {"ingest": {"image_shape": [8, 8, 1]}}, "ingest.source: Field required"),

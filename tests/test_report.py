@@ -20,7 +20,7 @@ from longtail.report.figures import style
 from longtail.report.map_figure import pushed_apart
 from longtail.report.names import columns, short
 from longtail.report.round_figures import training_curves, validation_curve
-from longtail.report.tables import metric_table, parameter_sections
+from longtail.report.tables import metric_table, parameter_sections, task_rows
 
 NASTY = [
     "<script>alert(1)</script>",
@@ -65,6 +65,23 @@ def test_two_tasks_have_a_section_each() -> None:
     assert len(ids) == len(set(ids))
     assert all(target in ids for target in re.findall(r'href="#([^"]+)"', html))
     assert html.count('<section class="task"') == 2
+
+
+def test_all_tasks_stand_in_one_table_binary_ones_first_by_imbalance_level() -> None:
+    two = {"classes": ["no", "yes"]}
+    tasks = [
+        make_task(class_names(4), "kind"),
+        make_task(name="rare", counts={"train": [98, 2], "test": [1, 1]}, **two),
+        make_task(name="even", counts={"train": [51, 49], "test": [1, 1]}, **two),
+    ]
+    heading, rows = task_rows(tasks)
+    assert heading[:3] == ["task", "imbalance", "cluster-wise kNN (LMLE)"]
+    assert [row[0] for row in rows] == ["even", "rare", "kind", "mean"]
+    assert [row[1] for row in rows[:2]] == ["level 1", "level 48"]
+    values = [task.metrics("cluster-wise kNN (LMLE)").mean_class_accuracy for task in tasks]
+    assert rows[-1][2] == f"{100 * sum(value or 0 for value in values) / 3:.1f}"
+    assert "All tasks" in render(make_report(tasks))
+    assert "All tasks" not in render(make_report(tasks[:1]))
 
 
 def test_the_same_content_gives_the_same_bytes_in_another_process() -> None:

@@ -13,7 +13,7 @@ from longtail.training import Optimisation, learning_rate
 
 def rates(**changes: object) -> list[float]:
     how = Optimisation.model_validate({"iterations": 100, "learning_rate": 0.1, **changes})
-    return [learning_rate(how, step) for step in range(100)]
+    return [learning_rate(how, 100, step) for step in range(100)]
 
 
 def test_a_constant_rate_is_constant() -> None:
@@ -34,7 +34,15 @@ def test_warm_up_rises_linearly() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"iterations": 0}, {"learning_rate": 0}, {"optimiser": "lbfgs"}, {"checkpoint_every": 30}, {"momentum": 1}],
+    [
+        {"iterations": 0},
+        {"learning_rate": 0},
+        {"optimiser": "lbfgs"},
+        {"checkpoint_every": 30},
+        {"momentum": 1},
+        {"image_passes": 5},
+        {"iterations": None},
+    ],
 )
 def test_what_cannot_be_trained_with_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
@@ -53,7 +61,7 @@ def meter(clock: list[float], monkeypatch: pytest.MonkeyPatch, **changes: object
     """A meter for steps of which four are logged together, and its clock."""
     monkeypatch.setattr(training.time, "perf_counter", lambda: clock[0])
     how = Optimisation.model_validate({"iterations": 10, "log_every": 4, "checkpoint_every": 4, **changes})
-    return training._Meter(how, 0, [], shown=False)
+    return training._Meter(how, 10, 0, [], shown=False)
 
 
 def test_speed_and_loading_are_those_since_the_last_log(

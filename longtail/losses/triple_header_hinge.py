@@ -31,6 +31,17 @@ def margin_bounds(class_sizes: list[int], cluster_size: int, share: float = 1.0)
     return chord(math.pi * share * cluster_size / total), g2, chord(math.pi / len(class_sizes))
 
 
+def decreasing_margins(
+    class_sizes: list[int], cluster_size: int, *, share: float = 1.0, count: int = 5
+) -> list[Margins]:
+    """`count` margins for a coarse search (LMLE, section 3.2): the upper bounds, then each half of the one before.
+
+    Of the classes' bounds on g2 the largest is taken.
+    """
+    g1, g2, g3 = margin_bounds(class_sizes, cluster_size, share)
+    return [Margins(g1=g1 / 2**n, g2=max(g2) / 2**n, g3=g3 / 2**n) for n in range(count)]
+
+
 class Hinges(NamedTuple):
     """The loss and its three weighted parts, scalars."""
 

@@ -1,17 +1,43 @@
 """What a method is: how mini-batches are drawn, and how one becomes a loss."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from longtail.models.network import Network
+from longtail.quintuplets import QuintupletTable
+from longtail.samplers import Sampling, TaskSampler
 from longtail.world import ALONE, World
 
 Ints = npt.NDArray[np.int64]
+
+
+class Drawing(BaseModel, extra="forbid"):
+    """How mini-batches are drawn: parameters of every stage that trains."""
+
+    batch: int = Field(ge=1, description="samples, of LMLE anchors, a step and task, of each process")
+    sampling: Sampling = Field("class_even", description="natural, class_even, or over- and under-sampled data")
+    cost: bool = Field(True, description="give the classes of a mini-batch equal weight")
+    together: bool = Field(False, description="tasks take turns to draw, and share what is drawn")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a method is made from: `labels` (task → (n,) class codes, −1 where there is none), the tables of quintuplets
+    where there are any, and how mini-batches are drawn by that many processes.
+    """
+
+    labels: dict[str, Ints]
+    drawing: Drawing
+    seed: int
+    processes: int = 1
+    tables: dict[str, QuintupletTable] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,13 +83,26 @@ def to_device(values: Tensor, device: torch.device) -> Tensor:
 
 
 class Method(ABC):
-    """One way of training the network. Adding a method is one file in this folder."""
+    """One way of training the network. Adding a method is one file in this folder, and a word in `choice.py`."""
 
-    @abstractmethod
+    trains_classifier: ClassVar[bool] = False
+
+    def __init__(self, given: Given) -> None:
+        how = given.drawing
+        self.labels, self.cost = given.labels, how.cost
+        self.sampler = TaskSampler(
+            given.labels, how.batch * given.processes, sampling=how.sampling, seed=given.seed, together=how.together
+        )
+
     def draw(self, step: int) -> dict[str, Drawn]:
         """What step number `step` needs, for each task. A function of the step alone: steps are drawn ahead, in another
         thread than that of `loss`.
         """
+        return {task: self.drawn(task, positions) for task, positions in self.sampler.positions(step).items()}
+
+    @abstractmethod
+    def drawn(self, task: str, positions: Ints) -> Drawn:
+        """What a task needs of the samples at those positions (B,)."""
 
     @abstractmethod
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
@@ -77,8 +116,8 @@ class Method(ABC):
         network once.
         """
         drawn = self.draw(step)
-        share = world.share(len(next(iter(drawn.values())).positions))
-        mine = {task: one.positions[share] for task, one in drawn.items()}
+        shares = {task: world.share(len(one.positions)) for task, one in drawn.items()}
+        mine = {task: one.positions[shares[task]] for task, one in drawn.items()}
         samples = _images(mine)
         whole = samples if world.size == 1 else _images({task: one.positions for task, one in drawn.items()})
         return Batch(
@@ -86,7 +125,10 @@ class Method(ABC):
             len(whole),
             np.searchsorted(whole, samples),
             {task: torch.from_numpy(np.searchsorted(samples, positions)) for task, positions in mine.items()},
-            {task: {name: torch.from_numpy(v[share]) for name, v in one.about.items()} for task, one in drawn.items()},
+            {
+                task: {name: torch.from_numpy(values[shares[task]]) for name, values in one.about.items()}
+                for task, one in drawn.items()
+            },
         )
 
 

@@ -1,45 +1,40 @@
 """Large Margin Local Embedding (LMLE): mini-batches of quintuplets and the triple-header hinge loss."""
 
+from typing import Literal
+
 import torch
+from pydantic import BaseModel
 from torch import Tensor
 
 from longtail.losses.triple_header_hinge import Margins, triple_header_hinge
-from longtail.methods.base import Batch, Drawn, Ints, Method
+from longtail.methods.base import Batch, Drawn, Given, Ints, Method
 from longtail.models.network import Network
-from longtail.quintuplets import QuintupletTable
-from longtail.samplers import Sampler, mean_weights
+from longtail.samplers import mean_weights
+
+DEFAULT_MARGINS = Margins(g1=0.02, g2=0.1, g3=0.5)
+
+
+class LMLEParams(BaseModel, extra="forbid"):
+    """The margins of Eq. 2."""
+
+    kind: Literal["lmle"] = "lmle"
+    margins: Margins = DEFAULT_MARGINS
+
+    def build(self, given: Given) -> "LMLE":
+        """The method."""
+        return LMLE(given, self.margins)
 
 
 class LMLE(Method):
-    """Anchors are drawn evenly from the classes, their partners looked up in the table of the round."""
+    """The triple-header hinge loss (LMLE, Eq. 2) on `batch` anchors a task and step, each with its quintuplet."""
 
-    def __init__(
-        self,
-        labels: dict[str, Ints],
-        tables: dict[str, QuintupletTable],
-        margins: Margins,
-        *,
-        batch: int,
-        class_even: bool,
-        cost: bool,
-        seed: int,
-    ) -> None:
-        """`labels`: task → (n,) class codes of the split's samples; `tables`: task → its quintuplets; `batch`: anchors
-        a step and task, of all processes together.
-        """
-        self.tables, self.margins, self.cost = tables, margins, cost
-        self.labels = {task: labels[task][table.members[:, 0]] for task, table in tables.items()}
-        self.samplers = {
-            task: Sampler(codes, batch, class_even=class_even, seed=seed + number)
-            for number, (task, codes) in enumerate(self.labels.items())
-        }
+    def __init__(self, given: Given, margins: Margins) -> None:
+        super().__init__(given)
+        self.tables, self.margins = given.tables, margins
 
-    def draw(self, step: int) -> dict[str, Drawn]:
-        return {task: self._draw(task, sampler.positions(step)) for task, sampler in self.samplers.items()}
-
-    def _draw(self, task: str, rows: Ints) -> Drawn:
-        table = self.tables[task]
-        weights = mean_weights(self.labels[task][rows], cost=self.cost)
+    def drawn(self, task: str, positions: Ints) -> Drawn:
+        table, rows = self.tables[task], self.tables[task].rows(positions)
+        weights = mean_weights(self.labels[task][positions], cost=self.cost)
         return Drawn(table.members[rows], {"weights": weights, "has_other_cluster": table.has_other_cluster[rows]})
 
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:

@@ -60,7 +60,7 @@ class Embedder:
 
 def build_network(blueprint: Blueprint, *, pretrained: bool = False) -> Network:
     """A fresh network; torch's seed decides its weights."""
-    params = NetworkParams.model_validate({"backbone": blueprint.backbone, "embedding": blueprint.embedding})
+    params = NetworkParams.model_validate(blueprint.model_dump(include=set(NetworkParams.model_fields)))
     return Network(params, blueprint.tasks, blueprint.image_shape, pretrained=pretrained)
 
 
@@ -102,12 +102,15 @@ def _write_blocks(snapshot: Path, name: str, blocks: Iterator[dict[str, Floats]]
         np.save(snapshot / f"{name}-{task}.npy", rows, allow_pickle=False)
 
 
-def blueprint_for(params: NetworkParams, features: Features, dataset: PackedDataset) -> Blueprint:
-    """The blueprint of a network with those parameters for the dataset's tasks."""
+def blueprint_for(
+    params: NetworkParams, features: Features, tasks: list[Task], image_shape: tuple[int, int, int]
+) -> Blueprint:
+    """The blueprint of a network with those parameters."""
     return Blueprint(
         features=features,
         backbone=params.backbone,
         embedding=params.embedding,
-        tasks=dataset.info.tasks,
-        image_shape=dataset.info.image_shape,
+        shared_embedding=params.shared_embedding,
+        tasks=tasks,
+        image_shape=image_shape,
     )

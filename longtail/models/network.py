@@ -13,6 +13,7 @@ class NetworkParams(BaseModel, extra="forbid"):
 
     backbone: Backbone = "small_cnn"
     embedding: int = Field(64, ge=2, description="length of the embedding")
+    shared_embedding: bool = Field(False, description="one embedding for all tasks, and not one each")
 
 
 class Network(nn.Module):
@@ -24,13 +25,20 @@ class Network(nn.Module):
         super().__init__()
         self.tasks = tasks
         self.backbone, features = build_backbone(params.backbone, image_shape, pretrained=pretrained)
-        self.embeddings = nn.ModuleList(nn.Linear(features, params.embedding) for _ in tasks)
+        embeddings = 1 if params.shared_embedding else len(tasks)
+        self.embeddings = nn.ModuleList(nn.Linear(features, params.embedding) for _ in range(embeddings))
         self.classifiers = nn.ModuleList(nn.Linear(params.embedding, len(task.classes)) for task in tasks)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """float N×C×H×W to the embeddings before normalisation, N×d for each task."""
+        """float N×C×H×W to the embeddings before normalisation, N×d for each task, none of them negative.
+
+        The classifier and the distances see the same numbers: with the ReLU in the classifier alone, neighbours were
+        searched among components that it never looks at (docs/results.md).
+        """
         features = self.backbone(images)
-        return {task.name: head(features) for task, head in zip(self.tasks, self.embeddings, strict=True)}
+        raw = [F.relu(head(features)) for head in self.embeddings]
+        shared = len(self.tasks) // len(raw)
+        return {task.name: of_task for task, of_task in zip(self.tasks, raw * shared, strict=True)}
 
     def embed(self, images: Tensor) -> dict[str, Tensor]:
         """float N×C×H×W to f(x), N×d on the unit sphere for each task."""
@@ -38,5 +46,12 @@ class Network(nn.Module):
 
     def logits(self, images: Tensor) -> dict[str, Tensor]:
         """float N×C×H×W to N×K class scores for each task."""
-        raw = self(images).values()
-        return {t.name: head(F.relu(r)) for t, head, r in zip(self.tasks, self.classifiers, raw, strict=True)}
+        return self._classify(self(images))
+
+    def embed_and_classify(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """`embed` and `logits` in one pass."""
+        raw = self(images)
+        return {name: F.normalize(values, dim=1) for name, values in raw.items()}, self._classify(raw)
+
+    def _classify(self, raw: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {task.name: head(raw[task.name]) for task, head in zip(self.tasks, self.classifiers, strict=True)}

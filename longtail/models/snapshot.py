@@ -17,6 +17,7 @@ from longtail.errors import DataError
 
 Floats = npt.NDArray[np.float32]
 Features = Literal["network", "backbone", "pixels", "hog"]
+Judge = Literal["cluster_wise", "head"]  # the classifier by which rounds are compared
 
 
 class Round(BaseModel, extra="forbid"):
@@ -33,8 +34,9 @@ def mean_score(scores: dict[str, float]) -> float:
 
 
 class State(BaseModel, extra="forbid"):
-    """What state.json holds. The best round is the one that is indexed and evaluated."""
+    """What state.json holds. The best round, by the classifier `judge`, is the one that is indexed and evaluated."""
 
+    judge: Judge = "cluster_wise"
     round: int
     best_round: int
     best_score: float
@@ -60,8 +62,14 @@ class Blueprint(BaseModel, extra="forbid"):
     features: Features
     backbone: str
     embedding: int
+    shared_embedding: bool = False
     tasks: list[Task]
     image_shape: tuple[int, int, int]
+
+    @property
+    def one_embedding(self) -> bool:
+        """Whether all tasks have the same embedding."""
+        return self.shared_embedding or self.features != "network"
 
 
 def current(model: Path) -> Path:

@@ -22,6 +22,10 @@ class QuintupletTable:
     members: Ints
     has_other_cluster: Bools
 
+    def rows(self, anchors: Ints) -> Ints:
+        """The row of each of these anchors, all of which the table has."""
+        return np.searchsorted(self.members[:, 0], anchors)
+
 
 @dataclass(frozen=True)
 class Part:

@@ -13,16 +13,24 @@ from longtail.data.splits import Split
 from longtail.evaluation import project, representatives, sample
 from longtail.knn import search
 from longtail.metrics import evaluate
-from longtail.models.snapshot import State, mean_score
+from longtail.models.snapshot import Judge, State, mean_score
 from longtail.report.content import EmbeddingMap, KCurve, KSearch, MethodRow, Mistake, Round, TaskReport
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 
+TITLES = {
+    "lmle": "LMLE",
+    "triplet": "Triplet loss",
+    "joint": "Cross-entropy and triple-header hinge",
+    "softmax": "Softmax",
+}
 METHODS = {
     "cluster_wise": "cluster-wise kNN",
     "sample_wise": "sample-wise kNN",
     "class_mean": "nearest class mean",
+    "head": "softmax head",
+    "head_and_knn": "softmax head and cluster-wise kNN",
     "softmax_head": "softmax head of round 0",
 }
 HINGES = {"hinge_1": "between clusters (g1)", "hinge_2": "within the class (g2)", "hinge_3": "between classes (g3)"}
@@ -40,6 +48,7 @@ class Evidence:
     centroids: Floats
     tried: dict[str, Any]
     predicted: dict[str, Ints]
+    main: Judge
 
 
 def task_report(
@@ -72,7 +81,7 @@ def task_report(
         counts=counts,
         imbalance=table.info.subsets["train"].tasks[task.name],
         methods=rows,
-        main=METHODS["cluster_wise"],
+        main=METHODS[evidence.main],
         compared=METHODS["softmax_head"] if "softmax_head" in evidence.predicted else METHODS["sample_wise"],
         background=task.background,
         embedding=_map(evidence, points, seed),
@@ -108,7 +117,7 @@ def _k_search(tried: dict[str, Any]) -> KSearch:
 
 def _mistakes(evidence: Evidence, table: Split, packed: PackedDataset, count: int, seed: int) -> list[Mistake]:
     """A random sample of what the main method gets wrong, each with the sample that stands for its nearest cluster."""
-    classes, predicted = evidence.task.classes, evidence.predicted["cluster_wise"]
+    classes, predicted = evidence.task.classes, evidence.predicted[evidence.main]
     truth = table.scored_labels(evidence.task, "test")[evidence.test]
     wrong = sample(np.flatnonzero((truth >= 0) & (truth != predicted)), count, seed)
     positions = evidence.test[wrong]
@@ -150,10 +159,10 @@ def _round(number: int, curve: list[dict[str, float]], scores: dict[str, float],
 def notes(state: State) -> list[str]:
     """What a reader of the metrics must know."""
     found = ["Selection (round, k, decision) is on the validation subset; the metrics are on the test subset."]
-    prior = mean_score(state.history[0].scores)
-    if state.best_round and prior >= state.best_score:
+    before = state.history[0].scores
+    if state.best_round and before and mean_score(before) >= state.best_score:
         found.append(
-            f"On validation no round of LMLE beats the embedding it started from: {100 * state.best_score:.1f} % "
-            f"against {100 * prior:.1f} % by the cluster-wise kNN."
+            f"On validation no round beats what training started from: {100 * state.best_score:.1f} % against "
+            f"{100 * mean_score(before):.1f} % by the {METHODS[state.judge]}."
         )
     return found

@@ -17,7 +17,7 @@ from longtail.report.map_figure import class_colours, class_labels, embedding_ma
 from longtail.report.method_figures import intervals, k_curves
 from longtail.report.names import printable
 from longtail.report.round_figures import training_curves, validation_curve
-from longtail.report.tables import metric_table, parameter_sections, percent, round_rows
+from longtail.report.tables import metric_table, parameter_sections, percent, round_rows, task_rows
 
 
 def page(report: Report) -> str:
@@ -39,7 +39,11 @@ def page(report: Report) -> str:
         }
         tasks = [task_parts(task) for task in report.tasks]
     return environment.get_template("report.html").render(
-        report=report, rounds=rounds, tasks=tasks, parameters=parameter_sections(report.parameters)
+        report=report,
+        rounds=rounds,
+        tasks=tasks,
+        all_tasks=task_rows(report.tasks),
+        parameters=parameter_sections(report.parameters),
     )
 
 

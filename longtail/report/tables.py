@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from longtail.imbalance import imbalance_level
 from longtail.report.content import Round, TaskReport
 
 # Every number that a table of metrics can show, and its heading.
@@ -98,6 +99,40 @@ def readable(value: Any) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(map(readable, value)) or "–"
     return "–" if value is None or value == "" else str(value)
+
+
+def task_rows(tasks: Sequence[TaskReport]) -> tuple[list[str], list[list[str]]]:
+    """Heading and rows of the table of all tasks (LMLE, Table 2): mean per-class accuracy of each method, and its mean.
+
+    Binary tasks come first, by their imbalance level; then the others, by the ratio of their largest class to the
+    smallest.
+    """
+    methods = list(dict.fromkeys(row.name for task in tasks for row in task.methods))
+    heading = ["task", "imbalance", *methods]
+    found = [
+        {
+            row.name: row.metrics.mean_class_accuracy
+            for row in task.methods
+            if row.metrics.mean_class_accuracy is not None
+        }
+        for task in tasks
+    ]
+    rows = [
+        [tasks[place].name, _imbalance(tasks[place]), *(percent(found[place].get(name)) for name in methods)]
+        for place in sorted(range(len(tasks)), key=lambda place: _by_imbalance(tasks[place]))
+    ]
+    means = [[values[name] for values in found if name in values] for name in methods]
+    return heading, [*rows, ["mean", "", *(percent(sum(of) / len(of) if of else None) for of in means)]]
+
+
+def _by_imbalance(task: TaskReport) -> tuple[bool, float]:
+    level = imbalance_level(task.counts["train"])
+    return level is None, task.imbalance.IR or 0.0 if level is None else level
+
+
+def _imbalance(task: TaskReport) -> str:
+    level = imbalance_level(task.counts["train"])
+    return f"{task.imbalance.IR or 0:.0f} : 1" if level is None else f"level {level:.0f}"
 
 
 def round_rows(rounds: Sequence[Round]) -> tuple[list[str], list[list[str]]]:

@@ -12,11 +12,11 @@ from longtail import tracking
 from longtail.clusters import load_clusters
 from longtail.data.dataset import PackedDataset, Task
 from longtail.data.splits import Split
-from longtail.evaluation import class_means, sample_wise
+from longtail.evaluation import predictions
 from longtail.knn import load_index
 from longtail.models.snapshot import State, best, current, mean_score, read_embeddings, read_logits
 from longtail.report import Report, TaskReport, render
-from longtail.report.assembly import METHODS, Evidence, notes, rounds, task_report
+from longtail.report.assembly import METHODS, TITLES, Evidence, notes, rounds, task_report
 from longtail.stages.contract import Input, Output, lineage, stage
 
 
@@ -65,21 +65,15 @@ def run(
 
 
 def _evidence(task: Task, table: Split, start: Path, model: Path, index: Path) -> Evidence:
-    embeddings, train = read_embeddings(best(model), task.name), table.train_labels(task)
+    embeddings, train, test = read_embeddings(best(model), task.name), table.train_labels(task), table.positions("test")
     tried = json.loads((index / "search.json").read_text())[task.name]
-    test, K = table.positions("test"), len(task.classes)
-    cluster_wise = load_index(index)[task.name]
-    classifiers = {
-        "cluster_wise": cluster_wise,
-        "sample_wise": sample_wise(embeddings, train, K, tried["sample_wise"]["k"]),
-        "class_mean": class_means(embeddings, train, K),
-    }
-    predicted = {name: classifier.predict(embeddings[test])[0] for name, classifier in classifiers.items()}
+    predicted = predictions(task.name, len(task.classes), best(model), index, train, test)
     logits = read_logits(current(start), task.name)
     if logits is not None:
         predicted["softmax_head"] = np.argmax(logits[test], axis=1)
-    clusters = load_clusters(index / "clusters")[task.name]
-    return Evidence(task, embeddings, table.labels(task), test, clusters, cluster_wise.points, tried, predicted)
+    clusters, centres = load_clusters(index / "clusters")[task.name], load_index(index)[task.name].points
+    main = State.read(model).judge
+    return Evidence(task, embeddings, table.labels(task), test, clusters, centres, tried, predicted, main)
 
 
 def _log(page: TaskReport, report: Path) -> dict[str, float]:
@@ -119,7 +113,9 @@ def _write_tables(pages: list[TaskReport], state: State, report: Path) -> None:
     lengths = [0.0, *(curve["iteration"].iloc[-1] for curve in curves)]
     loss["iteration"] += np.repeat(np.cumsum(lengths)[:-1], [len(curve) for curve in curves])
     loss.to_csv(plots / "loss.csv", index=False)
-    scores = [{"round": past.round, "mean_class_accuracy": mean_score(past.scores)} for past in state.history]
+    scores = [
+        {"round": past.round, "mean_class_accuracy": mean_score(past.scores)} for past in state.history if past.scores
+    ]
     pd.DataFrame(scores).to_csv(plots / "validation.csv", index=False)
     tried = pd.DataFrame(
         [
@@ -131,24 +127,25 @@ def _write_tables(pages: list[TaskReport], state: State, report: Path) -> None:
         ]
     )
     tried.pivot_table(index="k", columns="decision", values="score").to_csv(plots / "k.csv")
-    pd.concat([_answers(page.name, report, prefix=len(pages) > 1) for page in pages]).to_csv(
+    pd.concat([_answers(page.name, state.judge, report, prefix=len(pages) > 1) for page in pages]).to_csv(
         plots / "confusion.csv", index=False
     )
 
 
-def _answers(task: str, report: Path, *, prefix: bool) -> pd.DataFrame:
-    """What the main method says of each labelled test sample; of several tasks, with their names."""
+def _answers(task: str, main: str, report: Path, *, prefix: bool) -> pd.DataFrame:
+    """What the main classifier says of each labelled test sample; of several tasks, with their names."""
     answers = pd.read_parquet(report / f"predictions-{task}.parquet").dropna()
-    pairs = answers.rename(columns={"true": "actual", "cluster_wise": "predicted"})[["actual", "predicted"]]
+    pairs = answers.rename(columns={"true": "actual", main: "predicted"})[["actual", "predicted"]]
     return task + ": " + pairs if prefix else pairs
 
 
 def _report(
     pages: list[TaskReport], state: State, packed: PackedDataset, made_from: dict[str, Any], seed: int
 ) -> Report:
+    kind = made_from["train"]["method"]["kind"]
     return Report(
-        title="LMLE with cluster-wise kNN",
-        method=f"LMLE: {state.round} rounds trained, evaluated is round {state.best_round}",
+        title=f"{TITLES[kind]}, classified by the {METHODS[state.judge]}",
+        method=f"{TITLES[kind]}: {state.round} rounds trained, evaluated is round {state.best_round}",
         dataset=f"{packed.info.provenance} (md5 {packed.info.md5}; licence: {packed.info.licence})",
         images=len(packed),
         seed=seed,

@@ -1,14 +1,16 @@
 """The nearest-neighbour classifiers of the best round; k and the decision are chosen on validation."""
 
 import json
+from dataclasses import asdict
 
 from pydantic import BaseModel, Field
 
 from longtail.clusters import save_clusters
 from longtail.data.splits import Split
-from longtail.indexing import Search, cluster_wise, sample_wise
+from longtail.evaluation import choose_blend
+from longtail.indexing import Search, cluster_wise, mean_class_accuracy, sample_wise
 from longtail.knn import save_index
-from longtail.models.snapshot import best, read_embeddings
+from longtail.models.snapshot import best, read_embeddings, read_logits
 from longtail.stages.contract import Input, Output, stage
 
 
@@ -44,6 +46,15 @@ def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[st
         sample = sample_wise(embeddings, train, validation, len(task.classes), how=params.search)
         classifiers[task.name] = cluster.classifier
         tried[task.name] = {"cluster_wise": cluster.summary(), "sample_wise": sample.summary()}
+        logits = read_logits(best(model), task.name)
+        if logits is not None:
+            known = validation >= 0
+            _, scores = cluster.classifier.predict(embeddings[known])
+            blend, score = choose_blend(logits[known], scores, validation[known])
+            tried[task.name]["head_and_knn"] = {**asdict(blend), "score": score}
+            head = mean_class_accuracy(validation[known], logits[known].argmax(1))
+            tried[task.name]["head"] = {"score": head}
+            report |= {f"{task.name}_validation_head": head, f"{task.name}_validation_head_and_knn": score}
         report |= {
             f"{task.name}_clusters": float(len(cluster.classifier.points)),
             f"{task.name}_k": float(cluster.classifier.k),

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from longtail.data.dataset import write_dataset
+from longtail.data.sources.celeba import CelebA
 from longtail.data.sources.collection import Collection, Request
 from longtail.data.sources.digits import Digits
 from longtail.data.sources.folder import Folder
@@ -16,7 +17,7 @@ from longtail.data.sources.torchvision_dataset import TorchvisionDataset
 from longtail.errors import DataError
 from longtail.stages.contract import Input, Output, stage
 
-AnySource = Annotated[Digits | Folder | Idx | LabelTable | TorchvisionDataset, Field(discriminator="kind")]
+AnySource = Annotated[CelebA | Digits | Folder | Idx | LabelTable | TorchvisionDataset, Field(discriminator="kind")]
 Length = Annotated[int, Field(ge=1)]
 
 

@@ -108,7 +108,7 @@ def _tables(split: Path, model: Path, clusters: Path, params: Params, part: Part
     snapshot, of_tasks = current(model), load_clusters(clusters)
     table = Split.open(split)
     rng = np.random.default_rng([params.seed, State.read(model).round])
-    shared = read_blueprint(snapshot).features != "network" and params.pools == 1
+    shared = read_blueprint(snapshot).one_embedding and params.pools == 1
     tables: dict[str, QuintupletTable] = {}
     for group in [table.tasks] if shared else [[task] for task in table.tasks]:
         made = pooled_tables(

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import BaseModel, Field
 
-from longtail.data.dataset import SUBSETS, PackedDataset
+from longtail.data.dataset import SUBSETS, PackedDataset, Task
 from longtail.data.injection import Balanced, Injection, choose_kept, kept_counts
 from longtail.data.splits import check_every_class, make_split, stratify
 from longtail.errors import DataError
@@ -21,6 +21,9 @@ class Params(BaseModel, extra="forbid"):
     validation: float = Field(0.1, gt=0, lt=1, description="share of the samples that are not test")
     test: float = Field(0.2, gt=0, lt=1, description="share of all samples, where there is no official test subset")
     imbalance: Injection = Balanced()
+    tasks: list[str] | None = Field(
+        None, min_length=1, description="those to learn; the subsets are drawn with all, whichever are learned"
+    )
     imbalance_task: str | None = Field(None, description="the task whose classes are thinned; default: the first")
     imbalance_unit: str = Field("group", pattern="^(group|sample)$", description="what is removed together")
 
@@ -36,13 +39,20 @@ def run(dataset: Input, split: Output, *, params: Params) -> dict[str, float]:
     check_every_class(subset, labels, packed.info.tasks, groups)
     _inject(subset, labels, groups, params, rng)
     check_every_class(subset, labels, packed.info.tasks, groups)
-    made = make_split(packed.samples, subset, packed.info.tasks)
+    made = make_split(packed.samples, subset, _kept(packed.info.tasks, params.tasks))
     made.write(split)
     report = {f"samples_{name}": float(counts.samples) for name, counts in made.info.subsets.items()}
     for name, measures in made.info.subsets["train"].tasks.items():
         scalars = {"K": measures.K, "IR": measures.IR, "minority_classes": measures.m, "BD": measures.BD}
         report |= {f"{name}_{key}": float(value) for key, value in scalars.items() if value is not None}
     return report
+
+
+def _kept(tasks: list[Task], names: list[str] | None) -> list[Task]:
+    unknown = sorted(set(names or []) - {task.name for task in tasks})
+    if unknown:
+        raise DataError(f"split.tasks names {unknown}; the tasks are {sorted(task.name for task in tasks)}")
+    return [task for task in tasks if names is None or task.name in names]
 
 
 def _subsets(

@@ -3,13 +3,14 @@
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from longtail.data.dataset import PackedDataset
 from longtail.data.splits import Split
 from longtail.distributed import parallel
 from longtail.fingerprint import fingerprint
 from longtail.indexing import Search
+from longtail.methods.base import Drawing, Given
 from longtail.methods.softmax import Softmax
 from longtail.models.embedder import Embedder, blueprint_for, build_network, write_snapshot
 from longtail.models.network import NetworkParams
@@ -22,7 +23,7 @@ from longtail.world import World
 FEATURES: dict[str, Features] = {"softmax": "network", "imagenet": "backbone", "pixels": "pixels", "hog": "hog"}
 
 
-class Params(BaseModel, extra="forbid"):
+class Params(Drawing):
     """The `start` section of params.yaml, with the shared seed, cluster_size, network and search."""
 
     seed: int = Field(0, ge=0)
@@ -30,8 +31,6 @@ class Params(BaseModel, extra="forbid"):
     network: NetworkParams = NetworkParams()
     prior: Literal["softmax", "imagenet", "pixels", "hog"] = "softmax"
     batch: int = Field(128, ge=1, description="samples a step and task, of each process")
-    class_even: bool = Field(True, description="draw every class equally often")
-    cost: bool = Field(True, description="give the classes of a mini-batch equal weight")
     optimisation: Optimisation = Optimisation(iterations=1000)
     search: Search = Search()
 
@@ -51,7 +50,7 @@ def run(dataset: Input, split: Input, model: Output, *, params: Params) -> dict[
         return {}  # nothing is trained
     packed, table = PackedDataset.open(dataset), Split.open(split)
     rows = table.samples["row"].to_numpy()
-    blueprint = blueprint_for(params.network, FEATURES[params.prior], packed)
+    blueprint = blueprint_for(params.network, FEATURES[params.prior], table.tasks, packed.info.image_shape)
     torch.manual_seed(params.seed)
     curve: list[dict[str, float]] = []
     network = None
@@ -59,8 +58,7 @@ def run(dataset: Input, split: Input, model: Output, *, params: Params) -> dict[
         network = build_network(blueprint, pretrained=params.prior == "imagenet").to(device())
     if network and params.prior == "softmax":
         labels = {task.name: table.train_labels(task) for task in table.tasks}
-        batch = params.batch * world.size
-        method = Softmax(labels, batch=batch, class_even=params.class_even, cost=params.cost, seed=params.seed)
+        method = Softmax(Given(labels, params, params.seed, world.size))
         key = fingerprint(params, dataset, split, processes=world.size)
         work = work_directory(model, key)
         how = params.optimisation

@@ -1,23 +1,26 @@
-"""One round of LMLE training; also writes the embeddings for the next clustering."""
+"""One round of training; also writes the embeddings for the next clustering."""
 
 import shutil
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from longtail.data.dataset import PackedDataset
 from longtail.data.splits import Split
 from longtail.distributed import parallel
 from longtail.fingerprint import fingerprint
 from longtail.indexing import Search
-from longtail.losses.triple_header_hinge import Margins
-from longtail.methods.lmle import LMLE
+from longtail.methods.base import Drawing, Given
+from longtail.methods.choice import Choice
+from longtail.methods.lmle import LMLEParams
 from longtail.models.embedder import Embedder, blueprint_for, write_snapshot
 from longtail.models.network import NetworkParams
 from longtail.models.snapshot import State, best, current, mean_score
 from longtail.quintuplets import load_tables
 from longtail.rounds import (
+    head_scores,
     initial_network,
+    judged_by,
     last_scalars,
     log_score,
     next_state,
@@ -28,16 +31,14 @@ from longtail.training import Optimisation, train
 from longtail.world import World
 
 
-class Params(BaseModel, extra="forbid"):
+class Params(Drawing):
     """The `train` section of params.yaml, with the shared seed, cluster_size, network and search."""
 
     seed: int = Field(0, ge=0)
     cluster_size: int = Field(200, ge=1)
     network: NetworkParams = NetworkParams()
-    margins: Margins = Margins(g1=0.02, g2=0.1, g3=0.5)
+    method: Choice = LMLEParams()
     batch: int = Field(40, ge=1, description="anchors a step and task, of each process")
-    class_even: bool = Field(True, description="draw anchors of every class equally often")
-    cost: bool = Field(True, description="give the classes of a mini-batch equal weight")
     optimisation: Optimisation = Optimisation(iterations=5000)
     patience: int = Field(1, ge=1, description="rounds without improvement before training stops")
     search: Search = Search()
@@ -59,19 +60,11 @@ def run(
     rows = table.samples["row"].to_numpy()
     number = state.round + 1
     seed = params.seed + number
-    blueprint = blueprint_for(params.network, "network", packed)
+    blueprint = blueprint_for(params.network, "network", table.tasks, packed.info.image_shape)
     torch.manual_seed(seed)
     network = initial_network(current(previous), blueprint)
     labels = {task.name: table.train_labels(task) for task in table.tasks}
-    method = LMLE(
-        labels,
-        load_tables(quintuplets),
-        params.margins,
-        batch=params.batch * world.size,
-        class_even=params.class_even,
-        cost=params.cost,
-        seed=seed,
-    )
+    method = params.method.build(Given(labels, params, seed, world.size, load_tables(quintuplets)))
     key = fingerprint(params, dataset, split, previous, quintuplets, processes=world.size)
     work = work_directory(model, key)
     curve = train(
@@ -79,8 +72,12 @@ def run(
     )
     if not world.first:
         return {}
-    write_snapshot(current(model), Embedder(blueprint, network), packed, rows, logits=False)
-    scores = validation_scores(current(model), table, params.cluster_size, params.search, params.seed)
+    write_snapshot(current(model), Embedder(blueprint, network), packed, rows, logits=method.trains_classifier)
+    if method.trains_classifier:
+        scores = head_scores(current(model), table)
+    else:
+        scores = validation_scores(current(model), table, params.cluster_size, params.search, params.seed)
+    state = judged_by("head" if method.trains_classifier else "cluster_wise", state, previous, table)
     state = next_state(state, scores, curve, params.patience)
     if state.best_round != number:
         shutil.copytree(best(previous), model / "best")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from longtail.losses.triple_header_hinge import Hinges, Margins, margin_bounds, triple_header_hinge
+from longtail.losses.triple_header_hinge import Hinges, Margins, decreasing_margins, margin_bounds, triple_header_hinge
 
 MARGINS = Margins(g1=0.02, g2=0.1, g3=0.5)
 ONE = torch.tensor([[0, 1, 2, 3, 4]])
@@ -138,3 +138,11 @@ def test_a_class_no_larger_than_a_cluster_has_no_room_within() -> None:
 
 def test_no_bound_exceeds_the_diameter() -> None:
     assert margin_bounds([10_000, 10], 5)[1][0] == 2
+
+
+def test_decreasing_margins_begin_at_the_bounds_and_halve() -> None:
+    g1, g2, g3 = margin_bounds([500, 1500, 1000], 200)
+    tried = decreasing_margins([500, 1500, 1000], 200, count=3)
+    assert [m.g1 for m in tried] == pytest.approx([g1, g1 / 2, g1 / 4])
+    assert [m.g2 for m in tried] == pytest.approx([max(g2), max(g2) / 2, max(g2) / 4])
+    assert [m.g3 for m in tried] == pytest.approx([g3, g3 / 2, g3 / 4])

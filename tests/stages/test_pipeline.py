@@ -171,7 +171,7 @@ def test_a_longer_training_classifies_by_its_softmax_head(tmp_path: Path, one_ta
         paths={"model": f"{tmp_path}/model"},
         optimisation={"iterations": 60, "learning_rate": 0.02},
         cost=False,
-        class_even=False,
+        sampling="natural",
     )
     table = Split.open(one_task / "split")
     logits = read_logits(current(tmp_path / "model"), "digit")

@@ -157,7 +157,7 @@ def test_a_checkpoint_of_other_parameters_is_not_resumed(
 ) -> None:
     interrupted(root, 8, monkeypatch)
     steps.clear()
-    run_stage(root, "train", margins={"g1": 0.1, "g2": 0.1, "g3": 0.5})
+    run_stage(root, "train", method={"kind": "lmle", "margins": {"g1": 0.1, "g2": 0.1, "g3": 0.5}})
     assert steps == list(range(12))
 
 

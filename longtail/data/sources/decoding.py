@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from longtail.data.sources.collection import Bools, Pixels, Request, Shape
@@ -55,6 +56,33 @@ def decode(data: bytes, shape: Shape, fit: Fit = "stretch") -> Pixels:
         # A JPEG decoder can shrink by powers of two for free; twice the target leaves the resampling its quality.
         image.draft(None, (2 * max(shape), 2 * max(shape)))
         return to_shape(ImageOps.exif_transpose(image), shape, fit)
+
+
+def decode_aligned(
+    data: bytes, shape: Shape, points: npt.NDArray[np.float64], template: npt.NDArray[np.float64]
+) -> Pixels:
+    """Pixels H×W×C of an image turned, scaled and shifted so that its `points` (p, 2; x and y in pixels) come as near
+    as they can, in least squares, to `template` (p, 2; shares of width and height). What lies outside is black.
+
+    Raises BadImageError as `decode`, and for points that are all one.
+    """
+    height, width, _ = shape
+    # As complex numbers a similarity is z → a z + b: a line fitted through the points.
+    target = (template * [width, height]) @ [1, 1j]
+    source = points @ [1, 1j]
+    centred = target - target.mean()
+    a = (centred.conj() @ (source - source.mean())) / (centred.conj() @ centred)
+    b = source.mean() - a * target.mean()
+    if abs(a) < 1e-6:
+        raise BadImageError("broken landmarks", "all of them are the same point")
+    with _opened(data) as image:
+        flat = _flatten(image).convert("L" if shape[2] == 1 else "RGB")
+        # Sampled in a crop as fine as the image itself and then shrunk, so that nothing aliases.
+        fine = max(1, round(abs(a)))
+        step = a / fine
+        coefficients = (step.real, -step.imag, b.real, step.imag, step.real, b.imag)
+        crop = flat.transform((fine * width, fine * height), Image.Transform.AFFINE, coefficients, RESAMPLING)
+        return to_shape(crop, shape)
 
 
 def decode_grey(data: bytes) -> Pixels:

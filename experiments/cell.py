@@ -1,0 +1,119 @@
+"""One cell of an experiment, in a process of its own: the pipeline's stages, to each classifier's answers on test.
+
+    python -m experiments.cell CELL.json DATA WORK
+
+A step's output is named by its parameters and inputs, so cells that share a data set, a split or a first round share
+its work, and a stopped cell goes on where it was.
+"""
+
+import fcntl
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from experiments.matrix import Cell
+from longtail.data.splits import Split
+from longtail.evaluation import predictions
+from longtail.execution import one_sentence
+from longtail.models.snapshot import State, best
+from longtail.stages import cluster, index, ingest, quintuplets, split, start, train
+from longtail.stages.contract import remove
+from longtail.tracking.identity import code_md5, git_state
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The stages of a cell, their outputs below `work`."""
+
+    cell: Cell
+    work: Path
+
+    def run(self, stage: ModuleType, *inputs: Path) -> Path:
+        """Run a stage unless its output is there; return the output."""
+        name = stage.__name__.rpartition(".")[2]
+        params = self.cell.params(name, stage.Params, self.cell.name)
+        # The name tells parameters and inputs apart: a changed YAML never meets the results of another.
+        made_from = params.model_dump_json() + "".join(path.name for path in inputs)
+        output = self.work / f"{name}-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}"
+        self.work.mkdir(parents=True, exist_ok=True)
+        with _alone(output.with_suffix(".lock")):
+            if not output.exists():
+                stage.run(*inputs, output, params=params)
+        return output
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Wait until no other cell makes this output; the lock of a process that is killed is released."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def run_cell(cell: Cell, data: Path, work: Path, result: Path) -> None:
+    """Run a cell and write the directory `result`: `answers-<task>.npz` and, last, `result.json`.
+
+    The answers are class codes of the test samples: `truth` (−1 where the label is missing), `groups`, and one array
+    a classifier. Raises DataError on bad parameters or data.
+    """
+    began = time.perf_counter()
+    steps = Steps(cell, work)
+    dataset = steps.run(ingest, data)
+    table = steps.run(split, dataset)
+    model = steps.run(start, dataset, table)
+    for _ in range(cell.rounds):
+        clusters = steps.run(cluster, table, model)
+        members = steps.run(quintuplets, table, model, clusters)
+        model = steps.run(train, dataset, table, model, members)
+    indexed = steps.run(index, table, model)
+    remove(result)
+    result.mkdir(parents=True)
+    tried = json.loads((indexed / "search.json").read_text())
+    about = _answers(Split.open(table), model, indexed, result)
+    state = State.read(model)
+    written = {
+        "commit": git_state().get("commit"),
+        "code": code_md5(),
+        "cell": cell.model_dump(mode="json"),
+        "seconds": round(time.perf_counter() - began, 1),
+        "best_round": state.best_round,
+        "history": [past.model_dump(mode="json") for past in state.history],
+        "validation": {task: {name: found["score"] for name, found in of.items()} for task, of in tried.items()},
+        "tasks": about,
+    }
+    partial = result / ".result.json"
+    partial.write_text(json.dumps(written, indent=1) + "\n")
+    partial.rename(result / "result.json")
+
+
+def _answers(table: Split, model: Path, indexed: Path, result: Path) -> dict[str, Any]:
+    """Write what each classifier says of the test samples; return each task's classes and their training samples."""
+    test = table.positions("test")
+    groups = np.unique(table.samples["group"].to_numpy()[test], return_inverse=True)[1]
+    about = {}
+    for task in table.tasks:
+        found = predictions(task.name, len(task.classes), best(model), indexed, table.train_labels(task), test)
+        truth = table.scored_labels(task, "test")[test]
+        np.savez_compressed(result / f"answers-{task.name}.npz", truth=truth, groups=groups, **found)  # type: ignore[arg-type]
+        about[task.name] = {"classes": task.classes, "train": table.info.subsets["train"].counts[task.name]}
+    return about
+
+
+def main() -> None:
+    """The command that experiments/run.py starts for each cell."""
+    cell, data, work, result = sys.argv[1:]
+    with one_sentence():
+        run_cell(Cell.model_validate_json(Path(cell).read_text()), Path(data), Path(work), Path(result))
+
+
+if __name__ == "__main__":
+    main()

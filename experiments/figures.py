@@ -1,0 +1,79 @@
+"""The figures of an experiment: accuracy against the setting, and the gain over the baseline by class size."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.results import CLASSIFIERS, Results
+
+MARKERS = "osD^vP*X<>hd"
+
+
+def draw(results: Results) -> list[Path]:
+    """Write the figures of every task as SVG into the experiment's directory."""
+    plt.rcParams["svg.hashsalt"] = "longtail"
+    made = []
+    for task in results.tasks:
+        for kind, figure in (("accuracy", _accuracy(task, results)), ("gain", _gain(task, results))):
+            file = results.place.work / f"{kind}-{task}.svg"
+            figure.savefig(file, metadata={"Date": None}, bbox_inches="tight")
+            plt.close(figure)
+            made.append(file)
+    return made
+
+
+def _accuracy(task: str, results: Results) -> Figure:
+    """Accuracy of each method with its own classifier in each setting, with the spread over the seeds."""
+    figure, axes = plt.subplots(figsize=(7.5, 4.5))
+    settings = list(results.matrix.settings)
+    for place, (name, method) in enumerate(results.matrix.methods.items()):
+        values = [100 * results.values(task, setting, name, method.classifiers[0]) for setting in settings]
+        known = [i for i, v in enumerate(values) if len(v)]
+        axes.errorbar(
+            [i + 0.03 * (place - len(results.matrix.methods) / 2) for i in known],
+            [values[i].mean() for i in known],
+            yerr=[values[i].std(ddof=1) if len(values[i]) > 1 else 0 for i in known],
+            label=f"{name} ({CLASSIFIERS[method.classifiers[0]]})",
+            marker=MARKERS[place % len(MARKERS)],
+            capsize=2,
+            linewidth=1,
+        )
+    axes.set_xticks(range(len(settings)), settings)
+    axes.set_xlim(-0.5, len(settings) - 0.5)
+    axes.set_ylabel(f"mean per-class accuracy of {task}, %")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
+    axes.grid(axis="y", alpha=0.3)
+    return figure
+
+
+def _gain(task: str, results: Results) -> Figure:
+    """What each method gains over the baseline in recall, class by class, in the last setting, smallest class first."""
+    matrix = results.matrix
+    setting, baseline = list(matrix.settings)[-1], matrix.baseline
+    figure, axes = plt.subplots(figsize=(7.5, 4.5))
+    found = next((r for key, r in results.found.items() if key[0] == setting), None)
+    if found is None:
+        return figure
+    about = found["tasks"][task]
+    order = np.argsort(about["train"], kind="stable")
+    for place, (name, method) in enumerate(matrix.methods.items()):
+        if name == baseline:
+            continue
+        gains = []
+        for code in order:
+            metric = f"recall/{about['classes'][code]}"
+            mine = results.values(task, setting, name, method.classifiers[0], metric)
+            base = results.values(task, setting, baseline, matrix.methods[baseline].classifiers[0], metric)
+            gains.append(100 * (mine - base).mean())
+        if not np.isnan(gains).all():
+            axes.plot(range(len(order)), gains, marker=MARKERS[place % len(MARKERS)], linewidth=1, label=name)
+    names = [f"{about['classes'][code]}\n{about['train'][code]:,}" for code in order]
+    axes.set_xticks(range(len(order)), names, fontsize=8, rotation=0 if len(order) <= 12 else 90)
+    axes.axhline(0, color="0.4", linewidth=0.8)
+    axes.set_xlabel(f"class of {task}, and its training images ({setting})")
+    axes.set_ylabel(f"gain in recall over {baseline}, points")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
+    axes.grid(axis="y", alpha=0.3)
+    return figure

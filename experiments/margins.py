@@ -1,0 +1,90 @@
+"""The coarse search over decreasing margins (LMLE, section 3.2), on validation.
+
+    python -m experiments.margins mnist_rot_back --data DIR --setting "40 %"
+
+The first margins are the paper's upper bounds for the training subset at hand: g1 for clusters squeezed to points, g2
+of the largest class, g3 for classes squeezed to points. Then all are halved, again and again.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from experiments.cell import Steps
+from experiments.matrix import Matrix, experiment_file, merge, read_matrix
+from experiments.run import Place, done, run_all
+from longtail.data.splits import Split
+from longtail.errors import DataError
+from longtail.execution import one_sentence
+from longtail.losses.triple_header_hinge import Margins, decreasing_margins
+from longtail.stages import ingest, split
+
+
+def candidates(matrix: Matrix, place: Place, share: float, count: int) -> list[Margins]:
+    """The margins to try in a matrix of one setting, from the bounds of the training subset of its first seed."""
+    steps = Steps(matrix.cells()[0], place.steps)
+    table = Split.open(steps.run(split, steps.run(ingest, place.data)))
+    sizes = [size for size in table.info.subsets["train"].counts[table.tasks[0].name] if size]
+    cluster_size = matrix.base.get("cluster_size", 200)
+    return decreasing_margins(sizes, cluster_size, share=share, count=count)
+
+
+def search(
+    matrix: Matrix, setting: str, method: str, place: Place, *, share: float, count: int, processes: int
+) -> pd.DataFrame:
+    """Run a method with each of the margins and all seeds; one row each, best on validation first.
+
+    Raises DataError if the setting or method is unknown, or a run fails.
+    """
+    for name, known in ((setting, matrix.settings), (method, matrix.methods)):
+        if name not in known:
+            raise DataError(f"the experiment has no {name!r}; it has {list(known)}")
+    one = matrix.methods[method]
+    first = matrix.model_copy(update={"settings": {setting: matrix.settings[setting]}, "methods": {method: one}})
+    tried = {f"g1 {m.g1:.3f}, g2 {m.g2:.3f}, g3 {m.g3:.3f}": m for m in candidates(first, place, share, count)}
+    kind = merge(matrix.base, one.change)["train"].get("method", {"kind": "lmle"})
+    methods = {
+        name: one.model_copy(
+            update={"change": merge(one.change, {"train": {"method": kind | {"margins": m.model_dump()}}})}
+        )
+        for name, m in tried.items()
+    }
+    searched = first.model_copy(update={"methods": methods, "baseline": next(iter(methods)), "paper": {}})
+    if failed := run_all("margins", searched, place, processes):
+        raise DataError(f"{len(failed)} runs failed; run the same command to try them again")
+    rows = []
+    for cell in searched.cells():
+        found = done(place, cell)
+        assert found is not None
+        scores = [of_task[one.classifiers[0]] for of_task in found["validation"].values()]
+        margins = tried[cell.method].model_dump()
+        rows.append({**margins, "seed": cell.seed, "validation": 100 * sum(scores) / len(scores)})
+    table = pd.DataFrame(rows).groupby(["g1", "g2", "g3"])["validation"].agg(["mean", "std", "count"])
+    return table.sort_values("mean", ascending=False).reset_index()
+
+
+def main(
+    name: Annotated[str, typer.Argument(help="a YAML of experiments/, without its ending, or a path to one")],
+    data: Annotated[Path, typer.Option(help="directory of what the sources read")] = Path("data"),
+    setting: Annotated[str | None, typer.Option(help="of the experiment; default: its last")] = None,
+    method: Annotated[str, typer.Option(help="of the experiment")] = "quintuplet+resample+cost",
+    share: Annotated[float, typer.Option(min=0, max=1, help="s: of the sphere that the classes fill")] = 1.0,
+    count: Annotated[int, typer.Option(min=1, help="how many margins to try")] = 5,
+    work: Annotated[Path, typer.Option(help="directory of all results")] = Path("artifacts/experiments"),
+    processes: Annotated[int, typer.Option(min=1, help="runs at a time")] = 1,
+) -> None:
+    """Try decreasing margins and print their accuracies on validation."""
+    with one_sentence():
+        file = experiment_file(name)
+        matrix = read_matrix(file)
+        place = Place(data, work, f"{file.stem}-margins")
+        chosen = setting or list(matrix.settings)[-1]
+        print(
+            search(matrix, chosen, method, place, share=share, count=count, processes=processes).to_string(index=False)
+        )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,149 @@
+"""What the YAML of an experiment declares, and the cells that it makes."""
+
+import importlib
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from longtail.errors import DataError
+from longtail.parameters import SHARED, check_section
+from longtail.stages import STAGES
+from longtail.stages.contract import params_model
+
+# The stages of a cell.
+STEPS = ("ingest", "split", "start", "cluster", "quintuplets", "train", "index")
+Sections = dict[str, Any]
+Classifier = Literal["cluster_wise", "sample_wise", "class_mean", "head", "head_and_knn"]
+
+
+class Method(BaseModel, extra="forbid"):
+    """A row of the table: what it changes in the parameters, how many rounds follow `start`, and how it classifies.
+
+    The first of `classifiers` is the method's own; others are rows of their own, "method, classifier".
+    """
+
+    change: Sections = {}
+    rounds: int | None = Field(None, ge=0)
+    classifiers: list[Classifier] = Field(["cluster_wise"], min_length=1)
+
+
+class Matrix(BaseModel, extra="forbid"):
+    """An experiment. `base` has sections as params.yaml; `settings` and methods change some of their values.
+
+    `paper` holds another's figures, in percent, by method and setting; they are shown and never computed with.
+    """
+
+    title: str
+    about: str = ""
+    seeds: list[int] = Field([0, 1, 2], min_length=1)
+    rounds: int = Field(3, ge=0)
+    baseline: str
+    base: Sections
+    settings: dict[str, Sections] = Field(min_length=1)
+    methods: dict[str, Method] = Field(min_length=1)
+    paper: dict[str, dict[str, float]] = {}
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> "Matrix":
+        if self.baseline not in self.methods:
+            raise ValueError(f"the baseline {self.baseline!r} is none of the methods {list(self.methods)}")
+        for name, figures in self.paper.items():
+            unknown = set(figures) - set(self.settings)
+            if name not in self.methods or unknown:
+                raise ValueError(f"paper: {name!r} is no method, or {sorted(unknown)} are no settings")
+        return self
+
+    @model_validator(mode="after")
+    def _equal_budgets(self) -> "Matrix":
+        budgets = {name: self.budget(name) for name in self.methods}
+        if len(set(budgets.values())) > 1:
+            raise ValueError(f"the methods differ in image passes, and a comparison needs equal budgets: {budgets}")
+        return self
+
+    def budget(self, method: str) -> int:
+        """The image passes of all of a method's training."""
+        how, rounds = merge(self.base, self.methods[method].change), self.rounds_of(method)
+        each = {s: (how.get(s) or {}).get("optimisation", {}).get("image_passes") for s in ("start", "train")}
+        if each["start"] is None or (rounds and each["train"] is None):
+            raise ValueError(f"method {method!r}: say image_passes in the optimisation of start and train")
+        return int(each["start"] + rounds * (each["train"] or 0))
+
+    def rounds_of(self, method: str) -> int:
+        """The rounds that follow `start`."""
+        rounds = self.methods[method].rounds
+        return self.rounds if rounds is None else rounds
+
+    def cells(self) -> list["Cell"]:
+        """Every cell: seeds outermost, so that an interrupted run has whole tables of fewer seeds."""
+        return [self._cell(*key) for key in product(self.seeds, self.settings, self.methods)]
+
+    def _cell(self, seed: int, setting: str, method: str) -> "Cell":
+        changed = merge(merge(self.base, self.settings[setting]), self.methods[method].change)
+        rounds = self.rounds_of(method)
+        return Cell(setting=setting, method=method, seed=seed, rounds=rounds, sections=changed | {"seed": seed})
+
+
+class Cell(BaseModel, extra="forbid"):
+    """One cell: a method in a setting with a seed, and all its parameters."""
+
+    setting: str
+    method: str
+    seed: int
+    rounds: int
+    sections: Sections
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages and in MLflow."""
+        return f"{self.method}, {self.setting}, seed {self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its result lies, relative to the experiment's directory."""
+        return Path(*(part.replace("/", "_") for part in (self.setting, self.method, f"seed-{self.seed}")))
+
+    def check(self) -> None:
+        """Raise DataError if a stage would refuse its parameters."""
+        for stage in STEPS:
+            self.params(stage, params_model(importlib.import_module(f"longtail.stages.{stage}").run), self.name)
+
+    def params(self, stage: str, model: type[BaseModel], source: str) -> Any:
+        """The parameters of a stage: its section after the shared values. Raises DataError."""
+        shared = {n: self.sections[n] for n in SHARED if n in self.sections and n in model.model_fields}
+        return check_section(stage, shared | (self.sections.get(stage) or {}), model, source)
+
+
+def merge(values: Sections, changes: Sections) -> Sections:
+    """`values` with the changes, section in section. A mapping with another `kind` takes the place of the whole."""
+    merged = dict(values)
+    for name, change in changes.items():
+        before = merged.get(name)
+        if isinstance(before, dict) and isinstance(change, dict) and "kind" not in change:
+            merged[name] = merge(before, change)
+        else:
+            merged[name] = change
+    return merged
+
+
+def experiment_file(name: str) -> Path:
+    """The YAML of an experiment of this folder, or of any other if a path to it is given."""
+    return Path(name) if name.endswith(".yaml") else Path(__file__).with_name(f"{name}.yaml")
+
+
+def read_matrix(file: Path) -> Matrix:
+    """The experiment that a YAML declares. Raises DataError with one sentence on what is wrong."""
+    try:
+        matrix = Matrix.model_validate(yaml.safe_load(file.read_text()))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"cannot read the experiment {file}: {' '.join(str(error).split())}") from error
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors())
+        raise DataError(f"{file}: {wrong}") from error
+    for cell in matrix.cells():
+        unknown = set(cell.sections) - {*STAGES, *SHARED}
+        if unknown:
+            raise DataError(f"{file}: {cell.name}: {sorted(unknown)} are neither stages nor shared parameters")
+    return matrix

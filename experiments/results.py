@@ -1,0 +1,239 @@
+"""The tables of an experiment: every figure from the answers on the test subset."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.machine import machine
+from experiments.matrix import Cell, Matrix
+from experiments.run import Place, done
+from longtail.imbalance import imbalance_level
+from longtail.indexing import mean_class_accuracy
+from longtail.significance import Answers, Difference, paired_difference
+
+ACCURACY = "mean_class_accuracy"
+NOTHING: dict[str, Any] = {"tasks": {}}  # of a cell that is not done
+
+
+def cell_rows(result: Path, cell: Cell, found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The tidy rows of one cell: task, classifier, metric and value; recalls as recall/<class>."""
+    rows = []
+    for task, about in found["tasks"].items():
+        with np.load(result / f"answers-{task}.npz", allow_pickle=False) as answers:
+            truth = answers["truth"]
+            known = truth >= 0
+            for classifier in (name for name in answers.files if name not in ("truth", "groups")):
+                said = answers[classifier]
+                values = {ACCURACY: mean_class_accuracy(truth[known], said[known])}
+                validation = found["validation"][task].get(classifier)
+                values |= {} if validation is None else {f"validation_{ACCURACY}": validation}
+                for code, name in enumerate(about["classes"]):
+                    if (truth == code).any():
+                        values[f"recall/{name}"] = float((said[truth == code] == code).mean())
+                rows += [
+                    {"task": task, "classifier": classifier, "metric": metric, "value": value}
+                    for metric, value in values.items()
+                ]
+    return [{"setting": cell.setting, "method": cell.method, "seed": cell.seed, **row} for row in rows]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is done of an experiment: `rows`, and the cells with their results."""
+
+    matrix: Matrix
+    place: Place
+    found: dict[tuple[str, str, int], dict[str, Any]]
+    rows: pd.DataFrame
+
+    @classmethod
+    def of(cls, matrix: Matrix, place: Place) -> "Results":
+        """Read the cells that are done."""
+        found, rows = {}, []
+        for cell in matrix.cells():
+            result = done(place, cell)
+            if result is not None:
+                found[cell.setting, cell.method, cell.seed] = result
+                rows += cell_rows(place.result(cell), cell, result)
+        columns = ["setting", "method", "seed", "task", "classifier", "metric", "value"]
+        return cls(matrix, place, found, pd.DataFrame(rows, columns=columns))
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks that the cells classify."""
+        return self.rows["task"].unique().tolist()
+
+    def contenders(self) -> list[tuple[str, str]]:
+        """The rows of the tables: methods with their classifiers."""
+        return [(name, one) for name, method in self.matrix.methods.items() for one in method.classifiers]
+
+    def values(
+        self, task: str, setting: str, method: str, classifier: str, metric: str = ACCURACY
+    ) -> "pd.Series[float]":
+        """One figure of each seed."""
+        r = self.rows
+        mask = (r.task == task) & (r.setting == setting) & (r.method == method)
+        return r[mask & (r.classifier == classifier) & (r.metric == metric)].set_index("seed")["value"]
+
+    def difference(self, task: str, setting: str, first: tuple[str, str], second: tuple[str, str]) -> Difference | None:
+        """Two contenders on the seeds in which both classify the task; None if there are none."""
+        seeds = [
+            seed
+            for seed in self.matrix.seeds
+            if all(task in self.found.get((setting, m, seed), NOTHING)["tasks"] for m, _ in (first, second))
+        ]
+        if not seeds:
+            return None
+        return paired_difference([self._answers(task, setting, seed, first, second) for seed in seeds])
+
+    def _answers(self, task: str, setting: str, seed: int, first: tuple[str, str], second: tuple[str, str]) -> Answers:
+        said = []
+        for method, classifier in (first, second):
+            cell = Cell.model_validate(self.found[setting, method, seed]["cell"])
+            with np.load(self.place.result(cell) / f"answers-{task}.npz", allow_pickle=False) as answers:
+                said.append((answers["truth"], answers["groups"], answers[classifier]))
+        (truth, groups, one), (other_truth, _, other) = said
+        if not np.array_equal(truth, other_truth):
+            raise ValueError(f"{first[0]} and {second[0]} were tested on different samples in {setting}, seed {seed}")
+        return Answers(truth, one, other, groups)
+
+
+CLASSIFIERS = {
+    "cluster_wise": "cluster-wise kNN",
+    "sample_wise": "sample-wise kNN",
+    "class_mean": "class means",
+    "head": "head",
+    "head_and_knn": "head and kNN",
+}
+
+
+def write_results(name: str, results: Results) -> Path:
+    """Write `results.csv` and `results.md` into the experiment's directory; return the latter."""
+    results.rows.to_csv(results.place.work / "results.csv", index=False)
+    file = results.place.work / "results.md"
+    file.write_text(markdown(name, results))
+    return file
+
+
+def markdown(name: str, results: Results) -> str:
+    """The tables: accuracies; differences to the baseline; what it took."""
+    matrix = results.matrix
+    missing = len(matrix.cells()) - len(results.found)
+    lines = [f"## {matrix.title}", "", matrix.about.strip(), ""]
+    if missing:
+        lines += [f"**{missing} of {len(matrix.cells())} cells are missing.**", ""]
+    if len(results.tasks) > 1:
+        lines += [*_all_tasks(results), ""]
+    for task in results.tasks:
+        lines += [
+            f"Mean per-class accuracy on test, %, task `{task}`: mean ± standard deviation over the seeds; the best "
+        ]
+        lines[-1] += "of a column is bold, and ≈ marks what the paired bootstrap cannot tell from it (p ≥ 0.05)."
+        lines += ["", *_accuracies(task, results), ""]
+        lines += [f"Difference to `{matrix.baseline}` in points, 95 % interval; * where p < 0.05.", ""]
+        lines += [*_differences(task, results), ""]
+    return "\n".join([*lines, _cost(name, results), ""])
+
+
+def _all_tasks(results: Results) -> list[str]:
+    """Every task in the last setting, binary ones by their imbalance level (LMLE, Table 2), and the mean over them."""
+    setting, contenders = list(results.matrix.settings)[-1], results.contenders()
+    counts = {task: about["train"] for found in results.found.values() for task, about in found["tasks"].items()}
+    levels = {task: imbalance_level(counts[task]) for task in results.tasks}
+    order = sorted(results.tasks, key=lambda task: (levels[task] is None, levels[task] or 0.0))
+    lines = [f"Mean per-class accuracy on test, %, all tasks ({setting}); the level is that of a binary task."]
+    lines += ["", *_heading(["method, classifier", *(f"{task}{_level(levels[task])}" for task in order), "mean"])]
+    for one in contenders:
+        means = [100 * float(results.values(task, setting, *one).mean()) for task in order]
+        known = [None if np.isnan(value) else value for value in means]
+        average = None if None in known else float(np.mean(means))
+        lines.append(_row([_name(*one), *map(_figure, [*known, average])]))
+    return lines
+
+
+def _level(level: float | None) -> str:
+    return "" if level is None else f" (level {level:.0f})"
+
+
+def _accuracies(task: str, results: Results) -> list[str]:
+    matrix, contenders = results.matrix, results.contenders()
+    columns = [_column(task, setting, results, contenders) for setting in matrix.settings]
+    lines = _heading(["method, classifier", *matrix.settings])
+    for place, (method, classifier) in enumerate(contenders):
+        lines.append(_row([_name(method, classifier), *(column[place] for column in columns)]))
+    for method, figures in matrix.paper.items():
+        lines.append(_row([f"*{method}, the paper's*", *(_figure(figures.get(s)) for s in matrix.settings)]))
+    return lines
+
+
+def _column(task: str, setting: str, results: Results, contenders: list[tuple[str, str]]) -> list[str]:
+    values = [100 * results.values(task, setting, *one) for one in contenders]
+    means = [float(v.mean()) if len(v) else -1.0 for v in values]
+    best = int(np.argmax(means))
+    cells = []
+    for place, (one, of_seeds) in enumerate(zip(contenders, values, strict=True)):
+        text = spread(of_seeds)
+        if len(of_seeds) and place == best:
+            text = f"**{text}**"
+        elif len(of_seeds):
+            against = results.difference(task, setting, contenders[best], one)
+            text += "" if against is None or against.significant else " ≈"
+        cells.append(text)
+    return cells
+
+
+def _differences(task: str, results: Results) -> list[str]:
+    matrix = results.matrix
+    baseline = (matrix.baseline, matrix.methods[matrix.baseline].classifiers[0])
+    lines = _heading(["method, classifier", *matrix.settings])
+    for one in results.contenders():
+        if one != baseline:
+            found = [results.difference(task, setting, one, baseline) for setting in matrix.settings]
+            lines.append(_row([_name(*one), *map(_interval, found)]))
+    return lines
+
+
+def _interval(found: Difference | None) -> str:
+    if found is None:
+        return "–"
+    mark = "*" if found.significant else ""
+    return f"{100 * found.mean:+.2f}{mark} [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
+
+
+def _cost(name: str, results: Results) -> str:
+    found = results.found.values()
+    commits = sorted({str(result["commit"])[:7] for result in found})
+    seconds = sum(result["seconds"] for result in found)
+    here = machine()
+    return (
+        f"`make experiment NAME={name}`: seeds {', '.join(map(str, results.matrix.seeds))}; "
+        f"{results.matrix.budget(results.matrix.baseline):,} image passes for every method; "
+        f"{here['processor']}, {here['cores']} cores; {seconds / 60:.0f} minutes of cells; "
+        f"commit {', '.join(commits) or 'none'}."
+    )
+
+
+def spread(values: "pd.Series[float]") -> str:
+    """Mean ± sample standard deviation; of one seed the value alone."""
+    if not len(values):
+        return "–"
+    return f"{values.mean():.2f} ± {values.std(ddof=1):.2f}" if len(values) > 1 else f"{values.mean():.2f}"
+
+
+def _name(method: str, classifier: str) -> str:
+    return f"{method}, {CLASSIFIERS[classifier]}"
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _heading(cells: list[str]) -> list[str]:
+    return [_row(cells), _row(["---", *["---:"] * (len(cells) - 1)])]
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"

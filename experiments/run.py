@@ -1,0 +1,150 @@
+"""All cells of an experiment, several at a time; what is done is not done again."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from experiments.matrix import Cell, Matrix
+from longtail import tracking
+from longtail.threads import budget
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an experiment works: `data` has what its sources read; below `root` are the steps, which experiments share,
+    and a directory for each.
+    """
+
+    data: Path
+    root: Path
+    name: str
+
+    @property
+    def steps(self) -> Path:
+        """The directory of the steps' outputs."""
+        return self.root / "steps"
+
+    @property
+    def work(self) -> Path:
+        """The experiment's own directory."""
+        return self.root / self.name
+
+    def result(self, cell: Cell) -> Path:
+        """The directory of a cell's result."""
+        return self.work / "cells" / cell.folder
+
+    def log(self, cell: Cell) -> Path:
+        """What a cell's process said."""
+        return self.work / "logs" / cell.folder.with_suffix(".log")
+
+
+def done(place: Place, cell: Cell) -> dict[str, Any] | None:
+    """The result of a cell that has run with these very parameters, or None."""
+    try:
+        found: dict[str, Any] = json.loads((place.result(cell) / "result.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return found if found["cell"] == cell.model_dump(mode="json") else None
+
+
+def run_all(name: str, matrix: Matrix, place: Place, processes: int) -> list[Cell]:
+    """Run the cells that are not done, `processes` at a time, and track each in MLflow; return those that failed.
+
+    A cell that fails, or is killed, leaves the others and its log; the next call tries it again.
+    """
+    cells = matrix.cells()
+    for cell in cells:
+        cell.check()
+    waiting = [cell for cell in cells if done(place, cell) is None]
+    failed = []
+    with _progress(len(cells), len(cells) - len(waiting)) as (bar, say), ThreadPoolExecutor(processes) as threads:
+        running = {threads.submit(_run, cell, place, processes): cell for cell in waiting}
+        for finished in as_completed(running):
+            cell, (status, seconds) = running[finished], finished.result()
+            if status == 0:
+                say(f"done in {seconds:,.0f} s: {cell.name}")
+            else:
+                failed.append(cell)
+                say(f"FAILED after {seconds:,.0f} s (status {status}): {cell.name}; {_last_line(place.log(cell))}")
+            bar()
+            # One process tracks for all: two would each make a parent run.
+            _track(name, matrix, place, cell, failed=status != 0)
+    return failed
+
+
+def _run(cell: Cell, place: Place, processes: int) -> tuple[int, float]:
+    """A cell in a process of its own; its exit status and seconds."""
+    log = place.log(cell)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    described = log.with_suffix(".json")
+    described.write_text(cell.model_dump_json(indent=1))
+    threads = str(max(1, budget() // processes))
+    environment = os.environ | {"LONGTAIL_TRACKING": "off", "OMP_NUM_THREADS": threads, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "experiments.cell"]
+    paths = [described, place.data.resolve(), place.steps.resolve(), place.result(cell).resolve()]
+    began = time.perf_counter()
+    with log.open("wb") as file:
+        done = subprocess.run([*command, *map(str, paths)], stdout=file, stderr=file, env=environment, check=False)
+    return done.returncode, time.perf_counter() - began
+
+
+def _last_line(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return f"{lines[-1].strip()} ({log})" if lines else f"it said nothing ({log})"
+
+
+def _track(name: str, matrix: Matrix, place: Place, cell: Cell, *, failed: bool) -> None:
+    """A run of the cell below the experiment's run in MLflow: parameters, curves, and each classifier's accuracies."""
+    from experiments.results import cell_rows
+
+    os.environ["MLFLOW_RUN_NAME"] = f"experiment {name}"
+    config = {"experiment": name, "matrix": matrix.model_dump(mode="json")}
+    try:
+        with tracking.stage_run(
+            "experiment", cell.name, params=cell.model_dump(mode="json"), config=config, dataset=None
+        ):
+            if failed:
+                raise CellFailedError(_last_line(place.log(cell)))
+            found = done(place, cell)
+            assert found is not None
+            before = 0
+            for past in found["history"]:
+                for point in past["curve"]:
+                    values = {f"training/{key}": value for key, value in point.items() if key != "iteration"}
+                    tracking.log_metrics(values, step=before + int(point["iteration"]))
+                before += int(past["curve"][-1]["iteration"]) if past["curve"] else 0
+                scores = {f"validation/{task}/mean_class_accuracy": value for task, value in past["scores"].items()}
+                tracking.log_metrics(scores, step=past["round"])
+            rows = cell_rows(place.result(cell), cell, found)
+            tracking.log_metrics({f"test/{r['task']}/{r['classifier']}/{r['metric']}": r["value"] for r in rows})
+            tracking.log_metrics({"seconds": found["seconds"]})
+    except CellFailedError:
+        pass
+
+
+class CellFailedError(Exception):
+    """Ends a cell's run in MLflow as failed."""
+
+
+@contextmanager
+def _progress(total: int, finished: int) -> Iterator[tuple[Any, Any]]:
+    """A bar over the cells, and a way to say a line above it."""
+    console = Console(stderr=True)
+    columns = (TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=total, completed=finished)
+        console.print(f"{finished} of {total} cells were done before", highlight=False)
+        yield lambda: progress.advance(task), lambda line: console.print(line, highlight=False, markup=False)

@@ -1,0 +1,74 @@
+"""What an experiment's YAML declares: its cells, their parameters, equal budgets, and its mistakes in one sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from experiments.matrix import Matrix, merge, read_matrix
+from longtail.errors import DataError
+from longtail.stages import train
+
+OPTIMISATION = {"image_passes": 100}
+MATRIX: dict[str, Any] = {
+    "title": "A test",
+    "seeds": [3, 4],
+    "rounds": 2,
+    "baseline": "softmax",
+    "base": {
+        "cluster_size": 7,
+        "split": {"imbalance": {"kind": "gaussian", "removed": 0.4}},
+        "start": {"optimisation": OPTIMISATION},
+        "train": {"method": {"kind": "lmle", "margins": {"g1": 0, "g2": 0, "g3": 1}}, "optimisation": OPTIMISATION},
+    },
+    "settings": {"none": {"split": {"imbalance": {"kind": "none"}}}, "some": {}},
+    "methods": {
+        "softmax": {"rounds": 0, "classifiers": ["head"], "change": {"start": {"optimisation": {"image_passes": 300}}}},
+        "triplet": {"change": {"train": {"method": {"kind": "triplet"}}}},
+    },
+}
+
+
+def test_a_cell_is_a_method_in_a_setting_with_a_seed() -> None:
+    cells = Matrix.model_validate(MATRIX).cells()
+    names = [f"{m}, {s}, seed {seed}" for seed in (3, 4) for s in ("none", "some") for m in ("softmax", "triplet")]
+    assert [cell.name for cell in cells] == names
+    assert [cell.rounds for cell in cells[:2]] == [0, 2]
+    assert cells[0].sections["start"]["optimisation"] == {"image_passes": 300}
+    assert cells[0].sections["split"] == {"imbalance": {"kind": "none"}}
+    params = cells[3].params("train", train.Params, "a test")
+    assert (params.method.kind, params.cluster_size, params.seed) == ("triplet", 7, 3)
+
+
+def test_another_kind_takes_the_place_of_the_whole_section() -> None:
+    assert merge({"a": {"kind": "x", "b": 1}, "c": {"d": 1}}, {"a": {"kind": "y"}, "c": {"e": 2}}) == {
+        "a": {"kind": "y"},
+        "c": {"d": 1, "e": 2},
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"baseline": "lmle"}, "the baseline 'lmle' is none of the methods"),
+        ({"paper": {"triplet": {"90 %": 1.0}}}, "['90 %'] are no settings"),
+        ({"rounds": 3}, "the methods differ in image passes"),
+        ({"base": {"train": {}}}, "say image_passes"),
+        ({"base": {**MATRIX["base"], "trian": {}}}, "['trian'] are neither stages nor shared parameters"),
+        ({"seed": 3}, "seed: Extra inputs"),
+    ],
+)
+def test_a_mistake_is_one_sentence(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(yaml.safe_dump(MATRIX | change))
+    with pytest.raises(DataError) as error:
+        read_matrix(file)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("file", sorted(Path("experiments").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_experiment_of_the_repository_declares_valid_cells(file: Path) -> None:
+    for cell in read_matrix(file).cells():
+        cell.check()

@@ -1,0 +1,98 @@
+"""An experiment run for real, on a few digits: resumed, with a cell that is killed, tracked, and written as tables."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+import yaml
+from few_digits import MATRIX
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    environment |= {"LONGTAIL_TRACKING": "", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "experiments", str(folder / "few.yaml"), "--data", ".", "--work", "work"]
+    return subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=-1, stderr=-1)
+
+
+def child(parent: int, word: str) -> int:
+    """The process below `parent` whose command line holds the word, once there is one."""
+    for _ in range(600):
+        for children in Path(f"/proc/{parent}/task").glob("*/children"):
+            for number in children.read_text().split():
+                with contextlib.suppress(OSError):
+                    if word in Path(f"/proc/{number}/cmdline").read_text():
+                        return int(number)
+        time.sleep(0.05)
+    raise AssertionError("no cell was started")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An experiment whose second cell was killed in the first call, and that was called twice more."""
+    folder = tmp_path_factory.mktemp("experiment")
+    (folder / "few.yaml").write_text(yaml.safe_dump(MATRIX))
+    first = start(folder)
+    os.kill(child(first.pid, "joint"), signal.SIGKILL)
+    (folder / "first.out").write_text("".join(first.communicate(timeout=300)))
+    (folder / "first.status").write_text(str(first.returncode))
+    for call in ("second", "third"):
+        again = start(folder)
+        (folder / f"{call}.out").write_text("".join(again.communicate(timeout=300)))
+        assert again.returncode == 0, (folder / f"{call}.out").read_text()
+    return folder
+
+
+def test_a_killed_cell_leaves_the_others_and_is_tried_again_by_the_next_call(folder: Path) -> None:
+    first, second, third = ((folder / f"{call}.out").read_text() for call in ("first", "second", "third"))
+    assert (folder / "first.status").read_text() == "1"
+    assert first.count("done in") == 3
+    assert "(status -9)" in first
+    assert "error: 1 of 4 cells failed; run the same command to try them again" in first
+    assert "**1 of 4 cells are missing.**" in first
+    assert "3 of 4 cells were done before" in second
+    assert second.count("done in") == 1
+    assert "4 of 4 cells were done before" in third
+    assert third.count("done in") == 0
+
+
+def test_the_tables_hold_every_cell(folder: Path) -> None:
+    rows = pd.read_csv(folder / "work/few/results.csv")
+    accuracies = rows[rows.metric == "mean_class_accuracy"]
+    assert len(accuracies) == 2 * 3 + 2 * 5 + 2 * 2  # each head with its blend, and three classifiers by neighbours
+    text = (folder / "work/few/results.md").read_text()
+    assert "cells are missing" not in text
+    for name in ("softmax, head", "softmax, cluster-wise kNN", "joint, head", "joint, head and kNN"):
+        assert f"| {name} |" in text
+    assert "| *joint, the paper's* | – | 70.13 |" in text
+    best = accuracies[(accuracies.setting == "40 %") & accuracies.classifier.isin(["head", "cluster_wise"])]
+    assert f"{100 * best[best.method == 'softmax'].value.max():.2f}" in text
+    assert text.count("**") == 4  # one bold cell a column
+    for figure in ("accuracy-digit.svg", "gain-digit.svg"):
+        assert (folder / "work/few" / figure).stat().st_size > 1000
+
+
+def test_every_cell_is_a_run_below_one_parent(folder: Path) -> None:
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+    try:
+        runs = mlflow.search_runs(experiment_names=["longtail"], output_format="list")
+    finally:
+        mlflow.set_tracking_uri("")
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert [run.info.run_name for run in parents] == ["experiment few"]
+    cells = {run.info.run_name: run for run in runs if run not in parents}
+    names = {f"{method}, {setting}, seed 0" for method in ("softmax", "joint") for setting in ("0 %", "40 %")}
+    assert names <= set(cells)
+    assert {cells[name].info.status for name in names} == {"FINISHED"}
+    metrics = cells["joint, 40 %, seed 0"].data.metrics
+    assert 0 < metrics["test/digit/head/mean_class_accuracy"] <= 1
+    assert metrics["training/loss"] > 0
