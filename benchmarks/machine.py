@@ -17,7 +17,7 @@ def machine() -> dict[str, str]:
     """Processor, cores, memory, threads, system and versions."""
     gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": str(len(os.sched_getaffinity(0))),
         "memory": f"{gib:.0f} GiB",
         "threads": str(budget()),
@@ -43,6 +43,7 @@ def gpu() -> dict[str, str] | None:
     return None
 
 
-def _processor() -> str:
+def processor() -> str:
+    """What the processor is called."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -6,7 +6,6 @@
 Cells that are done are not run again; those that failed are. Results: artifacts/experiments/NAME/results.md and .csv.
 """
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +14,7 @@ import typer
 from experiments.figures import draw
 from experiments.matrix import experiment_file, read_matrix
 from experiments.results import Results, write_results
-from experiments.run import Place, run_all
-from longtail import tracking
+from experiments.run import Place, end, run_all
 from longtail.errors import DataError
 from longtail.execution import one_sentence
 
@@ -34,31 +32,27 @@ def main(
         file = experiment_file(name)
         matrix = read_matrix(file)
         if seeds:
-            matrix = matrix.model_copy(update={"seeds": seeds})
+            if unknown := set(seeds) - set(matrix.seeds):
+                raise DataError(f"{file} has no seeds {sorted(unknown)}; it has {matrix.seeds}")
+            matrix = matrix.model_copy(update={"seeds": sorted(set(seeds))})
         if not report and not data.is_dir():
             raise DataError(f"there is no directory {data}: say where the data is with --data")
-        place = Place(data, work, file.stem)
+        place = Place(data.resolve(), work, file.stem)
         place.work.mkdir(parents=True, exist_ok=True)
         failed = [] if report else run_all(file.stem, matrix, place, processes)
         results = Results.of(matrix, place)
+        written = []
         if len(results.rows):
             written = [write_results(file.stem, results), place.work / "results.csv", *draw(results)]
-            if not report:
-                _track(file.stem, matrix.model_dump(mode="json"), written)
             print(written[0].read_text())
+        elif not failed:
+            raise DataError(f"no cell of {file} is done in {place.work} with --data {data}")
+        if not report:
+            end(file.stem, matrix, written, failed=len(failed))
         if failed:
             raise DataError(
                 f"{len(failed)} of {len(matrix.cells())} cells failed; run the same command to try them again"
             )
-
-
-def _track(name: str, matrix: dict[str, object], files: list[Path]) -> None:
-    """Tables and figures as artifacts of the experiment's run, which ends."""
-    os.environ["MLFLOW_RUN_NAME"] = f"experiment {name}"
-    config = {"experiment": name, "matrix": matrix}
-    with tracking.stage_run("experiment", "tables", params={}, config=config, dataset=None, last=True):
-        for file in files:
-            tracking.log_artifact(file, parent=True)
 
 
 if __name__ == "__main__":

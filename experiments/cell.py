@@ -9,17 +9,19 @@ its work, and a stopped cell goes on where it was.
 import fcntl
 import hashlib
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from benchmarks.machine import processor
 from experiments.matrix import Cell
 from longtail.data.splits import Split
 from longtail.evaluation import predictions
@@ -27,15 +29,17 @@ from longtail.execution import one_sentence
 from longtail.models.snapshot import State, best
 from longtail.stages import cluster, index, ingest, quintuplets, split, start, train
 from longtail.stages.contract import remove
-from longtail.tracking.identity import code_md5, git_state
 
 
 @dataclass(frozen=True)
 class Steps:
-    """The stages of a cell, their outputs below `work`."""
+    """The stages of a cell, their outputs below `work`, which belongs to one directory of data; `made_by` collects the
+    commits of which they are.
+    """
 
     cell: Cell
     work: Path
+    made_by: set[str] = field(default_factory=set)
 
     def run(self, stage: ModuleType, *inputs: Path) -> Path:
         """Run a stage unless its output is there; return the output."""
@@ -46,9 +50,19 @@ class Steps:
         output = self.work / f"{name}-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}"
         self.work.mkdir(parents=True, exist_ok=True)
         with _alone(output.with_suffix(".lock")):
+            commit = output.with_suffix(".commit")
             if not output.exists():
+                commit.write_text(this_commit())
                 stage.run(*inputs, output, params=params)
+            self.made_by.add(commit.read_text())
         return output
+
+
+def this_commit() -> str:
+    """The commit of the code that runs, "-dirty" if files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
 
 
 @contextmanager
@@ -62,8 +76,8 @@ def _alone(lock: Path) -> Iterator[None]:
 def run_cell(cell: Cell, data: Path, work: Path, result: Path) -> None:
     """Run a cell and write the directory `result`: `answers-<task>.npz` and, last, `result.json`.
 
-    The answers are class codes of the test samples: `truth` (−1 where the label is missing), `groups`, and one array
-    a classifier. Raises DataError on bad parameters or data.
+    The answers are class codes of the test samples: `truth` (−1 where the label is missing), `groups` (names), and one
+    array a classifier. Raises DataError on bad parameters or data.
     """
     began = time.perf_counter()
     steps = Steps(cell, work)
@@ -81,8 +95,9 @@ def run_cell(cell: Cell, data: Path, work: Path, result: Path) -> None:
     about = _answers(Split.open(table), model, indexed, result)
     state = State.read(model)
     written = {
-        "commit": git_state().get("commit"),
-        "code": code_md5(),
+        "commits": sorted(steps.made_by),
+        "data": str(data),
+        "machine": processor(),
         "cell": cell.model_dump(mode="json"),
         "seconds": round(time.perf_counter() - began, 1),
         "best_round": state.best_round,
@@ -98,7 +113,7 @@ def run_cell(cell: Cell, data: Path, work: Path, result: Path) -> None:
 def _answers(table: Split, model: Path, indexed: Path, result: Path) -> dict[str, Any]:
     """Write what each classifier says of the test samples; return each task's classes and their training samples."""
     test = table.positions("test")
-    groups = np.unique(table.samples["group"].to_numpy()[test], return_inverse=True)[1]
+    groups = table.samples["group"].to_numpy()[test].astype(np.str_)
     about = {}
     for task in table.tasks:
         found = predictions(task.name, len(task.classes), best(model), indexed, table.train_labels(task), test)

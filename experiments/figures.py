@@ -6,7 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.results import CLASSIFIERS, Results
+from experiments.results import Results
+from longtail.report.assembly import METHODS
 
 MARKERS = "osD^vP*X<>hd"
 
@@ -35,7 +36,7 @@ def _accuracy(task: str, results: Results) -> Figure:
             [i + 0.03 * (place - len(results.matrix.methods) / 2) for i in known],
             [values[i].mean() for i in known],
             yerr=[values[i].std(ddof=1) if len(values[i]) > 1 else 0 for i in known],
-            label=f"{name} ({CLASSIFIERS[method.classifiers[0]]})",
+            label=f"{name} ({METHODS[method.classifiers[0]]})",
             marker=MARKERS[place % len(MARKERS)],
             capsize=2,
             linewidth=1,
@@ -53,7 +54,7 @@ def _gain(task: str, results: Results) -> Figure:
     matrix = results.matrix
     setting, baseline = list(matrix.settings)[-1], matrix.baseline
     figure, axes = plt.subplots(figsize=(7.5, 4.5))
-    found = next((r for key, r in results.found.items() if key[0] == setting), None)
+    found = next((r for key, r in results.found.items() if key[0] == setting and task in r["tasks"]), None)
     if found is None:
         return figure
     about = found["tasks"][task]

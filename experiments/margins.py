@@ -13,52 +13,70 @@ import pandas as pd
 import typer
 
 from experiments.cell import Steps
-from experiments.matrix import Matrix, experiment_file, merge, read_matrix
-from experiments.run import Place, done, run_all
+from experiments.matrix import Cell, Matrix, experiment_file, merge, read_matrix
+from experiments.run import Place, done, end, run_all
 from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.execution import one_sentence
 from longtail.losses.triple_header_hinge import Margins, decreasing_margins
-from longtail.stages import ingest, split
+from longtail.stages import cluster, ingest, split, train
 
 
-def candidates(matrix: Matrix, place: Place, share: float, count: int) -> list[Margins]:
-    """The margins to try in a matrix of one setting, from the bounds of the training subset of its first seed."""
-    steps = Steps(matrix.cells()[0], place.steps)
+def candidates(cell: Cell, place: Place, share: float, count: int) -> list[Margins]:
+    """The margins to try in place of a cell's, from the bounds of its training subset (of the first task)."""
+    steps = Steps(cell, place.steps)
     table = Split.open(steps.run(split, steps.run(ingest, place.data)))
     sizes = [size for size in table.info.subsets["train"].counts[table.tasks[0].name] if size]
-    cluster_size = matrix.base.get("cluster_size", 200)
+    cluster_size = cell.params("cluster", cluster.Params, cell.name).cluster_size
     return decreasing_margins(sizes, cluster_size, share=share, count=count)
 
 
 def search(
-    matrix: Matrix, setting: str, method: str, place: Place, *, share: float, count: int, processes: int
+    name: str,
+    matrix: Matrix,
+    setting: str,
+    method: str,
+    place: Place,
+    *,
+    share: float,
+    count: int,
+    processes: int,
 ) -> pd.DataFrame:
     """Run a method with each of the margins and all seeds; one row each, best on validation first.
 
-    Raises DataError if the setting or method is unknown, or a run fails.
+    Raises DataError if the setting or method is unknown, the method has no margins, or a run fails.
     """
-    for name, known in ((setting, matrix.settings), (method, matrix.methods)):
-        if name not in known:
-            raise DataError(f"the experiment has no {name!r}; it has {list(known)}")
+    for asked, known in ((setting, matrix.settings), (method, matrix.methods)):
+        if asked not in known:
+            raise DataError(f"the experiment has no {asked!r}; it has {list(known)}")
     one = matrix.methods[method]
-    first = matrix.model_copy(update={"settings": {setting: matrix.settings[setting]}, "methods": {method: one}})
-    tried = {f"g1 {m.g1:.3f}, g2 {m.g2:.3f}, g3 {m.g3:.3f}": m for m in candidates(first, place, share, count)}
-    kind = merge(matrix.base, one.change)["train"].get("method", {"kind": "lmle"})
-    methods = {
-        name: one.model_copy(
-            update={"change": merge(one.change, {"train": {"method": kind | {"margins": m.model_dump()}}})}
-        )
-        for name, m in tried.items()
-    }
-    searched = first.model_copy(update={"methods": methods, "baseline": next(iter(methods)), "paper": {}})
-    if failed := run_all("margins", searched, place, processes):
+    alone = matrix.model_copy(
+        update={
+            "settings": {setting: matrix.settings[setting]},
+            "methods": {method: one},
+            "baseline": method,
+            "paper": {},
+        }
+    )
+    cell = alone.cells()[0]
+    kind = cell.params("train", train.Params, cell.name).method.kind
+    if not cell.rounds or kind not in ("lmle", "joint"):
+        raise DataError(f"{method!r} has no margins to search; choose a method of kind lmle or joint")
+    tried = {f"g1 {m.g1:.4f}, g2 {m.g2:.4f}, g3 {m.g3:.4f}": m for m in candidates(cell, place, share, count)}
+    methods = {}
+    for shown, m in tried.items():
+        change = merge(one.change, {"train": {"method": {"kind": kind, "margins": m.model_dump()}}})
+        methods[shown] = one.model_copy(update={"change": change, "classifiers": ["cluster_wise"]})
+    searched = alone.model_copy(update={"methods": methods, "baseline": next(iter(methods))})
+    failed = run_all(name, searched, place, processes)
+    end(name, searched, [], failed=len(failed))
+    if failed:
         raise DataError(f"{len(failed)} runs failed; run the same command to try them again")
     rows = []
     for cell in searched.cells():
         found = done(place, cell)
         assert found is not None
-        scores = [of_task[one.classifiers[0]] for of_task in found["validation"].values()]
+        scores = [of_task["cluster_wise"] for of_task in found["validation"].values()]
         margins = tried[cell.method].model_dump()
         rows.append({**margins, "seed": cell.seed, "validation": 100 * sum(scores) / len(scores)})
     table = pd.DataFrame(rows).groupby(["g1", "g2", "g3"])["validation"].agg(["mean", "std", "count"])
@@ -79,11 +97,11 @@ def main(
     with one_sentence():
         file = experiment_file(name)
         matrix = read_matrix(file)
-        place = Place(data, work, f"{file.stem}-margins")
+        run = f"{file.stem}-margins"
+        place = Place(data.resolve(), work, run)
         chosen = setting or list(matrix.settings)[-1]
-        print(
-            search(matrix, chosen, method, place, share=share, count=count, processes=processes).to_string(index=False)
-        )
+        found = search(run, matrix, chosen, method, place, share=share, count=count, processes=processes)
+        print(found.to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ class Method(BaseModel, extra="forbid"):
 
 
 class Matrix(BaseModel, extra="forbid"):
-    """An experiment. `base` has sections as params.yaml; `settings` and methods change some of their values.
+    """An experiment. `base` has sections as params.yaml; `settings` and methods change some of their values. In the
+    YAML, `extends: NAME` takes the base of another experiment, which `base` then changes.
 
     `paper` holds another's figures, in percent, by method and setting; they are shown and never computed with.
     """
@@ -57,19 +58,17 @@ class Matrix(BaseModel, extra="forbid"):
         return self
 
     @model_validator(mode="after")
-    def _equal_budgets(self) -> "Matrix":
-        budgets = {name: self.budget(name) for name in self.methods}
-        if len(set(budgets.values())) > 1:
-            raise ValueError(f"the methods differ in image passes, and a comparison needs equal budgets: {budgets}")
+    def _seeds_differ(self) -> "Matrix":
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"a seed stands twice in {self.seeds}")
         return self
 
-    def budget(self, method: str) -> int:
-        """The image passes of all of a method's training."""
-        how, rounds = merge(self.base, self.methods[method].change), self.rounds_of(method)
-        each = {s: (how.get(s) or {}).get("optimisation", {}).get("image_passes") for s in ("start", "train")}
-        if each["start"] is None or (rounds and each["train"] is None):
-            raise ValueError(f"method {method!r}: say image_passes in the optimisation of start and train")
-        return int(each["start"] + rounds * (each["train"] or 0))
+    @model_validator(mode="after")
+    def _equal_budgets(self) -> "Matrix":
+        budgets = {cell.name: cell.budget() for cell in self.model_copy(update={"seeds": self.seeds[:1]}).cells()}
+        if len(set(budgets.values())) > 1:
+            raise ValueError(f"the cells differ in image passes, and a comparison needs equal budgets: {budgets}")
+        return self
 
     def rounds_of(self, method: str) -> int:
         """The rounds that follow `start`."""
@@ -105,10 +104,24 @@ class Cell(BaseModel, extra="forbid"):
         """Where its result lies, relative to the experiment's directory."""
         return Path(*(part.replace("/", "_") for part in (self.setting, self.method, f"seed-{self.seed}")))
 
-    def check(self) -> None:
-        """Raise DataError if a stage would refuse its parameters."""
-        for stage in STEPS:
-            self.params(stage, params_model(importlib.import_module(f"longtail.stages.{stage}").run), self.name)
+    def budget(self) -> int:
+        """The image passes of all training. Raises ValueError where they are not said, or rounds could be skipped."""
+        start, train = (self.sections.get(stage) or {} for stage in ("start", "train"))
+        passes = [section.get("optimisation", {}).get("image_passes") for section in (start, train)]
+        trains = start.get("prior", "softmax") == "softmax"
+        if (trains and passes[0] is None) or (self.rounds and passes[1] is None):
+            raise ValueError(f"{self.name}: say image_passes in the optimisation of start and train")
+        if self.rounds > 1 and train.get("patience", 1) < self.rounds:
+            raise ValueError(f"{self.name}: set train.patience to {self.rounds}, or rounds are skipped")
+        return int((passes[0] if trains else 0) + self.rounds * (passes[1] or 0))
+
+    def check(self, classifiers: list[Classifier]) -> None:
+        """Raise DataError if a stage would refuse its parameters, or a classifier is not trained."""
+        models = {s: params_model(importlib.import_module(f"longtail.stages.{s}").run) for s in STEPS}
+        params = {stage: self.params(stage, model, self.name) for stage, model in models.items()}
+        kind = params["train"].method.kind if self.rounds else params["start"].prior
+        if kind not in ("softmax", "joint") and any(one.startswith("head") for one in classifiers):
+            raise DataError(f"{self.name}: {kind} trains no classifier, so it cannot be classified by {classifiers}")
 
     def params(self, stage: str, model: type[BaseModel], source: str) -> Any:
         """The parameters of a stage: its section after the shared values. Raises DataError."""
@@ -121,10 +134,10 @@ def merge(values: Sections, changes: Sections) -> Sections:
     merged = dict(values)
     for name, change in changes.items():
         before = merged.get(name)
-        if isinstance(before, dict) and isinstance(change, dict) and "kind" not in change:
-            merged[name] = merge(before, change)
-        else:
-            merged[name] = change
+        merged[name] = change
+        if isinstance(before, dict) and isinstance(change, dict):
+            kind = before.get("kind")
+            merged[name] = merge(before, change) if change.get("kind", kind) == kind else change
     return merged
 
 
@@ -136,7 +149,11 @@ def experiment_file(name: str) -> Path:
 def read_matrix(file: Path) -> Matrix:
     """The experiment that a YAML declares. Raises DataError with one sentence on what is wrong."""
     try:
-        matrix = Matrix.model_validate(yaml.safe_load(file.read_text()))
+        values = yaml.safe_load(file.read_text())
+        if isinstance(values, dict) and "extends" in values:
+            other = yaml.safe_load(experiment_file(values.pop("extends")).read_text())
+            values["base"] = merge(other["base"], values.get("base", {}))
+        matrix = Matrix.model_validate(values)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DataError(f"cannot read the experiment {file}: {' '.join(str(error).split())}") from error
     except ValidationError as error:

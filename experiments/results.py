@@ -7,15 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.machine import machine
 from experiments.matrix import Cell, Matrix
 from experiments.run import Place, done
 from longtail.imbalance import imbalance_level
 from longtail.indexing import mean_class_accuracy
+from longtail.report.assembly import METHODS
 from longtail.significance import Answers, Difference, paired_difference
 
 ACCURACY = "mean_class_accuracy"
-NOTHING: dict[str, Any] = {"tasks": {}}  # of a cell that is not done
 
 
 def cell_rows(result: Path, cell: Cell, found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -80,11 +79,7 @@ class Results:
 
     def difference(self, task: str, setting: str, first: tuple[str, str], second: tuple[str, str]) -> Difference | None:
         """Two contenders on the seeds in which both classify the task; None if there are none."""
-        seeds = [
-            seed
-            for seed in self.matrix.seeds
-            if all(task in self.found.get((setting, m, seed), NOTHING)["tasks"] for m, _ in (first, second))
-        ]
+        seeds = sorted(set.intersection(*(set(self.values(task, setting, *one).index) for one in (first, second))))
         if not seeds:
             return None
         return paired_difference([self._answers(task, setting, seed, first, second) for seed in seeds])
@@ -99,15 +94,6 @@ class Results:
         if not np.array_equal(truth, other_truth):
             raise ValueError(f"{first[0]} and {second[0]} were tested on different samples in {setting}, seed {seed}")
         return Answers(truth, one, other, groups)
-
-
-CLASSIFIERS = {
-    "cluster_wise": "cluster-wise kNN",
-    "sample_wise": "sample-wise kNN",
-    "class_mean": "class means",
-    "head": "head",
-    "head_and_knn": "head and kNN",
-}
 
 
 def write_results(name: str, results: Results) -> Path:
@@ -131,9 +117,13 @@ def markdown(name: str, results: Results) -> str:
         lines += [
             f"Mean per-class accuracy on test, %, task `{task}`: mean ± standard deviation over the seeds; the best "
         ]
-        lines[-1] += "of a column is bold, and ≈ marks what the paired bootstrap cannot tell from it (p ≥ 0.05)."
+        lines[-1] += "of a column is bold, and ≈ marks what cannot be told from it (p ≥ 0.05)."
         lines += ["", *_accuracies(task, results), ""]
-        lines += [f"Difference to `{matrix.baseline}` in points, 95 % interval; * where p < 0.05.", ""]
+        lines += [
+            f"Difference to `{matrix.baseline}` in points, 95 % interval; * where p < 0.05 (paired bootstrap over "
+        ]
+        lines[-1] += "the test samples and paired t-test over the seeds, the larger p of the two)."
+        lines += [""]
         lines += [*_differences(task, results), ""]
     return "\n".join([*lines, _cost(name, results), ""])
 
@@ -180,7 +170,7 @@ def _column(task: str, setting: str, results: Results, contenders: list[tuple[st
             text = f"**{text}**"
         elif len(of_seeds):
             against = results.difference(task, setting, contenders[best], one)
-            text += "" if against is None or against.significant else " ≈"
+            text += " ?" if against is None else "" if against.significant else " ≈"
         cells.append(text)
     return cells
 
@@ -204,15 +194,15 @@ def _interval(found: Difference | None) -> str:
 
 
 def _cost(name: str, results: Results) -> str:
-    found = results.found.values()
-    commits = sorted({str(result["commit"])[:7] for result in found})
+    found = list(results.found.values())
+    commits = sorted({commit for result in found for commit in result["commits"]})
+    machines = sorted({result["machine"] for result in found})
     seconds = sum(result["seconds"] for result in found)
-    here = machine()
+    mixed = " **The cells are of several commits.**" if len(commits) > 1 else ""
     return (
         f"`make experiment NAME={name}`: seeds {', '.join(map(str, results.matrix.seeds))}; "
-        f"{results.matrix.budget(results.matrix.baseline):,} image passes for every method; "
-        f"{here['processor']}, {here['cores']} cores; {seconds / 60:.0f} minutes of cells; "
-        f"commit {', '.join(commits) or 'none'}."
+        f"{results.matrix.cells()[0].budget():,} image passes for every method; {', '.join(machines)}, "
+        f"{seconds / 60:.0f} minutes of cells; commit {', '.join(commits)}.{mixed}"
     )
 
 
@@ -224,7 +214,7 @@ def spread(values: "pd.Series[float]") -> str:
 
 
 def _name(method: str, classifier: str) -> str:
-    return f"{method}, {CLASSIFIERS[classifier]}"
+    return f"{method}, {METHODS[classifier]}"
 
 
 def _figure(value: float | None) -> str:

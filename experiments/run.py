@@ -1,13 +1,15 @@
 """All cells of an experiment, several at a time; what is done is not done again."""
 
+import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,8 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Place:
-    """Where an experiment works: `data` has what its sources read; below `root` are the steps, which experiments share,
-    and a directory for each.
+    """Where an experiment works: `data`, an absolute path, has what its sources read; below `root` are the steps, which
+    experiments share, and a directory for each.
     """
 
     data: Path
@@ -34,8 +36,8 @@ class Place:
 
     @property
     def steps(self) -> Path:
-        """The directory of the steps' outputs."""
-        return self.root / "steps"
+        """The directory of the steps' outputs: one for each directory of data."""
+        return self.root / "steps" / hashlib.sha256(str(self.data).encode()).hexdigest()[:8]
 
     @property
     def work(self) -> Path:
@@ -57,7 +59,13 @@ def done(place: Place, cell: Cell) -> dict[str, Any] | None:
         found: dict[str, Any] = json.loads((place.result(cell) / "result.json").read_text())
     except (OSError, ValueError):
         return None
-    return found if found["cell"] == cell.model_dump(mode="json") else None
+    same = found["cell"] == cell.model_dump(mode="json") and found["data"] == str(place.data)
+    return found if same else None
+
+
+def _tracked(place: Place, cell: Cell) -> Path:
+    """A file that is there once MLflow has the cell."""
+    return place.result(cell) / "tracked"
 
 
 def run_all(name: str, matrix: Matrix, place: Place, processes: int) -> list[Cell]:
@@ -67,11 +75,14 @@ def run_all(name: str, matrix: Matrix, place: Place, processes: int) -> list[Cel
     """
     cells = matrix.cells()
     for cell in cells:
-        cell.check()
+        cell.check(matrix.methods[cell.method].classifiers)
     waiting = [cell for cell in cells if done(place, cell) is None]
+    for cell in cells:
+        if cell not in waiting and not _tracked(place, cell).exists():
+            _track(name, matrix, place, cell, failed=False)  # the process that ran it was killed before it could
     failed = []
-    with _progress(len(cells), len(cells) - len(waiting)) as (bar, say), ThreadPoolExecutor(processes) as threads:
-        running = {threads.submit(_run, cell, place, processes): cell for cell in waiting}
+    with _progress(len(cells), len(cells) - len(waiting)) as (bar, say), _workers(processes) as (threads, children):
+        running = {threads.submit(_run, cell, place, processes, children): cell for cell in waiting}
         for finished in as_completed(running):
             cell, (status, seconds) = running[finished], finished.result()
             if status == 0:
@@ -85,7 +96,25 @@ def run_all(name: str, matrix: Matrix, place: Place, processes: int) -> list[Cel
     return failed
 
 
-def _run(cell: Cell, place: Place, processes: int) -> tuple[int, float]:
+@contextmanager
+def _workers(processes: int) -> Iterator[tuple[ThreadPoolExecutor, list[subprocess.Popen[bytes]]]]:
+    """Threads that each wait for a cell, and the cells' processes: they end with this one."""
+    children: list[subprocess.Popen[bytes]] = []
+    threads = ThreadPoolExecutor(processes)
+    # Told to end (kill, a closed terminal), we end as by Ctrl-C, and not without a word to the cells.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield threads, children
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+        for child in children:
+            if child.poll() is None:
+                child.terminate()
+        threads.shutdown()
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(cell: Cell, place: Place, processes: int, children: list[subprocess.Popen[bytes]]) -> tuple[int, float]:
     """A cell in a process of its own; its exit status and seconds."""
     log = place.log(cell)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -94,11 +123,13 @@ def _run(cell: Cell, place: Place, processes: int) -> tuple[int, float]:
     threads = str(max(1, budget() // processes))
     environment = os.environ | {"LONGTAIL_TRACKING": "off", "OMP_NUM_THREADS": threads, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "experiments.cell"]
-    paths = [described, place.data.resolve(), place.steps.resolve(), place.result(cell).resolve()]
+    paths = [described, place.data, place.steps.resolve(), place.result(cell).resolve()]
     began = time.perf_counter()
     with log.open("wb") as file:
-        done = subprocess.run([*command, *map(str, paths)], stdout=file, stderr=file, env=environment, check=False)
-    return done.returncode, time.perf_counter() - began
+        child = subprocess.Popen([*command, *map(str, paths)], stdout=file, stderr=file, env=environment)
+        children.append(child)
+        status = child.wait()
+    return status, time.perf_counter() - began
 
 
 def _last_line(log: Path) -> str:
@@ -110,12 +141,8 @@ def _track(name: str, matrix: Matrix, place: Place, cell: Cell, *, failed: bool)
     """A run of the cell below the experiment's run in MLflow: parameters, curves, and each classifier's accuracies."""
     from experiments.results import cell_rows
 
-    os.environ["MLFLOW_RUN_NAME"] = f"experiment {name}"
-    config = {"experiment": name, "matrix": matrix.model_dump(mode="json")}
     try:
-        with tracking.stage_run(
-            "experiment", cell.name, params=cell.model_dump(mode="json"), config=config, dataset=None
-        ):
+        with _run_of(name, matrix, cell.name, cell.model_dump(mode="json")):
             if failed:
                 raise CellFailedError(_last_line(place.log(cell)))
             found = done(place, cell)
@@ -131,12 +158,34 @@ def _track(name: str, matrix: Matrix, place: Place, cell: Cell, *, failed: bool)
             rows = cell_rows(place.result(cell), cell, found)
             tracking.log_metrics({f"test/{r['task']}/{r['classifier']}/{r['metric']}": r["value"] for r in rows})
             tracking.log_metrics({"seconds": found["seconds"]})
+        _tracked(place, cell).touch()
     except CellFailedError:
         pass
 
 
+def end(name: str, matrix: Matrix, files: list[Path], *, failed: int) -> None:
+    """End the experiment's run in MLflow, with its tables and figures; as failed, if cells failed."""
+    try:
+        with _run_of(name, matrix, "tables", {}, last=True):
+            for file in files:
+                tracking.log_artifact(file, parent=True)
+            if failed:
+                raise CellFailedError(f"{failed} cells failed")
+    except CellFailedError:
+        pass
+
+
+def _run_of(
+    name: str, matrix: Matrix, step: str, params: dict[str, Any], *, last: bool = False
+) -> AbstractContextManager[None]:
+    """A run below that of the experiment."""
+    os.environ["MLFLOW_RUN_NAME"] = f"experiment {name}"
+    config = {"experiment": name, "matrix": matrix.model_dump(mode="json")}
+    return tracking.stage_run("experiment", step, params=params, config=config, dataset=None, last=last)
+
+
 class CellFailedError(Exception):
-    """Ends a cell's run in MLflow as failed."""
+    """Ends a run in MLflow as failed."""
 
 
 @contextmanager

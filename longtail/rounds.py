@@ -4,6 +4,7 @@ from pathlib import Path
 
 from longtail import tracking
 from longtail.data.splits import Split
+from longtail.errors import DataError
 from longtail.indexing import Search, cluster_wise, mean_class_accuracy
 from longtail.models.embedder import build_network
 from longtail.models.network import Network
@@ -25,9 +26,12 @@ def judged_by(judge: Judge, state: State, model: Path, split: Split) -> State:
     """The state of the model directory with its rounds judged by that classifier.
 
     Round 0 is judged by the cluster-wise kNN; where a method trains the classifier it is compared by its own head.
+    Raises DataError if later rounds were judged by another: those of another method cannot be gone on with.
     """
     if state.judge == judge:
         return state
+    if state.round:
+        raise DataError(f"{model} was trained by another kind of method; begin again with round 0, or keep the method")
     before = state.history[0].model_copy(update={"scores": head_scores(current(model), split)})
     return state.model_copy(update={"judge": judge, "history": [before]})
 

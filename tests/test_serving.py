@@ -105,6 +105,7 @@ def write_index(path: Path) -> None:
             for task in TASKS
         },
     )
+    (path / "judge.json").write_text('"cluster_wise"')
 
 
 @pytest.fixture(scope="module")

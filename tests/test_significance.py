@@ -54,6 +54,24 @@ def test_ties_are_called_differences_about_as_rarely_as_the_level_says() -> None
     assert 0.02 < np.mean(called) < 0.09
 
 
+def test_seeds_that_differ_by_more_than_their_samples_are_heeded() -> None:
+    """Three trainings that scatter: their mean difference is not 0, and yet no difference of the methods."""
+    rng = np.random.default_rng(6)
+    called = []
+    for _ in range(200):
+        seeds = [answers(rng, *np.clip(0.8 + 0.03 * rng.normal(size=2), 0, 1), 4000) for _ in range(3)]
+        called.append(paired_difference(seeds, resamples=300).significant)
+    assert np.mean(called) < 0.09
+
+
+def test_seeds_that_are_tested_on_the_same_samples_do_not_count_as_more_samples() -> None:
+    one = answers(np.random.default_rng(7), 0.85, 0.82, 600)
+    named = Answers(one.truth, one.first, one.second, np.arange(600))
+    shared, alone = paired_difference([named] * 3), paired_difference([named])
+    assert shared.high - shared.low == pytest.approx(alone.high - alone.low, rel=0.1)
+    assert shared.p == pytest.approx(alone.p, abs=0.02)
+
+
 def test_one_and_the_same_classifier_differs_by_nothing() -> None:
     one = answers(np.random.default_rng(3), 0.8, 0.8)
     found = paired_difference([Answers(one.truth, one.first, one.first)])

@@ -23,7 +23,7 @@ class JointParams(BaseModel, extra="forbid"):
 
     kind: Literal["joint"] = "joint"
     margins: Margins = DEFAULT_MARGINS
-    cross_entropy: float = Field(1.0, ge=0, description="weight of the cross-entropy")
+    cross_entropy: float = Field(1.0, gt=0, description="weight of the cross-entropy")
     hinges: float = Field(1.0, ge=0, description="weight of the three hinges")
 
     def build(self, given: Given) -> "Joint":

@@ -38,6 +38,10 @@ class Embedder:
 
     def logits(self, images: Images) -> dict[str, Floats]:
         """uint8 N×H×W×C to the softmax classifier's float32 N×K, for each task."""
+        parts = [self._logits(images[start : start + BLOCK]) for start in range(0, len(images), BLOCK)]
+        return {task.name: np.concatenate([part[task.name] for part in parts]) for task in self.tasks}
+
+    def _logits(self, images: Images) -> dict[str, Floats]:
         assert self.network is not None
         with torch.inference_mode():
             return {name: value.cpu().numpy() for name, value in self.network.logits(self._tensor(images)).items()}

@@ -109,7 +109,7 @@ def _write_tables(pages: list[TaskReport], state: State, report: Path) -> None:
     (report / "metrics.json").write_text(json.dumps(everything, indent=1) + "\n")
     plots = report / "plots"
     curves = [pd.DataFrame(past.curve).assign(round=past.round) for past in state.history[1:] if past.curve]
-    loss = pd.concat(curves or [pd.DataFrame(columns=["iteration", "loss", "hinge_1", "hinge_2", "hinge_3", "round"])])
+    loss = pd.concat([pd.DataFrame(columns=["iteration", "loss", "hinge_1", "hinge_2", "hinge_3", "round"]), *curves])
     lengths = [0.0, *(curve["iteration"].iloc[-1] for curve in curves)]
     loss["iteration"] += np.repeat(np.cumsum(lengths)[:-1], [len(curve) for curve in curves])
     loss.to_csv(plots / "loss.csv", index=False)

@@ -10,7 +10,7 @@ from longtail.data.splits import Split
 from longtail.evaluation import choose_blend
 from longtail.indexing import Search, cluster_wise, mean_class_accuracy, sample_wise
 from longtail.knn import save_index
-from longtail.models.snapshot import best, read_embeddings, read_logits
+from longtail.models.snapshot import State, best, read_embeddings, read_logits
 from longtail.stages.contract import Input, Output, stage
 
 
@@ -24,7 +24,7 @@ class Params(BaseModel, extra="forbid"):
 
 @stage
 def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[str, float]:
-    """Write the cluster-wise classifier of every task, its clusters, and `search.json` with what was tried.
+    """Write the cluster-wise classifier of every task, its clusters, and what was tried (`search.json`).
 
     The sample-wise kNN is tuned beside it; its points are the training embeddings themselves, so only its k is kept.
     """
@@ -64,4 +64,6 @@ def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[st
     save_index(index, classifiers)
     save_clusters(index / "clusters", clusters)
     (index / "search.json").write_text(json.dumps(tried, indent=1) + "\n")
+    # By what the model that is served answers: the classifier by which its rounds were compared.
+    (index / "judge.json").write_text(json.dumps(State.read(model).judge) + "\n")
     return report

@@ -34,12 +34,13 @@ def run(dataset: Input, split: Output, *, params: Params) -> dict[str, float]:
     packed = PackedDataset.open(dataset)
     rng = np.random.default_rng(params.seed)
     labels = {task.name: packed.labels(task.name) for task in packed.info.tasks}
+    learned = _kept(packed.info.tasks, params.tasks)
     groups = pd.factorize(packed.samples["group"])[0].astype(np.int64)
     subset = _subsets(packed, list(labels.values()), groups, params, rng)
-    check_every_class(subset, labels, packed.info.tasks, groups)
+    check_every_class(subset, labels, learned, groups)
     _inject(subset, labels, groups, params, rng)
-    check_every_class(subset, labels, packed.info.tasks, groups)
-    made = make_split(packed.samples, subset, _kept(packed.info.tasks, params.tasks))
+    check_every_class(subset, labels, learned, groups)
+    made = make_split(packed.samples, subset, learned)
     made.write(split)
     report = {f"samples_{name}": float(counts.samples) for name, counts in made.info.subsets.items()}
     for name, measures in made.info.subsets["train"].tasks.items():

@@ -118,6 +118,7 @@ def test_a_bad_row_is_named_with_its_line(load: Load, root: Path) -> None:
         ("list_attr_celeba.txt", "0\nBald\n", "lists no image"),
         ("list_eval_partition.txt", PARTITION.replace("000004.jpg 2\n", ""), "no line for 000004.jpg"),
         ("list_eval_partition.txt", PARTITION.replace(" 1\n", " 7\n"), "'7' is no subset"),
+        ("identity_CelebA.txt", IDENTITIES + "000002.jpg 9\n", "has two lines for 000002.jpg"),
     ],
 )
 def test_a_list_of_another_format_is_refused(load: Load, root: Path, file: str, text: str, message: str) -> None:

@@ -31,9 +31,9 @@ def test_decreasing_margins_are_tried_and_ranked(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LONGTAIL_TRACKING", "off")
-    place = Place(Path(), tmp_path / "work", "margins")
-    table = search(matrix, "40 %", "quintuplet", place, share=1.0, count=2, processes=1)
-    (split,) = (tmp_path / "work/steps").glob("split-*[!k]")
+    place = Place(tmp_path, tmp_path / "work", "margins")
+    table = search("margins", matrix, "40 %", "quintuplet", place, share=1.0, count=2, processes=1)
+    (split,) = [file for file in (tmp_path / "work/steps").glob("*/split-*") if file.is_dir()]
     sizes = Split.open(split).info.subsets["train"].counts["digit"]
     g1, g2, g3 = margin_bounds(sizes, 50)
     assert sorted(table["g3"]) == pytest.approx([g3 / 2, g3])
@@ -44,8 +44,8 @@ def test_decreasing_margins_are_tried_and_ranked(
 
 
 def test_an_unknown_setting_or_method_is_said(matrix: Matrix, tmp_path: Path) -> None:
-    place = Place(Path(), tmp_path, "margins")
+    place = Place(tmp_path, tmp_path / "work", "margins")
     with pytest.raises(DataError, match="the experiment has no '90 %'; it has"):
-        search(matrix, "90 %", "quintuplet", place, share=1.0, count=1, processes=1)
+        search("margins", matrix, "90 %", "quintuplet", place, share=1.0, count=1, processes=1)
     with pytest.raises(DataError, match="the experiment has no 'lmle'; it has"):
-        search(matrix, "40 %", "lmle", place, share=1.0, count=1, processes=1)
+        search("margins", matrix, "40 %", "lmle", place, share=1.0, count=1, processes=1)

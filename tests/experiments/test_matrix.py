@@ -18,9 +18,15 @@ MATRIX: dict[str, Any] = {
     "baseline": "softmax",
     "base": {
         "cluster_size": 7,
+        "ingest": {"source": {"kind": "digits"}, "image_shape": [28, 28, 1]},
+        "quintuplets": {"pool_fraction": 0.5},
         "split": {"imbalance": {"kind": "gaussian", "removed": 0.4}},
         "start": {"optimisation": OPTIMISATION},
-        "train": {"method": {"kind": "lmle", "margins": {"g1": 0, "g2": 0, "g3": 1}}, "optimisation": OPTIMISATION},
+        "train": {
+            "method": {"kind": "lmle", "margins": {"g1": 0, "g2": 0, "g3": 1}},
+            "patience": 9,
+            "optimisation": OPTIMISATION,
+        },
     },
     "settings": {"none": {"split": {"imbalance": {"kind": "none"}}}, "some": {}},
     "methods": {
@@ -46,6 +52,13 @@ def test_another_kind_takes_the_place_of_the_whole_section() -> None:
         "a": {"kind": "y"},
         "c": {"d": 1, "e": 2},
     }
+    assert merge({"a": {"kind": "x", "b": 1}}, {"a": {"kind": "x", "c": 2}}) == {"a": {"kind": "x", "b": 1, "c": 2}}
+
+
+def test_a_classifier_that_is_not_trained_is_refused_before_anything_runs() -> None:
+    cells = Matrix.model_validate(MATRIX).cells()
+    with pytest.raises(DataError, match="triplet trains no classifier"):
+        next(cell for cell in cells if cell.method == "triplet").check(["cluster_wise", "head"])
 
 
 @pytest.mark.parametrize(
@@ -53,7 +66,9 @@ def test_another_kind_takes_the_place_of_the_whole_section() -> None:
     [
         ({"baseline": "lmle"}, "the baseline 'lmle' is none of the methods"),
         ({"paper": {"triplet": {"90 %": 1.0}}}, "['90 %'] are no settings"),
-        ({"rounds": 3}, "the methods differ in image passes"),
+        ({"rounds": 3}, "the cells differ in image passes"),
+        ({"base": merge(MATRIX["base"], {"train": {"patience": 1}})}, "set train.patience to 2, or rounds are skipped"),
+        ({"seeds": [1, 1]}, "a seed stands twice"),
         ({"base": {"train": {}}}, "say image_passes"),
         ({"base": {**MATRIX["base"], "trian": {}}}, "['trian'] are neither stages nor shared parameters"),
         ({"seed": 3}, "seed: Extra inputs"),
@@ -71,4 +86,4 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, change: dict[str, Any], messa
 @pytest.mark.parametrize("file", sorted(Path("experiments").glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_experiment_of_the_repository_declares_valid_cells(file: Path) -> None:
     for cell in read_matrix(file).cells():
-        cell.check()
+        cell.check(read_matrix(file).methods[cell.method].classifiers)

@@ -71,7 +71,12 @@ def test_the_tables_hold_every_cell(folder: Path) -> None:
     assert len(accuracies) == 2 * 3 + 2 * 5 + 2 * 2  # each head with its blend, and three classifiers by neighbours
     text = (folder / "work/few/results.md").read_text()
     assert "cells are missing" not in text
-    for name in ("softmax, head", "softmax, cluster-wise kNN", "joint, head", "joint, head and kNN"):
+    for name in (
+        "softmax, softmax head",
+        "softmax, cluster-wise kNN",
+        "joint, softmax head",
+        "joint, softmax head and cluster-wise kNN",
+    ):
         assert f"| {name} |" in text
     assert "| *joint, the paper's* | – | 70.13 |" in text
     best = accuracies[(accuracies.setting == "40 %") & accuracies.classifier.isin(["head", "cluster_wise"])]

@@ -3,11 +3,13 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tiny import DIGIT, run_stage
 
+from longtail.data.dataset import PackedDataset
 from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.evaluation import BLENDS, Blend, choose_blend, posterior
@@ -15,6 +17,8 @@ from longtail.indexing import mean_class_accuracy
 from longtail.models.snapshot import State, best, current, read_embeddings, read_logits
 from longtail.quintuplets import load_tables
 from longtail.rounds import head_scores
+from longtail.serving import Classifier
+from longtail.stages import quintuplets
 
 AFTER_START = ("cluster", "quintuplets", "train", "index", "evaluate")
 
@@ -53,6 +57,18 @@ def test_its_report_is_on_the_head_and_has_the_neighbours_and_both_beside_it(joi
     assert "Cross-entropy and triple-header hinge, classified by the softmax head" in page
 
 
+def test_the_model_that_is_served_answers_by_the_head(joint: Path) -> None:
+    classifier = Classifier()
+    artifacts = {"model": str(best(joint / "r1/model")), "index": str(joint / "index")}
+    classifier.load_context(SimpleNamespace(artifacts=artifacts))
+    table, packed = Split.open(joint / "split"), PackedDataset.open(joint / "dataset")
+    rows, logits = table.samples["row"].to_numpy(), read_logits(best(joint / "r1/model"), "digit")
+    assert logits is not None
+    answers = classifier.predict(None, packed.images(rows))
+    assert answers["digit"].tolist() == np.array(DIGIT.classes)[logits.argmax(1)].tolist()
+    assert answers["digit.scores"] == pytest.approx(logits, abs=1e-4)
+
+
 def test_the_next_round_goes_on_with_the_same_judge(joint: Path, tmp_path: Path) -> None:
     root = tmp_path / "next"
     shutil.copytree(joint, root)
@@ -64,6 +80,12 @@ def test_the_next_round_goes_on_with_the_same_judge(joint: Path, tmp_path: Path)
     before, after = State.read(root / "r1/model"), State.read(root / "r2/model")
     assert after.judge == "head"
     assert after.history[:2] == before.history
+
+
+def test_another_kind_of_method_does_not_go_on_with_a_round(joint: Path, tmp_path: Path) -> None:
+    paths = {"previous": f"{joint}/r1/model", "model": f"{tmp_path}/model"}
+    with pytest.raises(DataError, match="was trained by another kind of method"):
+        run_stage(joint, "train", paths=paths, method={"kind": "lmle"})
 
 
 @pytest.mark.parametrize("kind", ["softmax", "triplet"])
@@ -82,13 +104,21 @@ def test_a_prior_without_a_classifier_has_no_score_by_it(one_task: Path, tmp_pat
     assert (state.history[0].scores, state.best_round) == ({}, 1)
 
 
-def test_one_embedding_for_all_tasks_and_one_product_for_their_tables(two_tasks: Path, tmp_path: Path) -> None:
+def test_one_embedding_for_all_tasks_and_one_product_for_their_tables(
+    two_tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(two_tasks / "dataset", tmp_path / "dataset")
     shutil.copytree(two_tasks / "split", tmp_path / "split")
     network = {"embedding": 8, "shared_embedding": True}
     run_stage(tmp_path, "start", network=network)
-    for stage in ("cluster", "quintuplets"):
-        run_stage(tmp_path, stage)
+    run_stage(tmp_path, "cluster")
+    shared: list[int] = []
+    made = quintuplets.pooled_tables
+    monkeypatch.setattr(
+        quintuplets, "pooled_tables", lambda e, tasks, **how: shared.append(len(tasks)) or made(e, tasks, **how)
+    )
+    run_stage(tmp_path, "quintuplets")
+    assert shared == [2]
     run_stage(tmp_path, "train", network=network)
     for model in ("r0/model", "r1/model"):
         first, second = (read_embeddings(current(tmp_path / model), task) for task in ("digit", "kids"))

@@ -45,7 +45,7 @@ class CelebA(Source):
     def load(self, root: Path, request: Request) -> Collection:
         """See `Source.load`."""
         here = open_files(root / self.path, request.scratch)
-        table = _read_list(here, self.attributes, header=True)
+        table = _read_list(here, self.attributes, header=True, unique=False)
         rows = _checked(table, request.problems)
         names = rows.index.tolist()
         archive = root / self.path / self.images
@@ -56,6 +56,7 @@ class CelebA(Source):
         for name in missing:
             request.problems.add("row without its file", table.place(name), f"{self.images}/{name}")
         names = [name for name in names if name in known]
+        samples = self._samples(here, rows.loc[names], names)
         points = _landmarks(here, self.landmarks, names) if self.landmarks else None
 
         def read(i: int) -> npt.NDArray[np.uint8]:
@@ -65,8 +66,8 @@ class CelebA(Source):
             return decode_aligned(data, request.image_shape, points[i], TEMPLATE)
 
         pixels, good = spool(read, [f"{self.images}/{name}" for name in names], request)
-        samples = self._samples(here, rows.loc[names], names)[good]
-        tasks = [_task(name, samples, request.problems, table.name) for name in self._tasks(rows)]
+        samples = samples[good]
+        tasks = [task for name in self._tasks(rows) if (task := _task(name, samples, request.problems, table.name))]
         provenance = f"CelebA, {self.attributes}, {len(samples)} images"
         return Collection(samples, tasks, blocks(pixels, good), provenance, self.licence)
 
@@ -101,8 +102,11 @@ class _List:
         return f"{self.name}, line {self.lines[image]}"
 
 
-def _read_list(here: Files, name: str, *, header: bool) -> _List:
-    """A list with one image a line. With `header` the first line is their number, the second names the columns."""
+def _read_list(here: Files, name: str, *, header: bool, unique: bool = True) -> _List:
+    """A list with one image a line. With `header` the first line is their number, the second names the columns.
+
+    Raises DataError if it is not of that form or, where images must be `unique`, has two lines for one.
+    """
     if name not in here.names:
         raise DataError(f"no {name} in {here.path}; CelebA's lists and images lie in one folder")
     try:
@@ -121,19 +125,23 @@ def _read_list(here: Files, name: str, *, header: bool) -> _List:
         raise DataError(f"{name}: its first line says {lines[0].strip()!r} images, and {len(body)} follow")
     images = [cells[0] for _, cells in body]
     rows = pd.DataFrame([cells[1:] for _, cells in body], index=images, columns=columns, dtype=object)
+    if unique and rows.index.has_duplicates:
+        raise DataError(f"{name} has two lines for {rows.index[rows.index.duplicated()][0]}")
     return _List(name, rows, {cells[0]: number for number, cells in body})
 
 
 def _checked(table: _List, problems: Problems) -> pd.DataFrame:
     """The rows without a problem: each image once, every attribute −1 or 1."""
     rows = table.rows
-    twice, bad = rows.index.duplicated(), ~rows.isin(list(LABELS)).all(axis=1).to_numpy()
+    twice = rows.index.duplicated()
     for name in rows.index[twice]:
         problems.add("two rows for one id", table.place(name), name)
-    for name in rows.index[bad & ~twice]:
-        values = sorted(set(rows.loc[name]) - set(LABELS))
-        problems.add("label outside the declared classes", table.place(name), f"{values} is neither -1 nor 1")
-    return rows[~twice & ~bad]
+    rows = rows[~twice]
+    bad = ~rows.isin(list(LABELS)).all(axis=1)
+    for name, cells in rows[bad].iterrows():
+        values = sorted(set(cells) - set(LABELS))
+        problems.add("label outside the declared classes", table.place(str(name)), f"{values} is neither -1 nor 1")
+    return rows[~bad]
 
 
 def _folder(files: Files, name: str) -> Files:
@@ -169,8 +177,10 @@ def _landmarks(here: Files, name: str, images: list[str]) -> npt.NDArray[np.floa
         raise DataError(f"{name} does not hold five points, ten numbers, for every image ({error})") from error
 
 
-def _task(name: str, samples: pd.DataFrame, problems: Problems, table: str) -> Task:
+def _task(name: str, samples: pd.DataFrame, problems: Problems, table: str) -> Task | None:
+    """The task of an attribute; None, and a problem, for one that all images have alike: there is nothing to learn."""
     for label in LABELS.values():
         if not (samples[name] == label).any():
             problems.add("empty class", f"{table}, column {name!r}", f"no image has {name} = {label}")
+            return None
     return make_task(name, list(LABELS.values()))

@@ -1,6 +1,7 @@
 """Image files to pixels of one shape: decoded in parallel, kept on disk until all of them are known to be good."""
 
 import io
+import math
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -78,7 +79,7 @@ def decode_aligned(
     with _opened(data) as image:
         flat = _flatten(image).convert("L" if shape[2] == 1 else "RGB")
         # Sampled in a crop as fine as the image itself and then shrunk, so that nothing aliases.
-        fine = max(1, round(abs(a)))
+        fine = max(1, math.ceil(abs(a)))
         step = a / fine
         coefficients = (step.real, -step.imag, b.real, step.imag, step.real, b.imag)
         crop = flat.transform((fine * width, fine * height), Image.Transform.AFFINE, coefficients, RESAMPLING)
