@@ -59,7 +59,7 @@ def done(place: Place, cell: Cell) -> dict[str, Any] | None:
         found: dict[str, Any] = json.loads((place.result(cell) / "result.json").read_text())
     except (OSError, ValueError):
         return None
-    same = found["cell"] == cell.model_dump(mode="json") and found["data"] == str(place.data)
+    same = found.get("cell") == cell.model_dump(mode="json") and found.get("data") == str(place.data)
     return found if same else None
 
 
