@@ -197,12 +197,11 @@ def _cost(name: str, results: Results) -> str:
     found = list(results.found.values())
     commits = sorted({commit for result in found for commit in result["commits"]})
     machines = sorted({result["machine"] for result in found})
-    seconds = sum(result["seconds"] for result in found)
     mixed = " **The cells are of several commits.**" if len(commits) > 1 else ""
     return (
         f"`make experiment NAME={name}`: seeds {', '.join(map(str, results.matrix.seeds))}; "
-        f"{results.matrix.cells()[0].budget():,} image passes for every method; {', '.join(machines)}, "
-        f"{seconds / 60:.0f} minutes of cells; commit {', '.join(commits)}.{mixed}"
+        f"{results.matrix.cells()[0].budget():,} image passes for every method; {', '.join(machines)}; "
+        f"commit {', '.join(commits)}.{mixed}"
     )
 
 
