@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from experiments.matrix import Cell, Matrix
 from longtail import tracking
+from longtail.errors import DataError
 from longtail.threads import budget
+from longtail.tracking.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 
@@ -161,6 +163,11 @@ def _track(name: str, matrix: Matrix, place: Place, cell: Cell, *, failed: bool)
         _tracked(place, cell).touch()
     except CellFailedError:
         pass
+    settings = Settings.from_environment()
+    if settings and not settings.later:
+        # A local store would get these short runs with the next long one, which may be a day away.
+        with suppress(DataError):
+            tracking.sync()
 
 
 def end(name: str, matrix: Matrix, files: list[Path], *, failed: int) -> None:
