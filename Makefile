@@ -74,7 +74,7 @@ lint: setup ## Check format and lint
 	ruff format --check .
 	ruff check .
 
-types: setup ## Check the types (mypy, strict on longtail/)
+types: setup ## Check the types (mypy, strict)
 	mypy
 
 COMPILE = $(UV) pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from sklearn.cluster import KMeans, MiniBatchKMeans
@@ -95,7 +96,7 @@ def _measure(table: Table, case: Case, threads: int, pairs: int) -> None:
         made[name] = sides[name]()
 
     with threadpool_limits(threads):
-        times = alternate({name: lambda name=name: kept(name) for name in sides}, pairs=pairs, warm_up=False)
+        times = alternate({name: partial(kept, name) for name in sides}, pairs=pairs, warm_up=False)
     for name, values in times.items():
         spread, against = Spread.of(values), ratio(values, times[OURS])
         once = len(values) == 1

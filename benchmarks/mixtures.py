@@ -15,7 +15,7 @@ Ints = npt.NDArray[np.int64]
 def class_sizes(count: int, classes: int, imbalance: float) -> Ints:
     """Sizes that fall geometrically from the first class to the last, `imbalance` times smaller, and sum to `count`."""
     shares = imbalance ** -np.linspace(0, 1, classes)
-    sizes = np.floor(count * shares / shares.sum()).astype(np.int64)
+    sizes: Ints = np.floor(count * shares / shares.sum()).astype(np.int64)
     sizes[0] += count - sizes.sum()
     return sizes
 
