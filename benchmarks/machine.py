@@ -26,11 +26,16 @@ def machine() -> dict[str, str]:
     }
 
 
-def code() -> str:
-    """The commit that is measured, and the day."""
+def commit() -> str:
+    """The commit of the code that runs, "-dirty" if files differ from it, or "unknown"."""
     command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
     done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-    return f"commit {done.stdout.strip() or 'unknown'}, {date.today().isoformat()}"
+    return done.stdout.strip() or "unknown"
+
+
+def code() -> str:
+    """The commit that is measured, and the day."""
+    return f"commit {commit()}, {date.today().isoformat()}"
 
 
 def gpu() -> dict[str, str] | None:

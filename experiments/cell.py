@@ -9,7 +9,6 @@ its work, and a stopped cell goes on where it was.
 import fcntl
 import hashlib
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import processor
+from benchmarks.machine import commit, processor
 from experiments.matrix import Cell
 from longtail.data.splits import Split
 from longtail.evaluation import predictions
@@ -50,19 +49,12 @@ class Steps:
         output = self.work / f"{name}-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}"
         self.work.mkdir(parents=True, exist_ok=True)
         with _alone(output.with_suffix(".lock")):
-            commit = output.with_suffix(".commit")
+            note = output.with_suffix(".commit")
             if not output.exists():
-                commit.write_text(this_commit())
+                note.write_text(commit())
                 stage.run(*inputs, output, params=params)
-            self.made_by.add(commit.read_text())
+            self.made_by.add(note.read_text())
         return output
-
-
-def this_commit() -> str:
-    """The commit of the code that runs, "-dirty" if files differ from it."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
-    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
 
 
 @contextmanager

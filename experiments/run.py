@@ -143,26 +143,17 @@ def _track(name: str, matrix: Matrix, place: Place, cell: Cell, *, failed: bool)
     """A run of the cell below the experiment's run in MLflow: parameters, curves, and each classifier's accuracies."""
     from experiments.results import cell_rows
 
-    try:
+    with suppress(CellFailedError):
         with _run_of(name, matrix, cell.name, cell.model_dump(mode="json")):
             if failed:
                 raise CellFailedError(_last_line(place.log(cell)))
             found = done(place, cell)
             assert found is not None
-            before = 0
-            for past in found["history"]:
-                for point in past["curve"]:
-                    values = {f"training/{key}": value for key, value in point.items() if key != "iteration"}
-                    tracking.log_metrics(values, step=before + int(point["iteration"]))
-                before += int(past["curve"][-1]["iteration"]) if past["curve"] else 0
-                scores = {f"validation/{task}/mean_class_accuracy": value for task, value in past["scores"].items()}
-                tracking.log_metrics(scores, step=past["round"])
+            _log_history(found["history"])
             rows = cell_rows(place.result(cell), cell, found)
             tracking.log_metrics({f"test/{r['task']}/{r['classifier']}/{r['metric']}": r["value"] for r in rows})
             tracking.log_metrics({"seconds": found["seconds"]})
         _tracked(place, cell).touch()
-    except CellFailedError:
-        pass
     settings = Settings.from_environment()
     if settings and not settings.later:
         # A local store would get these short runs with the next long one, which may be a day away.
@@ -170,16 +161,25 @@ def _track(name: str, matrix: Matrix, place: Place, cell: Cell, *, failed: bool)
             tracking.sync()
 
 
+def _log_history(history: list[dict[str, Any]]) -> None:
+    """The curves of all rounds, one after the other, and the validation score of each."""
+    before = 0
+    for past in history:
+        for point in past["curve"]:
+            values = {f"training/{key}": value for key, value in point.items() if key != "iteration"}
+            tracking.log_metrics(values, step=before + int(point["iteration"]))
+        before += int(past["curve"][-1]["iteration"]) if past["curve"] else 0
+        scores = {f"validation/{task}/mean_class_accuracy": value for task, value in past["scores"].items()}
+        tracking.log_metrics(scores, step=past["round"])
+
+
 def end(name: str, matrix: Matrix, files: list[Path], *, failed: int) -> None:
     """End the experiment's run in MLflow, with its tables and figures; as failed, if cells failed."""
-    try:
-        with _run_of(name, matrix, "tables", {}, last=True):
-            for file in files:
-                tracking.log_artifact(file, parent=True)
-            if failed:
-                raise CellFailedError(f"{failed} cells failed")
-    except CellFailedError:
-        pass
+    with suppress(CellFailedError), _run_of(name, matrix, "tables", {}, last=True):
+        for file in files:
+            tracking.log_artifact(file, parent=True)
+        if failed:
+            raise CellFailedError(f"{failed} cells failed")
 
 
 def _run_of(

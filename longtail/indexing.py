@@ -73,6 +73,12 @@ def sample_wise(embeddings: Floats, train: Ints, validation: Ints, class_count: 
     return choose(embeddings[points], train[points], class_count, embeddings[queries], validation[queries], votes)
 
 
+def head_accuracy(logits: Floats, truth: Ints) -> float:
+    """The mean per-class accuracy of a classifier's logits (n, K); `truth` (n,) holds class codes or −1."""
+    known = truth >= 0
+    return mean_class_accuracy(truth[known], logits[known].argmax(1))
+
+
 def mean_class_accuracy(truth: Ints, predicted: Ints) -> float:
     """The mean, over the classes that occur in `truth`, of the share of their samples that are predicted right."""
     counts = np.bincount(truth)

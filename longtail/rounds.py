@@ -5,7 +5,7 @@ from pathlib import Path
 from longtail import tracking
 from longtail.data.splits import Split
 from longtail.errors import DataError
-from longtail.indexing import Search, cluster_wise, mean_class_accuracy
+from longtail.indexing import Search, cluster_wise, head_accuracy
 from longtail.models.embedder import build_network
 from longtail.models.network import Network
 from longtail.models.snapshot import Blueprint, Judge, Round, State, current, mean_score, read_embeddings, read_logits
@@ -75,7 +75,7 @@ def head_scores(snapshot: Path, split: Split) -> dict[str, float]:
     for task in split.tasks:
         truth, logits = split.scored_labels(task, "validation"), read_logits(snapshot, task.name)
         if logits is not None:
-            scores[task.name] = mean_class_accuracy(truth[truth >= 0], logits[truth >= 0].argmax(1))
+            scores[task.name] = head_accuracy(logits, truth)
     return scores
 
 

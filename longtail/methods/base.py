@@ -89,7 +89,7 @@ class Method(ABC):
 
     def __init__(self, given: Given) -> None:
         how = given.drawing
-        self.labels, self.cost = given.labels, how.cost
+        self.labels, self.tables, self.cost = given.labels, given.tables, how.cost
         self.sampler = TaskSampler(
             given.labels, how.batch * given.processes, sampling=how.sampling, seed=given.seed, together=how.together
         )

@@ -38,7 +38,7 @@ class Joint(Method):
 
     def __init__(self, given: Given, how: JointParams) -> None:
         super().__init__(given)
-        self.tables, self.how = given.tables, how
+        self.how = how
 
     def drawn(self, task: str, positions: Ints) -> Drawn:
         table, rows = self.tables[task], self.tables[task].rows(positions)

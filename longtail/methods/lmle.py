@@ -30,7 +30,7 @@ class LMLE(Method):
 
     def __init__(self, given: Given, margins: Margins) -> None:
         super().__init__(given)
-        self.tables, self.margins = given.tables, margins
+        self.margins = margins
 
     def drawn(self, task: str, positions: Ints) -> Drawn:
         table, rows = self.tables[task], self.tables[task].rows(positions)

@@ -28,7 +28,7 @@ class Triplet(Method):
 
     def __init__(self, given: Given, margin: float) -> None:
         super().__init__(given)
-        self.tables, self.margin = given.tables, margin
+        self.margin = margin
 
     def drawn(self, task: str, positions: Ints) -> Drawn:
         table = self.tables[task]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from longtail.clusters import save_clusters
 from longtail.data.splits import Split
 from longtail.evaluation import choose_blend
-from longtail.indexing import Search, cluster_wise, mean_class_accuracy, sample_wise
+from longtail.indexing import Search, cluster_wise, head_accuracy, sample_wise
 from longtail.knn import save_index
 from longtail.models.snapshot import State, best, read_embeddings, read_logits
 from longtail.stages.contract import Input, Output, stage
@@ -52,7 +52,7 @@ def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[st
             _, scores = cluster.classifier.predict(embeddings[known])
             blend, score = choose_blend(logits[known], scores, validation[known])
             tried[task.name]["head_and_knn"] = {**asdict(blend), "score": score}
-            head = mean_class_accuracy(validation[known], logits[known].argmax(1))
+            head = head_accuracy(logits, validation)
             tried[task.name]["head"] = {"score": head}
             report |= {f"{task.name}_validation_head": head, f"{task.name}_validation_head_and_knn": score}
         report |= {
