@@ -11,6 +11,7 @@ from longtail.report.content import Round
 from longtail.report.figures import GREY, INK, LINES, Picture, picture
 from longtail.report.names import short
 
+MANY_LINES = 12
 Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
@@ -42,6 +43,8 @@ def validation_curve(rounds: Sequence[Round]) -> Picture | None:
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     axes = figure.subplots()
     tasks = list(dict.fromkeys(name for r in scored for name in r.validation))
+    if len(tasks) > MANY_LINES:
+        return _many_tasks(scored, tasks, figure)
     for colour, task in zip(LINES * len(tasks), tasks, strict=False):
         here = [r for r in scored if task in r.validation]
         values = [100 * r.validation[task] for r in here]
@@ -54,6 +57,23 @@ def validation_curve(rounds: Sequence[Round]) -> Picture | None:
     axes.set_xticks([r.number for r in scored])
     axes.set_xlabel("round")
     axes.margins(x=0.06, y=0.18)
+    axes.set_ylabel("validation mean\nper-class accuracy, %")
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return picture(figure, "Validation accuracy after each round")
+
+
+def _many_tasks(rounds: Sequence[Round], tasks: Sequence[str], figure: Figure) -> Picture:
+    """Every task as a pale line, and their mean: so many lines cannot be told apart."""
+    axes = figure.axes[0]
+    for task in tasks:
+        here = [r for r in rounds if task in r.validation]
+        axes.plot([r.number for r in here], [100 * r.validation[task] for r in here], color=GREY, linewidth=0.7)
+    means = [100 * sum(r.validation.values()) / len(r.validation) for r in rounds]
+    axes.plot([r.number for r in rounds], means, "-o", color=LINES[0], label=f"mean of {len(tasks)} tasks")
+    chosen = [(r.number, mean) for r, mean in zip(rounds, means, strict=True) if r.selected]
+    axes.plot(*zip(*chosen, strict=True), "o", markersize=13, fillstyle="none", color=INK, label="the selected round")
+    axes.set_xticks([r.number for r in rounds])
+    axes.set_xlabel("round")
     axes.set_ylabel("validation mean\nper-class accuracy, %")
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return picture(figure, "Validation accuracy after each round")

@@ -145,7 +145,7 @@ def _report(
     kind = made_from["train"]["method"]["kind"]
     return Report(
         title=f"{TITLES[kind]}, classified by the {METHODS[state.judge]}",
-        method=f"{TITLES[kind]}: {state.round} rounds trained, evaluated is round {state.best_round}",
+        method=f"{TITLES[kind]}: rounds trained: {state.round}, evaluated is round {state.best_round}",
         dataset=f"{packed.info.provenance} (md5 {packed.info.md5}; licence: {packed.info.licence})",
         images=len(packed),
         seed=seed,
