@@ -26,7 +26,7 @@ from longtail.data.splits import Split
 from longtail.evaluation import predictions
 from longtail.execution import one_sentence
 from longtail.models.snapshot import State, best
-from longtail.stages import cluster, index, ingest, quintuplets, split, start, train
+from longtail.stages import cluster, fit, index, ingest, quintuplets, split, start, train
 from longtail.stages.contract import remove
 
 
@@ -75,7 +75,7 @@ def run_cell(cell: Cell, data: Path, work: Path, result: Path) -> None:
     steps = Steps(cell, work)
     dataset = steps.run(ingest, data)
     table = steps.run(split, dataset)
-    model = steps.run(start, dataset, table)
+    model = steps.run(fit if cell.trained_by == "fit" else start, dataset, table)
     for _ in range(cell.rounds):
         clusters = steps.run(cluster, table, model)
         members = steps.run(quintuplets, table, model, clusters)

@@ -14,19 +14,22 @@ from longtail.stages import STAGES
 from longtail.stages.contract import params_model
 
 # The stages of a cell.
-STEPS = ("ingest", "split", "start", "cluster", "quintuplets", "train", "index")
+STEPS = ("ingest", "split", "start", "cluster", "quintuplets", "train", "fit", "index")
 Sections = dict[str, Any]
+TrainedBy = Literal["rounds", "fit"]
 Classifier = Literal["cluster_wise", "sample_wise", "class_mean", "head", "head_and_knn"]
 
 
 class Method(BaseModel, extra="forbid"):
-    """A row of the table: what it changes in the parameters, how many rounds follow `start`, and how it classifies.
+    """A row of the table: what it changes in the parameters, how it is trained, and how it classifies.
 
-    The first of `classifiers` is the method's own; others are rows of their own, "method, classifier".
+    It is trained by `start` and the rounds that follow, or by `fit` alone. The first of `classifiers` is the method's
+    own; others are rows of their own, "method, classifier".
     """
 
     change: Sections = {}
     rounds: int | None = Field(None, ge=0)
+    trained_by: TrainedBy = "rounds"
     classifiers: list[Classifier] = Field(["cluster_wise"], min_length=1)
 
 
@@ -71,9 +74,9 @@ class Matrix(BaseModel, extra="forbid"):
         return self
 
     def rounds_of(self, method: str) -> int:
-        """The rounds that follow `start`."""
-        rounds = self.methods[method].rounds
-        return self.rounds if rounds is None else rounds
+        """The rounds that follow `start`; none where `fit` trains."""
+        rounds, trained_by = self.methods[method].rounds, self.methods[method].trained_by
+        return 0 if trained_by == "fit" else self.rounds if rounds is None else rounds
 
     def cells(self) -> list["Cell"]:
         """Every cell: seeds outermost, so that an interrupted run has whole tables of fewer seeds."""
@@ -82,7 +85,8 @@ class Matrix(BaseModel, extra="forbid"):
     def _cell(self, seed: int, setting: str, method: str) -> "Cell":
         changed = merge(merge(self.base, self.settings[setting]), self.methods[method].change)
         rounds = self.rounds_of(method)
-        return Cell(setting=setting, method=method, seed=seed, rounds=rounds, sections=changed | {"seed": seed})
+        sections, trained_by = changed | {"seed": seed}, self.methods[method].trained_by
+        return Cell(setting=setting, method=method, seed=seed, rounds=rounds, trained_by=trained_by, sections=sections)
 
 
 class Cell(BaseModel, extra="forbid"):
@@ -92,6 +96,7 @@ class Cell(BaseModel, extra="forbid"):
     method: str
     seed: int
     rounds: int
+    trained_by: TrainedBy = "rounds"
     sections: Sections
 
     @property
@@ -106,6 +111,11 @@ class Cell(BaseModel, extra="forbid"):
 
     def budget(self) -> int:
         """The image passes of all training. Raises ValueError where they are not said, or rounds could be skipped."""
+        if self.trained_by == "fit":
+            alone = (self.sections.get("fit") or {}).get("optimisation", {}).get("image_passes")
+            if alone is None:
+                raise ValueError(f"{self.name}: say image_passes in the optimisation of fit")
+            return int(alone)
         start, train = (self.sections.get(stage) or {} for stage in ("start", "train"))
         passes = [section.get("optimisation", {}).get("image_passes") for section in (start, train)]
         trains = start.get("prior", "softmax") == "softmax"
@@ -120,7 +130,8 @@ class Cell(BaseModel, extra="forbid"):
         models = {s: params_model(importlib.import_module(f"longtail.stages.{s}").run) for s in STEPS}
         params = {stage: self.params(stage, model, self.name) for stage, model in models.items()}
         kind = params["train"].method.kind if self.rounds else params["start"].prior
-        if kind not in ("softmax", "joint") and any(one.startswith("head") for one in classifiers):
+        has_head = self.trained_by == "fit" or kind in ("softmax", "joint")
+        if not has_head and any(one.startswith("head") for one in classifiers):
             raise DataError(f"{self.name}: {kind} trains no classifier, so it cannot be classified by {classifiers}")
 
     def params(self, stage: str, model: type[BaseModel], source: str) -> Any:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -61,7 +62,10 @@ def done(place: Place, cell: Cell) -> dict[str, Any] | None:
         found: dict[str, Any] = json.loads((place.result(cell) / "result.json").read_text())
     except (OSError, ValueError):
         return None
-    same = found.get("cell") == cell.model_dump(mode="json") and found.get("data") == str(place.data)
+    try:
+        same = Cell.model_validate(found.get("cell")) == cell and found.get("data") == str(place.data)
+    except ValidationError:  # of another version of the harness
+        return None
     return found if same else None
 
 

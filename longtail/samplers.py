@@ -77,7 +77,7 @@ class TaskSampler:
 
     Each task draws for itself; or, `together`, the tasks take turns, and a step's samples are drawn for one task and
     serve all that label them. What is class-even for the one is then uneven for the others, whose class costs act
-    (LMLE, section 5.2).
+    (LMLE, section 5.2). Where sampling is natural nothing is drawn for a task, but from all that some task labels.
     """
 
     def __init__(
@@ -86,8 +86,11 @@ class TaskSampler:
         """`labels`: for each task its (n,) class codes, −1 where there is none. `batch`: positions a step and task."""
         self.labels = labels
         self.together = together
+        drawn_from = list(labels.values())
+        if together and sampling == "natural":
+            drawn_from = [np.max(drawn_from, axis=0)]  # −1 where no task has a label
         self._samplers = [
-            Sampler(codes, batch, sampling=sampling, seed=seed + number) for number, codes in enumerate(labels.values())
+            Sampler(codes, batch, sampling=sampling, seed=seed + number) for number, codes in enumerate(drawn_from)
         ]
 
     def positions(self, step: int) -> dict[str, Ints]:
@@ -95,9 +98,13 @@ class TaskSampler:
         if not self.together:
             drawn = [sampler.positions(step) for sampler in self._samplers]
             return dict(zip(self.labels, drawn, strict=True))
-        turn, task = divmod(step, len(self._samplers))
-        of_all = self._samplers[task].positions(turn)
+        of_all = self.images(step)
         return {name: of_all[codes[of_all] >= 0] for name, codes in self.labels.items()}
+
+    def images(self, step: int) -> Ints:
+        """The positions (batch,) of mini-batch number `step` that the tasks share, whether they label them or not."""
+        turn, task = divmod(step, len(self._samplers))
+        return self._samplers[task].positions(turn)
 
 
 def _by_class(positions: Ints, codes: Ints) -> list[Ints]:

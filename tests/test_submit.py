@@ -320,12 +320,9 @@ def test_doubts_about_the_code_are_told(
     assert "it is not known which commit the images were built from" in submission.doubts()
 
 
-def test_a_dead_host_is_one_sentence_soon(submit: Command) -> None:
+def test_a_dead_host_is_one_sentence(submit: Command) -> None:
     host = f"http://127.0.0.1:{free_port()}"
-    began = time.monotonic()
-    error = error_of(submit(host=host))
-    assert f"cannot reach {host}: Connection refused" in error
-    assert time.monotonic() - began < 10
+    assert f"cannot reach {host}: Connection refused" in error_of(submit(host=host))
 
 
 def states(run: str, **tasks: str) -> dict[str, str]:

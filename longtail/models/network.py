@@ -48,6 +48,11 @@ class Network(nn.Module):
         """float N×C×H×W to N×K class scores for each task."""
         return self._classify(self(images))
 
+    def features_and_logits(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """float N×C×H×W to what the classifiers see, N×d for each task, and to N×K class scores, in one pass."""
+        raw = self(images)
+        return raw, self._classify(raw)
+
     def embed_and_classify(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """`embed` and `logits` in one pass."""
         raw = self(images)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from longtail.data.sources.attributes import Attribute
 from longtail.data.sources.backgrounds import Backgrounds
 from longtail.data.sources.idx import Idx
 from longtail.data.sources.idx_format import IdxPair
@@ -185,3 +186,36 @@ def test_a_file_that_is_not_there_is_an_error(load: Callable[..., Any], root: Pa
     (root / train.labels).unlink()
     with pytest.raises(DataError, match=r"train-labels\.gz cannot be read"):
         load(Idx(kind="idx", train=train), SHAPE)
+
+
+def test_attributes_are_further_tasks_made_of_label_angle_and_background(
+    load: Callable[..., Any], train: IdxPair, backgrounds: Backgrounds
+) -> None:
+    attributes = {
+        "even": Attribute(labels=["0", "2"]),
+        "dark": Attribute(background=(0, 100)),
+        "dark_one_upright": Attribute(labels=["1"], angle=(0, 180), background=(0, 100)),
+    }
+    source = Idx(kind="idx", train=train, rotate=True, backgrounds=backgrounds, attributes=attributes)
+    loaded = load(source, SHAPE)
+    assert [task.name for task in loaded.collection.tasks] == ["label", *attributes]
+    assert all(task.classes == ["no", "yes"] for task in loaded.collection.tasks[1:])
+    samples = loaded.samples
+    assert (samples["even"] == samples["label"].map({"0": "yes", "1": "no", "2": "yes"})).all()
+    frame = np.ones(SHAPE[:2], dtype=bool)
+    frame[2:-2, 2:-2] = False
+    means = loaded.pixels[:, frame, 0].mean(axis=1)
+    assert (samples["dark"] == np.where(means < 100, "yes", "no")).all()
+    all_three = samples["dark_one_upright"] == "yes"
+    assert set(samples.loc[all_three, "dark"]) == {"yes"}
+    assert set(samples.loc[all_three, "label"]) == {"1"}
+    assert 0 < all_three.sum() < ((samples["label"] == "1") & (samples["dark"] == "yes")).sum()
+    # The images are the same without them.
+    assert (
+        load(Idx(kind="idx", train=train, rotate=True, backgrounds=backgrounds), SHAPE).pixels == loaded.pixels
+    ).all()
+
+
+def test_an_attribute_that_no_image_has_is_refused(load: Callable[..., Any], train: IdxPair) -> None:
+    with pytest.raises(DataError, match="no images have the attribute 'nine'"):
+        load(Idx(kind="idx", train=train, attributes={"nine": Attribute(labels=["9"])}), SHAPE)

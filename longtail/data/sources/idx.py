@@ -1,5 +1,6 @@
 """MNIST-style idx files, on request rotated and blended over natural images (MNIST-rot-back-image)."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +9,7 @@ import pandas as pd
 from pydantic import Field
 
 from longtail.data.dataset import Task
+from longtail.data.sources.attributes import Attribute, attribute_tasks
 from longtail.data.sources.backgrounds import Backgrounds, read_photographs
 from longtail.data.sources.classes import ClassName, make_task, ordered, without_empty_classes
 from longtail.data.sources.collection import Collection, Pixels, Request, Source
@@ -21,9 +23,10 @@ class Idx(Source):
     """A pair of idx files for training, and on request one for testing; then the subsets are official.
 
     `train_count` and `test_count` draw that many at random; with `pool` both are drawn from all files together, and
-    no image is in both. `copies` holds for training images: copy 0 is the image rotated (`rotate`) and blended
-    (`backgrounds`); every other copy is the same digit turned anew (`rotate`), mirrored with probability one half
-    (`mirror`) and resized (`scale`), over a patch of its own. Copies share a group. `classes` names the labels 0, 1, …
+    no image is in both. `classes` names the labels 0, 1, …; `attributes` are further tasks, by name. `copies` holds for
+    training images: copy 0 is the image rotated (`rotate`) and blended (`backgrounds`); every other copy is the same
+    digit turned anew (`rotate`), mirrored with probability one half (`mirror`) and resized (`scale`), over a patch of
+    its own. Copies share a group.
     """
 
     kind: Literal["idx"]
@@ -34,6 +37,7 @@ class Idx(Source):
     test_count: int | None = Field(None, ge=1)
     classes: list[ClassName] | None = None
     task: str = "label"
+    attributes: dict[str, Attribute] = Field({})
     rotate: bool = False
     backgrounds: Backgrounds | None = None
     copies: int = Field(1, ge=1)
@@ -51,10 +55,14 @@ class Idx(Source):
         photographs = read_photographs(root, self.backgrounds, request) if self.backgrounds else None
         poses = self._poses(samples, np.random.default_rng(posing))
         index = samples.pop("index").to_numpy(np.int64)
-        blocks = render(digits, index, poses, photographs, seed=rendering, workers=request.workers)
+        blocks: Iterable[Pixels] = render(digits, index, poses, photographs, seed=rendering, workers=request.workers)
+        further = []
+        if self.attributes:
+            blocks = list(blocks)
+            further = attribute_tasks(self.attributes, samples, samples[self.task], poses.angle, blocks)
         images = (conform(block, request.image_shape) for block in blocks)
         task = without_empty_classes(samples, self._task(samples), self.train.labels, request.problems)
-        return Collection(samples, [task], images, self._provenance(), self.licence)
+        return Collection(samples, [task, *further], images, self._provenance(), self.licence)
 
     def _read(self, root: Path) -> tuple[Pixels, pd.DataFrame]:
         pairs = {"train": self.train, **({"test": self.test} if self.test else {})}

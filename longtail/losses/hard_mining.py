@@ -1,0 +1,117 @@
+"""Batch-wise hard mining of minority classes (CRL, section 2.1), for all attributes at once.
+
+Shapes: J attributes, B samples of a mini-batch, Z classes of the attribute that has most, M anchors, K hard samples.
+Nothing here is differentiated.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+BLOCK = 2**24  # elements of the largest intermediate
+
+
+class Mined(NamedTuple):
+    """The anchors and their hard samples.
+
+    `tasks` and `rows` (M,): which sample of the mini-batch is an anchor for which attribute. `positives` and
+    `negatives` (M, K): rows of the mini-batch; `positive` and `negative` (M, K) bool are False where an anchor has
+    fewer than K of them, and the row there means nothing.
+    """
+
+    tasks: Tensor
+    rows: Tensor
+    positives: Tensor
+    positive: Tensor
+    negatives: Tensor
+    negative: Tensor
+
+
+class Anchors(NamedTuple):
+    """The samples (M,) of minority classes: attribute, row of the mini-batch, class."""
+
+    tasks: Tensor
+    rows: Tensor
+    classes: Tensor
+
+
+def minority_classes(labels: Tensor, class_count: int) -> Tensor:
+    """Which classes are minorities in this mini-batch, (J, Z) bool (CRL, Eq. 3).
+
+    `labels` (J, B): class codes, −1 where the label is missing. An attribute's classes are taken in the order of their
+    counts, of equals the lower code first, as long as together they hold less than half of its labelled samples. So
+    empty classes are the first, and of two classes of half the samples each none is a minority.
+    """
+    counts = _counts(labels, class_count)
+    order = counts.argsort(dim=1, stable=True)
+    held = counts.gather(1, order).cumsum(1)
+    return torch.zeros_like(held, dtype=torch.bool).scatter(1, order, 2 * held < counts.sum(1, keepdim=True))
+
+
+def find_anchors(labels: Tensor, class_count: int) -> Anchors:
+    """Every sample of a minority class that has two samples or more; one alone has no positive."""
+    chosen = minority_classes(labels, class_count) & (_counts(labels, class_count) >= 2)
+    tasks, rows = ((labels >= 0) & chosen.gather(1, labels.clamp(min=0))).nonzero(as_tuple=True)
+    return Anchors(tasks, rows, labels[tasks, rows])
+
+
+@torch.no_grad()
+def mine_by_class(labels: Tensor, scores: Tensor, k: int) -> Mined:
+    """Hard samples of each minority class (CRL, Eq. 4 and 5), the same for all of its anchors.
+
+    `labels` (J, B) as above; `scores` (J, B, Z): the model's probability of each class. Positives are the k samples of
+    the class to which the model gives it least, the anchor itself left out; negatives the k labelled samples of other
+    classes to which it gives it most.
+    """
+    anchors = find_anchors(labels, scores.shape[2])
+    groups, group = torch.unique(anchors.tasks * scores.shape[2] + anchors.classes, return_inverse=True)
+    tasks, classes = groups // scores.shape[2], groups % scores.shape[2]
+    of_class, known = scores[tasks, :, classes], labels[tasks]
+    same = known == classes[:, None]
+    positives, positive = (found[group] for found in _first(-of_class, same, k))
+    negatives, negative = (found[group] for found in _first(of_class, (known >= 0) & ~same, k))
+    other = positives != anchors.rows[:, None]
+    return Mined(anchors.tasks, anchors.rows, positives, positive & other, negatives, negative)
+
+
+@torch.no_grad()
+def mine_by_instance(labels: Tensor, scores: Tensor, features: Tensor, k: int) -> Mined:
+    """Hard samples of each anchor (CRL, Eq. 6 and 7).
+
+    `labels` and `scores` as above; `features` (J, B, d). Positives are the k misclassified samples of the anchor's
+    class that lie farthest from it, the anchor itself left out; negatives the k nearest labelled samples of other
+    classes. Where the model gets every other sample of the class right there is no positive.
+    """
+    anchors = find_anchors(labels, scores.shape[2])
+    wrong = scores.argmax(2) != labels
+    found = []
+    size = max(1, BLOCK // labels.shape[1] ** 2)
+    for first in range(0, len(labels), size):
+        mine = (anchors.tasks >= first) & (anchors.tasks < first + size)
+        tasks, rows = anchors.tasks[mine], anchors.rows[mine]
+        distances = _squared_distances(features[first : first + size])[tasks - first, rows]
+        known, classes = labels[tasks], anchors.classes[mine, None]
+        hard = (known == classes) & wrong[tasks]
+        hard.scatter_(1, rows[:, None], False)
+        other = (known >= 0) & (known != classes)
+        found.append((*_first(distances, hard, k), *_first(-distances, other, k)))
+    return Mined(anchors.tasks, anchors.rows, *(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+
+def _counts(labels: Tensor, class_count: int) -> Tensor:
+    """Samples of each class, (J, Z)."""
+    counts = labels.new_zeros(len(labels), class_count + 1)
+    return counts.scatter_add_(1, labels.remainder(class_count + 1), torch.ones_like(labels))[:, :class_count]
+
+
+def _first(values: Tensor, allowed: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The columns of the k largest allowed values of each row, and whether there are as many."""
+    largest, columns = values.masked_fill(~allowed, -torch.inf).topk(min(k, values.shape[1]), dim=1)
+    return columns, largest > -torch.inf
+
+
+def _squared_distances(features: Tensor) -> Tensor:
+    """(J, B, d) to (J, B, B); as a product, since only their order counts."""
+    norms = features.square().sum(2)
+    return torch.baddbmm(norms[:, :, None] + norms[:, None, :], features, features.mT, alpha=-2)

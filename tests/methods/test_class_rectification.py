@@ -1,0 +1,132 @@
+"""Class rectification as a method: what it draws, and its loss for tasks of several sizes with missing labels."""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+import torch.nn.functional as F
+
+from longtail.data.dataset import Task
+from longtail.losses.class_rectification import absolute, class_margins, distribution, mined_pairs, relative
+from longtail.losses.hard_mining import Mined, mine_by_class, mine_by_instance
+from longtail.methods.base import Drawing, Given
+from longtail.methods.class_rectification import ClassRectification, ClassRectificationParams
+from longtail.models.network import Network, NetworkParams
+from longtail.world import World
+
+Ints = npt.NDArray[np.int64]
+TASKS = [Task(name="digit", classes=["a", "b", "c"]), Task(name="kids", classes=["no", "yes"])]
+
+
+@pytest.fixture
+def labels() -> dict[str, Ints]:
+    rng = np.random.default_rng(0)
+    digit = rng.choice(3, 60, p=[0.7, 0.2, 0.1])
+    return {"digit": digit, "kids": np.where(rng.random(60) < 0.3, -1, (rng.random(60) < 0.2).astype(np.int64))}
+
+
+@pytest.fixture
+def network() -> Network:
+    torch.manual_seed(0)
+    return Network(NetworkParams(embedding=6), TASKS, (16, 16, 1)).eval()
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.rand((60, 1, 16, 16), generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def method(labels: dict[str, Ints], *, cost: bool = False, **how: Any) -> ClassRectification:
+    drawing = Drawing(batch=30, sampling="natural", cost=cost, together=True)
+    return ClassRectification(Given(labels, drawing, 0), ClassRectificationParams(**how))
+
+
+def test_all_tasks_share_the_images_of_a_step_labelled_or_not(labels: dict[str, Ints]) -> None:
+    drawn = method(labels).draw(0)
+    assert len(set(drawn["digit"].positions.tolist())) == 30
+    assert (drawn["digit"].positions == drawn["kids"].positions).all()
+    assert (drawn["kids"].about["codes"] == -1).any()
+    seen = {int(p) for step in range(2) for p in method(labels).draw(step)["digit"].positions}
+    assert len(seen) == 60, "a pass over the images leaves none out"
+
+
+@pytest.mark.parametrize("cost", [False, True])
+def test_the_cross_entropy_is_that_of_eq_2(
+    network: Network, images: torch.Tensor, labels: dict[str, Ints], cost: bool
+) -> None:
+    rectified = method(labels, cost=cost)
+    positions, batch = rectified.draw(1)["digit"].positions, rectified.batch(1)
+    expected = 0.0
+    for task, logits in network.logits(images).items():
+        codes = labels[task][positions]
+        for position, code in zip(positions, codes, strict=True):
+            if code >= 0:
+                known = codes[codes >= 0]
+                weight = len(known) / (len(set(known)) * (known == code).sum()) if cost else 1
+                expected -= weight * float(F.log_softmax(logits[position].detach(), dim=0)[code]) / 30
+    found = rectified.loss(network, images[batch.samples], batch)
+    assert float(found["cross_entropy"].detach()) == pytest.approx(expected, rel=1e-5)
+
+
+def mined(how: dict[str, str], labels: torch.Tensor, scores: torch.Tensor, features: torch.Tensor) -> Mined:
+    if how["mining"] == "class":
+        return mine_by_class(labels, scores, 5)
+    return mine_by_instance(labels, scores, features, 5)
+
+
+@pytest.mark.parametrize("mining", ["instance", "class"])
+@pytest.mark.parametrize("comparison", ["relative", "absolute", "distribution"])
+def test_each_variant_is_its_loss_on_the_features_that_the_classifiers_see(
+    network: Network, images: torch.Tensor, labels: dict[str, Ints], mining: str, comparison: str
+) -> None:
+    how = {"mining": mining, "comparison": comparison}
+    rectified = method(labels, weight=0.5, **how)
+    positions, batch = rectified.draw(0)["digit"].positions, rectified.batch(0)
+    found = rectified.loss(network, images[batch.samples], batch)
+    with torch.no_grad():
+        features, logits = network.features_and_logits(images[positions])
+    scores = torch.stack([logits["digit"].softmax(1), F.pad(logits["kids"].softmax(1), (0, 1))])
+    of_batch = torch.from_numpy(np.stack([labels[task][positions] for task in ("digit", "kids")]))
+    stacked = torch.stack([features["digit"], features["kids"]])
+    hard = mined(how, of_batch, scores, stacked)
+    pairs = mined_pairs(stacked, hard)
+    margins = class_margins(torch.tensor([3, 2]))[hard.tasks]
+    assert {round(float(m), 4) for m in margins} == {round(2 * math.pi / 3, 4), round(math.pi, 4)}
+    expected = {
+        "relative": relative(pairs, margins),
+        "absolute": absolute(pairs, 1),
+        "distribution": distribution(pairs, 100),
+    }
+    assert float(expected[comparison]) > 0
+    assert float(found["rectification"].detach()) == pytest.approx(float(expected[comparison]), rel=1e-4)
+    assert float(found["loss"].detach()) == pytest.approx(
+        float(found["cross_entropy"].detach()) + 0.5 * float(expected[comparison]), rel=1e-4
+    )
+    assert int(found["anchors"]) == len(hard.rows)
+    assert int(found["hard_positives"]) == int(hard.positive.sum())
+
+
+def test_the_shares_of_two_processes_are_the_images_of_one_and_add_up_to_its_cross_entropy(
+    network: Network, images: torch.Tensor, labels: dict[str, Ints]
+) -> None:
+    whole = method(labels).batch(2)
+    parts = [method(labels).batch(2, World(rank, 2)) for rank in range(2)]
+    assert sorted(int(p) for part in parts for p in part.samples) == whole.samples.tolist()
+    one, *two = (
+        float(method(labels).loss(network, images[batch.samples], batch)["cross_entropy"].detach())
+        for batch in (whole, *parts)
+    )
+    assert sum(two) == pytest.approx(one, rel=1e-5)
+
+
+def test_a_mini_batch_in_which_a_task_has_no_label_trains_the_others(network: Network, images: torch.Tensor) -> None:
+    labels = {"digit": np.arange(60) % 3, "kids": np.full(60, -1)}
+    rectified = method(labels)
+    batch = rectified.batch(0)
+    loss = rectified.loss(network, images[batch.samples], batch)["loss"]
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert torch.isfinite(loss)
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in network.parameters())
