@@ -11,6 +11,7 @@ TABLES = (
     "kmeans",
     "knn",
     "training_step",
+    "rectification",
     "data_path",
     "ingest",
     "whole",

@@ -20,7 +20,7 @@ from longtail.stages import PARALLEL
 
 ROOT = Path(__file__).parents[1]
 REPEATS = 5
-ONE_ROUND: dict[str, Any] = {"rounds": {"r1": {"after": "r0"}}, "last_round": "r1"}
+ONE_ROUND: dict[str, Any] = {"rounds": {"r1": {"after": "r0"}}, "evaluated": "r1"}
 # With 1,797 images and one iteration there is hardly any work: what is left is start-up, reading, writing and tracking.
 NO_WORK: dict[str, Any] = {
     **ONE_ROUND,
@@ -129,10 +129,10 @@ def _workspace(folder: Path, params: dict[str, Any]) -> None:
 def _commands(params: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Stage and command, in the order in which DVC runs them."""
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    in_rounds = [name for name, stage in stages.items() if "foreach" in stage]
+    in_rounds = [name for name, stage in stages.items() if stage.get("foreach") == "${rounds}"]
     first = next(iter(in_rounds))
     for name, stage in stages.items():
-        if name not in in_rounds:
+        if "foreach" not in stage:
             yield name, _filled(stage["cmd"], params)
         elif name == first:
             for key, item in params["rounds"].items():
@@ -142,7 +142,7 @@ def _commands(params: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _filled(command: str, values: dict[str, Any]) -> str:
-    for name in ("key", "item.after", "data", "last_round"):
+    for name in ("key", "item.after", "data", "evaluated"):
         command = command.replace(f"${{{name}}}", str(values.get(name)))
     return command
 
@@ -170,7 +170,7 @@ def _nothing_to_do(default: dict[str, Any]) -> Spread:
     """`dvc repro` on a finished pipeline of as many stages as the default one has."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        rounds = {name: default[name] for name in ("rounds", "last_round")}
+        rounds = {name: default[name] for name in ("rounds", "evaluated")}
         _workspace(folder, _without_work(default) | rounds)
         for command in (["dvc", "init", "--no-scm", "-q"], ["dvc", "repro", "-q"]):
             _measured(command, folder, "dvc")

@@ -3,6 +3,7 @@
 from components.cluster import cluster
 from components.evaluate import evaluate
 from components.fetch import fetch
+from components.fit import fit
 from components.index import index
 from components.quintuplets import quintuplets
 from components.quintuplets_part import quintuplets_part
@@ -15,6 +16,7 @@ __all__ = [
     "cluster",
     "evaluate",
     "fetch",
+    "fit",
     "index",
     "quintuplets",
     "quintuplets_part",

@@ -11,8 +11,9 @@ from longtail.errors import DataError
 from longtail.stages import STAGES
 
 SHARED = ("seed", "cluster_size", "network", "search")
-# Read by dvc.yaml alone: where the data lies, the chain of rounds and its end.
-PIPELINE = ("data", "rounds", "last_round")
+# Read by dvc.yaml alone: where the data lies, the chain of rounds, the classifiers without rounds, and which model is
+# evaluated.
+PIPELINE = ("data", "rounds", "classifiers", "evaluated")
 # Read by `python -m pipelines` alone, where it is given: what the steps ask of a cluster.
 CLUSTER = "kubernetes"
 

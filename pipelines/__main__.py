@@ -15,12 +15,11 @@ from pipelines.arguments import (
     dvc_cache,
     fetch_section,
     kubernetes_settings,
-    number_of_rounds,
     sections,
 )
+from pipelines.choice import chosen
 from pipelines.expected import expected
 from pipelines.follow import POLL, follow
-from pipelines.lmle import lmle
 from pipelines.local import Runner, run_local
 from pipelines.outputs import outputs
 from pipelines.runs import check_run, find_run
@@ -44,7 +43,7 @@ TokenFile = Annotated[Path | None, typer.Option(help="file that holds the token"
 
 @app.command("compile")
 def compile_pipeline(
-    output: Annotated[Path, typer.Argument(help="file to write")] = Path("lmle.yaml"),
+    output: Annotated[Path | None, typer.Argument(help="file to write; default: lmle.yaml, or classifier.yaml")] = None,
     params: Params = Path("params.yaml"),
     lock: Lock = Path("dvc.lock"),
     remote: Remote = None,
@@ -53,6 +52,7 @@ def compile_pipeline(
 ) -> None:
     """Write the pipeline as YAML, for `kfp run create` or the dashboard, with the parameters as defaults."""
     pipeline, arguments = _for_cluster(params, lock, remote, endpoint, mutable_images=mutable_images)
+    output = output or Path(f"{str(pipeline.name).removeprefix('longtail-')}.yaml")
     Compiler().compile(pipeline, str(output), pipeline_parameters=arguments)
     typer.echo(f"wrote {output}")
 
@@ -68,7 +68,7 @@ def run_here(
 ) -> None:
     """Run the pipeline on this machine."""
     fetch = fetch_section(lock, remote or str(dvc_cache()))
-    pipeline = lmle(number_of_rounds(params), settings=None)
+    pipeline = chosen(params, settings=None)
     tasks = run_local(pipeline, {"fetch": fetch, **sections(params)}, runner, root, gpus=gpus)
     typer.echo(f"the report is {tasks / 'evaluate' / 'page'}")
 
@@ -116,7 +116,7 @@ def _for_cluster(
 ) -> tuple[BaseComponent, dict[str, Any]]:
     """The pipeline and its arguments, checked; doubts are printed. Raises DataError if no cluster could run them."""
     arguments = {"fetch": fetch_section(lock, remote, endpoint), **sections(params)}
-    pipeline = lmle(number_of_rounds(params), kubernetes_settings(params))
+    pipeline = chosen(params, kubernetes_settings(params))
     submission.check(pipeline, arguments["fetch"], mutable_images=mutable_images)
     for doubt in submission.doubts():
         typer.echo(f"warning: {doubt}", err=True)
@@ -137,17 +137,18 @@ def adopt(
     """Bring the results of a finished run into this workspace, so that `dvc repro` finds nothing to do."""
     to = access(host, namespace, token, token_file)
     params = Path("params.yaml")  # which dvc.yaml names
-    mine, wanted = expected(params, any_commit=any_commit), outputs(params)
+    mine, pipeline = expected(params, any_commit=any_commit), chosen(params, settings=None)
+    wanted = outputs(params, pipeline)
     client = connect(to)
     run = find_run(client, to, run_id)
-    check_run(run, to, {"fetch", *(made.task for made in wanted)})
+    check_run(run, to, str(pipeline.name), {"fetch", *(made.task for made in wanted)})
     store = adoption.open_store(run, to, pipeline_root, endpoint or default_endpoint())
     chooser = adoption.Chooser(store, run, mine, lambda other: find_run(client, to, other))
-    chosen = [chooser.choose(made) for made in wanted]
-    for one in chosen:
+    copies = [chooser.choose(made) for made in wanted]
+    for one in copies:
         if one.copy.run != run.id:
             typer.echo(f"{one.outputs.stage} came from the cache: it is what the run {one.copy.run} made")
-    adoption.adopt(store, chosen)
+    adoption.adopt(store, copies)
     typer.echo(f"adopted the run {run.id}; the report is {wanted[-1].artifacts['report'] / 'report.html'}")
 
 

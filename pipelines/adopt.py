@@ -13,7 +13,7 @@ from pipelines.arguments import dvc
 from pipelines.copies import METRICS, ROOTS, Copy, download, find_copies, read_json, s3_url
 from pipelines.expected import Expected
 from pipelines.outputs import Outputs
-from pipelines.runs import PIPELINE, Run
+from pipelines.runs import Run
 from pipelines.server import Access
 
 BEFORE_TRAINING = ("split", "start", "cluster", "quintuplets")  # the last two in the first round
@@ -33,7 +33,7 @@ def open_store(run: Run, to: Access, root: str | None, endpoint: str | None) -> 
     usual = [place.format(namespace=to.namespace) for place in ROOTS if to.namespace or "{" not in place]
     own = root or run.root
     places = [s3_url(place) for place in ([own] if own else usual)]
-    for folder in (f"{PIPELINE}/{run.id}", PIPELINE):
+    for folder in (f"{run.pipeline}/{run.id}", run.pipeline):
         for place in places:
             remote = Remote(place, endpoint=endpoint)
             if next(remote.entries(folder), None) is not None:
@@ -50,7 +50,7 @@ class Chooser:
     def __init__(self, remote: Remote, run: Run, expected: Expected, find: Callable[[str], Run]) -> None:
         self.remote, self.run, self.expected = remote, run, expected
         self._find = functools.cache(find)
-        self._own = find_copies(remote, PIPELINE, run.id)
+        self._own = find_copies(remote, run.pipeline, run.id)
 
     def choose(self, outputs: Outputs) -> Adoptable:
         """Raises DataError if there is nothing whole, or if it is not what this workspace would make."""
@@ -63,7 +63,9 @@ class Chooser:
                 if own:
                     raise
         why = "is not whole: was some of it deleted?" if own else "is missing; if it came from the cache, it is gone"
-        raise DataError(f"what the run made in {outputs.stage} {why} ({self.remote.url}/{PIPELINE}/{self.run.id})")
+        raise DataError(
+            f"what the run made in {outputs.stage} {why} ({self.remote.url}/{self.run.pipeline}/{self.run.id})"
+        )
 
     def _earlier(self, outputs: Outputs) -> Iterator[Copy]:
         """What the cache may have given. The newest comes first, as it does in the backend."""
@@ -87,7 +89,7 @@ class Chooser:
 
     @functools.cached_property
     def _all(self) -> list[Copy]:
-        return find_copies(self.remote, PIPELINE)
+        return find_copies(self.remote, self.run.pipeline)
 
     def _checked(self, copy: Copy, outputs: Outputs) -> Adoptable:
         record = read_json(self.remote, f"{copy.folder}/{METRICS}")
@@ -105,7 +107,7 @@ def _made_by(copy: Copy, outputs: Outputs) -> bool:
 
 def adopt(remote: Remote, chosen: list[Adoptable]) -> None:
     """Put everything into its place, and let DVC know. Raises DataError; nothing is in place before all has come."""
-    folder = Path("artifacts") / f".{PIPELINE}.partial"
+    folder = Path("artifacts") / ".adopted.partial"
     remove(folder)
     try:
         for one in chosen:

@@ -16,13 +16,17 @@ from longtail.stages.contract import params_model
 from pipelines.resources import Kubernetes
 
 STEPS = tuple(stage for stage in STAGES if stage not in DATA_STAGES)
+IN_ROUNDS = ("cluster", "quintuplets", "train")
 DATASET = "artifacts/dataset"
 
 
 def sections(params: Path) -> dict[str, dict[str, Any]]:
-    """For every step but `fetch` its section of the parameters, with the shared values. Raises DataError."""
+    """For every step of the pipeline but `fetch` its section of the parameters, with the shared values. Raises
+    DataError.
+    """
     found = {}
-    for step in STEPS:
+    others = IN_ROUNDS if read_parameters(params).get("classifiers") else ("fit",)
+    for step in (step for step in STEPS if step not in others):
         found[step] = stage_section(params, step, _model(step))
         check_section(step, found[step], _model(step), str(params))
     return found
@@ -38,14 +42,6 @@ def recorded_parameters(params: Path) -> dict[str, dict[str, Any]]:
 
 def _model(step: str) -> Any:
     return params_model(importlib.import_module(f"longtail.stages.{step}").run)
-
-
-def number_of_rounds(params: Path) -> int:
-    """As many as the chain of rounds in params.yaml has. Raises DataError if there is none."""
-    rounds = read_parameters(params).get("rounds")
-    if not rounds:
-        raise DataError(f"{params} has no rounds; it needs at least `rounds: {{r1: {{after: r0}}}}`")
-    return len(rounds)
 
 
 def kubernetes_settings(params: Path) -> Kubernetes:

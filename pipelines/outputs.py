@@ -8,12 +8,12 @@ from typing import Any
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from kfp.dsl.base_component import BaseComponent
 
 from longtail.errors import DataError
 from longtail.parameters import read_parameters
-from pipelines.arguments import STEPS, number_of_rounds
+from pipelines.arguments import STEPS
 from pipelines.graph import specification, tasks
-from pipelines.lmle import lmle
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Outputs:
     metrics: Path
 
 
-def outputs(params: Path) -> list[Outputs]:
+def outputs(params: Path, pipeline: BaseComponent) -> list[Outputs]:
     """Those of every stage but `ingest`, in the order of the steps. Raises DataError if dvc.yaml is unfit."""
-    rounds = list(read_parameters(params)["rounds"])
-    names = {task.step: task.name for task in tasks(specification(lmle(number_of_rounds(params), None)))}
+    rounds = list(read_parameters(params).get("rounds") or [])
+    names = {task.step: task.name for task in tasks(specification(pipeline))}
     try:
         with Repo() as repo:
             stages = [stage for stage in repo.index.stages if _step(stage) in STEPS]
@@ -48,9 +48,9 @@ def _step(stage: Any) -> str:
 
 
 def _numbered(stage: str, rounds: list[str]) -> str:
-    """The pipeline counts the rounds; in params.yaml they have names."""
+    """The pipeline counts the rounds; in params.yaml they have names, and so have classifiers."""
     step, _, name = stage.partition("@")
-    return f"{step}@r{rounds.index(name) + 1}" if name else step
+    return f"{step}@r{rounds.index(name) + 1}" if name in rounds else step
 
 
 def _outputs(stage: Any, step: str, tasks: dict[str, str]) -> Outputs:

@@ -10,8 +10,6 @@ from longtail.errors import DataError
 from pipelines.graph import processes
 from pipelines.server import Access, explained
 
-PIPELINE = "longtail-lmle"
-
 
 @dataclass(frozen=True)
 class Run:
@@ -45,7 +43,7 @@ def find_run(client: Client, to: Access, run_id: str) -> Run:
         str(run.state),
         pipeline,
         {name: task.get("cachingOptions", {}).get("enableCache", False) for name, task in tasks.items()},
-        processes(specification) if pipeline == PIPELINE else 1,
+        processes(specification) if pipeline.startswith("longtail-") else 1,
         (run.runtime_config and run.runtime_config.pipeline_root) or specification.get("defaultPipelineRoot"),
         _seconds(run.finished_at) or float("inf"),
     )
@@ -64,10 +62,10 @@ def _of_version(client: Client, reference: Any) -> dict[str, Any]:
     return version.pipeline_spec or {}
 
 
-def check_run(run: Run, to: Access, tasks: set[str]) -> None:
+def check_run(run: Run, to: Access, pipeline: str, tasks: set[str]) -> None:
     """Raises DataError if the run is of another pipeline, has other tasks or processes, or has not succeeded."""
-    if run.pipeline != PIPELINE:
-        raise DataError(f"the run {run.id} is of the pipeline {run.pipeline}, and not of {PIPELINE}")
+    if run.pipeline != pipeline:
+        raise DataError(f"the run {run.id} is of the pipeline {run.pipeline}, and not of {pipeline}")
     if run.state != "SUCCEEDED":
         raise DataError(f"the run {run.id} has not succeeded, it is {run.state.lower()}; see {to.page(run.id)}")
     if run.tasks.keys() != tasks:

@@ -119,7 +119,7 @@ def make_rounds(tasks: Sequence[str], number: int = 4, iterations: int = 600) ->
                 r,
                 iterations=[] if stopped else at.tolist(),
                 loss=[] if stopped else sum(hinge).tolist(),
-                hinges={} if stopped else {n: h.tolist() for n, h in zip(names, hinge, strict=True)},
+                parts={} if stopped else {n: h.tolist() for n, h in zip(names, hinge, strict=True)},
                 validation={task: 0.8 - 0.1 * i - 0.03 * abs(2 - r) for i, task in enumerate(tasks)},
                 stopped=stopped,
                 selected=r == 2,

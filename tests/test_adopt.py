@@ -201,7 +201,7 @@ def test_a_run_that_built_its_tables_in_parts_is_adopted_as_any(adopt: Adopt, wo
 
 def test_every_round_has_its_task_and_its_place(workspace: Workspace) -> None:
     values = yaml.safe_load((workspace.path / "params.yaml").read_text())
-    values |= {"rounds": {"r1": {"after": "r0"}, "r2": {"after": "r1"}}, "last_round": "r2"}
+    values |= {"rounds": {"r1": {"after": "r0"}, "r2": {"after": "r1"}}, "evaluated": "r2"}
     (workspace.path / "params.yaml").write_text(yaml.safe_dump(values))
     found = {made.stage: made for made in outputs(Path("params.yaml"))}
     assert list(found)[2:-2] == [

@@ -1,5 +1,6 @@
 """The stages' `run`, the components, dvc.yaml and the compiled pipeline agree: names, types, order and resources."""
 
+import functools
 import importlib
 import inspect
 import json
@@ -18,13 +19,21 @@ from components import images
 from components.images import CPU, CUDA
 from longtail.stages import STAGES
 from longtail.stages.contract import artifacts
+from pipelines.arguments import IN_ROUNDS
+from pipelines.classifier import classifier
 from pipelines.graph import specification, tasks
 from pipelines.lmle import lmle
 from pipelines.resources import GPU, REQUESTS, WORK, Kubernetes
 
 ROOT = Path(__file__).parents[1]
-STEPS = tuple(stage for stage in STAGES if stage != "ingest")
 ROUNDS = 3
+# The steps of each pipeline.
+STEPS = {
+    "lmle": [stage for stage in STAGES if stage not in ("ingest", "fit")],
+    "classifier": [stage for stage in STAGES if stage not in ("ingest", *IN_ROUNDS)],
+}
+TORCH = {"start", "train", "fit"}
+EITHER = pytest.mark.parametrize("name", STEPS)
 # What an artifact is to Kubeflow; the others are plain ones.
 TYPES = {
     **dict.fromkeys(("dataset", "split"), "Dataset"),
@@ -38,12 +47,13 @@ Tree = dict[str, Any]
 
 
 class Compiled:
-    """The compiled pipeline, by task."""
+    """A compiled pipeline, by task."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, name: str = "lmle", **settings: Any) -> None:
+        chosen = Kubernetes(**settings)
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "lmle.yaml"
-            Compiler().compile(lmle(ROUNDS, Kubernetes(**settings)), str(file))
+            file = Path(folder) / "pipeline.yaml"
+            Compiler().compile(lmle(ROUNDS, chosen) if name == "lmle" else classifier(chosen), str(file))
             self.spec, platform = yaml.safe_load_all(file.read_text())
         executors = self.spec["deploymentSpec"]["executors"]
         on_kubernetes = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
@@ -60,9 +70,15 @@ class Compiled:
         return {step(task) for task, box in self.containers.items() if "accelerator" in box["resources"]}
 
 
+@functools.cache
+def compiled(name: str) -> Compiled:
+    """With the default settings."""
+    return Compiled(name)
+
+
 @pytest.fixture(scope="module")
 def default() -> Compiled:
-    return Compiled()
+    return compiled("lmle")
 
 
 def step(task: str) -> str:
@@ -81,16 +97,16 @@ def types(definitions: Tree) -> dict[str, str]:
     return {name: entry["artifactType"]["schemaTitle"].removeprefix("system.") for name, entry in found.items()}
 
 
-@pytest.mark.parametrize("stage", STEPS)
-def test_a_component_has_the_artifacts_of_its_stage(stage: str, default: Compiled) -> None:
-    component = default.component(stage)
+@pytest.mark.parametrize(("name", "stage"), [(name, stage) for name, stages in STEPS.items() for stage in stages])
+def test_a_component_has_the_artifacts_of_its_stage(name: str, stage: str) -> None:
+    component = compiled(name).component(stage)
     shown = SHOWN | (SHOWN_BY_EVALUATE if stage == "evaluate" else {})
     assert types(component.get("inputDefinitions", {})) == kinds(stage, "input")
     assert types(component["outputDefinitions"]) == kinds(stage, "output") | shown
     assert component["inputDefinitions"]["parameters"] == {"params": {"parameterType": "STRUCT"}}
 
 
-@pytest.mark.parametrize("stage", STEPS)
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "ingest"])
 def test_a_component_hands_its_stage_every_artifact(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its body, run here with paths instead of containers, calls the stage of its name with all that `run` takes."""
     component = getattr(components, stage)
@@ -113,20 +129,25 @@ def test_a_component_hands_its_stage_every_artifact(stage: str, monkeypatch: pyt
 
 
 def test_the_pipeline_has_every_step_and_every_round(default: Compiled) -> None:
-    in_rounds = ("cluster", "quintuplets", "train")
-    expected = [f"{name}-{number}" if number > 1 else name for number in range(1, ROUNDS + 1) for name in in_rounds]
-    assert sorted(default.tasks) == sorted([*expected, *(name for name in STEPS if name not in in_rounds)])
+    expected = [f"{name}-{number}" if number > 1 else name for number in range(1, ROUNDS + 1) for name in IN_ROUNDS]
+    assert sorted(default.tasks) == sorted([*expected, *(name for name in STEPS["lmle"] if name not in IN_ROUNDS)])
 
 
-def test_every_step_gets_its_own_section(default: Compiled) -> None:
-    assert set(default.spec["root"]["inputDefinitions"]["parameters"]) == set(STEPS)
-    for name, task in default.tasks.items():
-        assert task["inputs"]["parameters"] == {"params": {"componentInputParameter": step(name)}}
+def test_the_pipeline_without_rounds_has_every_step() -> None:
+    assert sorted(compiled("classifier").tasks) == sorted(STEPS["classifier"])
 
 
-def test_artifacts_flow_as_in_dvc_yaml(default: Compiled) -> None:
+@EITHER
+def test_every_step_gets_its_own_section(name: str) -> None:
+    assert set(compiled(name).spec["root"]["inputDefinitions"]["parameters"]) == set(STEPS[name])
+    for of_task, task in compiled(name).tasks.items():
+        assert task["inputs"]["parameters"] == {"params": {"componentInputParameter": step(of_task)}}
+
+
+@EITHER
+def test_artifacts_flow_as_in_dvc_yaml(name: str) -> None:
     """Which task makes what a task reads: as the paths of dvc.yaml say, with `fetch` in the place of `ingest`."""
-    assert {task: sources(default.tasks[task]) for task in default.tasks} == dvc_sources()
+    assert {task: sources(found) for task, found in compiled(name).tasks.items()} == dvc_sources(name)
 
 
 def sources(task: Tree) -> dict[str, str]:
@@ -135,18 +156,21 @@ def sources(task: Tree) -> dict[str, str]:
     return {name: entry["taskOutputArtifact"]["producerTask"] for name, entry in found.items()}
 
 
-def dvc_sources() -> dict[str, dict[str, str]]:
-    """The same from dvc.yaml, for as many rounds as the compiled pipeline has."""
+def dvc_sources(pipeline: str) -> dict[str, dict[str, str]]:
+    """The same from dvc.yaml, for as many rounds as the compiled pipeline has, or for a classifier."""
     commands: dict[str, dict[str, str]] = {}
     for stage, definition in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
-        looped = "do" in definition
+        if stage not in (*STEPS[pipeline], "ingest"):
+            continue
+        looped = stage in IN_ROUNDS
         for number in range(1, ROUNDS + 1) if looped else [1]:
             task = f"{stage}-{number}" if number > 1 else stage
             text = definition.get("do", definition)["cmd"]
             for name, value in {
                 "key": f"r{number}",
                 "item.after": f"r{number - 1}",
-                "last_round": f"r{ROUNDS}",
+                "item": "crl",
+                "evaluated": "crl" if pipeline == "classifier" else f"r{ROUNDS}",
             }.items():
                 text = text.replace(f"${{{name}}}", value)
             words = shlex.split(text)[2:]
@@ -164,10 +188,11 @@ def dvc_sources() -> dict[str, dict[str, str]]:
     }
 
 
-def test_by_default_exactly_the_two_torch_steps_ask_for_a_gpu(default: Compiled) -> None:
-    assert default.with_gpu() == {"start", "train"}
-    for task, container in default.containers.items():
-        assert container["image"] == (CUDA if step(task) in ("start", "train") else CPU)
+@EITHER
+def test_by_default_exactly_the_torch_steps_ask_for_a_gpu(name: str) -> None:
+    assert compiled(name).with_gpu() == TORCH & {*STEPS[name]}
+    for task, container in compiled(name).containers.items():
+        assert container["image"] == (CUDA if step(task) in TORCH else CPU)
         if "accelerator" in container["resources"]:
             assert container["resources"]["accelerator"]["resourceType"] == GPU
             assert container["resources"]["accelerator"]["resourceCount"] == "1"
@@ -210,7 +235,9 @@ def test_one_setting_moves_the_torch_free_steps_elsewhere() -> None:
         assert ("tolerations" in pod) == on_gpu
 
 
-def test_every_step_is_bounded_retried_and_not_root(default: Compiled) -> None:
+@EITHER
+def test_every_step_is_bounded_retried_and_not_root(name: str) -> None:
+    default = compiled(name)
     for task, pod in default.pods.items():
         request, resources = REQUESTS[step(task)], default.containers[task]["resources"]
         assert resources["resourceCpuRequest"] == resources["resourceCpuLimit"] == request.cpu
@@ -239,7 +266,9 @@ def test_the_parts_of_a_table_are_listed_before_it_in_their_order() -> None:
     assert listed[3:16] == ["cluster@r1", *parts, "quintuplets@r1"]
 
 
-def test_every_step_has_its_credentials_from_secrets_and_knows_its_execution(default: Compiled) -> None:
+@EITHER
+def test_every_step_has_its_credentials_from_secrets_and_knows_its_execution(name: str) -> None:
+    default = compiled(name)
     for task, pod in default.pods.items():
         assert [secret["secretName"] for secret in pod["secretAsEnv"]] == ["longtail-s3", "longtail-mlflow"]
         assert [settings["configMapName"] for settings in pod["configMapAsEnv"]] == ["longtail-settings"]
@@ -248,16 +277,18 @@ def test_every_step_has_its_credentials_from_secrets_and_knows_its_execution(def
         ]
         assert pod["podMetadata"]["labels"] == {"app.kubernetes.io/part-of": "longtail"}
         number = task.partition("-")[2] or "1"
-        name = f"{step(task)}@r{number}" if step(task) in ("cluster", "quintuplets", "train") else task
-        assert {"name": "LONGTAIL_STEP", "value": name} in default.containers[task]["env"]
+        shown = f"{step(task)}@r{number}" if step(task) in IN_ROUNDS else task
+        assert {"name": "LONGTAIL_STEP", "value": shown} in default.containers[task]["env"]
 
 
-def test_every_step_has_the_volume_and_those_that_train_shared_memory(default: Compiled) -> None:
+@EITHER
+def test_every_step_has_the_volume_and_those_that_train_shared_memory(name: str) -> None:
+    default = compiled(name)
     for task, pod in default.pods.items():
         assert {"name": "LONGTAIL_WORK", "value": WORK} in default.containers[task]["env"]
         assert [claim["mountPath"] for claim in pod["pvcMount"]] == [WORK]
         shared = [mount.get("medium") for mount in pod["emptyDirMounts"] if mount["mountPath"] == "/dev/shm"]
-        assert shared == (["Memory"] if step(task) in ("start", "train") else [])
+        assert shared == (["Memory"] if step(task) in TORCH else [])
 
 
 def test_image_pull_secrets_reach_every_pod() -> None:

@@ -28,7 +28,7 @@ def run_of(stage: str) -> Any:
 
 
 def definition(stage: str) -> dict[str, Any]:
-    """The stage of dvc.yaml, without the loop over the rounds."""
+    """The stage of dvc.yaml, without the loop over the rounds or classifiers."""
     found: dict[str, Any] = DVC["stages"][stage]
     return found.get("do", found)
 
@@ -85,7 +85,7 @@ def test_rounds_follow_each_other_from_the_start_to_the_last() -> None:
     before = [round_["after"] for round_ in VALUES["rounds"].values()]
     names = list(VALUES["rounds"])
     assert before == ["r0", *names[:-1]]
-    assert VALUES["last_round"] == names[-1]
+    assert VALUES["evaluated"] == names[-1]
     assert f"artifacts/{before[0]}/model" in definition("start")["outs"]
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny import hashes
@@ -24,11 +25,28 @@ SAME = {
 METRICS = {"split": "split", "start": "start", "r1-train": "train", "index": "index", "evaluate": "evaluate"}
 
 
-def assert_same_results(workspace: Workspace, tasks: Path) -> None:
+# The pipeline without rounds.
+WITHOUT_ROUNDS: dict[str, Any] = {"rounds": {}, "classifiers": ["crl"], "evaluated": "crl"}
+SAME_WITHOUT_ROUNDS = {
+    **{of_dvc: of_task for of_dvc, of_task in SAME.items() if not of_dvc.startswith("artifacts/r1/")},
+    "artifacts/crl/model": "fit/model",
+}
+METRICS_WITHOUT_ROUNDS = {
+    "split": "split",
+    "start": "start",
+    "crl-fit": "fit",
+    "index": "index",
+    "evaluate": "evaluate",
+}
+
+
+def assert_same_results(
+    workspace: Workspace, tasks: Path, same: dict[str, str] = SAME, metrics: dict[str, str] = METRICS
+) -> None:
     """Every artifact and metric of the pipeline is that of `dvc repro`."""
-    for of_dvc, of_task in SAME.items():
+    for of_dvc, of_task in same.items():
         assert hashes(workspace.path / of_dvc) == hashes(tasks / of_task), of_dvc
-    for of_dvc, of_task in METRICS.items():
+    for of_dvc, of_task in metrics.items():
         expected = json.loads((workspace.path / f"metrics/{of_dvc}.json").read_text())
         assert json.loads((tasks / of_task / "metrics").read_text())["metrics"] == expected, of_dvc
 
@@ -48,6 +66,19 @@ def test_processes_give_the_results_of_dvc_and_one_tracked_run(tmp_path: Path) -
     assert of_pipeline.data.metrics[name] == of_dvc.data.metrics[name]
     names = {run.info.run_name for run in workspace.steps(of_pipeline)}
     assert names == {"fetch", "split", "start", "cluster@r1", "quintuplets@r1", "train@r1", "index", "evaluate"}
+
+
+@pytest.mark.slow
+def test_the_pipeline_without_rounds_gives_the_results_of_dvc(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    assert workspace.repro(**WITHOUT_ROUNDS) == ["ingest", "split", "start", "fit@crl", "index", "evaluate"]
+    assert workspace.repro(**WITHOUT_ROUNDS) == []
+    tasks = workspace.local("--runner", "subprocess")
+    assert_same_results(workspace, tasks, SAME_WITHOUT_ROUNDS, METRICS_WITHOUT_ROUNDS)
+    of_dvc, of_pipeline = sorted(workspace.parents(), key=lambda run: "longtail.execution" in run.data.tags)
+    name = "test/digit/head/mean_class_accuracy"
+    assert of_pipeline.data.metrics[name] == of_dvc.data.metrics[name]
+    assert {run.info.run_name for run in workspace.steps(of_pipeline)} == {"fetch", *METRICS_WITHOUT_ROUNDS.values()}
 
 
 @pytest.mark.slow

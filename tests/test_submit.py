@@ -48,7 +48,7 @@ def stub() -> Iterator[KfpStub]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Parameters with one round, and a lock that knows the data."""
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    values |= {"rounds": {"r1": {"after": "r0"}}, "last_round": "r1"}
+    values |= {"rounds": {"r1": {"after": "r0"}}, "evaluated": "r1"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     lock = {"schema": "2.0", "stages": {"ingest": {"outs": [{"path": "artifacts/dataset", "md5": MD5}]}}}
     (tmp_path / "dvc.lock").write_text(yaml.safe_dump(lock))
@@ -161,7 +161,7 @@ def test_a_dry_run_shows_everything_and_sends_nothing(submit: Command, stub: Kfp
     ("change", "says"),
     [
         ({"split": {"tset": 0.3}}, "split.tset is not a parameter; did you mean 'test'?"),
-        ({"rounds": {}}, "has no rounds"),
+        ({"rounds": {}}, "a pipeline has either rounds"),
     ],
     ids=["parameter", "rounds"],
 )
@@ -318,6 +318,38 @@ def test_doubts_about_the_code_are_told(
     assert [doubt[: len(start)] for doubt, start in zip(submission.doubts(), says, strict=True)] == says
     monkeypatch.setenv("LONGTAIL_CPU_IMAGE", "another")
     assert "it is not known which commit the images were built from" in submission.doubts()
+
+
+def write(folder: Path, **changes: Any) -> None:
+    """Change some of the parameters."""
+    values = yaml.safe_load((folder / "params.yaml").read_text())
+    (folder / "params.yaml").write_text(yaml.safe_dump(values | changes))
+
+
+def test_parameters_with_a_classifier_are_the_pipeline_without_rounds(folder: Path, command: Command) -> None:
+    write(folder, rounds={}, classifiers=["crl"], evaluated="crl")
+    status, _, error = command("compile")
+    assert status == 0, error
+    specification = next(yaml.safe_load_all((folder / "classifier.yaml").read_text()))
+    assert specification["pipelineInfo"]["name"] == "longtail-classifier"
+    defaults = specification["root"]["inputDefinitions"]["parameters"]
+    assert defaults["fit"]["defaultValue"]["method"]["kind"] == "class_rectification"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"classifiers": ["crl"]}, "a pipeline has either rounds"),
+        ({"rounds": {}}, "a pipeline has either rounds"),
+        ({"rounds": {}, "classifiers": ["crl", "other"], "evaluated": "other"}, "or one classifier"),
+        ({"evaluated": "r7"}, "set `evaluated: r1`"),
+    ],
+)
+def test_parameters_of_no_one_pipeline_are_refused(
+    folder: Path, command: Command, changes: dict[str, Any], sentence: str
+) -> None:
+    write(folder, **changes)
+    assert sentence in error_of(command("compile"))
 
 
 def test_a_dead_host_is_one_sentence(submit: Command) -> None:

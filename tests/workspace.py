@@ -52,21 +52,21 @@ class Workspace:
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
         return Path(done.stdout.splitlines()[-1].removeprefix("the report is ")).parents[1]
 
-    def repro(self, **changes: dict[str, Any]) -> list[str]:
+    def repro(self, **changes: Any) -> list[str]:
         """Run with the small parameters so changed; the stages that ran."""
         self.write_parameters(**changes)
         return re.findall(r"Running stage '([^']+)'", self.dvc("repro"))
 
-    def write_parameters(self, **changes: dict[str, Any]) -> None:
-        """Write the small parameters, so changed."""
+    def write_parameters(self, **changes: Any) -> None:
+        """Write the small parameters, so changed; an empty mapping takes the place of what is there."""
         values = yaml.safe_load((ROOT / "params.yaml").read_text())
-        values |= {"data": "my data", "cluster_size": 20, "rounds": {"r1": {"after": "r0"}}, "last_round": "r1"}
+        values |= {"data": "my data", "cluster_size": 20, "rounds": {"r1": {"after": "r0"}}, "evaluated": "r1"}
         values["ingest"]["source"]["copies"] = 1
-        for section in ("start", "train"):
+        for section in ("start", "train", "fit"):
             values[section]["optimisation"]["iterations"] = 20
         values["evaluate"] = {"resamples": 20, "mistakes": 4, "map_points": 60}
         for section, change in changes.items():
-            values[section] = merged(values[section], change)
+            values[section] = merged(values[section], change) if change and isinstance(change, dict) else change
         (self.path / "params.yaml").write_text(yaml.safe_dump(values))
 
     def parents(self) -> list[Any]:

@@ -24,6 +24,7 @@ TITLES = {
     "triplet": "Triplet loss",
     "joint": "Cross-entropy and triple-header hinge",
     "softmax": "Softmax",
+    "class_rectification": "Class rectification",
 }
 METHODS = {
     "cluster_wise": "cluster-wise kNN",
@@ -33,7 +34,13 @@ METHODS = {
     "head_and_knn": "softmax head and cluster-wise kNN",
     "softmax_head": "softmax head of round 0",
 }
-HINGES = {"hinge_1": "between clusters (g1)", "hinge_2": "within the class (g2)", "hinge_3": "between classes (g3)"}
+PARTS = {
+    "hinge_1": "between clusters (g1)",
+    "hinge_2": "within the class (g2)",
+    "hinge_3": "between classes (g3)",
+    "cross_entropy": "cross-entropy",
+    "rectification": "class rectification",
+}
 
 
 @dataclass(frozen=True)
@@ -145,15 +152,31 @@ def rounds(state: State) -> list[Round]:
 
 
 def _round(number: int, curve: list[dict[str, float]], scores: dict[str, float], state: State) -> Round:
-    hinges = {shown: [point[name] for point in curve] for name, shown in HINGES.items() if curve and name in curve[0]}
+    parts = {shown: [point[name] for point in curve] for name, shown in PARTS.items() if curve and name in curve[0]}
     return Round(
         number=number,
         iterations=[int(point["iteration"]) for point in curve],
         loss=[point["loss"] for point in curve],
-        hinges=hinges,
+        parts=parts,
         validation=scores,
         selected=number == state.best_round,
     )
+
+
+def title(made_from: dict[str, Any]) -> str:
+    """The method by the parameters of the stage that trained it, of those of all stages."""
+    method = made_from["train" if "train" in made_from else "fit"]["method"]
+    name = TITLES[method["kind"]]
+    if method["kind"] == "class_rectification":
+        return f"{name} ({method['mining']} level, {method['comparison']} comparison)"
+    return name
+
+
+def steps_taken(state: State) -> str:
+    """How the evaluated model came about."""
+    if not state.round:
+        return "one training without rounds"
+    return f"rounds trained: {state.round}, evaluated is round {state.best_round}"
 
 
 def notes(state: State) -> list[str]:

@@ -114,7 +114,7 @@ class TaskReport:
 class Round:
     """One round; round 0 is the start.
 
-    `loss` and each of `hinges` (by the name to show) are given at `iterations`, counted from the round's own start;
+    `loss` and each of its `parts` (by the name to show) are given at `iterations`, counted from the round's own start;
     all are empty where nothing was trained. `validation` holds mean per-class accuracies in [0, 1] by task.
     A `stopped` round passed its model through; the `selected` round gave the model that the report is about.
     """
@@ -122,7 +122,7 @@ class Round:
     number: int
     iterations: Sequence[int] = ()
     loss: Sequence[float] = ()
-    hinges: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    parts: Mapping[str, Sequence[float]] = field(default_factory=dict)
     validation: Mapping[str, float] = field(default_factory=dict)
     stopped: bool = False
     selected: bool = False

@@ -14,7 +14,7 @@ from longtail.report.confusion_figure import confusion
 from longtail.report.content import Report, TaskReport
 from longtail.report.figures import style
 from longtail.report.map_figure import class_colours, class_labels, embedding_map
-from longtail.report.method_figures import intervals, k_curves
+from longtail.report.method_figures import gains, intervals, k_curves
 from longtail.report.names import printable
 from longtail.report.round_figures import training_curves, validation_curve
 from longtail.report.tables import metric_table, parameter_sections, percent, round_rows, task_rows
@@ -38,11 +38,13 @@ def page(report: Report) -> str:
             "table": round_rows(report.rounds),
         }
         tasks = [task_parts(task) for task in report.tasks]
+        task_gains = gains(report.tasks)
     return environment.get_template("report.html").render(
         report=report,
         rounds=rounds,
         tasks=tasks,
         all_tasks=task_rows(report.tasks),
+        gains=task_gains,
         parameters=parameter_sections(report.parameters),
     )
 

@@ -1,4 +1,4 @@
-"""Figures over the rounds: the loss and its hinges while training, and validation after each round."""
+"""Figures over the rounds: the loss and its parts while training, and validation after each round."""
 
 from collections.abc import Sequence
 
@@ -16,23 +16,23 @@ Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
 def training_curves(rounds: Sequence[Round]) -> Picture | None:
-    """Loss and hinges over the iterations of all rounds, one after another; None where no round logged two steps."""
+    """Loss and its parts over the iterations of all rounds, one after another; None where no round logged two steps."""
     trained = [r for r in rounds if len(r.iterations)]
     if max((len(r.iterations) for r in trained), default=0) < 2:
         return None
     figure = Figure(figsize=(11, 3.6), layout="constrained")
-    hinges = list(dict.fromkeys(name for r in trained for name in r.hinges))
-    panels = figure.subplots(1, 2 if hinges else 1, squeeze=False)[0]
+    parts = list(dict.fromkeys(name for r in trained for name in r.parts))
+    panels = figure.subplots(1, 2 if parts else 1, squeeze=False)[0]
     panels[0].set_title("loss")
     _line(panels[0], _joined(trained, [r.loss for r in trained]), LINES[0])
-    for colour, name in zip(LINES * len(hinges), hinges, strict=False):
-        panels[1].set_title("the hinges")
-        _line(panels[1], _joined(trained, [r.hinges.get(name, ()) for r in trained]), colour, short(name, 40))
-    if hinges:
-        figure.legend(loc="outside lower center", ncols=len(hinges))
+    for colour, name in zip(LINES * len(parts), parts, strict=False):
+        panels[1].set_title("its parts")
+        _line(panels[1], _joined(trained, [r.parts.get(name, ()) for r in trained]), colour, short(name, 40))
+    if parts:
+        figure.legend(loc="outside lower center", ncols=len(parts))
     for panel in panels:
         _mark_rounds(panel, trained)
-    return picture(figure, "Loss and hinges over the iterations of all rounds")
+    return picture(figure, "Loss and its parts over the iterations of all rounds")
 
 
 def validation_curve(rounds: Sequence[Round]) -> Picture | None:
@@ -112,7 +112,7 @@ def _mark_rounds(axes: Axes, rounds: Sequence[Round]) -> None:
     edges = np.cumsum([0, *(max(r.iterations) for r in rounds)])
     for edge in edges[1:-1]:
         axes.axvline(edge, color=GREY, linewidth=0.9, linestyle=":")
-    for r, left, right in zip(rounds, edges, edges[1:], strict=False):
+    for r, left, right in zip(rounds, edges, edges[1:], strict=False) if len(rounds) > 1 else ():
         text = f"round {r.number}" if len(rounds) <= 6 else str(r.number)
         axes.text(
             (left + right) / 2, 0.97, text, transform=axes.get_xaxis_transform(), ha="center", va="top", fontsize=8

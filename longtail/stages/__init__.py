@@ -1,7 +1,7 @@
-"""The pipeline's steps, one file each, in the order in which they run."""
+"""The pipelines' steps, one file each, in the order in which they run."""
 
 # Either makes the packed dataset: `ingest` from a source of images, `fetch` from a DVC remote.
 DATA_STAGES = ("ingest", "fetch")
-STAGES = (*DATA_STAGES, "split", "start", "cluster", "quintuplets", "train", "baseline", "fit", "index", "evaluate")
+STAGES = (*DATA_STAGES, "split", "start", "cluster", "quintuplets", "train", "fit", "index", "evaluate")
 # Those that torchrun may start as several processes, which train together.
-PARALLEL = ("start", "train", "baseline", "fit")
+PARALLEL = ("start", "train", "fit")

@@ -16,7 +16,7 @@ from longtail.evaluation import predictions
 from longtail.knn import load_index
 from longtail.models.snapshot import State, best, current, mean_score, read_embeddings, read_logits
 from longtail.report import Report, TaskReport, render
-from longtail.report.assembly import METHODS, TITLES, Evidence, notes, rounds, task_report
+from longtail.report.assembly import METHODS, Evidence, notes, rounds, steps_taken, task_report, title
 from longtail.stages.contract import Input, Output, lineage, stage
 
 
@@ -108,7 +108,9 @@ def _write_tables(pages: list[TaskReport], state: State, report: Path) -> None:
     everything = {page.name: {row.name: row.metrics.model_dump() for row in page.methods} for page in pages}
     (report / "metrics.json").write_text(json.dumps(everything, indent=1) + "\n")
     plots = report / "plots"
-    curves = [pd.DataFrame(past.curve).assign(round=past.round) for past in state.history[1:] if past.curve]
+    # Round 0 is what rounds start from, or, without any, all that was trained.
+    trained = state.history[1:] or state.history
+    curves = [pd.DataFrame(past.curve).assign(round=past.round) for past in trained if past.curve]
     loss = pd.concat([pd.DataFrame(columns=["iteration", "loss", "hinge_1", "hinge_2", "hinge_3", "round"]), *curves])
     lengths = [0.0, *(curve["iteration"].iloc[-1] for curve in curves)]
     loss["iteration"] += np.repeat(np.cumsum(lengths)[:-1], [len(curve) for curve in curves])
@@ -142,10 +144,9 @@ def _answers(task: str, main: str, report: Path, *, prefix: bool) -> pd.DataFram
 def _report(
     pages: list[TaskReport], state: State, packed: PackedDataset, made_from: dict[str, Any], seed: int
 ) -> Report:
-    kind = made_from["train"]["method"]["kind"]
     return Report(
-        title=f"{TITLES[kind]}, classified by the {METHODS[state.judge]}",
-        method=f"{TITLES[kind]}: rounds trained: {state.round}, evaluated is round {state.best_round}",
+        title=f"{title(made_from)}, classified by the {METHODS[state.judge]}",
+        method=f"{title(made_from)}: {steps_taken(state)}",
         dataset=f"{packed.info.provenance} (md5 {packed.info.md5}; licence: {packed.info.licence})",
         images=len(packed),
         seed=seed,
