@@ -35,9 +35,10 @@ def run(full: bool) -> Table:
     """A few minutes; there is no larger size."""
     table = Table(
         "Class rectification",
-        f"{ATTRIBUTES} binary attributes as imbalanced as CelebA's, small_cnn on 28×28. A step: {BATCH} images, forward, "
-        f"loss, backward, AdamW. Memory: mining, loss and backward of {LARGE_BATCH:,} images, without the network. A training: "
-        f"{PASSES:,} image passes of {SAMPLES:,} images by the pipeline's own stages; of LMLE one round.",
+        f"{ATTRIBUTES} binary attributes as imbalanced as CelebA's, small_cnn on 28×28. A step: {BATCH} images, "
+        "forward, loss, backward, AdamW. Memory: mining, loss and backward "
+        f"of {LARGE_BATCH:,} images, without the network. A training: {PASSES:,} image passes of {SAMPLES:,} images by "
+        "the pipeline's own stages; of LMLE one round.",
         ["what", "figure", "to cross-entropy"],
         settings={"embedding": "64", "K": "5", "torch threads": str(torch.get_num_threads())},
     )

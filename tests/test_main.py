@@ -176,7 +176,7 @@ def test_a_missing_or_unknown_option_is_a_usage_error(root: Path, longtail: Run)
 
 
 def test_every_stage_has_one_option_an_artifact(longtail: Run, capfd: pytest.CaptureFixture[str]) -> None:
-    artifacts = {"ingest": ["data", "dataset"], "fetch": ["dataset"], **ARTIFACTS}
+    artifacts = {"ingest": ["data", "dataset"], "fetch": ["dataset"], "fit": ["dataset", "split", "model"], **ARTIFACTS}
     for stage in STAGES:
         options = __main__._command(stage).__signature__.parameters  # type: ignore[attr-defined]
         assert list(options)[-2:] == ["params", "metrics"]
