@@ -63,13 +63,12 @@ def _steps(table: Table, dataset: PackedDataset) -> None:
         text = Spread.of([1000 * value for value in took]).text("{:.0f}")
         against = ratio(took, times["cross-entropy"])
         table.add(f"step: {name}", f"{text} ms", "1" if name == "cross-entropy" else against.text())
-    cost = ratio(times["instance, relative"], times["cross-entropy"])
-    what = f"class rectification's step to that of cross-entropy, {ATTRIBUTES} attributes, batch {BATCH}"
-    table.aims.append(Aim(what, f"≤ {GOAL} times", cost.text(), cost.median <= GOAL, _why(cost)))
-
-
-def _why(cost: Spread) -> str:
-    return "" if cost.median <= GOAL else "the network is so small that mining shows; on ResNet-18 it does not"
+    costs = [ratio(took, times["cross-entropy"]) for name, took in times.items() if name != "cross-entropy"]
+    most = max(costs, key=lambda cost: cost.median)
+    what = (
+        f"class rectification's step to that of cross-entropy, {ATTRIBUTES} attributes, batch {BATCH}, dearest variant"
+    )
+    table.aims.append(Aim(what, f"≤ {GOAL} times", most.text(), most.median <= GOAL))
 
 
 def _step(dataset: PackedDataset, method: Method) -> Callable[[], None]:
@@ -107,12 +106,14 @@ def _memory(table: Table) -> None:
 def _training(table: Table, root: Path) -> None:
     optimisation = {"image_passes": PASSES, "optimiser": "adamw", "learning_rate": 0.0005}
     natural: dict[str, Any] = {"optimisation": optimisation}
+    by_class = {"kind": "class_rectification", "mining": "class"}
     run = _Stages(root)
     run(split, "dataset", "split", imbalance={"kind": "none"})
     run(start, "dataset", "split", "start", prior="pixels")
     times = {
         "cross-entropy": run(fit, "dataset", "split", "softmax", method={"kind": "softmax"}, **natural),
-        "class rectification": run(fit, "dataset", "split", "crl", **natural),
+        "class rectification, instance": run(fit, "dataset", "split", "instance", **natural),
+        "class rectification, class": run(fit, "dataset", "split", "class", method=by_class, **natural),
         "LMLE: clusters": run(cluster, "split", "start", "clusters"),
         "LMLE: quintuplets": run(quintuplets, "split", "start", "clusters", "quintuplets", pool_fraction=0.5),
         "LMLE: training": run(train, "dataset", "split", "start", "quintuplets", "lmle", **natural),

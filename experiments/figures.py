@@ -1,4 +1,4 @@
-"""The figures of an experiment: accuracy against the setting, and the gain over the baseline by class size."""
+"""The figures of an experiment: accuracy against the setting, and the gain over the baseline by class size or task."""
 
 from pathlib import Path
 
@@ -16,6 +16,11 @@ def draw(results: Results) -> list[Path]:
     """Write the figures of every task as SVG into the experiment's directory."""
     plt.rcParams["svg.hashsalt"] = "longtail"
     made = []
+    if len(results.tasks) > 2:
+        figure = _gain_by_imbalance(results)
+        made.append(results.place.work / "gain-by-imbalance.svg")
+        figure.savefig(made[-1], metadata={"Date": None}, bbox_inches="tight")
+        plt.close(figure)
     for task in results.tasks:
         for kind, figure in (("accuracy", _accuracy(task, results)), ("gain", _gain(task, results))):
             file = results.place.work / f"{kind}-{task}.svg"
@@ -75,6 +80,29 @@ def _gain(task: str, results: Results) -> Figure:
     axes.axhline(0, color="0.4", linewidth=0.8)
     axes.set_xlabel(f"class of {task}, and its training images ({setting})")
     axes.set_ylabel(f"gain in recall over {baseline}, points")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
+    axes.grid(axis="y", alpha=0.3)
+    return figure
+
+
+def _gain_by_imbalance(results: Results) -> Figure:
+    """What each method gains over the baseline, task by task in the last setting, as in CRL's Figure 5."""
+    matrix = results.matrix
+    setting, base = list(matrix.settings)[-1], matrix.methods[matrix.baseline].classifiers[0]
+    counts = {task: about["train"] for found in results.found.values() for task, about in found["tasks"].items()}
+    ratios = {task: max(counts[task]) / max(1, min(counts[task])) for task in results.tasks}
+    order = sorted(results.tasks, key=lambda task: ratios[task])
+    figure, axes = plt.subplots(figsize=(7.5, 4.5))
+    for place, (name, method) in enumerate(matrix.methods.items()):
+        mine = [results.values(task, setting, name, method.classifiers[0]) for task in order]
+        other = [results.values(task, setting, matrix.baseline, base) for task in order]
+        gains = [100 * (a - b).mean() for a, b in zip(mine, other, strict=True)]
+        if name != matrix.baseline and not np.isnan(gains).all():
+            axes.plot(range(len(order)), gains, marker=MARKERS[place % len(MARKERS)], linewidth=1, label=name)
+    axes.set_xticks(range(len(order)), [f"{task}  1 : {ratios[task]:.0f}" for task in order], fontsize=8, rotation=90)
+    axes.axhline(0, color="0.4", linewidth=0.8)
+    axes.set_xlabel(f"task, and its imbalance ratio in training ({setting})")
+    axes.set_ylabel(f"gain in mean per-class accuracy\nover {matrix.baseline}, points")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
     axes.grid(axis="y", alpha=0.3)
     return figure

@@ -32,6 +32,12 @@ class Method(BaseModel, extra="forbid"):
     trained_by: TrainedBy = "rounds"
     classifiers: list[Classifier] = Field(["cluster_wise"], min_length=1)
 
+    @model_validator(mode="after")
+    def _fit_has_no_rounds(self) -> "Method":
+        if self.trained_by == "fit" and self.rounds:
+            raise ValueError("`fit` trains without rounds; leave `rounds` out")
+        return self
+
 
 class Matrix(BaseModel, extra="forbid"):
     """An experiment. `base` has sections as params.yaml; `settings` and methods change some of their values. In the

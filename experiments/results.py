@@ -77,6 +77,22 @@ class Results:
         mask = (r.task == task) & (r.setting == setting) & (r.method == method)
         return r[mask & (r.classifier == classifier) & (r.metric == metric)].set_index("seed")["value"]
 
+    def means(self, setting: str, method: str, classifier: str) -> "pd.Series[float]":
+        """The mean accuracy over all tasks, of each seed that has them all."""
+        of_tasks = [self.values(task, setting, method, classifier) for task in self.tasks]
+        return pd.concat(of_tasks, axis=1).dropna().mean(axis=1)
+
+    def mean_difference(self, setting: str, first: tuple[str, str], second: tuple[str, str]) -> Difference | None:
+        """As `difference`, of the mean over all tasks."""
+        seeds = sorted(set(self.means(setting, *first).index) & set(self.means(setting, *second).index))
+        if not seeds:
+            return None
+        joined = [[self._answers(task, setting, seed, first, second) for task in self.tasks] for seed in seeds]
+        about = next(found["tasks"] for key, found in self.found.items() if key[0] == setting)
+        sizes = [len(about[task]["classes"]) for task in self.tasks]
+        weights = np.repeat(1 / np.array(sizes), sizes)
+        return paired_difference([_as_one_task(of_seed, sizes) for of_seed in joined], weights=weights)
+
     def difference(self, task: str, setting: str, first: tuple[str, str], second: tuple[str, str]) -> Difference | None:
         """Two contenders on the seeds in which both classify the task; None if there are none."""
         seeds = sorted(set.intersection(*(set(self.values(task, setting, *one).index) for one in (first, second))))
@@ -94,6 +110,17 @@ class Results:
         if not np.array_equal(truth, other_truth):
             raise ValueError(f"{first[0]} and {second[0]} were tested on different samples in {setting}, seed {seed}")
         return Answers(truth, one, other, groups)
+
+
+def _as_one_task(answers: list[Answers], sizes: list[int]) -> Answers:
+    """The answers of several tasks one after the other, the classes of each behind those before it."""
+    starts = np.cumsum([0, *sizes[:-1]])
+
+    def joined(values: list[Any]) -> Any:
+        return np.concatenate([np.where(v >= 0, v + start, -1) for v, start in zip(values, starts, strict=True)])
+
+    truth, first, second = (joined([getattr(one, name) for one in answers]) for name in ("truth", "first", "second"))
+    return Answers(truth, first, second, np.concatenate([np.asarray(one.groups) for one in answers]))
 
 
 def write_results(name: str, results: Results) -> Path:
@@ -129,18 +156,23 @@ def markdown(name: str, results: Results) -> str:
 
 
 def _all_tasks(results: Results) -> list[str]:
-    """Every task in the last setting, binary ones by their imbalance level (LMLE, Table 2), and the mean over them."""
+    """Every task in the last setting, binary ones by their imbalance level (LMLE, Table 2), and the mean over them with
+    its difference to the baseline.
+    """
     setting, contenders = list(results.matrix.settings)[-1], results.contenders()
     counts = {task: about["train"] for found in results.found.values() for task, about in found["tasks"].items()}
     levels = {task: imbalance_level(counts[task]) for task in results.tasks}
     order = sorted(results.tasks, key=lambda task: (levels[task] is None, levels[task] or 0.0))
+    baseline = (results.matrix.baseline, results.matrix.methods[results.matrix.baseline].classifiers[0])
+    columns = [*(f"{task}{_level(levels[task])}" for task in order), "mean of all", f"to {results.matrix.baseline}"]
     lines = [f"Mean per-class accuracy on test, %, all tasks ({setting}); the level is that of a binary task."]
-    lines += ["", *_heading(["method, classifier", *(f"{task}{_level(levels[task])}" for task in order), "mean"])]
+    lines += ["", *_heading(["method, classifier", *columns])]
     for one in contenders:
         means = [100 * float(results.values(task, setting, *one).mean()) for task in order]
         known = [None if np.isnan(value) else value for value in means]
-        average = None if None in known else float(np.mean(means))
-        lines.append(_row([_name(*one), *map(_figure, [*known, average])]))
+        cells = [*map(_figure, known), spread(100 * results.means(setting, *one))]
+        cells.append("–" if one == baseline else _interval(results.mean_difference(setting, one, baseline)))
+        lines.append(_row([_name(*one), *cells]))
     return lines
 
 

@@ -14,6 +14,7 @@ SHARED = ("seed", "cluster_size", "network", "search")
 # Read by dvc.yaml alone: where the data lies, the chain of rounds, the classifiers without rounds, and which model is
 # evaluated.
 PIPELINE = ("data", "rounds", "classifiers", "evaluated")
+START = "r0"  # how dvc.yaml calls the model of `start`
 # Read by `python -m pipelines` alone, where it is given: what the steps ask of a cluster.
 CLUSTER = "kubernetes"
 
@@ -31,7 +32,29 @@ def read_parameters(file: Path) -> dict[str, Any]:
     for name in values:
         if name not in known:
             raise DataError(f"{file}: {name!r} is not a parameter{_nearest(str(name), known)}")
+    if "evaluated" in values:
+        last_model(values, file)
     return values
+
+
+def last_model(values: dict[str, Any], file: Path) -> str:
+    """The model that the pipeline ends with: of the last round, or of the classifier. Raises DataError if params.yaml
+    describes no pipeline, or two, or evaluates another model (which may lie about from before).
+    """
+    rounds, classifiers = values.get("rounds") or {}, values.get("classifiers") or []
+    if not isinstance(rounds, dict) or not isinstance(classifiers, list):
+        raise DataError(f"{file}: `rounds` must be a mapping and `classifiers` a list")
+    if bool(rounds) == bool(classifiers) or len(classifiers) > 1:
+        raise DataError(
+            f"{file} has the rounds {list(rounds)} and the classifiers {classifiers}; a pipeline has either rounds, "
+            "such as `rounds: {r1: {after: r0}}`, or one classifier, as `classifiers: [crl]`"
+        )
+    last = str([*rounds, *classifiers][-1])
+    if last == START:
+        raise DataError(f"{file}: {START} is the model of `start`; give the classifier another name")
+    if values.get("evaluated") != last:
+        raise DataError(f"{file}: the pipeline evaluates what comes last; set `evaluated: {last}`")
+    return last
 
 
 def stage_parameters(file: Path, stage: str, model: type[BaseModel]) -> Any:

@@ -17,6 +17,7 @@ Floats = npt.NDArray[np.float64]
 class Answers:
     """What two classifiers say of one seed's test samples: class codes (n,), −1 in `truth` for a missing label.
 
+    Several tasks are one where their samples follow one another and their classes have codes of their own.
     `groups` (n,): samples of one group are drawn together, in all seeds alike; without them every sample is drawn for
     itself, as another one in every seed.
     """
@@ -42,19 +43,25 @@ class Difference:
         return self.p < 0.05
 
 
-def paired_difference(seeds: list[Answers], *, resamples: int = 4000, seed: int = 0) -> Difference:
+def paired_difference(
+    seeds: list[Answers], *, weights: Floats | None = None, resamples: int = 4000, seed: int = 0
+) -> Difference:
     """Compare two classifiers trained with the same seeds and tested on the same samples.
 
+    `weights` (K,): what each class counts in the mean, of several tasks 1 / classes of its task; by default all count
+    alike.
     Two things are uncertain. Other test samples: a bootstrap draws groups with replacement, and its p-value is twice
     the smaller share of resamples on either side of 0. Other seeds: a paired t-test over the seeds' differences. A
     difference has to hold for both, so the p-value is the larger and the interval the wider of the two. One seed
     knows nothing of the spread over seeds, and is judged by the bootstrap alone.
     """
-    drawn = _resampled(seeds, resamples, np.random.default_rng(seed))
+    if weights is None:
+        weights = np.ones(1 + max(int(answers.truth.max()) for answers in seeds))
+    drawn = _resampled(seeds, weights, resamples, np.random.default_rng(seed))
     at_most, at_least = (1 + np.count_nonzero(drawn <= 0)), (1 + np.count_nonzero(drawn >= 0))
     p = min(1.0, 2 * min(at_most, at_least) / (resamples + 1))
     low, high = percentile_interval(drawn) or (0.0, 0.0)
-    of_seeds = np.array([_observed(answers) for answers in seeds])
+    of_seeds = np.array([_observed(answers, weights) for answers in seeds])
     mean = float(of_seeds.mean())
     if len(seeds) > 1:
         half, p_seeds = _t_test(of_seeds)
@@ -80,17 +87,18 @@ def _gains(answers: Answers) -> tuple[Ints, Ints]:
     return truth, (answers.first[known] == truth).astype(np.int64) - (answers.second[known] == truth)
 
 
-def _observed(answers: Answers) -> float:
+def _observed(answers: Answers, weights: Floats) -> float:
     """The difference itself."""
     truth, gain = _gains(answers)
-    return float(_difference(np.bincount(truth, gain).astype(np.float64), np.bincount(truth).astype(np.float64)))
+    gains, support = (np.bincount(truth, of, minlength=len(weights)).astype(np.float64) for of in (gain, None))
+    return float(_difference(gains, support, weights))
 
 
-def _resampled(seeds: list[Answers], resamples: int, rng: np.random.Generator) -> Floats:
+def _resampled(seeds: list[Answers], weights: Floats, resamples: int, rng: np.random.Generator) -> Floats:
     """The mean difference over the seeds in each resample of the groups, (resamples,)."""
     parts = [_gains(answers) for answers in seeds]
     groups = _group_numbers(seeds)
-    classes = 1 + max(int(truth.max()) for truth, _ in parts)
+    classes = len(weights)
     table = np.zeros((1 + max(int(numbers.max()) for numbers in groups), len(seeds), 2, classes), np.int64)
     for place, ((truth, gain), numbers) in enumerate(zip(parts, groups, strict=True)):
         np.add.at(table[:, place, 0], (numbers, truth), gain)
@@ -99,7 +107,7 @@ def _resampled(seeds: list[Answers], resamples: int, rng: np.random.Generator) -
     kinds, counts = np.unique(table.reshape(len(table), -1), axis=0, return_counts=True)
     sums = rng.multinomial(counts.sum(), counts / counts.sum(), size=resamples) @ kinds
     by_seed = sums.reshape(resamples, len(seeds), 2, classes).astype(np.float64)
-    mean: Floats = _difference(by_seed[:, :, 0], by_seed[:, :, 1]).mean(axis=1)
+    mean: Floats = _difference(by_seed[:, :, 0], by_seed[:, :, 1], weights).mean(axis=1)
     return mean
 
 
@@ -114,9 +122,9 @@ def _group_numbers(seeds: list[Answers]) -> list[Ints]:
     return np.split(numbers, np.cumsum([len(names) for names in named])[:-1])
 
 
-def _difference(gains: Floats, support: Floats) -> Floats:
-    """The mean of the classes' gains over the classes present, over the last axis: (…, K) to (…)."""
-    present = support > 0
-    rates = np.where(present, gains / np.maximum(support, 1), 0.0)
-    mean: Floats = rates.sum(-1) / np.maximum(present.sum(-1), 1)
+def _difference(gains: Floats, support: Floats, weights: Floats) -> Floats:
+    """The weighted mean of the classes' gains over the classes present, over the last axis: (…, K) to (…)."""
+    counted = np.where(support > 0, weights, 0.0)
+    rates = counted * gains / np.maximum(support, 1)
+    mean: Floats = rates.sum(-1) / np.maximum(counted.sum(-1), weights.min())
     return mean

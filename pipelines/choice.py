@@ -5,22 +5,18 @@ from pathlib import Path
 from kfp.dsl.base_component import BaseComponent
 
 from longtail.errors import DataError
-from longtail.parameters import read_parameters
+from longtail.parameters import last_model, read_parameters
 from pipelines.classifier import classifier
 from pipelines.lmle import lmle
 from pipelines.resources import Kubernetes
 
 
 def chosen(params: Path, settings: Kubernetes | None) -> BaseComponent:
-    """The pipeline. Raises DataError if params.yaml describes none, or several, or evaluates another model."""
+    """The pipeline. Raises DataError if params.yaml describes none, or asks for what its steps cannot do."""
     values = read_parameters(params)
-    rounds, classifiers = list(values.get("rounds") or []), list(values.get("classifiers") or [])
-    if bool(rounds) == bool(classifiers) or len(classifiers) > 1:
-        raise DataError(
-            f"{params} has the rounds {rounds} and the classifiers {classifiers}; a pipeline has either rounds, such "
-            "as `rounds: {r1: {after: r0}}`, or one classifier, as `classifiers: [crl]`"
-        )
-    last = (rounds or classifiers)[-1]
-    if values.get("evaluated") != last:
-        raise DataError(f"{params}: the pipeline evaluates what comes last; set `evaluated: {last}`")
-    return lmle(len(rounds), settings) if rounds else classifier(settings)
+    last_model(values, params)
+    if values.get("rounds"):
+        return lmle(len(values["rounds"]), settings)
+    if settings and settings.trains_by_job:
+        raise DataError(f"{params}: `fit` trains on one GPU; leave num_nodes and gpus_per_node of `kubernetes` at 1")
+    return classifier(settings)

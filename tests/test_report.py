@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -20,7 +21,7 @@ from longtail.report.figures import style
 from longtail.report.map_figure import pushed_apart
 from longtail.report.names import columns, short
 from longtail.report.round_figures import training_curves, validation_curve
-from longtail.report.tables import metric_table, parameter_sections, task_rows
+from longtail.report.tables import gain_rows, metric_table, parameter_sections, task_rows
 
 NASTY = [
     "<script>alert(1)</script>",
@@ -37,6 +38,7 @@ NASTY = [
 LIGHT: dict[str, Any] = {"embedding": None, "k_search": None, "mistakes": []}
 # Distribution, intervals, confusion, classes, map and k of a task; loss and validation of the rounds.
 FIGURES = 8
+HEAD = "softmax head of round 0"
 NETWORK = re.compile(r'(src|href)="(?!data:|#)|<script|@import|url\(')
 
 
@@ -82,6 +84,40 @@ def test_all_tasks_stand_in_one_table_binary_ones_first_by_imbalance_level() -> 
     assert rows[-1][2] == f"{100 * sum(value or 0 for value in values) / 3:.1f}"
     assert "All tasks" in render(make_report(tasks))
     assert "All tasks" not in render(make_report(tasks[:1]))
+
+
+def test_gains_over_the_compared_head_stand_by_imbalance_ratio() -> None:
+    def task(name: str, counts: list[int], mine: float, other: float | None, beside: str = HEAD) -> TaskReport:
+        made = make_task(["no", "yes"], name, compared=beside, imbalance=measure(counts, ["no", "yes"]))
+        values = {made.main: mine, beside: other}
+        rows = [
+            replace(row, metrics=row.metrics.model_copy(update={"mean_class_accuracy": values[row.name]}))
+            if row.name in values
+            else row
+            for row in made.methods
+        ]
+        return replace(made, methods=rows)
+
+    tasks = [
+        task("rare", [90, 10], 0.6, 0.7),
+        task("empty", [90, 0], 0.5, 0.4),
+        task("even", [50, 50], 0.8, 0.5),
+        task("untested", [50, 50], 0.8, None),
+        task("against neighbours", [50, 50], 0.8, 0.5, "sample-wise kNN"),
+    ]
+    found = gain_rows(tasks)
+    assert [(name, ratio) for name, ratio, _ in found] == [("even", 1.0), ("rare", 9.0), ("empty", None)]
+    assert [gain for *_, gain in found] == pytest.approx([0.3, -0.1, 0.1])
+    html = render(make_report(tasks))
+    assert f"gains over {HEAD}" in html
+    assert "gains over" not in render(make_report(tasks[:1]))
+
+
+def test_many_tasks_share_one_line_of_validation_and_begin_with_their_table() -> None:
+    html = render(make_report([make_task(["no", "yes"], f"task{number}") for number in range(14)]))
+    assert html.index("<h2>All tasks</h2>") < html.index('id="task-1"')
+    assert 'class="result"' not in html
+    assert len(figures(html)) > 14
 
 
 def test_the_same_content_gives_the_same_bytes_in_another_process() -> None:

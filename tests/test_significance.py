@@ -103,3 +103,23 @@ def test_missing_labels_and_absent_classes_are_left_out() -> None:
         [Answers(truth, np.array([0, 0, 2, 0, 1, 1]), np.array([0, 2, 2, 2, -1, 0]))], resamples=50
     )
     assert found.mean == pytest.approx((0.5 - 0.5) / 2)
+
+
+def test_the_mean_over_tasks_counts_every_task_alike_and_draws_their_samples_together() -> None:
+    """Two tasks on the same samples, of four and of two classes: as the mean of both differences, image by image."""
+    rng = np.random.default_rng(9)
+    first = answers(rng, 0.9, 0.8)
+    truth = rng.choice(2, len(first.truth), p=[0.9, 0.1])
+    second = Answers(truth, np.where(rng.random(len(truth)) < 0.7, truth, 1 - truth), truth.copy())
+    names = np.arange(len(truth)).astype(str)
+    joined = Answers(
+        np.concatenate([first.truth, truth + CLASSES]),
+        np.concatenate([first.first, second.first + CLASSES]),
+        np.concatenate([first.second, second.second + CLASSES]),
+        np.concatenate([names, names]),
+    )
+    weights = np.array([1 / CLASSES] * CLASSES + [1 / 2] * 2)
+    found = paired_difference([joined], weights=weights)
+    assert found.mean == pytest.approx((slow_difference(first) + slow_difference(second)) / 2)
+    assert found.significant
+    assert found.low < found.mean < found.high < 0

@@ -49,8 +49,8 @@ def absolute(pairs: Pairs, margin: float) -> Tensor:
 def distribution(pairs: Pairs, bins: int) -> Tensor:
     """Distribution comparison: the probability that a random negative pair is nearer than a positive one (Eq. 12–14).
 
-    Both histograms have `bins` nodes from 0 to the largest distance of the mini-batch, which is not differentiated; the
-    paper leaves the range open.
+    Both histograms have `bins` nodes from 0 to the largest of the distances, which is not differentiated; the paper
+    leaves the range open.
     """
     if not (pairs.positive.any() and pairs.negative.any()):
         return pairs.to_positives.sum() * 0

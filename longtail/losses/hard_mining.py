@@ -113,5 +113,8 @@ def _first(values: Tensor, allowed: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 def _squared_distances(features: Tensor) -> Tensor:
     """(J, B, d) to (J, B, B); as a product, since only their order counts."""
-    norms = features.square().sum(2)
-    return torch.baddbmm(norms[:, :, None] + norms[:, None, :], features, features.mT, alpha=-2)
+    # Autocast would take the product in bfloat16, and what the features have in common would hide how they differ.
+    with torch.autocast(features.device.type, enabled=False):
+        centred = features - features.mean(1, keepdim=True)
+        norms = centred.square().sum(2)
+        return torch.baddbmm(norms[:, :, None] + norms[:, None, :], centred, centred.mT, alpha=-2)

@@ -108,7 +108,7 @@ class Method(ABC):
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The scalars to log, "loss" being what is minimised. `images`: float m×C×H×W, those of `batch.samples`.
 
-        Over the processes they add up to those of the whole mini-batch.
+        Over the processes they add up to those of the whole mini-batch (class rectification excepted).
         """
 
     def batch(self, step: int, world: World = ALONE) -> Batch:

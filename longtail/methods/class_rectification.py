@@ -34,8 +34,8 @@ class ClassRectificationParams(BaseModel, extra="forbid"):
 class ClassRectification(Method):
     """Cross-entropy summed over the tasks (CRL, Eq. 2) plus the class rectification loss (Eq. 8).
 
-    All tasks share `batch` images a step; a missing label counts nowhere. Every process profiles and mines in its own
-    share of a mini-batch.
+    All tasks share `batch` images a step, each once; a missing label counts nowhere. Every process profiles and mines
+    in its own share of a mini-batch, so the rectification of several is not that of the whole.
     """
 
     trains_classifier = True
@@ -46,14 +46,16 @@ class ClassRectification(Method):
 
     def draw(self, step: int) -> dict[str, Drawn]:
         positions = self.sampler.images(step)
+        # An image that is drawn twice would be its own positive.
+        _, first = np.unique(positions, return_index=True)
+        positions = positions[np.sort(first)]
         return {task: self.drawn(task, positions) for task in self.labels}
 
     def drawn(self, task: str, positions: Ints) -> Drawn:
         codes = self.labels[task][positions]
         known = codes >= 0
         weights = np.zeros(len(codes), np.float32)
-        # Eq. 2 divides by the images of the mini-batch, labelled or not.
-        weights[known] = mean_weights(codes[known], cost=self.cost) * (known.sum() / len(codes))
+        weights[known] = mean_weights(codes[known], cost=self.cost)
         share = np.full(len(codes), 1 / len(codes), np.float32)
         return Drawn(positions, {"codes": codes, "weights": weights, "share": share})
 

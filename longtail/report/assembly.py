@@ -189,3 +189,11 @@ def notes(state: State) -> list[str]:
             f"{100 * mean_score(before):.1f} % by the {METHODS[state.judge]}."
         )
     return found
+
+
+def about_start(params: dict[str, Any]) -> list[str]:
+    """How the classifier of round 0 was trained, which stands beside the method; nothing where none was."""
+    if params["prior"] != "softmax":
+        return []
+    how, costs = params["sampling"].replace("_", "-"), "with" if params["cost"] else "without"
+    return [f"The {METHODS['softmax_head']} is cross-entropy on {how} mini-batches, {costs} class costs."]

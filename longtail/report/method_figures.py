@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from longtail.report.content import KSearch, TaskReport
 from longtail.report.figures import BLUE, INK, LINES, Picture, picture, row_panels
 from longtail.report.names import short
-from longtail.report.tables import TITLES
+from longtail.report.tables import TITLES, gain_rows
 from longtail.scores import BOOTSTRAPPED
 
 
@@ -39,29 +39,17 @@ def gains(tasks: Sequence[TaskReport]) -> Picture | None:
     """What the main method gains over the compared one, task by task, the most imbalanced last (CRL, Figures 5 and 6);
     None where fewer than two tasks compare two methods.
     """
-    found = sorted(
-        (task.imbalance.IR or float("inf"), task.name, 100 * gain)
-        for task in tasks
-        if (gain := _gain(task)) is not None
-    )
+    found = gain_rows(tasks)
     if len(found) < 2:
         return None
-    names = [f"{short(name, 30)}  1 : {ratio:.0f}" for ratio, name, _ in found]
+    names = [f"{short(name, 30)}  1 : {'∞' if ratio is None else round(ratio)}" for name, ratio, _ in found]
     figure, (axes,) = row_panels(names, ["mean per-class accuracy"], row=0.26, longest=44)
     for y, (*_, gain) in enumerate(found):
-        axes.plot([0, gain], [y, y], color=BLUE, linewidth=5, solid_capstyle="butt")
+        axes.plot([0, 100 * gain], [y, y], color=BLUE, linewidth=5, solid_capstyle="butt")
     axes.axvline(0, color=INK, linewidth=0.9)
     axes.margins(x=0.08)
     axes.set_xlabel("points gained")
     return picture(figure, "Gain of each task, by its imbalance ratio")
-
-
-def _gain(task: TaskReport) -> float | None:
-    """In [−1, 1]; None where there is nothing to compare, or no test sample."""
-    if task.beside is None:
-        return None
-    mine, other = (task.metrics(name).mean_class_accuracy for name in (task.main, task.beside))
-    return None if mine is None or other is None else mine - other
 
 
 def k_curves(search: KSearch) -> Picture | None:

@@ -135,6 +135,20 @@ def _imbalance(task: TaskReport) -> str:
     return f"{task.imbalance.IR or 0:.0f} : 1" if level is None else f"level {level:.0f}"
 
 
+def gain_rows(tasks: Sequence[TaskReport]) -> list[tuple[str, float | None, float]]:
+    """Task, imbalance ratio (None: an empty class), and what the main method gains over the softmax head that it is
+    compared with, in [−1, 1]; the least imbalanced first. Tasks without such a head, or without test samples, are out.
+    """
+    found = []
+    for task in tasks:
+        # Neighbours on the same network are another classifier, and no other training.
+        if task.beside is not None and task.beside.startswith("softmax"):
+            mine, other = (task.metrics(name).mean_class_accuracy for name in (task.main, task.beside))
+            if mine is not None and other is not None:
+                found.append((task.name, task.imbalance.IR, mine - other))
+    return sorted(found, key=lambda row: (row[1] is None, row[1] or 0.0))
+
+
 def round_rows(rounds: Sequence[Round]) -> tuple[list[str], list[list[str]]]:
     """Heading and rows of the table of rounds: iterations, last loss, validation by task, what became of it."""
     tasks = list(dict.fromkeys(name for r in rounds for name in r.validation))

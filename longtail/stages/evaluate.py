@@ -16,7 +16,7 @@ from longtail.evaluation import predictions
 from longtail.knn import load_index
 from longtail.models.snapshot import State, best, current, mean_score, read_embeddings, read_logits
 from longtail.report import Report, TaskReport, render
-from longtail.report.assembly import METHODS, Evidence, notes, rounds, steps_taken, task_report, title
+from longtail.report.assembly import METHODS, Evidence, about_start, notes, rounds, steps_taken, task_report, title
 from longtail.stages.contract import Input, Output, lineage, stage
 
 
@@ -56,7 +56,8 @@ def run(
     state = State.read(model)
     _write_tables(pages, state, report)
     made_from = lineage(model)["stages"] | lineage(index)["stages"] | {"evaluate": params.model_dump(mode="json")}
-    content = _report(pages, state, packed, made_from, params.seed)
+    compared = lineage(start)["stages"]["start"]
+    content = _report(pages, state, packed, made_from, params.seed, [*notes(state), *about_start(compared)])
     (report / "report.html").write_text(render(content), encoding="utf-8")
     tracking.log_artifact(report / "report.html", parent=True)
     example = packed.images(table.samples["row"].to_numpy()[table.positions("test")[:2]])
@@ -142,7 +143,12 @@ def _answers(task: str, main: str, report: Path, *, prefix: bool) -> pd.DataFram
 
 
 def _report(
-    pages: list[TaskReport], state: State, packed: PackedDataset, made_from: dict[str, Any], seed: int
+    pages: list[TaskReport],
+    state: State,
+    packed: PackedDataset,
+    made_from: dict[str, Any],
+    seed: int,
+    remarks: list[str],
 ) -> Report:
     return Report(
         title=f"{title(made_from)}, classified by the {METHODS[state.judge]}",
@@ -153,5 +159,5 @@ def _report(
         tasks=pages,
         rounds=rounds(state),
         parameters=made_from,
-        notes=notes(state),
+        notes=remarks,
     )

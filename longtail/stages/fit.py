@@ -3,17 +3,18 @@
 import torch
 from pydantic import BaseModel, Field, model_validator
 
+from longtail import tracking
 from longtail.data.dataset import PackedDataset
 from longtail.data.splits import Split
 from longtail.distributed import parallel
 from longtail.fingerprint import fingerprint
 from longtail.methods.base import Drawing, Given
-from longtail.methods.choice import ClassifierChoice
 from longtail.methods.class_rectification import ClassRectificationParams
+from longtail.methods.classifier_choice import ClassifierChoice
 from longtail.models.embedder import Embedder, blueprint_for, build_network, write_snapshot
 from longtail.models.network import NetworkParams
 from longtail.models.snapshot import Round, State, current, mean_score
-from longtail.rounds import head_scores, last_scalars, log_score
+from longtail.rounds import head_scores, last_scalars
 from longtail.samplers import Sampling
 from longtail.stages.contract import Input, Output, stage, work_directory
 from longtail.training import Optimisation, device, train
@@ -65,7 +66,6 @@ def run(dataset: Input, split: Input, model: Output, *, params: Params) -> dict[
     scores = head_scores(current(model), table)
     score = mean_score(scores)
     history = [Round(round=0, scores=scores, curve=curve)]
-    state = State(judge="head", round=0, best_round=0, best_score=score, stopped=True, history=history)
-    state.write(model)
-    log_score(state)
+    State(judge="head", round=0, best_round=0, best_score=score, stopped=True, history=history).write(model)
+    tracking.log_metrics({"validation/fit_mean_class_accuracy": score}, parent=True)
     return {"validation_score": score, **last_scalars(curve)}

@@ -217,5 +217,13 @@ def test_attributes_are_further_tasks_made_of_label_angle_and_background(
 
 
 def test_an_attribute_that_no_image_has_is_refused(load: Callable[..., Any], train: IdxPair) -> None:
-    with pytest.raises(DataError, match="no images have the attribute 'nine'"):
-        load(Idx(kind="idx", train=train, attributes={"nine": Attribute(labels=["9"])}), SHAPE)
+    with pytest.raises(DataError, match="no images have the attribute 'dark'"):
+        load(Idx(kind="idx", train=train, attributes={"dark": Attribute(background=(250, 256))}), SHAPE)
+
+
+def test_a_label_or_a_name_that_does_not_fit_is_named(load: Callable[..., Any], train: IdxPair) -> None:
+    assert Attribute.model_validate({"labels": [1, 2]}).labels == ["1", "2"]
+    with pytest.raises(DataError, match=r"'nine' names the labels \['9'\]; there are \['0', '1', '2'\]"):
+        load(Idx(kind="idx", train=train, attributes={"nine": Attribute(labels=["9", "1"])}), SHAPE)
+    with pytest.raises(DataError, match="cannot be named 'label'"):
+        load(Idx(kind="idx", train=train, attributes={"label": Attribute(labels=["1"])}), SHAPE)

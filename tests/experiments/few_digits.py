@@ -15,6 +15,7 @@ MATRIX: dict[str, Any] = {
         "start": {"optimisation": OPTIMISATION},
         "quintuplets": {"pool_per_class": 4},
         "train": {"optimisation": OPTIMISATION},
+        "fit": {"optimisation": {**OPTIMISATION, "image_passes": 512}},
     },
     "settings": {"0 %": {}, "40 %": {"split": {"imbalance": {"kind": "gaussian", "removed": 0.4}}}},
     "methods": {
@@ -24,6 +25,7 @@ MATRIX: dict[str, Any] = {
             "change": {"start": {"optimisation": {"image_passes": 512}}},
         },
         "joint": {"classifiers": ["head", "head_and_knn"], "change": {"train": {"method": {"kind": "joint"}}}},
+        "crl": {"trained_by": "fit", "classifiers": ["head"]},
     },
     "paper": {"joint": {"40 %": 70.13}},
 }

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
-from experiments.matrix import Matrix, merge, read_matrix
+from experiments.matrix import Matrix, Method, merge, read_matrix
 from longtail.errors import DataError
 from longtail.stages import train
 
@@ -45,6 +46,20 @@ def test_a_cell_is_a_method_in_a_setting_with_a_seed() -> None:
     assert cells[0].sections["split"] == {"imbalance": {"kind": "none"}}
     params = cells[3].params("train", train.Params, "a test")
     assert (params.method.kind, params.cluster_size, params.seed) == ("triplet", 7, 3)
+
+
+def test_a_method_without_rounds_has_the_budget_of_fit_and_a_head() -> None:
+    values = MATRIX | {"seeds": [3], "methods": {"softmax": MATRIX["methods"]["softmax"], "crl": {"trained_by": "fit"}}}
+    with pytest.raises(ValidationError, match="say image_passes in the optimisation of fit"):
+        Matrix.model_validate(values)
+    fit = {"fit": {"optimisation": {"image_passes": 300}}}
+    cell = Matrix.model_validate(values | {"base": values["base"] | fit}).cells()[1]
+    assert (cell.trained_by, cell.rounds, cell.budget()) == ("fit", 0, 300)
+    cell.check(["head", "cluster_wise"])
+    with pytest.raises(ValidationError, match="differ in image passes"):
+        Matrix.model_validate(values | {"base": values["base"] | {"fit": {"optimisation": {"image_passes": 299}}}})
+    with pytest.raises(ValidationError, match="`fit` trains without rounds"):
+        Method(trained_by="fit", rounds=2)
 
 
 def test_another_kind_takes_the_place_of_the_whole_section() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from longtail.losses import class_rectification, hard_mining
-from longtail.losses.class_rectification import absolute, class_margins, distribution, mined_pairs, relative
+from longtail.losses.class_rectification import Pairs, absolute, class_margins, distribution, mined_pairs, relative
 from longtail.losses.hard_mining import Mined, find_anchors, mine_by_class, mine_by_instance, minority_classes
 
 BINS = 7
@@ -233,20 +233,16 @@ def test_gradients_are_those_of_finite_differences(level: str, loss: str) -> Non
         pairs = mined_pairs(batch.features, mined)
         if not pairs.positive.any() or not pairs.negative.any():
             continue
-        # The histogram's range is held fixed, as the loss holds it.
-        longest = max(float(pairs.to_positives[pairs.positive].max()), float(pairs.to_negatives[pairs.negative].max()))
+        # A pair farther apart than all others holds the histogram's range, which is not differentiated.
+        far = torch.full((1, pairs.to_negatives.shape[1]), 50.0, dtype=torch.float64)
 
-        def value(features: Tensor, batch: Batch = batch, mined: Mined = mined, longest: float = longest) -> Tensor:
-            moved = Batch(batch.labels, features, batch.scores, batch.class_counts)
+        def value(features: Tensor, batch: Batch = batch, mined: Mined = mined, far: Tensor = far) -> Tensor:
             if loss != "distribution":
-                return losses(moved, mined)[loss]
-            pairs = mined_pairs(features, mined)
-            step = torch.tensor(longest * 1.1 / (BINS - 1), dtype=torch.float64)
-            plus, minus = (
-                class_rectification._histogram(d[known], step, BINS)
-                for d, known in ((pairs.to_positives, pairs.positive), (pairs.to_negatives, pairs.negative))
-            )
-            return (plus * minus.cumsum(0)).sum()
+                return losses(Batch(batch.labels, features, batch.scores, batch.class_counts), mined)[loss]
+            of_batch = mined_pairs(features, mined)
+            yes = torch.ones_like(far, dtype=torch.bool)
+            both = zip(of_batch, (far, yes, far, ~yes), strict=True)
+            return distribution(Pairs(*(torch.cat(parts) for parts in both)), 2000)
 
         assert torch.autograd.gradcheck(value, batch.features.requires_grad_(), eps=1e-7, atol=1e-5)
         checked += 1
@@ -298,3 +294,19 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {n: float(v) for n, v in losses(batch, mine(batch, 3, "instance")).items()} == {
         n: pytest.approx(float(v)) for n, v in whole.items()
     }
+
+
+def test_mining_is_in_full_precision_under_autocast() -> None:
+    features = (
+        torch.randn(1, 64, 32, generator=torch.Generator().manual_seed(0)) + 20
+    )  # what all have in common is larger than what they differ by
+    batch = Batch(torch.arange(64)[None] % 5 // 4, features, torch.rand(1, 64, 2).softmax(2), [2])
+    expected = mine(batch, 5, "instance")
+    with torch.autocast("cpu", torch.bfloat16):
+        found = mine(batch, 5, "instance")
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    points = features[0].double()
+    nearest = [
+        int((points - points[row]).square().sum(1).where(batch.labels[0] == 0, 1e9).argmin()) for row in found.rows
+    ]
+    assert found.negatives[:, 0].tolist() == nearest

@@ -1,6 +1,7 @@
 """Class rectification as a method: what it draws, and its loss for tasks of several sizes with missing labels."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from longtail.losses.class_rectification import absolute, class_margins, distrib
 from longtail.losses.hard_mining import Mined, mine_by_class, mine_by_instance
 from longtail.methods.base import Drawing, Given
 from longtail.methods.class_rectification import ClassRectification, ClassRectificationParams
+from longtail.methods.softmax import Softmax
 from longtail.models.network import Network, NetworkParams
 from longtail.world import World
 
@@ -53,6 +55,25 @@ def test_all_tasks_share_the_images_of_a_step_labelled_or_not(labels: dict[str, 
     assert len(seen) == 60, "a pass over the images leaves none out"
 
 
+def test_an_image_is_in_a_mini_batch_once(labels: dict[str, Ints]) -> None:
+    oversampled = ClassRectification(
+        Given(labels, Drawing(batch=200, sampling="over", cost=False, together=True), 0), ClassRectificationParams()
+    )
+    positions = oversampled.draw(0)["digit"].positions
+    assert 10 < len(positions) == len(set(positions.tolist())) <= 60
+
+
+def test_without_weight_it_is_softmax(network: Network, images: torch.Tensor, labels: dict[str, Ints]) -> None:
+    drawing = Drawing(batch=30, sampling="natural", cost=False, together=True)
+    softmax, rectified = Softmax(Given(labels, drawing, 0)), method(labels, weight=0.0)
+    batch, same = softmax.batch(1), rectified.batch(1)
+    assert (batch.samples == same.samples).all()
+    plain = softmax.loss(network, images[batch.samples], batch)["loss"]
+    assert float(rectified.loss(network, images[batch.samples], same)["loss"].detach()) == pytest.approx(
+        float(plain.detach()), rel=1e-6
+    )
+
+
 @pytest.mark.parametrize("cost", [False, True])
 def test_the_cross_entropy_is_that_of_eq_2(
     network: Network, images: torch.Tensor, labels: dict[str, Ints], cost: bool
@@ -65,8 +86,8 @@ def test_the_cross_entropy_is_that_of_eq_2(
         for position, code in zip(positions, codes, strict=True):
             if code >= 0:
                 known = codes[codes >= 0]
-                weight = len(known) / (len(set(known)) * (known == code).sum()) if cost else 1
-                expected -= weight * float(F.log_softmax(logits[position].detach(), dim=0)[code]) / 30
+                weight = 1 / (len(set(known)) * (known == code).sum()) if cost else 1 / len(known)
+                expected -= weight * float(F.log_softmax(logits[position].detach(), dim=0)[code])
     found = rectified.loss(network, images[batch.samples], batch)
     assert float(found["cross_entropy"].detach()) == pytest.approx(expected, rel=1e-5)
 
@@ -120,6 +141,20 @@ def test_the_shares_of_two_processes_are_the_images_of_one_and_add_up_to_its_cro
         for batch in (whole, *parts)
     )
     assert sum(two) == pytest.approx(one, rel=1e-5)
+
+
+def test_the_rectification_of_a_process_counts_as_its_share(
+    network: Network, images: torch.Tensor, labels: dict[str, Ints]
+) -> None:
+    part = method(labels).batch(2, World(0, 2))
+    alone = replace(part, about={task: known | {"share": known["share"] * 2} for task, known in part.about.items()})
+    half, whole = (
+        float(method(labels).loss(network, images[part.samples], batch)["rectification"].detach())
+        for batch in (part, alone)
+    )
+    assert sum(float(known["share"].sum()) for known in alone.about.values()) == pytest.approx(2)
+    assert half == pytest.approx(whole / 2)
+    assert half > 0
 
 
 def test_a_mini_batch_in_which_a_task_has_no_label_trains_the_others(network: Network, images: torch.Tensor) -> None:

@@ -93,6 +93,9 @@ def test_cross_entropy_with_sampling_and_costs(
         shutil.copytree(two_tasks / name, tmp_path / name)
     report = run_fit(tmp_path, method={"kind": method}, sampling=sampling, cost=cost)
     assert np.isfinite(report["final_loss"])
+    run_fit(tmp_path, "plain/model", method={"kind": method})
+    same = hashes(tmp_path / "plain/model/current") == hashes(tmp_path / "crl/model/current")
+    assert same == (sampling == "natural")
 
 
 def test_weights_that_do_not_exist_are_refused() -> None:

@@ -66,6 +66,16 @@ def test_forty_attributes_go_through_every_step(tmp_path: Path, celeba: Path, sh
     first, *others = (read_embeddings(best(tmp_path / "r1/model"), name) for name in ATTRIBUTES)
     assert all(np.array_equal(first, other) == shared for other in others)
 
+    if shared:  # and a classifier without rounds, of the same data
+        fit = importlib.import_module("longtail.stages.fit")
+        params = fit.Params(network={"embedding": 8}, batch=60, optimisation={"iterations": 4})
+        report = fit.run(tmp_path / "dataset", tmp_path / "split", tmp_path / "crl", params=params)
+        assert report["final_anchors"] > 40
+        paths = {"model": "crl", "index": "crl-index", "report": "crl-report"}
+        run_stage(tmp_path, "index", paths={name: paths[name] for name in ("model", "index")})
+        run_stage(tmp_path, "evaluate", paths=paths)
+        assert "What softmax head gains over" in (tmp_path / "crl-report/report.html").read_text()
+
     page = (tmp_path / "report/report.html").read_text()
     counts = json.loads((tmp_path / "split/split.json").read_text())["subsets"]["train"]["counts"]
     levels = {name: imbalance_level(counts[name]) for name in ATTRIBUTES}

@@ -8,7 +8,7 @@ import pandas as pd
 from pydantic import BaseModel, Field
 
 from longtail.data.dataset import Task
-from longtail.data.sources.classes import make_task
+from longtail.data.sources.classes import ClassName, make_task
 from longtail.data.sources.collection import Pixels
 from longtail.errors import DataError
 
@@ -22,7 +22,7 @@ class Attribute(BaseModel, extra="forbid"):
     in degrees of [0, 360). `background`: the mean of its outermost pixels, in grey levels, is in that range.
     """
 
-    labels: list[str] | None = Field(None, min_length=1)
+    labels: list[ClassName] | None = Field(None, min_length=1)
     angle: tuple[float, float] | None = None
     background: tuple[float, float] | None = None
 
@@ -36,11 +36,17 @@ def attribute_tasks(
 ) -> list[Task]:
     """Write a column of "no" and "yes" for each attribute into `samples`; return their tasks.
 
-    `angles` (n,) in degrees, `blocks` of images n×h×w. Raises DataError if all images have an attribute, or none has.
+    `angles` (n,) in degrees, `blocks` of images n×h×w. Raises DataError if all images have an attribute or none has,
+    for a name that is taken, and for a label that no image has.
     """
+    known = set(labels)
     backgrounds = np.concatenate([_border_means(block) for block in blocks])
     tasks = []
     for name, attribute in attributes.items():
+        if name in samples:
+            raise DataError(f"an attribute cannot be named {name!r}: the samples have a column of that name")
+        if unknown := sorted(set(attribute.labels or ()) - known):
+            raise DataError(f"the attribute {name!r} names the labels {unknown}; there are {sorted(known)}")
         has = np.ones(len(samples), dtype=bool)
         if attribute.labels is not None:
             has &= labels.isin(attribute.labels).to_numpy()
