@@ -59,11 +59,12 @@ def _gain(task: str, results: Results) -> Figure:
     matrix = results.matrix
     setting, baseline = list(matrix.settings)[-1], matrix.baseline
     figure, axes = plt.subplots(figsize=(7.5, 4.5))
-    found = next((r for key, r in results.found.items() if key[0] == setting and task in r["tasks"]), None)
-    if found is None:
+    found = [r["tasks"][task] for key, r in results.found.items() if key[0] == setting and task in r["tasks"]]
+    if not found:
         return figure
-    about = found["tasks"][task]
-    order = np.argsort(about["train"], kind="stable")
+    about = found[0]
+    counts = np.mean([of_cell["train"] for of_cell in found], axis=0)
+    order = np.argsort(counts, kind="stable")
     for place, (name, method) in enumerate(matrix.methods.items()):
         if name == baseline:
             continue
@@ -75,10 +76,10 @@ def _gain(task: str, results: Results) -> Figure:
             gains.append(100 * (mine - base).mean())
         if not np.isnan(gains).all():
             axes.plot(range(len(order)), gains, marker=MARKERS[place % len(MARKERS)], linewidth=1, label=name)
-    names = [f"{about['classes'][code]}\n{about['train'][code]:,}" for code in order]
+    names = [f"{about['classes'][code]}\n{counts[code]:,.0f}" for code in order]
     axes.set_xticks(range(len(order)), names, fontsize=8, rotation=0 if len(order) <= 12 else 90)
     axes.axhline(0, color="0.4", linewidth=0.8)
-    axes.set_xlabel(f"class of {task}, and its training images ({setting})")
+    axes.set_xlabel(f"class of {task}, and its training images, mean over the seeds ({setting})")
     axes.set_ylabel(f"gain in recall over {baseline}, points")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
     axes.grid(axis="y", alpha=0.3)
