@@ -26,7 +26,7 @@ def start(folder: Path) -> subprocess.Popen[str]:
 
 def child(parent: int, word: str) -> int:
     """The process below `parent` whose command line holds the word, once there is one."""
-    for _ in range(600):
+    for _ in range(4000):
         for children in Path(f"/proc/{parent}/task").glob("*/children"):
             for number in children.read_text().split():
                 with contextlib.suppress(OSError):
