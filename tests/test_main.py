@@ -175,6 +175,15 @@ def test_a_missing_or_unknown_option_is_a_usage_error(root: Path, longtail: Run)
     assert "--sead" in error
 
 
+def test_parameters_that_evaluate_a_model_of_before_are_refused(root: Path, longtail: Run, tmp_path: Path) -> None:
+    """Its artifacts may still lie there, and no stage of the pipeline makes them any more."""
+    values = {"rounds": {}, "classifiers": ["crl"], "evaluated": "r4"}
+    (tmp_path / "params.yaml").write_text(json.dumps(values))
+    status, error = longtail(*split(root, "--params", tmp_path / "params.yaml"))
+    assert status == 1
+    assert "set `evaluated: crl`" in error
+
+
 def test_every_stage_has_one_option_an_artifact(longtail: Run, capfd: pytest.CaptureFixture[str]) -> None:
     artifacts = {"ingest": ["data", "dataset"], "fetch": ["dataset"], "fit": ["dataset", "split", "model"], **ARTIFACTS}
     for stage in STAGES:

@@ -343,6 +343,12 @@ def test_parameters_with_a_classifier_are_the_pipeline_without_rounds(folder: Pa
         ({"rounds": {}}, "a pipeline has either rounds"),
         ({"rounds": {}, "classifiers": ["crl", "other"], "evaluated": "other"}, "or one classifier"),
         ({"evaluated": "r7"}, "set `evaluated: r1`"),
+        ({"rounds": {}, "classifiers": "crl", "evaluated": "crl"}, "`classifiers` a list"),
+        ({"rounds": {}, "classifiers": ["r0"], "evaluated": "r0"}, "r0 is the model of `start`"),
+        (
+            {"rounds": {}, "classifiers": ["crl"], "evaluated": "crl", "kubernetes": {"num_nodes": 2}},
+            "`fit` trains on one GPU",
+        ),
     ],
 )
 def test_parameters_of_no_one_pipeline_are_refused(
