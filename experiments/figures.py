@@ -4,6 +4,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.results import Results
@@ -78,11 +79,9 @@ def _gain(task: str, results: Results) -> Figure:
             axes.plot(range(len(order)), gains, marker=MARKERS[place % len(MARKERS)], linewidth=1, label=name)
     names = [f"{about['classes'][code]}\n{counts[code]:,.0f}" for code in order]
     axes.set_xticks(range(len(order)), names, fontsize=8, rotation=0 if len(order) <= 12 else 90)
-    axes.axhline(0, color="0.4", linewidth=0.8)
     axes.set_xlabel(f"class of {task}, and its training images, mean over the seeds ({setting})")
     axes.set_ylabel(f"gain in recall over {baseline}, points")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
-    axes.grid(axis="y", alpha=0.3)
+    _frame(axes)
     return figure
 
 
@@ -101,9 +100,14 @@ def _gain_by_imbalance(results: Results) -> Figure:
         if name != matrix.baseline and not np.isnan(gains).all():
             axes.plot(range(len(order)), gains, marker=MARKERS[place % len(MARKERS)], linewidth=1, label=name)
     axes.set_xticks(range(len(order)), [f"{task}  1 : {ratios[task]:.0f}" for task in order], fontsize=8, rotation=90)
-    axes.axhline(0, color="0.4", linewidth=0.8)
     axes.set_xlabel(f"task, and its imbalance ratio in training ({setting})")
     axes.set_ylabel(f"gain in mean per-class accuracy\nover {matrix.baseline}, points")
+    _frame(axes)
+    return figure
+
+
+def _frame(axes: Axes) -> None:
+    """What gains are read against: 0, a grid, and the methods' names beside."""
+    axes.axhline(0, color="0.4", linewidth=0.8)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
     axes.grid(axis="y", alpha=0.3)
-    return figure
