@@ -92,10 +92,10 @@ def _gain_by_imbalance(results: Results) -> Figure:
     counts = {task: about["train"] for found in results.found.values() for task, about in found["tasks"].items()}
     ratios = {task: max(counts[task]) / max(1, min(counts[task])) for task in results.tasks}
     order = sorted(results.tasks, key=lambda task: ratios[task])
+    other = [results.values(task, setting, matrix.baseline, base) for task in order]
     figure, axes = plt.subplots(figsize=(7.5, 4.5))
     for place, (name, method) in enumerate(matrix.methods.items()):
         mine = [results.values(task, setting, name, method.classifiers[0]) for task in order]
-        other = [results.values(task, setting, matrix.baseline, base) for task in order]
         gains = [100 * (a - b).mean() for a, b in zip(mine, other, strict=True)]
         if name != matrix.baseline and not np.isnan(gains).all():
             axes.plot(range(len(order)), gains, marker=MARKERS[place % len(MARKERS)], linewidth=1, label=name)

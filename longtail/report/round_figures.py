@@ -1,6 +1,7 @@
 """Figures over the rounds: the loss and its parts while training, and validation after each round."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +45,8 @@ def validation_curve(rounds: Sequence[Round]) -> Picture | None:
     axes = figure.subplots()
     tasks = list(dict.fromkeys(name for r in scored for name in r.validation))
     if len(tasks) > MANY_LINES:
-        return _many_tasks(scored, tasks, figure)
+        scored = _their_mean(scored, tasks, axes)
+        tasks = list(scored[0].validation)
     for colour, task in zip(LINES * len(tasks), tasks, strict=False):
         here = [r for r in scored if task in r.validation]
         values = [100 * r.validation[task] for r in here]
@@ -62,21 +64,13 @@ def validation_curve(rounds: Sequence[Round]) -> Picture | None:
     return picture(figure, "Validation accuracy after each round")
 
 
-def _many_tasks(rounds: Sequence[Round], tasks: Sequence[str], figure: Figure) -> Picture:
-    """Every task as a pale line, and their mean: so many lines cannot be told apart."""
-    axes = figure.axes[0]
+def _their_mean(rounds: Sequence[Round], tasks: Sequence[str], axes: Axes) -> list[Round]:
+    """Draw every task as a pale line, since so many cannot be told apart; the rounds with the mean in their place."""
     for task in tasks:
         here = [r for r in rounds if task in r.validation]
         axes.plot([r.number for r in here], [100 * r.validation[task] for r in here], color=GREY, linewidth=0.7)
-    means = [100 * sum(r.validation.values()) / len(r.validation) for r in rounds]
-    axes.plot([r.number for r in rounds], means, "-o", color=LINES[0], label=f"mean of {len(tasks)} tasks")
-    chosen = [(r.number, mean) for r, mean in zip(rounds, means, strict=True) if r.selected]
-    axes.plot(*zip(*chosen, strict=True), "o", markersize=13, fillstyle="none", color=INK, label="the selected round")
-    axes.set_xticks([r.number for r in rounds])
-    axes.set_xlabel("round")
-    axes.set_ylabel("validation mean\nper-class accuracy, %")
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return picture(figure, "Validation accuracy after each round")
+    name = f"mean of {len(tasks)} tasks"
+    return [replace(r, validation={name: sum(r.validation.values()) / len(r.validation)}) for r in rounds]
 
 
 def _mark_selected(axes: Axes, rounds: Sequence[Round]) -> None:
