@@ -38,7 +38,7 @@ repro: setup ## Run the pipeline: dvc repro on the embedded data set (or on para
 	dvc repro
 
 test: setup ## Run the tests, on all cores
-	OMP_NUM_THREADS=1 pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 pytest -n auto --dist loadfile --no-loadscope-reorder
 
 bench: setup ## Measure everything and write docs/benchmarks.md (FULL=1: the large sizes too, over an hour)
 	python -m benchmarks $(if $(FULL),--full)

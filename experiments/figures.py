@@ -1,6 +1,7 @@
 """The figures of an experiment: accuracy against the setting, and the gain over the baseline by class size or task."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,6 +12,7 @@ from experiments.results import Results
 from longtail.report.assembly import METHODS
 
 MARKERS = "osD^vP*X<>hd"
+COLOURS = 10  # of matplotlib's cycle
 
 
 def draw(results: Results) -> list[Path]:
@@ -43,9 +45,8 @@ def _accuracy(task: str, results: Results) -> Figure:
             [values[i].mean() for i in known],
             yerr=[values[i].std(ddof=1) if len(values[i]) > 1 else 0 for i in known],
             label=f"{name} ({METHODS[method.classifiers[0]]})",
-            marker=MARKERS[place % len(MARKERS)],
             capsize=2,
-            linewidth=1,
+            **_line(place),
         )
     axes.set_xticks(range(len(settings)), settings)
     axes.set_xlim(-0.5, len(settings) - 0.5)
@@ -76,7 +77,7 @@ def _gain(task: str, results: Results) -> Figure:
             base = results.values(task, setting, baseline, matrix.methods[baseline].classifiers[0], metric)
             gains.append(100 * (mine - base).mean())
         if not np.isnan(gains).all():
-            axes.plot(range(len(order)), gains, marker=MARKERS[place % len(MARKERS)], linewidth=1, label=name)
+            axes.plot(range(len(order)), gains, label=name, **_line(place))
     names = [f"{about['classes'][code]}\n{counts[code]:,.0f}" for code in order]
     axes.set_xticks(range(len(order)), names, fontsize=8, rotation=0 if len(order) <= 12 else 90)
     axes.set_xlabel(f"class of {task}, and its training images, mean over the seeds ({setting})")
@@ -98,12 +99,22 @@ def _gain_by_imbalance(results: Results) -> Figure:
         mine = [results.values(task, setting, name, method.classifiers[0]) for task in order]
         gains = [100 * (a - b).mean() for a, b in zip(mine, other, strict=True)]
         if name != matrix.baseline and not np.isnan(gains).all():
-            axes.plot(range(len(order)), gains, marker=MARKERS[place % len(MARKERS)], linewidth=1, label=name)
+            axes.plot(range(len(order)), gains, label=name, **_line(place))
     axes.set_xticks(range(len(order)), [f"{task}  1 : {ratios[task]:.0f}" for task in order], fontsize=8, rotation=90)
     axes.set_xlabel(f"task, and its imbalance ratio in training ({setting})")
     axes.set_ylabel(f"gain in mean per-class accuracy\nover {matrix.baseline}, points")
     _frame(axes)
     return figure
+
+
+def _line(place: int) -> dict[str, Any]:
+    """How the method of this number is drawn, as no other one."""
+    return {
+        "color": f"C{place % COLOURS}",
+        "marker": MARKERS[place % len(MARKERS)],
+        "linestyle": "-" if place < COLOURS else "--",
+        "linewidth": 1,
+    }
 
 
 def _frame(axes: Axes) -> None:

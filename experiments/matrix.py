@@ -41,7 +41,8 @@ class Method(BaseModel, extra="forbid"):
 
 class Matrix(BaseModel, extra="forbid"):
     """An experiment. `base` has sections as params.yaml; `settings` and methods change some of their values. In the
-    YAML, `extends: NAME` takes the base of another experiment, which `base` then changes.
+    YAML, `extends: NAME` takes the base of another experiment, which `base` then changes; `methods: NAME` takes its
+    methods.
 
     `paper` holds another's figures, in percent, by method and setting; they are shown and never computed with.
     """
@@ -166,11 +167,7 @@ def experiment_file(name: str) -> Path:
 def read_matrix(file: Path) -> Matrix:
     """The experiment that a YAML declares. Raises DataError with one sentence on what is wrong."""
     try:
-        values = yaml.safe_load(file.read_text())
-        if isinstance(values, dict) and "extends" in values:
-            other = yaml.safe_load(experiment_file(values.pop("extends")).read_text())
-            values["base"] = merge(other["base"], values.get("base", {}))
-        matrix = Matrix.model_validate(values)
+        matrix = Matrix.model_validate(_declared(file))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DataError(f"cannot read the experiment {file}: {' '.join(str(error).split())}") from error
     except ValidationError as error:
@@ -181,3 +178,17 @@ def read_matrix(file: Path) -> Matrix:
         if unknown:
             raise DataError(f"{file}: {cell.name}: {sorted(unknown)} are neither stages nor shared parameters")
     return matrix
+
+
+def _declared(file: Path, after: tuple[Path, ...] = ()) -> Any:
+    """What a YAML says, with what it takes of other experiments; `after`: those that it is read for."""
+    if file in after:
+        raise DataError(f"the experiment {file} takes from itself; leave one `extends` or `methods` out")
+    values = yaml.safe_load(file.read_text())
+    if isinstance(values, dict):
+        if "extends" in values:
+            other = _declared(experiment_file(values.pop("extends")), (*after, file))
+            values["base"] = merge(other["base"], values.get("base", {}))
+        if isinstance(values.get("methods"), str):
+            values["methods"] = _declared(experiment_file(values["methods"]), (*after, file))["methods"]
+    return values

@@ -12,6 +12,8 @@ from longtail.bootstrap import percentile_interval
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+BLOCK = 200  # resamples at a time: with 20,000 groups 64 MB
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -105,8 +107,12 @@ def _resampled(seeds: list[Answers], weights: Floats, resamples: int, rng: np.ra
         np.add.at(table[:, place, 1], (numbers, truth), 1)
     # Groups that are alike are drawn together: single samples are of three kinds a class.
     kinds, counts = np.unique(table.reshape(len(table), -1), axis=0, return_counts=True)
-    sums = rng.multinomial(counts.sum(), counts / counts.sum(), size=resamples) @ kinds
-    by_seed = sums.reshape(resamples, len(seeds), 2, classes).astype(np.float64)
+    # In floating point, whose matrix product is the fast one; sums of this size are exact in it.
+    tables = kinds.astype(np.float64)
+    sizes = [min(BLOCK, resamples - start) for start in range(0, resamples, BLOCK)]
+    drawn = (rng.multinomial(counts.sum(), counts / counts.sum(), size=size) for size in sizes)
+    by_seed = np.concatenate([times.astype(np.float64) @ tables for times in drawn])
+    by_seed = by_seed.reshape(resamples, len(seeds), 2, classes)
     mean: Floats = _difference(by_seed[:, :, 0], by_seed[:, :, 1], weights).mean(axis=1)
     return mean
 

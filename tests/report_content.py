@@ -13,7 +13,7 @@ METHODS = {
     "cluster-wise kNN (LMLE)": 0.80,
     "sample-wise kNN": 0.79,
     "nearest class mean": 0.72,
-    "softmax head of round 0": 0.66,
+    "softmax head of the start": 0.66,
 }
 
 
@@ -58,7 +58,7 @@ def make_task(classes: Sequence[str], name: str = "label", seed: int = 0, **chan
             for method, skill in METHODS.items()
         ],
         "main": "cluster-wise kNN (LMLE)",
-        "compared": "softmax head of round 0",
+        "compared": "softmax head of the start",
         "embedding": make_map(rng, K),
         "k_search": make_search(),
         "mistakes": [make_mistake(rng, classes, i) for i in range(12)],

@@ -1,6 +1,7 @@
 """Two processes that torchrun starts train as one does with mini-batches twice as large, and leave what one leaves."""
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -114,12 +115,25 @@ def logged_steps(tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_two_processes_train_the_start_as_one_with_the_doubled_batch(tmp_path: Path, root: Path) -> None:
+@pytest.mark.parametrize(("stage", "changes"), [("start", {}), ("fit", {"method": {"kind": "softmax"}})])
+def test_two_processes_train_a_classifier_as_one_with_the_doubled_batch(
+    tmp_path: Path, root: Path, stage: str, changes: dict[str, Any]
+) -> None:
     one = shutil.copytree(root, tmp_path / "one")
-    run_stage(one, "start", batch=24, optimisation=SLOW)
-    done = run(torchrun(root, "start", batch=12, optimisation=SLOW), tmp_path)
+    run_stage(one, stage, batch=24, optimisation=SLOW, **changes)
+    done = run(torchrun(root, stage, batch=12, optimisation=SLOW, **changes), tmp_path)
     assert done.returncode == 0, done.stderr
-    assert_same_training(one, root, "r0/model")
+    assert_same_training(one, root, ARTIFACTS[stage]["model"])
+
+
+@pytest.mark.slow
+def test_two_processes_rectify_the_classes_of_their_own_mini_batches(tmp_path: Path, root: Path) -> None:
+    done = run(torchrun(root, "fit", batch=24, optimisation=OPTIMISATION), tmp_path)
+    assert done.returncode == 0, done.stderr
+    points = curve(root, ARTIFACTS["fit"]["model"])
+    assert all(point["anchors"] > 0 and math.isfinite(point["loss"]) for point in points)
+    # The cross-entropy is a mean over all processes' images, and so is the rectification over their mini-batches.
+    assert points[0]["loss"] == pytest.approx(points[0]["cross_entropy"] + points[0]["rectification"], rel=1e-5)
 
 
 def checkpoint_step(volume: Path) -> int:

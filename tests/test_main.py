@@ -185,7 +185,7 @@ def test_parameters_that_evaluate_a_model_of_before_are_refused(root: Path, long
 
 
 def test_every_stage_has_one_option_an_artifact(longtail: Run, capfd: pytest.CaptureFixture[str]) -> None:
-    artifacts = {"ingest": ["data", "dataset"], "fetch": ["dataset"], "fit": ["dataset", "split", "model"], **ARTIFACTS}
+    artifacts = {"ingest": ["data", "dataset"], "fetch": ["dataset"], **ARTIFACTS}
     for stage in STAGES:
         options = __main__._command(stage).__signature__.parameters  # type: ignore[attr-defined]
         assert list(options)[-2:] == ["params", "metrics"]

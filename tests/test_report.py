@@ -38,7 +38,7 @@ NASTY = [
 LIGHT: dict[str, Any] = {"embedding": None, "k_search": None, "mistakes": []}
 # Distribution, intervals, confusion, classes, map and k of a task; loss and validation of the rounds.
 FIGURES = 8
-HEAD = "softmax head of round 0"
+HEAD = "softmax head of the start"
 NETWORK = re.compile(r'(src|href)="(?!data:|#)|<script|@import|url\(')
 
 

@@ -27,11 +27,12 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "batch": 12,
         "optimisation": {**OPTIMISATION, "augmentation": {"rotate": 10, "shift": 0.05}},
     },
+    "fit": {"network": {"embedding": 8}, "batch": 24, "optimisation": OPTIMISATION},
     "index": {"cluster_size": 8, "search": {"neighbours": [1, 3, 5]}},
     "evaluate": {"resamples": 20, "mistakes": 3, "map_points": 50},
 }
-# The artifacts of each stage, for a round that follows r0 and is called r1.
-ARTIFACTS: dict[str, dict[str, str]] = {
+# The artifacts of each stage of the pipeline of rounds, for a round that follows r0 and is called r1.
+ROUNDS: dict[str, dict[str, str]] = {
     "split": {"dataset": "dataset", "split": "split"},
     "start": {"dataset": "dataset", "split": "split", "model": "r0/model"},
     "cluster": {"split": "split", "model": "r0/model", "clusters": "r1/clusters"},
@@ -58,6 +59,7 @@ ARTIFACTS: dict[str, dict[str, str]] = {
         "report": "report",
     },
 }
+ARTIFACTS = {**ROUNDS, "fit": {"dataset": "dataset", "split": "split", "model": "crl/model"}}
 
 
 def write_tiny_dataset(path: Path, *, per_class: int = 40, two_tasks: bool = False, seed: int = 0) -> None:
@@ -93,8 +95,8 @@ def run_stage(root: Path, stage: str, *, paths: dict[str, str] | None = None, **
     return report
 
 
-def run_pipeline(root: Path, *, stages: tuple[str, ...] = tuple(ARTIFACTS), **changes: dict[str, Any]) -> None:
-    """Run stages in their order; `changes` are parameters by stage."""
+def run_pipeline(root: Path, *, stages: tuple[str, ...] = tuple(ROUNDS), **changes: dict[str, Any]) -> None:
+    """Run stages in their order, by default those of the pipeline of rounds; `changes` are parameters by stage."""
     for stage in stages:
         run_stage(root, stage, **changes.get(stage, {}))
 

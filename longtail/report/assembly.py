@@ -32,7 +32,7 @@ METHODS = {
     "class_mean": "nearest class mean",
     "head": "softmax head",
     "head_and_knn": "softmax head and cluster-wise kNN",
-    "softmax_head": "softmax head of round 0",
+    "softmax_head": "softmax head of the start",
 }
 PARTS = {
     "hinge_1": "between clusters (g1)",

@@ -102,3 +102,23 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, change: dict[str, Any], messa
 def test_every_experiment_of_the_repository_declares_valid_cells(file: Path) -> None:
     for cell in read_matrix(file).cells():
         cell.check(read_matrix(file).methods[cell.method].classifiers)
+
+
+def test_an_experiment_begins_with_the_base_and_has_the_methods_of_another(tmp_path: Path) -> None:
+    other, file = tmp_path / "other.yaml", tmp_path / "this.yaml"
+    other.write_text(yaml.safe_dump(MATRIX))
+    own = {"cluster_size": 9}
+    values = MATRIX | {"extends": str(other), "base": own, "methods": str(other)}
+    file.write_text(yaml.safe_dump(values))
+    found = read_matrix(file)
+    assert found.base == MATRIX["base"] | own
+    assert found.methods == Matrix.model_validate(MATRIX).methods
+    third = tmp_path / "third.yaml"
+    third.write_text(yaml.safe_dump(values | {"extends": str(file), "base": {}}))
+    assert read_matrix(third).base == found.base
+    file.write_text(yaml.safe_dump(values | {"methods": "nothing"}))
+    with pytest.raises(DataError, match="cannot read the experiment"):
+        read_matrix(file)
+    file.write_text(yaml.safe_dump(values | {"methods": str(third)}))
+    with pytest.raises(DataError, match="takes from itself"):
+        read_matrix(file)

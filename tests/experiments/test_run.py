@@ -14,6 +14,7 @@ import pytest
 import yaml
 from few_digits import MATRIX
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 

@@ -15,19 +15,11 @@ from longtail.indexing import mean_class_accuracy
 from longtail.models.snapshot import State, current, read_logits
 from longtail.stages import fit
 
-PARAMETERS: dict[str, Any] = {"network": {"embedding": 8}, "batch": 24, "optimisation": OPTIMISATION}
 VARIANTS = [
     {"kind": "class_rectification", "mining": mining, "comparison": comparison, "hard": 3}
     for mining in ("instance", "class")
     for comparison in ("relative", "absolute", "distribution")
 ]
-
-
-def run_fit(root: Path, model: str = "crl/model", **changes: Any) -> dict[str, float]:
-    report: dict[str, float] = fit.run(
-        root / "dataset", root / "split", root / model, params=fit.Params(**(PARAMETERS | changes))
-    )
-    return report
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +28,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory, two_tasks: Path) -> Path:
     root = tmp_path_factory.mktemp("fitted")
     for name in ("dataset", "split", "r0"):
         shutil.copytree(two_tasks / name, root / name)
-    run_fit(root)
+    run_stage(root, "fit")
     for stage in ("index", "evaluate"):
         run_stage(root, stage, paths={"model": "crl/model"})
     return root
@@ -46,7 +38,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory, two_tasks: Path) -> Path:
 def test_every_variant_trains_on_two_tasks_with_missing_labels(tmp_path: Path, two_tasks: Path, how: Any) -> None:
     for name in ("dataset", "split"):
         shutil.copytree(two_tasks / name, tmp_path / name)
-    report = run_fit(tmp_path, method=how)
+    report = run_stage(tmp_path, "fit", method=how)
     assert {"final_loss", "final_cross_entropy", "final_rectification", "validation_score"} <= set(report)
     assert all(np.isfinite(value) for value in report.values())
     assert report["final_anchors"] > 0
@@ -64,10 +56,10 @@ def test_it_is_judged_by_its_head(fitted: Path) -> None:
 
 def test_the_report_compares_it_with_the_start_by_imbalance(fitted: Path) -> None:
     metrics = json.loads((fitted / "report/metrics.json").read_text())
-    assert {"softmax head", "softmax head of round 0", "cluster-wise kNN"} <= set(metrics["digit"])
+    assert {"softmax head", "softmax head of the start", "cluster-wise kNN"} <= set(metrics["digit"])
     page = (fitted / "report/report.html").read_text()
     assert "Class rectification (instance level, relative comparison), classified by the softmax head" in page
-    assert "What softmax head gains over softmax head of round 0" in page
+    assert "What softmax head gains over softmax head of the start" in page
     curve = (fitted / "report/plots/loss.csv").read_text().splitlines()
     assert "rectification" in curve[0]
     assert len(curve) == 1 + OPTIMISATION["iterations"] // OPTIMISATION["log_every"]
@@ -76,9 +68,9 @@ def test_the_report_compares_it_with_the_start_by_imbalance(fitted: Path) -> Non
 def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(tmp_path: Path, fitted: Path) -> None:
     for name in ("dataset", "split"):
         shutil.copytree(fitted / name, tmp_path / name)
-    run_fit(tmp_path)
+    run_stage(tmp_path, "fit")
     assert hashes(tmp_path / "crl") == hashes(fitted / "crl")
-    run_fit(tmp_path, model="other/model", seed=1)
+    run_stage(tmp_path, "fit", paths={"model": "other/model"}, seed=1)
     assert hashes(tmp_path / "other") != hashes(fitted / "crl")
 
 
@@ -91,9 +83,9 @@ def test_cross_entropy_with_sampling_and_costs(
 ) -> None:
     for name in ("dataset", "split"):
         shutil.copytree(two_tasks / name, tmp_path / name)
-    report = run_fit(tmp_path, method={"kind": method}, sampling=sampling, cost=cost)
+    report = run_stage(tmp_path, "fit", method={"kind": method}, sampling=sampling, cost=cost)
     assert np.isfinite(report["final_loss"])
-    run_fit(tmp_path, "plain/model", method={"kind": method})
+    run_stage(tmp_path, "fit", paths={"model": "plain/model"}, method={"kind": method})
     same = hashes(tmp_path / "plain/model/current") == hashes(tmp_path / "crl/model/current")
     assert same == (sampling == "natural")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import ARTIFACTS, run_stage
+from tiny import ROUNDS, run_stage
 
 from longtail.imbalance import imbalance_level
 from longtail.models.snapshot import State, best, read_embeddings
@@ -79,7 +79,7 @@ def test_forty_embeddings_on_one_trunk_are_trained_from_forty_tables(tmp_path: P
 
 
 def test_forty_attributes_on_one_embedding_go_through_every_step(tmp_path: Path, dataset: Path) -> None:
-    run_stages(tmp_path, dataset, *list(ARTIFACTS)[1:], shared=True)
+    run_stages(tmp_path, dataset, *list(ROUNDS)[1:], shared=True)
     first, *others = (read_embeddings(best(tmp_path / "r1/model"), name) for name in ATTRIBUTES)
     assert all(np.array_equal(first, other) for other in others)
     metrics = json.loads((tmp_path / "report/metrics.json").read_text())

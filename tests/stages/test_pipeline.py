@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tiny import ARTIFACTS, DIGIT, KIDS, hashes, round_paths, run_pipeline, run_stage, write_tiny_dataset
+from tiny import DIGIT, KIDS, ROUNDS, hashes, round_paths, run_pipeline, run_stage, write_tiny_dataset
 
 from longtail.clusters import load_clusters
 from longtail.data.dataset import PackedDataset
@@ -36,7 +36,7 @@ def test_the_same_seed_gives_the_same_bytes_with_two_tasks(tmp_path: Path, two_t
 @pytest.mark.parametrize("stage", ["start", "cluster", "quintuplets", "train"])
 def test_another_seed_gives_other_results(tmp_path: Path, one_task: Path, stage: str) -> None:
     shutil.copytree(one_task, tmp_path, dirs_exist_ok=True)
-    out = list(ARTIFACTS[stage].values())[-1]
+    out = list(ROUNDS[stage].values())[-1]
     run_stage(tmp_path, stage, seed=5)
     drawn = ("embeddings-", "network.safetensors", "assignment-", "members-")
     for name, digest in hashes(tmp_path / out).items():
@@ -45,7 +45,7 @@ def test_another_seed_gives_other_results(tmp_path: Path, one_task: Path, stage:
 
 
 def test_nothing_but_the_declared_outputs_is_left(one_task: Path) -> None:
-    declared = {path for paths in ARTIFACTS.values() for path in paths.values()}
+    declared = {path for paths in ROUNDS.values() for path in paths.values()}
     found = {str(path.relative_to(one_task)) for path in [*one_task.iterdir(), *one_task.glob("r?/*")]}
     assert found == declared | {"r0", "r1"}
 
@@ -161,7 +161,7 @@ def test_every_output_says_where_it_comes_from(two_tasks: Path) -> None:
     md5 = PackedDataset.open(two_tasks / "dataset").info.md5
     origin = json.loads((two_tasks / "report/lineage.json").read_text())
     assert origin["dataset"] == md5
-    assert set(origin["stages"]) == set(ARTIFACTS)
+    assert set(origin["stages"]) == set(ROUNDS)
 
 
 def test_a_longer_training_classifies_by_its_softmax_head(tmp_path: Path, one_task: Path) -> None:
@@ -241,10 +241,10 @@ def test_inputs_of_different_splits_are_refused(tmp_path: Path, one_task: Path) 
             run_stage(tmp_path, stage)
 
 
-@pytest.mark.parametrize("stage", list(ARTIFACTS))
+@pytest.mark.parametrize("stage", list(ROUNDS))
 def test_a_missing_input_is_named_and_nothing_is_written(tmp_path: Path, one_task: Path, stage: str) -> None:
     shutil.copytree(one_task, tmp_path, dirs_exist_ok=True)
-    *inputs, output = ARTIFACTS[stage].values()
+    *inputs, output = ROUNDS[stage].values()
     shutil.rmtree(tmp_path / output)
     shutil.rmtree(tmp_path / inputs[-1])
     before = hashes(tmp_path)

@@ -23,9 +23,9 @@ from longtail.world import World
 OPTIMISATION = {**PARAMETERS["train"]["optimisation"], "iterations": 60, "checkpoint_every": 8}
 
 
-def command(root: Path, parameters: Path) -> list[str]:
-    flags = [word for name, path in ARTIFACTS["train"].items() for word in (f"--{name}", str(root / path))]
-    return [sys.executable, "-m", "longtail", "train", *flags, "--params", str(parameters)]
+def command(root: Path, parameters: Path, stage: str = "train") -> list[str]:
+    flags = [word for name, path in ARTIFACTS[stage].items() for word in (f"--{name}", str(root / path))]
+    return [sys.executable, "-m", "longtail", stage, *flags, "--params", str(parameters)]
 
 
 def checkpoint_step(work: Path) -> int:
@@ -38,10 +38,15 @@ def checkpoint_step(work: Path) -> int:
         return 0
 
 
-def kill_in_training(root: Path, parameters: Path, after: int, work: Path | None = None) -> int:
+def work_folder(stage: str) -> Path:
+    """Where a training keeps its checkpoints, below the root: beside its output."""
+    return Path(ARTIFACTS[stage]["model"]).with_name(".model.work")
+
+
+def kill_in_training(root: Path, parameters: Path, after: int, work: Path | None = None, stage: str = "train") -> int:
     """Start a real training and kill it once its checkpoint is of step `after` or later; return that step."""
-    work = work or root / "r1" / ".model.work"
-    process = subprocess.Popen(command(root, parameters), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    work = work or root / work_folder(stage)
+    process = subprocess.Popen(command(root, parameters, stage), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         deadline = time.monotonic() + 60
         while checkpoint_step(work) < after:
@@ -79,18 +84,22 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return done
 
 
-def test_a_killed_training_resumes_and_ends_with_the_same_bytes(tmp_path: Path, root: Path, steps: list[int]) -> None:
+@pytest.mark.parametrize("stage", ["train", "fit"])
+def test_a_killed_training_resumes_and_ends_with_the_same_bytes(
+    tmp_path: Path, root: Path, steps: list[int], stage: str
+) -> None:
     shutil.copytree(root, tmp_path / "unkilled")
-    parameters = write_parameters(tmp_path / "params.yaml", train={"optimisation": OPTIMISATION})
-    step = kill_in_training(root, parameters, after=16)
+    parameters = write_parameters(tmp_path / "params.yaml", **{stage: {"optimisation": OPTIMISATION}})
+    step = kill_in_training(root, parameters, after=16, stage=stage)
+    model = ARTIFACTS[stage]["model"]
     assert 16 <= step < 60
-    assert not (root / "r1" / "model").exists()
+    assert not (root / model).exists()
 
-    run_stage(root, "train", optimisation=OPTIMISATION)
+    run_stage(root, stage, optimisation=OPTIMISATION)
     assert steps == list(range(step, 60))
-    subprocess.run(command(tmp_path / "unkilled", parameters), check=True, stdout=subprocess.DEVNULL)
-    assert hashes(root / "r1") == hashes(tmp_path / "unkilled" / "r1")
-    assert not (root / "r1" / ".model.work").exists()
+    subprocess.run(command(tmp_path / "unkilled", parameters, stage), check=True, stdout=subprocess.DEVNULL)
+    assert hashes(root / model) == hashes(tmp_path / "unkilled" / model)
+    assert not (root / work_folder(stage)).exists()
 
 
 def test_a_training_that_is_tried_again_elsewhere_finds_its_work_on_the_volume(
