@@ -90,17 +90,16 @@ def _gain_by_imbalance(results: Results) -> Figure:
     """What each method gains over the baseline, task by task in the last setting, as in CRL's Figure 5."""
     matrix = results.matrix
     setting, base = list(matrix.settings)[-1], matrix.methods[matrix.baseline].classifiers[0]
-    counts = {task: about["train"] for found in results.found.values() for task, about in found["tasks"].items()}
-    ratios = {task: max(counts[task]) / max(1, min(counts[task])) for task in results.tasks}
-    order = sorted(results.tasks, key=lambda task: ratios[task])
-    other = [results.values(task, setting, matrix.baseline, base) for task in order]
+    ratios = results.ratios
+    other = [results.values(task, setting, matrix.baseline, base) for task in ratios]
     figure, axes = plt.subplots(figsize=(7.5, 4.5))
     for place, (name, method) in enumerate(matrix.methods.items()):
-        mine = [results.values(task, setting, name, method.classifiers[0]) for task in order]
+        mine = [results.values(task, setting, name, method.classifiers[0]) for task in ratios]
         gains = [100 * (a - b).mean() for a, b in zip(mine, other, strict=True)]
         if name != matrix.baseline and not np.isnan(gains).all():
-            axes.plot(range(len(order)), gains, label=name, **_line(place))
-    axes.set_xticks(range(len(order)), [f"{task}  1 : {ratios[task]:.0f}" for task in order], fontsize=8, rotation=90)
+            axes.plot(range(len(ratios)), gains, label=name, **_line(place))
+    names = [f"{task}  1 : {ratio:.0f}" for task, ratio in ratios.items()]
+    axes.set_xticks(range(len(names)), names, fontsize=8, rotation=90)
     axes.set_xlabel(f"task, and its imbalance ratio in training ({setting})")
     axes.set_ylabel(f"gain in mean per-class accuracy\nover {matrix.baseline}, points")
     _frame(axes)

@@ -9,7 +9,6 @@ import pandas as pd
 
 from experiments.matrix import Cell, Matrix
 from experiments.run import Place, done
-from longtail.imbalance import imbalance_level
 from longtail.indexing import mean_class_accuracy
 from longtail.report.assembly import METHODS
 from longtail.significance import Answers, Difference, paired_difference
@@ -64,6 +63,13 @@ class Results:
     def tasks(self) -> list[str]:
         """The tasks that the cells classify."""
         return self.rows["task"].unique().tolist()
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """Each task's imbalance ratio in training, in ascending order; an empty class counts as one of one image."""
+        counts = {task: about["train"] for found in self.found.values() for task, about in found["tasks"].items()}
+        ratios = {task: max(counts[task]) / max(1, min(counts[task])) for task in self.tasks}
+        return {task: ratios[task] for task in sorted(ratios, key=lambda task: ratios[task])}
 
     def contenders(self) -> list[tuple[str, str]]:
         """The rows of the tables: methods with their classifiers."""
@@ -156,28 +162,26 @@ def markdown(name: str, results: Results) -> str:
 
 
 def _all_tasks(results: Results) -> list[str]:
-    """Every task in the last setting, binary ones by their imbalance level (LMLE, Table 2), and the mean over them with
-    its difference to the baseline.
+    """Every task in the last setting by its imbalance ratio (CRL, Table 2), and their mean with its difference to the
+    baseline.
     """
     setting, contenders = list(results.matrix.settings)[-1], results.contenders()
-    counts = {task: about["train"] for found in results.found.values() for task, about in found["tasks"].items()}
-    levels = {task: imbalance_level(counts[task]) for task in results.tasks}
-    order = sorted(results.tasks, key=lambda task: (levels[task] is None, levels[task] or 0.0))
+    ratios = results.ratios
     baseline = (results.matrix.baseline, results.matrix.methods[results.matrix.baseline].classifiers[0])
-    columns = [*(f"{task}{_level(levels[task])}" for task in order), "mean of all", f"to {results.matrix.baseline}"]
-    lines = [f"Mean per-class accuracy on test, %, all tasks ({setting}); the level is that of a binary task."]
+    columns = [
+        *(f"{task} (1:{ratio:.0f})" for task, ratio in ratios.items()),
+        "mean of all",
+        f"to {results.matrix.baseline}",
+    ]
+    lines = [f"Mean per-class accuracy on test, %, all tasks ({setting}), by their imbalance ratio in training."]
     lines += ["", *_heading(["method, classifier", *columns])]
     for one in contenders:
-        means = [100 * float(results.values(task, setting, *one).mean()) for task in order]
+        means = [100 * float(results.values(task, setting, *one).mean()) for task in ratios]
         known = [None if np.isnan(value) else value for value in means]
         cells = [*map(_figure, known), spread(100 * results.means(setting, *one))]
         cells.append("–" if one == baseline else _interval(results.mean_difference(setting, one, baseline)))
         lines.append(_row([_name(*one), *cells]))
     return lines
-
-
-def _level(level: float | None) -> str:
-    return "" if level is None else f" (level {level:.0f})"
 
 
 def _accuracies(task: str, results: Results) -> list[str]:

@@ -59,7 +59,7 @@ def test_seeds_that_differ_by_more_than_their_samples_are_heeded() -> None:
     rng = np.random.default_rng(6)
     called = []
     for _ in range(200):
-        seeds = [answers(rng, *np.clip(0.8 + 0.03 * rng.normal(size=2), 0, 1), 4000) for _ in range(3)]
+        seeds = [answers(rng, *np.clip(0.8 + 0.03 * rng.normal(size=2), 0, 1), 1500) for _ in range(3)]
         called.append(paired_difference(seeds, resamples=300).significant)
     assert np.mean(called) < 0.09
 
