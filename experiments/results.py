@@ -177,8 +177,11 @@ def _all_tasks(results: Results) -> list[str]:
     lines += ["", *_heading(["method, classifier", *columns])]
     for one in contenders:
         means = [100 * float(results.values(task, setting, *one).mean()) for task in ratios]
-        known = [None if np.isnan(value) else value for value in means]
-        cells = [*map(_figure, known), spread(100 * results.means(setting, *one))]
+        # One decimal: the table is wide, and the spread is in the mean.
+        cells = [
+            *("–" if np.isnan(value) else f"{value:.1f}" for value in means),
+            spread(100 * results.means(setting, *one)),
+        ]
         cells.append("–" if one == baseline else _interval(results.mean_difference(setting, one, baseline)))
         lines.append(_row([_name(*one), *cells]))
     return lines
