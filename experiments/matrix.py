@@ -181,14 +181,21 @@ def read_matrix(file: Path) -> Matrix:
 
 
 def _declared(file: Path, after: tuple[Path, ...] = ()) -> Any:
-    """What a YAML says, with what it takes of other experiments; `after`: those that it is read for."""
+    """What a YAML says, with what it takes of other experiments; `after`: the files whose reading led to this one."""
     if file in after:
         raise DataError(f"the experiment {file} takes from itself; leave one `extends` or `methods` out")
     values = yaml.safe_load(file.read_text())
     if isinstance(values, dict):
         if "extends" in values:
-            other = _declared(experiment_file(values.pop("extends")), (*after, file))
-            values["base"] = merge(other["base"], values.get("base", {}))
+            values["base"] = merge(_taken("base", values.pop("extends"), (*after, file)), values.get("base", {}))
         if isinstance(values.get("methods"), str):
-            values["methods"] = _declared(experiment_file(values["methods"]), (*after, file))["methods"]
+            values["methods"] = _taken("methods", values["methods"], (*after, file))
     return values
+
+
+def _taken(section: str, name: Any, after: tuple[Path, ...]) -> Any:
+    """A section of another experiment's YAML."""
+    other = _declared(experiment_file(str(name)), after)
+    if not isinstance(other, dict) or not isinstance(other.get(section), dict):
+        raise DataError(f"{after[-1]} takes `{section}` from {name!r}, which has none")
+    return other[section]

@@ -66,10 +66,15 @@ class Results:
 
     @property
     def ratios(self) -> dict[str, float]:
-        """Each task's imbalance ratio in training, in ascending order; an empty class counts as one of one image."""
-        counts = {task: about["train"] for found in self.found.values() for task, about in found["tasks"].items()}
-        ratios = {task: max(counts[task]) / max(1, min(counts[task])) for task in self.tasks}
-        return {task: ratios[task] for task in sorted(ratios, key=lambda task: ratios[task])}
+        """Each task's imbalance ratio in training, in ascending order, from the class sizes in the last setting, means
+        over its cells; an empty class counts as one of one image.
+        """
+        last = [found["tasks"] for key, found in self.found.items() if key[0] == list(self.matrix.settings)[-1]]
+        ratios = {}
+        for task in self.tasks:
+            counts = np.mean([about[task]["train"] for about in last if task in about], axis=0)
+            ratios[task] = float(counts.max() / max(1, counts.min()))
+        return dict(sorted(ratios.items(), key=lambda of_task: of_task[1]))
 
     def contenders(self) -> list[tuple[str, str]]:
         """The rows of the tables: methods with their classifiers."""

@@ -122,3 +122,8 @@ def test_an_experiment_begins_with_the_base_and_has_the_methods_of_another(tmp_p
     file.write_text(yaml.safe_dump(values | {"methods": str(third)}))
     with pytest.raises(DataError, match="takes from itself"):
         read_matrix(file)
+    other.write_text(yaml.safe_dump({"methods": ["softmax"]}))
+    for changed, section in (({"extends": str(other), "methods": {}}, "base"), ({"methods": str(other)}, "methods")):
+        file.write_text(yaml.safe_dump(MATRIX | changed))
+        with pytest.raises(DataError, match=f"takes `{section}` from .*which has none"):
+            read_matrix(file)

@@ -1,4 +1,4 @@
-"""One round of training: interrupted at any moment it ends as if it had not been."""
+"""A training, of a round or of `fit`: interrupted at any moment it ends as if it had not been."""
 
 import json
 import os
