@@ -61,24 +61,22 @@ def _gain(task: str, results: Results) -> Figure:
     matrix = results.matrix
     setting, baseline = list(matrix.settings)[-1], matrix.baseline
     figure, axes = plt.subplots(figsize=(7.5, 4.5))
-    found = [r["tasks"][task] for key, r in results.found.items() if key[0] == setting and task in r["tasks"]]
-    if not found:
+    sizes = results.class_sizes(task, setting)
+    if not sizes:
         return figure
-    about = found[0]
-    counts = np.mean([of_cell["train"] for of_cell in found], axis=0)
-    order = np.argsort(counts, kind="stable")
+    order = sorted(sizes, key=lambda name: sizes[name])
     for place, (name, method) in enumerate(matrix.methods.items()):
         if name == baseline:
             continue
         gains = []
-        for code in order:
-            metric = f"recall/{about['classes'][code]}"
+        for class_name in order:
+            metric = f"recall/{class_name}"
             mine = results.values(task, setting, name, method.classifiers[0], metric)
             base = results.values(task, setting, baseline, matrix.methods[baseline].classifiers[0], metric)
             gains.append(100 * (mine - base).mean())
         if not np.isnan(gains).all():
             axes.plot(range(len(order)), gains, label=name, **_line(place))
-    names = [f"{about['classes'][code]}\n{counts[code]:,.0f}" for code in order]
+    names = [f"{class_name}\n{sizes[class_name]:,.0f}" for class_name in order]
     axes.set_xticks(range(len(order)), names, fontsize=8, rotation=0 if len(order) <= 12 else 90)
     axes.set_xlabel(f"class of {task}, and its training images, mean over the seeds ({setting})")
     axes.set_ylabel(f"gain in recall over {baseline}, points")

@@ -66,15 +66,20 @@ class Results:
 
     @property
     def ratios(self) -> dict[str, float]:
-        """Each task's imbalance ratio in training, in ascending order, from the class sizes in the last setting, means
-        over its cells; an empty class counts as one of one image.
+        """Each task's imbalance ratio in training in the last setting, in ascending order; an empty class counts as one
+        of one image. Tasks that no cell has there are left out.
         """
-        last = [found["tasks"] for key, found in self.found.items() if key[0] == list(self.matrix.settings)[-1]]
-        ratios = {}
-        for task in self.tasks:
-            counts = np.mean([about[task]["train"] for about in last if task in about], axis=0)
-            ratios[task] = float(counts.max() / max(1, counts.min()))
+        sizes = {task: self.class_sizes(task, list(self.matrix.settings)[-1]) for task in self.tasks}
+        ratios = {task: max(of.values()) / max(1, min(of.values())) for task, of in sizes.items() if of}
         return dict(sorted(ratios.items(), key=lambda of_task: of_task[1]))
+
+    def class_sizes(self, task: str, setting: str) -> dict[str, float]:
+        """Training images of each class in a setting, the mean over its cells; empty where no cell has the task."""
+        found = [r["tasks"][task] for key, r in self.found.items() if key[0] == setting and task in r["tasks"]]
+        if not found:
+            return {}
+        means = np.mean([of_cell["train"] for of_cell in found], axis=0)
+        return dict(zip(found[0]["classes"], means.tolist(), strict=True))
 
     def contenders(self) -> list[tuple[str, str]]:
         """The rows of the tables: methods with their classifiers."""

@@ -1,6 +1,7 @@
 """The tables and figures of many tasks, from answers written by hand."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,11 @@ def test_tasks_are_ordered_by_their_mean_imbalance_in_the_last_setting(results: 
     assert results.ratios == pytest.approx({"even": 2, "three": 4, "rare": 90.5 / 9})
 
 
+def test_a_task_that_no_cell_of_the_last_setting_has_yet_is_left_out(results: Results) -> None:
+    first = {key: found for key, found in results.found.items() if key[0] == "a"}
+    assert replace(results, found=first).ratios == {}
+
+
 def test_the_table_of_all_tasks_has_their_mean_and_its_difference_to_the_baseline(results: Results) -> None:
     lines = markdown("many", results).splitlines()
     heading = next(line for line in lines if line.startswith("| method"))
@@ -83,8 +89,5 @@ def test_the_gain_of_every_task_is_drawn(results: Results) -> None:
     files = {file.name for file in draw(results)}
     assert "gain-by-imbalance.svg" in files
     text = (results.place.work / "gain-by-imbalance.svg").read_text()
-    assert [name for name in ("even  1 : 2", "three  1 : 4", "rare  1 : 10") if f"<!-- {name} -->" in text] == [
-        "even  1 : 2",
-        "three  1 : 4",
-        "rare  1 : 10",
-    ]
+    for name in ("even  1 : 2", "three  1 : 4", "rare  1 : 10"):
+        assert f"<!-- {name} -->" in text
