@@ -51,15 +51,14 @@ def _accuracy(task: str, results: Results) -> Figure:
     axes.set_xticks(range(len(settings)), settings)
     axes.set_xlim(-0.5, len(settings) - 0.5)
     axes.set_ylabel(f"mean per-class accuracy of {task}, %")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
-    axes.grid(axis="y", alpha=0.3)
+    _frame(axes)
     return figure
 
 
 def _gain(task: str, results: Results) -> Figure:
     """What each method gains over the baseline in recall, class by class, in the last setting, smallest class first."""
     matrix = results.matrix
-    setting, baseline = list(matrix.settings)[-1], matrix.baseline
+    setting, baseline = matrix.last_setting, matrix.baseline
     figure, axes = plt.subplots(figsize=(7.5, 4.5))
     sizes = results.class_sizes(task, setting)
     if not sizes:
@@ -80,6 +79,7 @@ def _gain(task: str, results: Results) -> Figure:
     axes.set_xticks(range(len(order)), names, fontsize=8, rotation=0 if len(order) <= 12 else 90)
     axes.set_xlabel(f"class of {task}, and its training images, mean over the seeds ({setting})")
     axes.set_ylabel(f"gain in recall over {baseline}, points")
+    axes.axhline(0, color="0.4", linewidth=0.8)
     _frame(axes)
     return figure
 
@@ -87,7 +87,7 @@ def _gain(task: str, results: Results) -> Figure:
 def _gain_by_imbalance(results: Results) -> Figure:
     """What each method gains over the baseline, task by task in the last setting, as in CRL's Figure 5."""
     matrix = results.matrix
-    setting, base = list(matrix.settings)[-1], matrix.methods[matrix.baseline].classifiers[0]
+    setting, base = matrix.last_setting, matrix.methods[matrix.baseline].classifiers[0]
     ratios = results.ratios
     other = [results.values(task, setting, matrix.baseline, base) for task in ratios]
     figure, axes = plt.subplots(figsize=(7.5, 4.5))
@@ -100,6 +100,7 @@ def _gain_by_imbalance(results: Results) -> Figure:
     axes.set_xticks(range(len(names)), names, fontsize=8, rotation=90)
     axes.set_xlabel(f"task, and its imbalance ratio in training ({setting})")
     axes.set_ylabel(f"gain in mean per-class accuracy\nover {matrix.baseline}, points")
+    axes.axhline(0, color="0.4", linewidth=0.8)
     _frame(axes)
     return figure
 
@@ -115,7 +116,6 @@ def _line(place: int) -> dict[str, Any]:
 
 
 def _frame(axes: Axes) -> None:
-    """What gains are read against: 0, a grid, and the methods' names beside."""
-    axes.axhline(0, color="0.4", linewidth=0.8)
+    """A grid, and the methods' names beside."""
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
     axes.grid(axis="y", alpha=0.3)

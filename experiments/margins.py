@@ -99,7 +99,7 @@ def main(
         matrix = read_matrix(file)
         run = f"{file.stem}-margins"
         place = Place(data.resolve(), work, run)
-        chosen = setting or list(matrix.settings)[-1]
+        chosen = setting or matrix.last_setting
         found = search(run, matrix, chosen, method, place, share=share, count=count, processes=processes)
         print(found.to_string(index=False))
 

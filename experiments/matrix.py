@@ -80,6 +80,11 @@ class Matrix(BaseModel, extra="forbid"):
             raise ValueError(f"the cells differ in image passes, and a comparison needs equal budgets: {budgets}")
         return self
 
+    @property
+    def last_setting(self) -> str:
+        """The setting that is shown in detail: class by class, with the gain by class size, and its margins."""
+        return list(self.settings)[-1]
+
     def rounds_of(self, method: str) -> int:
         """The rounds that follow `start`; none where `fit` trains."""
         rounds, trained_by = self.methods[method].rounds, self.methods[method].trained_by

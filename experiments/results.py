@@ -69,7 +69,7 @@ class Results:
         """Each task's imbalance ratio in training in the last setting, in ascending order; an empty class counts as one
         of one image. Tasks that no cell has there are left out.
         """
-        sizes = {task: self.class_sizes(task, list(self.matrix.settings)[-1]) for task in self.tasks}
+        sizes = {task: self.class_sizes(task, self.matrix.last_setting) for task in self.tasks}
         ratios = {task: max(of.values()) / max(1, min(of.values())) for task, of in sizes.items() if of}
         return dict(sorted(ratios.items(), key=lambda of_task: of_task[1]))
 
@@ -175,7 +175,7 @@ def _all_tasks(results: Results) -> list[str]:
     """Every task in the last setting by its imbalance ratio (CRL, Table 2), and their mean with its difference to the
     baseline.
     """
-    setting, contenders = list(results.matrix.settings)[-1], results.contenders()
+    setting, contenders = results.matrix.last_setting, results.contenders()
     ratios = results.ratios
     baseline = (results.matrix.baseline, results.matrix.methods[results.matrix.baseline].classifiers[0])
     columns = [

@@ -163,9 +163,9 @@ def test_the_endpoint_may_come_from_the_environment(
     assert Remote("s3://data/longtail").get(name, tmp_path)
 
 
-def test_a_missing_bucket_is_named(s3: S3Server) -> None:
+def test_a_missing_bucket_is_named(s3: S3Server, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"the bucket of s3://datum/longtail/\S+ does not exist at http://127"):
-        Remote("s3://datum/longtail", endpoint=s3.address).get("0" * 32, Path("nowhere"))
+        Remote("s3://datum/longtail", endpoint=s3.address).get("0" * 32, tmp_path)
     with pytest.raises(DataError, match="the bucket of s3://datum/ does not exist"):
         list(Remote("s3://datum", endpoint=s3.address).entries())
 
