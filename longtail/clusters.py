@@ -10,6 +10,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from longtail.reading import read_array, read_json
 from longtail.threads import budget
 
 Floats = npt.NDArray[np.float32]
@@ -135,8 +136,8 @@ def load_clusters(path: Path) -> dict[str, Clusters]:
 
     return {
         task: Clusters(
-            np.load(path / f"assignment-{task}.npy", allow_pickle=False),
-            np.load(path / f"classes-{task}.npy", allow_pickle=False),
+            read_array(path / f"assignment-{task}.npy"),
+            read_array(path / f"classes-{task}.npy"),
         )
-        for task in json.loads((path / "tasks.json").read_text())
+        for task in read_json(path / "tasks.json")
     }

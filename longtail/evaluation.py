@@ -1,6 +1,5 @@
 """The classifiers that are compared on one embedding, and what explains their answers."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from longtail.distances import squared_distances
 from longtail.indexing import mean_class_accuracy
 from longtail.knn import NearestNeighbours, load_index
 from longtail.models.snapshot import read_embeddings, read_logits
+from longtail.reading import read_json
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -70,7 +70,7 @@ def predictions(task: str, K: int, snapshot: Path, index: Path, train: Ints, que
     cluster_wise, sample_wise and class_mean on the embedding; where a classifier was trained, head and head_and_knn.
     """
     embeddings, logits = read_embeddings(snapshot, task), read_logits(snapshot, task)
-    tried = json.loads((index / "search.json").read_text())[task]
+    tried = read_json(index / "search.json")[task]
     cluster_wise = load_index(index)[task]
     by_cluster, scores = cluster_wise.predict(embeddings[queries])
     found = {

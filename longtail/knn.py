@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from faiss import swig_ptr
 
+from longtail.reading import read_array, read_json
+
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Decision = Literal["large_margin", "vote"]
@@ -135,11 +137,11 @@ def save_index(path: Path, indexes: dict[str, NearestNeighbours]) -> None:
 
 def load_index(path: Path) -> dict[str, NearestNeighbours]:
     """The classifiers that `save_index` wrote, by task."""
-    about = json.loads((path / "index.json").read_text())
+    about = read_json(path / "index.json")
     return {
         task: NearestNeighbours(
-            np.load(path / f"centroids-{task}.npy", allow_pickle=False),
-            np.load(path / f"classes-{task}.npy", allow_pickle=False),
+            read_array(path / f"centroids-{task}.npy"),
+            read_array(path / f"classes-{task}.npy"),
             **values,
         )
         for task, values in about.items()

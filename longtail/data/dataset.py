@@ -15,9 +15,10 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from longtail.errors import DataError
+from longtail.reading import reason
 
 SHARD_BYTES = 256 * 2**20
 RESERVED = ("id", "source", "group", "subset")
@@ -61,9 +62,9 @@ class PackedDataset:
         try:
             info = DatasetInfo.model_validate_json((path / "dataset.json").read_text())
             return cls(path, info, pd.read_parquet(path / "samples.parquet"))
-        except (OSError, ValueError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise DataError(
-                f"{path} is not a packed dataset: {_reason(error)}; make it with `longtail ingest`"
+                f"{path} is not a packed dataset: {reason(error)}; make it with `longtail ingest`"
             ) from error
 
     def __len__(self) -> int:
@@ -89,14 +90,6 @@ class PackedDataset:
             start = self._ends[shard] - self.info.shard_sizes[shard]
             out[here] = self._shards[shard][rows[here] - start]
         return out
-
-
-def _reason(error: Exception) -> str:
-    """One line of what is wrong; pydantic's own message has several."""
-    if not isinstance(error, ValidationError):
-        return " ".join(str(error).split())
-    first = error.errors()[0]
-    return f"dataset.json: {'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def codes(samples: pd.DataFrame, task: Task) -> npt.NDArray[np.int64]:

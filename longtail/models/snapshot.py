@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from longtail.data.dataset import Task
 from longtail.errors import DataError
+from longtail.reading import read_array, read_json, reason
 
 Floats = npt.NDArray[np.float32]
 Features = Literal["network", "backbone", "pixels", "hog"]
@@ -49,7 +50,7 @@ class State(BaseModel, extra="forbid"):
         try:
             return cls.model_validate_json((model / "state.json").read_text())
         except (OSError, ValidationError) as error:
-            raise DataError(f"{model} is not a model: {error}; make it with `longtail start`") from error
+            raise DataError(f"{model} is not a model: {reason(error)}; make it with `longtail start`") from error
 
     def write(self, model: Path) -> None:
         """Write state.json."""
@@ -84,16 +85,15 @@ def best(model: Path) -> Path:
 
 def read_embeddings(snapshot: Path, task: str) -> Floats:
     """float32 (samples of the split, d), on the unit sphere."""
-    embeddings: Floats = np.load(snapshot / f"embeddings-{task}.npy", allow_pickle=False)
-    return embeddings
+    return read_array(snapshot / f"embeddings-{task}.npy")
 
 
 def read_logits(snapshot: Path, task: str) -> Floats | None:
     """float32 (samples of the split, K), or None where no softmax classifier was trained."""
     file = snapshot / f"logits-{task}.npy"
-    return np.load(file, allow_pickle=False) if file.is_file() else None
+    return read_array(file) if file.is_file() else None
 
 
 def read_blueprint(snapshot: Path) -> Blueprint:
     """What the snapshot's network is."""
-    return Blueprint.model_validate_json((snapshot / "network.json").read_text())
+    return Blueprint.model_validate(read_json(snapshot / "network.json"))

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from longtail.reading import read_array, read_json
+
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
@@ -63,8 +65,8 @@ def load_tables(path: Path) -> dict[str, QuintupletTable]:
     """The tables that `save_tables` wrote, by task."""
     return {
         task: QuintupletTable(
-            np.load(path / f"members-{task}.npy", allow_pickle=False),
-            np.load(path / f"has_other_cluster-{task}.npy", allow_pickle=False),
+            read_array(path / f"members-{task}.npy"),
+            read_array(path / f"has_other_cluster-{task}.npy"),
         )
-        for task in json.loads((path / "tasks.json").read_text())
+        for task in read_json(path / "tasks.json")
     }

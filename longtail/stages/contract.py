@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, overload
 
 from longtail.errors import DataError
+from longtail.reading import read_json
 
 Input = Annotated[Path, "input"]
 Output = Annotated[Path, "output"]
@@ -143,7 +144,7 @@ def lineage(path: Path) -> dict[str, Any]:
     of every stage on the way. Empty if it carries none.
     """
     file = path / LINEAGE
-    return json.loads(file.read_text()) if file.is_file() else {}
+    return read_json(file) if file.is_file() else {}
 
 
 def write_lineage(output: Path, inputs: list[Path], stage_name: str, params: Any) -> None:

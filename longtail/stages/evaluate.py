@@ -15,6 +15,7 @@ from longtail.data.splits import Split
 from longtail.evaluation import predictions
 from longtail.knn import load_index
 from longtail.models.snapshot import State, best, current, mean_score, read_embeddings, read_logits
+from longtail.reading import read_json
 from longtail.report import Report, TaskReport, render
 from longtail.report.assembly import METHODS, Evidence, about_start, notes, rounds, steps_taken, task_report, title
 from longtail.stages.contract import Input, Output, lineage, stage
@@ -67,7 +68,7 @@ def run(
 
 def _evidence(task: Task, table: Split, start: Path, model: Path, index: Path) -> Evidence:
     embeddings, train, test = read_embeddings(best(model), task.name), table.train_labels(task), table.positions("test")
-    tried = json.loads((index / "search.json").read_text())[task.name]
+    tried = read_json(index / "search.json")[task.name]
     predicted = predictions(task.name, len(task.classes), best(model), index, train, test)
     logits = read_logits(current(start), task.name)
     if logits is not None:

@@ -1,0 +1,43 @@
+"""Reading the files of an artifact, the errors as sentences: arrays and JSON."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from longtail.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+def read_array(file: Path) -> "npt.NDArray[Any]":
+    """The array of a .npy file, of any type but objects. Raises DataError if it is missing or damaged."""
+    import numpy as np  # late: the contract of every stage reads JSON, and `longtail --help` is quick
+
+    try:
+        array: npt.NDArray[Any] = np.load(file, allow_pickle=False)
+        return array
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(_sentence(file, error)) from error
+
+
+def read_json(file: Path) -> Any:
+    """What a JSON file holds. Raises DataError if it is missing or damaged."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(_sentence(file, error)) from error
+
+
+def reason(error: Exception) -> str:
+    """What is wrong, in one line; pydantic's own message has several."""
+    if not isinstance(error, ValidationError):
+        return " ".join(str(error).split())
+    first = error.errors()[0]
+    return ": ".join((*map(str, first["loc"]), first["msg"]))
+
+
+def _sentence(file: Path, error: Exception) -> str:
+    return f"{file} is missing or damaged ({reason(error)}): delete its directory and run the step that made it again"

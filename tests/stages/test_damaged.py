@@ -1,0 +1,42 @@
+"""A damaged file of an artifact, as a full disk or a broken copy leaves it: one sentence on it, and no output."""
+
+import importlib
+import shutil
+from pathlib import Path
+
+import pytest
+from tiny import ARTIFACTS, ROUNDS, run_stage
+
+from longtail.errors import DataError
+from longtail.stages.contract import artifacts
+
+# What a stage has among its inputs and does not read.
+UNREAD = {
+    "cluster": ("model/current/logits-*", "model/current/network.*"),
+    "quintuplets": ("model/current/logits-*", "model/current/*.safetensors"),
+    "train": ("model/current/embeddings-*", "model/current/logits-*", "model/current/network.json"),
+    "index": ("model/current/network.*",),
+    "evaluate": ("r0/model/state.json", "r0/model/current/embeddings-*", "model/current/network.*", "index/judge.json"),
+}
+
+
+@pytest.mark.parametrize("left", [0.5, 0])
+@pytest.mark.parametrize("stage", list(ROUNDS))
+def test_every_file_that_a_stage_reads(tmp_path: Path, one_task: Path, stage: str, left: float) -> None:
+    shutil.copytree(one_task, tmp_path, dirs_exist_ok=True)
+    kinds = artifacts(importlib.import_module(f"longtail.stages.{stage}").run)
+    paths = ARTIFACTS[stage]
+    outputs = {name: f"out/{path}" for name, path in paths.items() if kinds[name] == "output"}
+    for artifact in (tmp_path / path for name, path in paths.items() if kinds[name] == "input"):
+        for file in (one for one in artifact.rglob("*") if one.is_file()):
+            if any(file.match(pattern) for pattern in UNREAD.get(stage, ())):
+                continue
+            content = file.read_bytes()
+            file.write_bytes(content[: int(left * len(content))])
+            with pytest.raises(DataError) as refusal:
+                run_stage(tmp_path, stage, paths=outputs)
+            message = str(refusal.value)
+            assert str(artifact) in message, file
+            assert "\n" not in message, file
+            file.write_bytes(content)
+    assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
