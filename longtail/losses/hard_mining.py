@@ -17,7 +17,7 @@ class Mined(NamedTuple):
 
     `tasks` and `rows` (M,): which sample of the mini-batch is an anchor for which attribute. `positives` and
     `negatives` (M, K): rows of the mini-batch; `positive` and `negative` (M, K) bool are False where an anchor has
-    fewer than K of them, and the row there means nothing.
+    fewer than K of them, and the row there means nothing. Of equally hard samples the first rows are taken.
     """
 
     tasks: Tensor
@@ -106,9 +106,18 @@ def _counts(labels: Tensor, class_count: int) -> Tensor:
 
 
 def _first(values: Tensor, allowed: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The columns of the k largest allowed values of each row, and whether there are as many."""
-    largest, columns = values.masked_fill(~allowed, -torch.inf).topk(min(k, values.shape[1]), dim=1)
-    return columns, largest > -torch.inf
+    """The columns of the k largest allowed values of each row, of equals the first columns, and whether there are k.
+
+    They come in the order of the columns.
+    """
+    k = min(k, values.shape[1])
+    values = values.masked_fill(~allowed | values.isnan(), -torch.inf)
+    # Which of equal values topk takes is left open, and not the same on every device.
+    smallest = values.topk(k, dim=1).values[:, -1:]
+    ahead, tied = values > smallest, values == smallest
+    taken = ahead | (tied & (tied.cumsum(1) <= k - ahead.sum(1, keepdim=True)))
+    columns = taken.nonzero()[:, 1].view(len(values), k)
+    return columns, values.gather(1, columns) > -torch.inf
 
 
 def _squared_distances(features: Tensor) -> Tensor:

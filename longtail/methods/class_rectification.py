@@ -21,7 +21,9 @@ class ClassRectificationParams(BaseModel, extra="forbid"):
     kind: Literal["class_rectification"] = "class_rectification"
     mining: Literal["instance", "class"] = "instance"
     comparison: Literal["relative", "absolute", "distribution"] = "relative"
-    hard: int = Field(5, ge=1, description="K: hard positives and hard negatives of an anchor; the paper does not say")
+    hard: int = Field(
+        5, ge=1, le=64, description="K: hard positives and negatives of an anchor, which make K² triplets"
+    )
     margin: float = Field(1.0, ge=0, description="of the absolute comparison; that of the relative one is 2π / classes")
     bins: int = Field(100, ge=2, description="τ: bins of the distribution comparison")
     weight: float = Field(1.0, ge=0, description="of the rectification beside the cross-entropy")
@@ -46,18 +48,18 @@ class ClassRectification(Method):
 
     def draw(self, step: int) -> dict[str, Drawn]:
         positions = self.sampler.images(step)
-        # An image that is drawn twice would be its own positive.
-        _, first = np.unique(positions, return_index=True)
-        positions = positions[np.sort(first)]
         return {task: self.drawn(task, positions) for task in self.labels}
 
     def drawn(self, task: str, positions: Ints) -> Drawn:
+        # An image that is drawn twice would be its own positive: it is there once, with the weight of both.
+        _, first, of_draw = np.unique(positions, return_index=True, return_inverse=True)
         codes = self.labels[task][positions]
         known = codes >= 0
-        weights = np.zeros(len(codes), np.float32)
-        weights[known] = mean_weights(codes[known], cost=self.cost)
-        share = np.full(len(codes), 1 / len(codes), np.float32)
-        return Drawn(positions, {"codes": codes, "weights": weights, "share": share})
+        summed = np.bincount(of_draw[known], mean_weights(codes[known], cost=self.cost), len(first))
+        order = np.argsort(first)  # as drawn: several processes take their shares from a shuffled mini-batch
+        kept, weights = positions[first[order]], summed[order].astype(np.float32)
+        share = np.full(len(kept), 1 / len(kept), np.float32)
+        return Drawn(kept, {"codes": self.labels[task][kept], "weights": weights, "share": share})
 
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         features, logits = network.features_and_logits(images)

@@ -17,6 +17,7 @@ from longtail.methods.base import Drawing, Given
 from longtail.methods.class_rectification import ClassRectification, ClassRectificationParams
 from longtail.methods.softmax import Softmax
 from longtail.models.network import Network, NetworkParams
+from longtail.samplers import Sampling
 from longtail.world import World
 
 Ints = npt.NDArray[np.int64]
@@ -63,9 +64,13 @@ def test_an_image_is_in_a_mini_batch_once(labels: dict[str, Ints]) -> None:
     assert 10 < len(positions) == len(set(positions.tolist())) <= 60
 
 
-def test_without_weight_it_is_softmax(network: Network, images: torch.Tensor, labels: dict[str, Ints]) -> None:
-    drawing = Drawing(batch=30, sampling="natural", cost=False, together=True)
-    softmax, rectified = Softmax(Given(labels, drawing, 0)), method(labels, weight=0.0)
+@pytest.mark.parametrize("cost", [False, True])
+@pytest.mark.parametrize("sampling", ["natural", "over", "under", "class_even"])
+def test_without_weight_it_is_softmax(
+    network: Network, images: torch.Tensor, labels: dict[str, Ints], sampling: Sampling, cost: bool
+) -> None:
+    given = Given(labels, Drawing(batch=30, sampling=sampling, cost=cost, together=True), 0)
+    softmax, rectified = Softmax(given), ClassRectification(given, ClassRectificationParams(weight=0))
     batch, same = softmax.batch(1), rectified.batch(1)
     assert (batch.samples == same.samples).all()
     plain = softmax.loss(network, images[batch.samples], batch)["loss"]
