@@ -28,7 +28,9 @@ class PostgresServer:
         self.folder = Path(tempfile.mkdtemp(prefix="postgres-"))
         self._data = self.folder / "data"
         self._user = self._unprivileged()
-        self._run("initdb", "--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256", "-D", self._data)
+        access = ("--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256")
+        # As in the image, and whatever LANG says here.
+        self._run("initdb", *access, "--locale=C.UTF-8", "--encoding=UTF8", "-D", self._data)
         self._process = subprocess.Popen(
             [*self._user, self.bin / "postgres", "-D", self._data, "-k", self.folder, "-p", str(self.port), *arguments],
             stdout=subprocess.DEVNULL,

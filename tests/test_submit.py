@@ -263,7 +263,8 @@ def test_what_is_wrong_with_the_connection_is_one_sentence(
 def test_each_refusal_is_one_sentence(
     submit: Command, stub: KfpStub, monkeypatch: pytest.MonkeyPatch, failure: int | str, says: str
 ) -> None:
-    monkeypatch.setattr(server, "TIMEOUT", (1.0, 0.5))
+    if failure == "hang":
+        monkeypatch.setattr(server, "TIMEOUT", (1.0, 0.5))
     # The first request is for the server's health.
     stub.failures = [None, failure, failure] if failure != "hang" else ["hang"]  # type: ignore[list-item]
     error = error_of(submit())

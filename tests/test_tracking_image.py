@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from postgres_server import binaries
 from test_tracking_infra import answer
 from tracking_installation import Installation
 
-IMAGE, NAME = "longtail-mlflow:local", "longtail-mlflow-test"
+IMAGE, NAME = "longtail-mlflow:local", f"longtail-mlflow-test-{uuid.uuid4().hex[:8]}"
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 

@@ -48,6 +48,7 @@ def step(installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyP
     }
     values = environment(installation.objects, pod, "kubeflow")
     values |= {"MLFLOW_TRACKING_URI": installation.uri, "AWS_ENDPOINT_URL": installation.s3}
+    values["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "60"  # a busy machine's server is slow to answer first
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "LONGTAIL_TRACKING", "RANK"):

@@ -114,13 +114,20 @@ def runs(server: MlflowServer) -> dict[str, str]:
     }
 
 
+def shows(what: Any, count: int = 1) -> None:
+    """The page shows so many of it, or comes to within half a minute: each part is fetched by a request of its own."""
+    from playwright.sync_api import expect
+
+    expect(what).to_have_count(count, timeout=30_000)
+
+
 def test_the_run_page_shows_metrics_steps_and_model(page: Any, runs: dict[str, str]) -> None:
     page.goto(runs["parent"])
     page.get_by_text("test/label/mean_class_accuracy").first.wait_for()
-    assert page.get_by_text("0.86").count() == 1
-    assert page.get_by_role("link", name="train@1").count() == 1
+    shows(page.get_by_text("0.86"))
+    shows(page.get_by_role("link", name="train@1"))
     page.get_by_text("Output", exact=True).wait_for()
-    assert page.get_by_role("link", name="model", exact=True).count() == 1
+    shows(page.get_by_role("link", name="model", exact=True))
 
 
 def test_the_training_step_shows_its_curve(page: Any, runs: dict[str, str]) -> None:
@@ -133,7 +140,7 @@ def test_the_artifact_page_shows_the_report_rendered(page: Any, runs: dict[str, 
     page.goto(f"{runs['parent']}/artifacts/report/report.html")
     report = page.frame_locator("iframe")
     report.get_by_role("heading", name="Report").wait_for()
-    assert report.get_by_text("Mean per-class accuracy 0.86").is_visible()
+    shows(report.get_by_text("Mean per-class accuracy 0.86"))
 
 
 def test_the_artifact_page_shows_a_table_of_classes(page: Any, runs: dict[str, str]) -> None:
@@ -141,14 +148,14 @@ def test_the_artifact_page_shows_a_table_of_classes(page: Any, runs: dict[str, s
     page.get_by_text("tables", exact=True).click()
     page.get_by_text("label_classes.csv", exact=True).click()
     page.get_by_text("recall", exact=True).wait_for()
-    assert page.get_by_text("0.875", exact=True).is_visible()
+    shows(page.get_by_text("0.875", exact=True))
 
 
 def test_two_ticked_runs_are_compared(page: Any, runs: dict[str, str]) -> None:
     page.goto(runs["list"])
     page.get_by_text("pipeline ").first.wait_for()
     boxes = page.get_by_label("Press Space to toggle row selection")
-    assert boxes.count() == 2, "the steps are folded into their pipelines"
+    shows(boxes, 2)  # the steps are folded into their pipelines
     boxes.first.click()
     boxes.last.click()
     page.get_by_role("button", name="Compare").click()
@@ -157,4 +164,4 @@ def test_two_ticked_runs_are_compared(page: Any, runs: dict[str, str]) -> None:
     assert sorted(margins) == ["0.2", "0.4", "train.margin"]
     page.get_by_role("link", name="test/label/mean_class_accuracy").wait_for()
     for accuracy in ("0.81", "0.86"):
-        assert page.locator(".ReactVirtualized__Grid").get_by_text(accuracy, exact=True).count() == 1
+        shows(page.locator(".ReactVirtualized__Grid").get_by_text(accuracy, exact=True))

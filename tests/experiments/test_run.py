@@ -29,8 +29,8 @@ def child(parent: int, word: str) -> int:
     """The process below `parent` whose command line holds the word, once there is one."""
     for _ in range(4000):
         for children in Path(f"/proc/{parent}/task").glob("*/children"):
-            for number in children.read_text().split():
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # a thread or a process may end meanwhile
+                for number in children.read_text().split():
                     if word in Path(f"/proc/{number}/cmdline").read_text():
                         return int(number)
         time.sleep(0.05)
@@ -44,11 +44,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "few.yaml").write_text(yaml.safe_dump(MATRIX))
     first = start(folder)
     os.kill(child(first.pid, "joint"), signal.SIGKILL)
-    (folder / "first.out").write_text("".join(first.communicate(timeout=300)))
+    (folder / "first.out").write_text("".join(first.communicate(timeout=1200)))
     (folder / "first.status").write_text(str(first.returncode))
     for call in ("second", "third"):
         again = start(folder)
-        (folder / f"{call}.out").write_text("".join(again.communicate(timeout=300)))
+        (folder / f"{call}.out").write_text("".join(again.communicate(timeout=1200)))
         assert again.returncode == 0, (folder / f"{call}.out").read_text()
     return folder
 

@@ -48,7 +48,7 @@ def kill_in_training(root: Path, parameters: Path, after: int, work: Path | None
     work = work or root / work_folder(stage)
     process = subprocess.Popen(command(root, parameters, stage), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 240
         while checkpoint_step(work) < after:
             assert process.poll() is None, process.stderr.read().decode() if process.stderr else ""
             assert time.monotonic() < deadline
