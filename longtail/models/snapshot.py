@@ -88,6 +88,16 @@ def read_embeddings(snapshot: Path, task: str) -> Floats:
     return read_array(snapshot / f"embeddings-{task}.npy")
 
 
+def collapse(task: str, embeddings: Floats) -> str | None:
+    """What to say if samples (n, d) on the unit sphere have all but the same embedding; None if they have not."""
+    if float(np.linalg.norm(embeddings - embeddings.mean(axis=0), axis=1).mean()) >= 0.01:
+        return None
+    return (
+        f"The embedding of {task} has collapsed: all samples have nearly the same, and no classifier tells them apart. "
+        "Lower the margins of the method, the weight of the class rectification, or the learning rate."
+    )
+
+
 def read_logits(snapshot: Path, task: str) -> Floats | None:
     """float32 (samples of the split, K), or None where no softmax classifier was trained."""
     file = snapshot / f"logits-{task}.npy"

@@ -58,7 +58,9 @@ def run(
     _write_tables(pages, state, report)
     made_from = lineage(model)["stages"] | lineage(index)["stages"] | {"evaluate": params.model_dump(mode="json")}
     compared = lineage(start)["stages"]["start"]
-    content = _report(pages, state, packed, made_from, params.seed, [*notes(state), *about_start(compared)])
+    embeddings = {task.name: read_embeddings(best(model), task.name) for task in table.tasks}
+    remarks = [*notes(state, embeddings), *about_start(compared)]
+    content = _report(pages, state, packed, made_from, params.seed, remarks)
     (report / "report.html").write_text(render(content), encoding="utf-8")
     tracking.log_artifact(report / "report.html", parent=True)
     example = packed.images(table.samples["row"].to_numpy()[table.positions("test")[:2]])

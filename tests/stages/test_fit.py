@@ -65,6 +65,20 @@ def test_the_report_compares_it_with_the_start_by_imbalance(fitted: Path) -> Non
     assert len(curve) == 1 + OPTIMISATION["iterations"] // OPTIMISATION["log_every"]
 
 
+def test_a_collapse_is_said_at_once_and_in_the_report(
+    tmp_path: Path, fitted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "The embedding of kids has collapsed: all samples have nearly the same, and no classifier tells them apart."
+    assert said not in (fitted / "report/report.html").read_text()
+    for name in ("dataset", "split", "r0"):
+        shutil.copytree(fitted / name, tmp_path / name)
+    run_stage(tmp_path, "fit", method={"kind": "class_rectification", "weight": 100})
+    assert f"warning: {said}" in capsys.readouterr().err
+    for stage in ("index", "evaluate"):
+        run_stage(tmp_path, stage, paths={"model": "crl/model"})
+    assert said in (tmp_path / "report/report.html").read_text()
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(tmp_path: Path, fitted: Path) -> None:
     for name in ("dataset", "split"):
         shutil.copytree(fitted / name, tmp_path / name)
