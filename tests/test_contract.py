@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from longtail.parameters import PIPELINE, SHARED, read_parameters, stage_parameters
+from longtail.report.assembly import PARTS
 from longtail.stages import STAGES
 from longtail.stages.contract import artifacts, params_model
 
@@ -41,6 +42,11 @@ def flags(stage: str) -> dict[str, str]:
 
 def test_dvc_runs_every_stage_but_fetch_in_order() -> None:
     assert tuple(DVC["stages"]) == LOCAL
+
+
+def test_the_plot_of_the_loss_has_every_part_of_every_methods_loss() -> None:
+    (curves,) = (plot for plot in DVC["plots"] if "Loss over the rounds" in plot)
+    assert list(curves["Loss over the rounds"]["y"].values()) == [["loss", *PARTS]]
 
 
 @pytest.mark.parametrize("stage", LOCAL)

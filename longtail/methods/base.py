@@ -83,7 +83,9 @@ def to_device(values: Tensor, device: torch.device) -> Tensor:
 
 
 class Method(ABC):
-    """One way of training the network. Adding a method is one file in this folder, and a word in `choice.py`."""
+    """One way of training the network. Adding one is a file in this folder, and a word in `choice.py` if it has rounds,
+    in `classifier_choice.py` if it has none.
+    """
 
     trains_classifier: ClassVar[bool] = False
 

@@ -17,7 +17,17 @@ from longtail.knn import load_index
 from longtail.models.snapshot import State, best, current, mean_score, read_embeddings, read_logits
 from longtail.reading import read_json
 from longtail.report import Report, TaskReport, render
-from longtail.report.assembly import METHODS, Evidence, about_start, notes, rounds, steps_taken, task_report, title
+from longtail.report.assembly import (
+    METHODS,
+    PARTS,
+    Evidence,
+    about_start,
+    notes,
+    rounds,
+    steps_taken,
+    task_report,
+    title,
+)
 from longtail.stages.contract import Input, Output, lineage, stage
 
 
@@ -115,7 +125,8 @@ def _write_tables(pages: list[TaskReport], state: State, report: Path) -> None:
     # Round 0 is what rounds start from, or, without any, all that was trained.
     trained = state.history[1:] or state.history
     curves = [pd.DataFrame(past.curve).assign(round=past.round) for past in trained if past.curve]
-    loss = pd.concat([pd.DataFrame(columns=["iteration", "loss", "hinge_1", "hinge_2", "hinge_3", "round"]), *curves])
+    # dvc.yaml names every part of every method's loss.
+    loss = pd.concat([pd.DataFrame(columns=["iteration", "loss", *PARTS, "round"]), *curves])
     lengths = [0.0, *(curve["iteration"].iloc[-1] for curve in curves)]
     loss["iteration"] += np.repeat(np.cumsum(lengths)[:-1], [len(curve) for curve in curves])
     loss.to_csv(plots / "loss.csv", index=False)
