@@ -129,8 +129,8 @@ def _training(table: Table, root: Path) -> None:
     table.notes += [
         "The paper (section 3.1) reports 27 h (class level) and 35 h (instance level) against 388 h of LMLE: four "
         "rounds of 96 h for the quintuplets and 1 h of training, 11 to 14 times as long. Here a round of LMLE is "
-        f"{here:.1f} times class rectification (instance), so four are {4 * here:.1f} times, without a start that is "
-        f"trained: the quintuplets take {times['LMLE: quintuplets'] / lmle:.0%} of a round in place of 99 %. They grow "
+        f"{here:.1f} times class rectification (instance), so four are {4 * here:.1f} times, round 0 not counted: "
+        f"the quintuplets take {100 * times['LMLE: quintuplets'] / lmle:.0f} % of a round in place of 99 %. They grow "
         f"with the square of the images, of which there are {SAMPLES:,} here and 160,000 there; “Growth of the "
         "quintuplet table to 160,000” has that size for one task.",
         "On a GPU, where mining has to wait for counts of what it finds, none of this is measured.",

@@ -1,6 +1,7 @@
 """Reading the files of an artifact, the errors as sentences: arrays and JSON."""
 
 import json
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,23 +12,26 @@ from longtail.errors import DataError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+# What numpy, pandas, pydantic and json raise of a file that is not what they expect; numpy takes some for archives.
+UNREADABLE = (OSError, EOFError, ValueError, zipfile.BadZipFile)
+
 
 def read_array(file: Path) -> "npt.NDArray[Any]":
-    """The array of a .npy file, of any type but objects. Raises DataError if it is missing or damaged."""
+    """The array of a .npy file, of any type but objects. Raises DataError if it cannot be read."""
     import numpy as np  # late: the contract of every stage reads JSON, and `longtail --help` is quick
 
     try:
         array: npt.NDArray[Any] = np.load(file, allow_pickle=False)
         return array
-    except (OSError, EOFError, ValueError) as error:
+    except UNREADABLE as error:
         raise DataError(_sentence(file, error)) from error
 
 
 def read_json(file: Path) -> Any:
-    """What a JSON file holds. Raises DataError if it is missing or damaged."""
+    """What a JSON file holds. Raises DataError if it cannot be read."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise DataError(_sentence(file, error)) from error
 
 
@@ -40,4 +44,4 @@ def reason(error: Exception) -> str:
 
 
 def _sentence(file: Path, error: Exception) -> str:
-    return f"{file} is missing or damaged ({reason(error)}): delete its directory and run the step that made it again"
+    return f"cannot read {file}: {reason(error)}; run the step that makes it again"

@@ -1,5 +1,6 @@
 """How rounds follow each other: the network a round begins with, its validation score, and when to stop."""
 
+import sys
 from pathlib import Path
 
 from longtail import tracking
@@ -8,7 +9,17 @@ from longtail.errors import DataError
 from longtail.indexing import Search, cluster_wise, head_accuracy
 from longtail.models.embedder import build_network
 from longtail.models.network import Network
-from longtail.models.snapshot import Blueprint, Judge, Round, State, current, mean_score, read_embeddings, read_logits
+from longtail.models.snapshot import (
+    Blueprint,
+    Judge,
+    Round,
+    State,
+    collapse,
+    current,
+    mean_score,
+    read_embeddings,
+    read_logits,
+)
 from longtail.models.weights import read_weights
 
 
@@ -67,6 +78,14 @@ def validation_scores(snapshot: Path, split: Split, cluster_size: int, how: Sear
         )
         scores[task.name] = choice.score
     return scores
+
+
+def warn_of_collapse(snapshot: Path, split: Split) -> None:
+    """Say on stderr which tasks' embeddings have collapsed."""
+    for task in split.tasks:
+        lost = collapse(task.name, read_embeddings(snapshot, task.name), split.labels(task))
+        if lost:
+            print(f"warning: {lost}", file=sys.stderr)
 
 
 def head_scores(snapshot: Path, split: Split) -> dict[str, float]:

@@ -119,6 +119,7 @@ def shows(what: Any, count: int = 1) -> None:
     from playwright.sync_api import expect
 
     expect(what).to_have_count(count, timeout=30_000)
+    expect(what.first).to_be_visible(timeout=30_000)
 
 
 def test_the_run_page_shows_metrics_steps_and_model(page: Any, runs: dict[str, str]) -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 from pydantic import BaseModel, Field
 
 from longtail.errors import DataError
-from longtail.reading import reason
+from longtail.reading import UNREADABLE, reason
 
 SHARD_BYTES = 256 * 2**20
 RESERVED = ("id", "source", "group", "subset")
@@ -62,7 +62,7 @@ class PackedDataset:
         try:
             info = DatasetInfo.model_validate_json((path / "dataset.json").read_text())
             return cls(path, info, pd.read_parquet(path / "samples.parquet"))
-        except (OSError, EOFError, ValueError) as error:
+        except UNREADABLE as error:
             raise DataError(
                 f"{path} is not a packed dataset: {reason(error)}; make it with `longtail ingest`"
             ) from error

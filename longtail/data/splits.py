@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from longtail.data.dataset import SUBSETS, Task, codes
 from longtail.errors import DataError
 from longtail.imbalance import ImbalanceMeasures, measure
-from longtail.reading import reason
+from longtail.reading import UNREADABLE, reason
 
 Ints = npt.NDArray[np.int64]
 
@@ -53,7 +53,7 @@ class Split:
         try:
             info = SplitInfo.model_validate_json((path / "split.json").read_text())
             return cls(pd.read_parquet(path / "samples.parquet"), info)
-        except (OSError, ValueError) as error:
+        except UNREADABLE as error:
             raise DataError(f"{path} is not a split: {reason(error)}; make it with `longtail split`") from error
 
     def write(self, path: Path) -> None:

@@ -1,6 +1,5 @@
 """From images to embeddings, whatever makes them: the trained network, its backbone alone, or hand-crafted features."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from longtail.data.transforms import to_float
 from longtail.errors import DataError
 from longtail.models.network import Network, NetworkParams
 from longtail.models.prior_features import histograms_of_gradients, pixels
-from longtail.models.snapshot import Blueprint, Features, collapse, read_blueprint
+from longtail.models.snapshot import Blueprint, Features, read_blueprint
 from longtail.models.weights import read_weights, write_weights
 
 Floats = npt.NDArray[np.float32]
@@ -104,8 +103,6 @@ def _write_blocks(snapshot: Path, name: str, blocks: Iterator[dict[str, Floats]]
         rows = np.concatenate([part[task] for part in parts])
         if not np.isfinite(rows).all():
             raise DataError(f"the network's {name} for task {task!r} are not finite: lower the learning rate")
-        if name == "embeddings" and (lost := collapse(task, rows)):
-            print(f"warning: {lost}", file=sys.stderr)
         np.save(snapshot / f"{name}-{task}.npy", rows, allow_pickle=False)
 
 

@@ -10,13 +10,14 @@ from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from longtail.data.dataset import Task
 from longtail.errors import DataError
-from longtail.reading import read_array, read_json, reason
+from longtail.reading import UNREADABLE, read_array, reason
 
 Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
 Features = Literal["network", "backbone", "pixels", "hog"]
 Judge = Literal["cluster_wise", "head"]  # the classifier by which rounds are compared
 
@@ -49,8 +50,10 @@ class State(BaseModel, extra="forbid"):
         """The state of a model directory. Raises DataError if there is none."""
         try:
             return cls.model_validate_json((model / "state.json").read_text())
-        except (OSError, ValidationError) as error:
-            raise DataError(f"{model} is not a model: {reason(error)}; make it with `longtail start`") from error
+        except UNREADABLE as error:
+            raise DataError(
+                f"{model} is not a model: {reason(error)}; make it with `longtail start`, `train` or `fit`"
+            ) from error
 
     def write(self, model: Path) -> None:
         """Write state.json."""
@@ -88,13 +91,20 @@ def read_embeddings(snapshot: Path, task: str) -> Floats:
     return read_array(snapshot / f"embeddings-{task}.npy")
 
 
-def collapse(task: str, embeddings: Floats) -> str | None:
-    """What to say if samples (n, d) on the unit sphere have all but the same embedding; None if they have not."""
-    if float(np.linalg.norm(embeddings - embeddings.mean(axis=0), axis=1).mean()) >= 0.01:
+def collapse(task: str, embeddings: Floats, labels: Ints) -> str | None:
+    """What to say if nearly all samples (n, d) of every class have one embedding, None if they have not.
+
+    `labels` (n,): class codes, −1 where unknown. Where classes are apart, each at a point of its own, nothing is lost.
+    """
+    some = slice(None, None, max(1, len(labels) // 10_000))
+    points, codes = embeddings[some], labels[some]
+    at_centre = np.linalg.norm(points - np.median(points, axis=0), axis=1) < 0.01
+    shares = [at_centre[codes == code].mean() for code in np.unique(codes[codes >= 0])]
+    if len(shares) < 2 or min(shares) < 0.9:
         return None
     return (
-        f"The embedding of {task} has collapsed: all samples have nearly the same, and no classifier tells them apart. "
-        "Lower the margins of the method, the weight of the class rectification, or the learning rate."
+        f"The embedding of {task} has collapsed: nearly all samples of every class have the same. Lower the margins or "
+        "the weight of the loss that draws samples together, or the learning rate."
     )
 
 
@@ -105,5 +115,9 @@ def read_logits(snapshot: Path, task: str) -> Floats | None:
 
 
 def read_blueprint(snapshot: Path) -> Blueprint:
-    """What the snapshot's network is."""
-    return Blueprint.model_validate(read_json(snapshot / "network.json"))
+    """What the snapshot's network is. Raises DataError if it does not say."""
+    file = snapshot / "network.json"
+    try:
+        return Blueprint.model_validate_json(file.read_text())
+    except UNREADABLE as error:
+        raise DataError(f"{file} describes no network: {reason(error)}; train the model again") from error

@@ -13,7 +13,7 @@ from longtail.data.splits import Split
 from longtail.evaluation import project, representatives, sample
 from longtail.knn import search
 from longtail.metrics import evaluate
-from longtail.models.snapshot import Judge, State, collapse, mean_score
+from longtail.models.snapshot import Judge, State, mean_score
 from longtail.report.content import EmbeddingMap, KCurve, KSearch, MethodRow, Mistake, Round, TaskReport
 
 Ints = npt.NDArray[np.int64]
@@ -179,8 +179,8 @@ def steps_taken(state: State) -> str:
     return f"rounds trained: {state.round}, evaluated is round {state.best_round}"
 
 
-def notes(state: State, embeddings: dict[str, Floats]) -> list[str]:
-    """What a reader of the metrics must know; `embeddings` (n, d) of each task."""
+def notes(state: State) -> list[str]:
+    """What a reader of the metrics must know."""
     found = ["Selection (round, k, decision) is on the validation subset; the metrics are on the test subset."]
     before = state.history[0].scores
     if state.best_round and before and mean_score(before) >= state.best_score:
@@ -188,7 +188,7 @@ def notes(state: State, embeddings: dict[str, Floats]) -> list[str]:
             f"On validation no round beats what training started from: {100 * state.best_score:.1f} % against "
             f"{100 * mean_score(before):.1f} % by the {METHODS[state.judge]}."
         )
-    return found + [lost for task, points in embeddings.items() if (lost := collapse(task, points))]
+    return found
 
 
 def about_start(params: dict[str, Any]) -> list[str]:

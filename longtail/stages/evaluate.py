@@ -14,7 +14,7 @@ from longtail.data.dataset import PackedDataset, Task
 from longtail.data.splits import Split
 from longtail.evaluation import predictions
 from longtail.knn import load_index
-from longtail.models.snapshot import State, best, current, mean_score, read_embeddings, read_logits
+from longtail.models.snapshot import State, best, collapse, current, mean_score, read_embeddings, read_logits
 from longtail.reading import read_json
 from longtail.report import Report, TaskReport, render
 from longtail.report.assembly import (
@@ -50,6 +50,7 @@ def run(
     (report / "plots").mkdir()
     pages: list[TaskReport] = []
     scalars: dict[str, float] = {}
+    collapsed: list[str] = []
     for task in table.tasks:
         evidence = _evidence(task, table, start, model, index)
         page = task_report(
@@ -64,12 +65,13 @@ def run(
         pages.append(page)
         scalars |= _log(page, report)
         _write_predictions(evidence, table, report)
+        lost = collapse(task.name, evidence.embeddings, evidence.labels)
+        collapsed += [lost] if lost else []
     state = State.read(model)
     _write_tables(pages, state, report)
     made_from = lineage(model)["stages"] | lineage(index)["stages"] | {"evaluate": params.model_dump(mode="json")}
     compared = lineage(start)["stages"]["start"]
-    embeddings = {task.name: read_embeddings(best(model), task.name) for task in table.tasks}
-    remarks = [*notes(state, embeddings), *about_start(compared)]
+    remarks = [*notes(state), *collapsed, *about_start(compared)]
     content = _report(pages, state, packed, made_from, params.seed, remarks)
     (report / "report.html").write_text(render(content), encoding="utf-8")
     tracking.log_artifact(report / "report.html", parent=True)

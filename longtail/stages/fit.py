@@ -14,7 +14,7 @@ from longtail.methods.classifier_choice import ClassifierChoice
 from longtail.models.embedder import Embedder, blueprint_for, build_network, write_snapshot
 from longtail.models.network import NetworkParams
 from longtail.models.snapshot import Round, State, current, mean_score
-from longtail.rounds import head_scores, last_scalars
+from longtail.rounds import head_scores, last_scalars, warn_of_collapse
 from longtail.samplers import Sampling
 from longtail.stages.contract import Input, Output, stage, work_directory
 from longtail.training import Optimisation, device, train
@@ -63,6 +63,7 @@ def run(dataset: Input, split: Input, model: Output, *, params: Params) -> dict[
     if not world.first:
         return {}
     write_snapshot(current(model), Embedder(blueprint, network), packed, rows, logits=True)
+    warn_of_collapse(current(model), table)
     scores = head_scores(current(model), table)
     score = mean_score(scores)
     history = [Round(round=0, scores=scores, curve=curve)]

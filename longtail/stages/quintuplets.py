@@ -97,7 +97,7 @@ def _merged(parts: Path) -> dict[str, QuintupletTable] | None:
         count = int(first.name.removeprefix("0-of-"))
         try:
             loaded = [load_tables(parts / f"{number}-of-{count}") for number in range(count)]
-        except (OSError, ValueError, EOFError):
+        except DataError:
             continue
         return {task: merge(tables[task] for tables in loaded) for task in loaded[0]}
     return None

@@ -25,6 +25,7 @@ from longtail.rounds import (
     log_score,
     next_state,
     validation_scores,
+    warn_of_collapse,
 )
 from longtail.stages.contract import Input, Output, stage, work_directory
 from longtail.training import Optimisation, train
@@ -73,6 +74,7 @@ def run(
     if not world.first:
         return {}
     write_snapshot(current(model), Embedder(blueprint, network), packed, rows, logits=method.trains_classifier)
+    warn_of_collapse(current(model), table)
     if method.trains_classifier:
         scores = head_scores(current(model), table)
     else:

@@ -2,6 +2,7 @@
 
 import importlib
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,24 +20,45 @@ UNREAD = {
     "evaluate": ("r0/model/state.json", "r0/model/current/embeddings-*", "model/current/network.*", "index/judge.json"),
 }
 
+# JSON that is taken as it is.
+UNCHECKED = ("lineage.json", "tasks.json", "index.json", "search.json")
 
-@pytest.mark.parametrize("left", [0.5, 0])
+
+def half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def nothing(content: bytes) -> bytes:
+    return b""
+
+
+def another_format(content: bytes) -> bytes:
+    return b'{"format": 0}' if content.startswith(b"{") else b"PK\x03\x04" + content
+
+
+@pytest.mark.parametrize("damage", [half, nothing, another_format])
 @pytest.mark.parametrize("stage", list(ROUNDS))
-def test_every_file_that_a_stage_reads(tmp_path: Path, one_task: Path, stage: str, left: float) -> None:
+def test_every_file_that_a_stage_reads(
+    tmp_path: Path, one_task: Path, stage: str, damage: Callable[[bytes], bytes]
+) -> None:
     shutil.copytree(one_task, tmp_path, dirs_exist_ok=True)
     kinds = artifacts(importlib.import_module(f"longtail.stages.{stage}").run)
     paths = ARTIFACTS[stage]
     outputs = {name: f"out/{path}" for name, path in paths.items() if kinds[name] == "output"}
+    tried = []
     for artifact in (tmp_path / path for name, path in paths.items() if kinds[name] == "input"):
         for file in (one for one in artifact.rglob("*") if one.is_file()):
-            if any(file.match(pattern) for pattern in UNREAD.get(stage, ())):
+            unread = UNREAD.get(stage, ()) + (UNCHECKED if damage is another_format else ())
+            if any(file.match(pattern) for pattern in unread):
                 continue
             content = file.read_bytes()
-            file.write_bytes(content[: int(left * len(content))])
+            file.write_bytes(damage(content))
+            tried.append(file)
             with pytest.raises(DataError) as refusal:
                 run_stage(tmp_path, stage, paths=outputs)
             message = str(refusal.value)
             assert str(artifact) in message, file
             assert "\n" not in message, file
             file.write_bytes(content)
+    assert len(tried) >= 3
     assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
