@@ -35,13 +35,17 @@ def read_json(file: Path) -> Any:
         raise DataError(_sentence(file, error)) from error
 
 
-def reason(error: Exception) -> str:
-    """What is wrong, in one line; pydantic's own message has several."""
+def reason(error: Exception, json_file: str) -> str:
+    """What is wrong, in one line. What pydantic finds, whose own message has several, is in `json_file`."""
     if not isinstance(error, ValidationError):
-        return " ".join(str(error).split())
+        return _one_line(error)
     first = error.errors()[0]
-    return ": ".join((*map(str, first["loc"]), first["msg"]))
+    return ": ".join(filter(None, (json_file, ".".join(map(str, first["loc"])), first["msg"])))
 
 
 def _sentence(file: Path, error: Exception) -> str:
-    return f"cannot read {file}: {reason(error)}; run the step that makes it again"
+    return f"cannot read {file}: {_one_line(error)}; run the step that makes it again"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

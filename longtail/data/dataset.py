@@ -63,9 +63,8 @@ class PackedDataset:
             info = DatasetInfo.model_validate_json((path / "dataset.json").read_text())
             return cls(path, info, pd.read_parquet(path / "samples.parquet"))
         except UNREADABLE as error:
-            raise DataError(
-                f"{path} is not a packed dataset: {reason(error)}; make it with `longtail ingest`"
-            ) from error
+            why = reason(error, "dataset.json")
+            raise DataError(f"{path} is not a packed dataset: {why}; make it with `longtail ingest`") from error
 
     def __len__(self) -> int:
         return self.info.count

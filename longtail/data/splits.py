@@ -54,7 +54,8 @@ class Split:
             info = SplitInfo.model_validate_json((path / "split.json").read_text())
             return cls(pd.read_parquet(path / "samples.parquet"), info)
         except UNREADABLE as error:
-            raise DataError(f"{path} is not a split: {reason(error)}; make it with `longtail split`") from error
+            why = reason(error, "split.json")
+            raise DataError(f"{path} is not a split: {why}; make it with `longtail split`") from error
 
     def write(self, path: Path) -> None:
         """Write into the directory `path`."""

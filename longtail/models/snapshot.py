@@ -51,8 +51,9 @@ class State(BaseModel, extra="forbid"):
         try:
             return cls.model_validate_json((model / "state.json").read_text())
         except UNREADABLE as error:
+            why = reason(error, "state.json")
             raise DataError(
-                f"{model} is not a model: {reason(error)}; make it with `longtail start`, `train` or `fit`"
+                f"{model} is not a model: {why}; make it with `longtail start`, `train` or `fit`"
             ) from error
 
     def write(self, model: Path) -> None:
@@ -116,8 +117,8 @@ def read_logits(snapshot: Path, task: str) -> Floats | None:
 
 def read_blueprint(snapshot: Path) -> Blueprint:
     """What the snapshot's network is. Raises DataError if it does not say."""
-    file = snapshot / "network.json"
     try:
-        return Blueprint.model_validate_json(file.read_text())
+        return Blueprint.model_validate_json((snapshot / "network.json").read_text())
     except UNREADABLE as error:
-        raise DataError(f"{file} describes no network: {reason(error)}; train the model again") from error
+        why = reason(error, "network.json")
+        raise DataError(f"{snapshot} is not a snapshot of a network: {why}; train the model again") from error

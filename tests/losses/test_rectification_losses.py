@@ -1,6 +1,7 @@
 """Class rectification against the paper's equations in plain loops: batch profiling, hard mining, the three losses."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -170,18 +171,23 @@ def test_a_sample_alone_in_its_class_is_no_anchor() -> None:
     assert (anchors.rows.tolist(), anchors.classes.tolist()) == ([1, 2], [1, 1])
 
 
+def mined_and_oracle(batch: Batch, k: int, level: str) -> Iterator[tuple[Hard, list[int], list[int]]]:
+    """Each anchor, of which both have the same: by the oracle, and the positives and negatives that were mined."""
+    mined, expected = mine(batch, k, level), slow_mining(batch, k, level)
+    assert list(zip(mined.tasks.tolist(), mined.rows.tolist(), strict=True)) == [(h.task, h.row) for h in expected]
+    for place, hard in enumerate(expected):
+        positives = mined.positives[place][mined.positive[place]].tolist()
+        yield hard, positives, mined.negatives[place][mined.negative[place]].tolist()
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("tied", [False, True])
 @settings(deadline=None, max_examples=200)
 @given(st.integers(0, 10**6), st.integers(1, 16))
 def test_mining_of_a_class_agrees_with_eq_4_and_5(dtype: torch.dtype, tied: bool, seed: int, k: int) -> None:
-    batch = random_batch(seed, dtype, tied=tied)
-    mined = mine(batch, k, "class")
-    expected = slow_mining(batch, k, "class")
-    assert list(zip(mined.tasks.tolist(), mined.rows.tolist(), strict=True)) == [(h.task, h.row) for h in expected]
-    for place, hard in enumerate(expected):
-        assert mined.positives[place][mined.positive[place]].tolist() == sorted(hard.positives)
-        assert mined.negatives[place][mined.negative[place]].tolist() == sorted(hard.negatives)
+    for hard, positives, negatives in mined_and_oracle(random_batch(seed, dtype, tied=tied), k, "class"):
+        assert positives == sorted(hard.positives)
+        assert negatives == sorted(hard.negatives)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -190,22 +196,13 @@ def test_mining_of_a_class_agrees_with_eq_4_and_5(dtype: torch.dtype, tied: bool
 @given(st.integers(0, 10**6), st.integers(1, 16))
 def test_mining_of_an_instance_agrees_with_eq_6_and_7(dtype: torch.dtype, tied: bool, seed: int, k: int) -> None:
     batch = random_batch(seed, dtype, tied=tied)
-    mined = mine(batch, k, "instance")
-    expected = slow_mining(batch, k, "instance")
-    assert list(zip(mined.tasks.tolist(), mined.rows.tolist(), strict=True)) == [(h.task, h.row) for h in expected]
-    for place, hard in enumerate(expected):
+    tolerance = {"rel": 1e-3, "abs": 1e-3} if dtype == torch.float32 else {"rel": 1e-9, "abs": 1e-7}
+    for hard, positives, negatives in mined_and_oracle(batch, k, "instance"):
         points = batch.features[hard.task].tolist()
-        for rows, those in (
-            (mined.positives[place][mined.positive[place]].tolist(), hard.positives),
-            (mined.negatives[place][mined.negative[place]].tolist(), hard.negatives),
-        ):
+        for rows, those in ((positives, hard.positives), (negatives, hard.negatives)):
             # Of distances that differ by less than they are rounded any may be taken.
             found, right = (sorted(distance(points[hard.row], points[i]) for i in of) for of in (rows, those))
-            assert (
-                found == pytest.approx(right, rel=1e-3, abs=1e-3)
-                if dtype == torch.float32
-                else (found == pytest.approx(right, rel=1e-9, abs=1e-7))
-            )
+            assert found == pytest.approx(right, **tolerance)
             if dtype == torch.float64 and not tied:
                 assert rows == sorted(those)
 

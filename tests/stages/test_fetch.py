@@ -252,7 +252,7 @@ def test_a_dataset_of_another_format(pushed: Pushed, tmp_path: Path) -> None:
     entries = [{**entry, "md5": other} if entry["relpath"] == "dataset.json" else entry for entry in pushed.listing()]
     message = refusal(pushed, tmp_path, md5=pushed.put_listing(entries))
     assert "is no packed dataset that this version reads" in message
-    assert "is not a packed dataset: format_version: Input should be 1" in message
+    assert "dataset.json: format_version: Input should be 1" in message
     assert not list(tmp_path.iterdir())
 
 
