@@ -8,10 +8,10 @@ import numpy.typing as npt
 import torch
 from threadpoolctl import threadpool_limits
 
-from longtail.distances import squared_distances
 from longtail.quintuplets import Task
 from longtail.quintuplets.product import TILE
 from longtail.quintuplets.search import BLOCK
+from longtail.rules.distances import squared_distances
 from longtail.threads import budget
 
 Floats = npt.NDArray[np.float32]

@@ -22,12 +22,12 @@ from benchmarks.measure import Spread, ratio
 from benchmarks.pictures import write_digits, write_photographs
 from benchmarks.table import Table, main
 from longtail.data.dataset import PackedDataset
-from longtail.data.sources.folder import Folder
 from longtail.data.transforms import Augmentation
-from longtail.loading import mini_batches
 from longtail.methods.base import Drawing, Given
 from longtail.methods.softmax import Softmax
+from longtail.sources.folder import Folder
 from longtail.stages import ingest
+from longtail.training.loading import mini_batches
 
 Shape = tuple[int, int, int]
 BATCH = 128

@@ -18,8 +18,8 @@ from benchmarks.measure import Spread
 from benchmarks.table import Table, main
 from longtail.data.dataset import Task
 from longtail.data.transforms import to_float
-from longtail.models.backbones import Backbone
-from longtail.models.network import Network, NetworkParams
+from longtail.network.backbones import Backbone
+from longtail.network.network import Network, NetworkParams
 
 DTYPES = (torch.float32, torch.bfloat16)
 TASK = Task(name="class", classes=[str(code) for code in range(100)])

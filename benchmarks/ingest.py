@@ -14,8 +14,8 @@ from torchvision.datasets import ImageFolder
 from benchmarks.measure import Spread, alternate, ratio
 from benchmarks.pictures import write_photographs
 from benchmarks.table import Table, main
-from longtail.data.sources.digits import Digits
-from longtail.data.sources.folder import Folder
+from longtail.sources.digits import Digits
+from longtail.sources.folder import Folder
 from longtail.stages import ingest
 
 SIDE = 64

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.measure import Spread, alternate, ratio
 from benchmarks.mixtures import CLUSTER_SIZE, DIMENSIONS, Floats, Ints, class_sizes, mixture
 from benchmarks.table import Table, main
-from longtail.clusters import cluster_classes, number_of_clusters
+from longtail.rules.clusters import cluster_classes, number_of_clusters
 from longtail.threads import budget
 
 ITERATIONS = 25

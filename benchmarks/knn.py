@@ -12,9 +12,9 @@ from threadpoolctl import threadpool_limits
 from benchmarks.measure import Spread, alternate, ratio
 from benchmarks.mixtures import CLUSTER_SIZE, DIMENSIONS, MODES, NOISE, Floats, Ints, class_sizes, mixture
 from benchmarks.table import Aim, Table, main
-from longtail.clusters import centroids, cluster_classes
-from longtail.indexing import mean_class_accuracy
-from longtail.knn import NearestNeighbours, _search, decide
+from longtail.rules.clusters import centroids, cluster_classes
+from longtail.rules.knn import NearestNeighbours, _search, decide
+from longtail.rules.search import mean_class_accuracy
 from longtail.threads import budget
 
 CLASSES = 10

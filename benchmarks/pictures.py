@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from longtail.data.sources.collection import Request
-from longtail.data.sources.digits import Digits
+from longtail.sources.collection import Request
+from longtail.sources.digits import Digits
 
 CLOTHING = "LONGTAIL_CLOTHING"
 SIDE = 112

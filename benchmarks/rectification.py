@@ -15,12 +15,18 @@ from benchmarks.measure import Spread, alternate, peak_memory, ratio, seconds
 from benchmarks.table import Aim, Table, main
 from longtail.data.dataset import PackedDataset, Task, write_dataset
 from longtail.data.transforms import to_float
-from longtail.losses.class_rectification import absolute, class_margins, distribution, mined_pairs, relative
-from longtail.losses.hard_mining import mine_by_class, mine_by_instance
 from longtail.methods.base import Drawing, Given, Method
 from longtail.methods.class_rectification import ClassRectification, ClassRectificationParams
+from longtail.methods.class_rectification.comparisons import (
+    absolute,
+    class_margins,
+    distribution,
+    mined_pairs,
+    relative,
+)
+from longtail.methods.class_rectification.hard_mining import mine_by_class, mine_by_instance
 from longtail.methods.softmax import Softmax
-from longtail.models.network import Network, NetworkParams
+from longtail.network.network import Network, NetworkParams
 from longtail.stages import cluster, fit, quintuplets, split, start, train
 
 GOAL = 1.3

@@ -18,13 +18,13 @@ from benchmarks.measure import Spread, alternate, ratio
 from benchmarks.table import Aim, Table, main
 from longtail.data.dataset import PackedDataset, Task, write_dataset
 from longtail.data.transforms import Augmentation
-from longtail.loading import mini_batches
 from longtail.methods.base import Batch, Drawing, Given, Method
 from longtail.methods.lmle import DEFAULT_MARGINS, LMLE
 from longtail.methods.softmax import Softmax
-from longtail.models.backbones import Backbone
-from longtail.models.network import Network, NetworkParams
+from longtail.network.backbones import Backbone
+from longtail.network.network import Network, NetworkParams
 from longtail.quintuplets import QuintupletTable
+from longtail.training.loading import mini_batches
 
 GOAL = 1.15
 ANCHORS = 40

@@ -23,9 +23,9 @@ import numpy as np
 from benchmarks.machine import commit, processor
 from experiments.matrix import Cell
 from longtail.data.splits import Split
-from longtail.evaluation import predictions
 from longtail.execution import one_sentence
-from longtail.models.snapshot import State, best
+from longtail.network.snapshot import State, best
+from longtail.rules.evaluation import predictions
 from longtail.stages import cluster, fit, index, ingest, quintuplets, split, start, train
 from longtail.stages.contract import remove
 

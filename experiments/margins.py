@@ -18,7 +18,7 @@ from experiments.run import Place, done, end, run_all
 from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.execution import one_sentence
-from longtail.losses.triple_header_hinge import Margins, decreasing_margins
+from longtail.quintuplets.hinge import Margins, decreasing_margins
 from longtail.stages import cluster, ingest, split, train
 
 

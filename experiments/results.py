@@ -9,9 +9,9 @@ import pandas as pd
 
 from experiments.matrix import Cell, Matrix
 from experiments.run import Place, done
-from longtail.indexing import mean_class_accuracy
+from longtail.metrics.significance import Answers, Difference, paired_difference
 from longtail.report.assembly import METHODS
-from longtail.significance import Answers, Difference, paired_difference
+from longtail.rules.search import mean_class_accuracy
 
 ACCURACY = "mean_class_accuracy"
 

@@ -19,8 +19,8 @@ class Classifier(PythonModel):
         import json
         from pathlib import Path
 
-        from longtail.knn import load_index
-        from longtail.models.embedder import load_embedder
+        from longtail.network.embedder import load_embedder
+        from longtail.rules.knn import load_index
 
         self.embedder = load_embedder(Path(context.artifacts["model"]))
         self.index = load_index(Path(context.artifacts["index"]))

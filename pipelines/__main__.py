@@ -18,6 +18,7 @@ from pipelines.arguments import (
     sections,
 )
 from pipelines.choice import chosen
+from pipelines.dependencies import write_dependencies
 from pipelines.expected import expected
 from pipelines.follow import POLL, follow
 from pipelines.local import Runner, run_local
@@ -150,6 +151,12 @@ def adopt(
             typer.echo(f"{one.outputs.stage} came from the cache: it is what the run {one.copy.run} made")
     adoption.adopt(store, copies)
     typer.echo(f"adopted the run {run.id}; the report is {wanted[-1].artifacts['report'] / 'report.html'}")
+
+
+@app.command()
+def dependencies() -> None:
+    """Write into dvc.yaml which source files each stage runs, as the imports say."""
+    write_dependencies(Path("dvc.yaml"))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from longtail.errors import DataError
-from longtail.remote import Remote
 from longtail.stages.contract import LINEAGE, remove, replace
+from longtail.storage.remote import Remote
 from pipelines.arguments import dvc
 from pipelines.copies import METRICS, ROOTS, Copy, download, find_copies, read_json, s3_url
 from pipelines.expected import Expected

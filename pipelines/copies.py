@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from longtail.errors import DataError
-from longtail.remote import Remote
 from longtail.stages.contract import LINEAGE
+from longtail.storage.remote import Remote
 
 # Of the manifests of Kubeflow Pipelines: with one user, and in a user's namespace.
 ROOTS = ("minio://mlpipeline/v2/artifacts", "minio://mlpipeline/private-artifacts/{namespace}/v2/artifacts")

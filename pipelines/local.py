@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import docker
-from docker.errors import DockerException
+from docker.errors import DockerException  # type: ignore[import-not-found]
 from kfp import local
 from kfp.dsl.base_component import BaseComponent
 from kfp.local.config import LocalRunnerType

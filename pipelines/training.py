@@ -14,7 +14,7 @@ from pipelines.resources import ADDRESSES, MLFLOW_LOGIN, S3_KEYS, USER, Kubernet
 def training_step(settings: Kubernetes | None) -> Callable[..., PipelineTask]:
     """The component of `train`; several processes only where there is a cluster."""
     if settings is None or not settings.trains_by_job:
-        return step.train
+        return step.train  # type: ignore[no-any-return]
     return functools.partial(step.train_job, job=job(settings).model_dump())
 
 

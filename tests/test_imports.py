@@ -45,7 +45,7 @@ def test_only_tracking_and_serving_know_mlflow() -> None:
 
 
 def test_only_remote_knows_boto3() -> None:
-    assert importers("boto3") | importers("botocore") == {"remote.py"}
+    assert importers("boto3") | importers("botocore") == {"storage/remote.py"}
 
 
 def test_only_fetch_loads_boto3() -> None:

@@ -51,8 +51,8 @@ def images() -> npt.NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def expected(folder: Path, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
-    from longtail.knn import load_index
-    from longtail.models.embedder import load_embedder
+    from longtail.network.embedder import load_embedder
+    from longtail.rules.knn import load_index
 
     embeddings, index = load_embedder(folder / "model")(images), load_index(folder / "index")
     answers: dict[str, npt.NDArray[Any]] = {}
@@ -77,8 +77,8 @@ def write_model(path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from longtail.models.embedder import build_network
-    from longtail.models.snapshot import Blueprint
+    from longtail.network.embedder import build_network
+    from longtail.network.snapshot import Blueprint
 
     torch.manual_seed(0)
     blueprint = Blueprint(features="network", backbone="small_cnn", embedding=8, tasks=TASKS, image_shape=SHAPE)
@@ -89,7 +89,7 @@ def write_model(path: Path) -> None:
 
 
 def write_index(path: Path) -> None:
-    from longtail.knn import NearestNeighbours, save_index
+    from longtail.rules.knn import NearestNeighbours, save_index
 
     random = np.random.default_rng(1)
     save_index(

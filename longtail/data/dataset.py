@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import BaseModel, Field
 
+from longtail.artifacts.reading import UNREADABLE, reason
 from longtail.errors import DataError
-from longtail.reading import UNREADABLE, reason
 
 SHARD_BYTES = 256 * 2**20
 RESERVED = ("id", "source", "group", "subset")

@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import BaseModel
 
+from longtail.artifacts.reading import UNREADABLE, reason
 from longtail.data.dataset import SUBSETS, Task, codes
+from longtail.data.imbalance import ImbalanceMeasures, measure
 from longtail.errors import DataError
-from longtail.imbalance import ImbalanceMeasures, measure
-from longtail.reading import UNREADABLE, reason
 
 Ints = npt.NDArray[np.int64]
 

@@ -10,9 +10,9 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from longtail.models.network import Network
+from longtail.data.samplers import Sampling, TaskSampler
+from longtail.network.network import Network
 from longtail.quintuplets import QuintupletTable
-from longtail.samplers import Sampling, TaskSampler
 from longtail.world import ALONE, World
 
 Ints = npt.NDArray[np.int64]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from longtail.reading import read_array, read_json
+from longtail.artifacts.reading import read_array, read_json
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

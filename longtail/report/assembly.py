@@ -7,14 +7,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from longtail.clusters import Clusters
 from longtail.data.dataset import SUBSETS, PackedDataset, Task
 from longtail.data.splits import Split
-from longtail.evaluation import project, representatives, sample
-from longtail.knn import search
-from longtail.metrics import evaluate
-from longtail.models.snapshot import Judge, State, mean_score
+from longtail.metrics.classification import evaluate
+from longtail.network.snapshot import Judge, State, mean_score
 from longtail.report.content import EmbeddingMap, KCurve, KSearch, MethodRow, Mistake, Round, TaskReport
+from longtail.rules.clusters import Clusters
+from longtail.rules.evaluation import project, representatives, sample
+from longtail.rules.knn import search
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]

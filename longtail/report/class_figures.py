@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from longtail.metrics import ClassMetrics, Metrics
+from longtail.metrics.classification import ClassMetrics, Metrics
 from longtail.report.content import TaskReport
 from longtail.report.figures import BLUE, GREY, ORANGE, Picture, picture, row_panels
 

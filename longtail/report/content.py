@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from longtail.imbalance import ImbalanceMeasures
-from longtail.metrics import Metrics
+from longtail.data.imbalance import ImbalanceMeasures
+from longtail.metrics.classification import Metrics
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from longtail.metrics.scores import BOOTSTRAPPED
 from longtail.report.content import KSearch, TaskReport
 from longtail.report.figures import BLUE, INK, LINES, Picture, picture, row_panels
 from longtail.report.names import short
 from longtail.report.tables import TITLES, gain_rows
-from longtail.scores import BOOTSTRAPPED
 
 
 def intervals(task: TaskReport) -> Picture | None:

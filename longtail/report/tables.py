@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from longtail.imbalance import imbalance_level
+from longtail.data.imbalance import imbalance_level
 from longtail.report.content import Round, TaskReport
 
 # Every number that a table of metrics can show, and its heading.

@@ -3,9 +3,9 @@
 import numpy as np
 from pydantic import BaseModel, Field
 
-from longtail.clusters import cluster_classes, save_clusters
 from longtail.data.splits import Split
-from longtail.models.snapshot import State, current, read_embeddings
+from longtail.network.snapshot import State, current, read_embeddings
+from longtail.rules.clusters import cluster_classes, save_clusters
 from longtail.stages.contract import Input, Output, stage
 
 

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, overload
 
+from longtail.artifacts.reading import read_json
 from longtail.errors import DataError
-from longtail.reading import read_json
 
 Input = Annotated[Path, "input"]
 Output = Annotated[Path, "output"]

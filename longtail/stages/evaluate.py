@@ -9,13 +9,10 @@ import pandas as pd
 from pydantic import BaseModel, Field
 
 from longtail import tracking
-from longtail.clusters import load_clusters
+from longtail.artifacts.reading import read_json
 from longtail.data.dataset import PackedDataset, Task
 from longtail.data.splits import Split
-from longtail.evaluation import predictions
-from longtail.knn import load_index
-from longtail.models.snapshot import State, best, collapse, current, mean_score, read_embeddings, read_logits
-from longtail.reading import read_json
+from longtail.network.snapshot import State, best, collapse, current, mean_score, read_embeddings, read_logits
 from longtail.report import Report, TaskReport, render
 from longtail.report.assembly import (
     METHODS,
@@ -28,6 +25,9 @@ from longtail.report.assembly import (
     task_report,
     title,
 )
+from longtail.rules.clusters import load_clusters
+from longtail.rules.evaluation import predictions
+from longtail.rules.knn import load_index
 from longtail.stages.contract import Input, Output, lineage, stage
 
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field, field_validator
 
 from longtail.data.dataset import PackedDataset
 from longtail.errors import DataError
-from longtail.local_remote import LocalRemote
-from longtail.remote import Remote, bucket_and_prefix, inner_path
 from longtail.stages.contract import Output, remove, stage, work_directory
+from longtail.storage.local_remote import LocalRemote
+from longtail.storage.remote import Remote, bucket_and_prefix, inner_path
 
 MD5 = re.compile(r"[0-9a-f]{32}")
 

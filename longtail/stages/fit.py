@@ -4,20 +4,20 @@ import torch
 from pydantic import BaseModel, Field, model_validator
 
 from longtail import tracking
+from longtail.artifacts.fingerprint import fingerprint
 from longtail.data.dataset import PackedDataset
+from longtail.data.samplers import Sampling
 from longtail.data.splits import Split
-from longtail.distributed import parallel
-from longtail.fingerprint import fingerprint
 from longtail.methods.base import Drawing, Given
 from longtail.methods.class_rectification import ClassRectificationParams
 from longtail.methods.classifier_choice import ClassifierChoice
-from longtail.models.embedder import Embedder, blueprint_for, build_network, write_snapshot
-from longtail.models.network import NetworkParams
-from longtail.models.snapshot import Round, State, current, mean_score
-from longtail.rounds import head_scores, last_scalars, warn_of_collapse
-from longtail.samplers import Sampling
+from longtail.network.embedder import Embedder, blueprint_for, build_network, write_snapshot
+from longtail.network.network import NetworkParams
+from longtail.network.snapshot import Round, State, current, mean_score
 from longtail.stages.contract import Input, Output, stage, work_directory
-from longtail.training import Optimisation, device, train
+from longtail.training.distributed import parallel
+from longtail.training.loop import Optimisation, device, train
+from longtail.training.outcome import head_scores, last_scalars, warn_of_collapse
 from longtail.world import World
 
 

@@ -5,12 +5,12 @@ from dataclasses import asdict
 
 from pydantic import BaseModel, Field
 
-from longtail.clusters import save_clusters
 from longtail.data.splits import Split
-from longtail.evaluation import choose_blend
-from longtail.indexing import Search, cluster_wise, head_accuracy, sample_wise
-from longtail.knn import save_index
-from longtail.models.snapshot import State, best, read_embeddings, read_logits
+from longtail.network.snapshot import State, best, read_embeddings, read_logits
+from longtail.rules.clusters import save_clusters
+from longtail.rules.evaluation import choose_blend
+from longtail.rules.knn import save_index
+from longtail.rules.search import Search, cluster_wise, head_accuracy, sample_wise
 from longtail.stages.contract import Input, Output, stage
 
 

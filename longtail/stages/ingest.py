@@ -6,15 +6,15 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from longtail.data.dataset import write_dataset
-from longtail.data.sources.celeba import CelebA
-from longtail.data.sources.collection import Collection, Request
-from longtail.data.sources.digits import Digits
-from longtail.data.sources.folder import Folder
-from longtail.data.sources.idx import Idx
-from longtail.data.sources.problems import OnError, Problems
-from longtail.data.sources.table import LabelTable
-from longtail.data.sources.torchvision_dataset import TorchvisionDataset
 from longtail.errors import DataError
+from longtail.sources.celeba import CelebA
+from longtail.sources.collection import Collection, Request
+from longtail.sources.digits import Digits
+from longtail.sources.folder import Folder
+from longtail.sources.idx import Idx
+from longtail.sources.problems import OnError, Problems
+from longtail.sources.table import LabelTable
+from longtail.sources.torchvision_dataset import TorchvisionDataset
 from longtail.stages.contract import Input, Output, stage
 
 AnySource = Annotated[CelebA | Digits | Folder | Idx | LabelTable | TorchvisionDataset, Field(discriminator="kind")]

@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, Field, model_validator
 
-from longtail.clusters import load_clusters
+from longtail.artifacts.fingerprint import fingerprint
 from longtail.data.splits import Split
 from longtail.errors import DataError
-from longtail.fingerprint import fingerprint
-from longtail.models.snapshot import State, current, read_blueprint, read_embeddings
+from longtail.network.snapshot import State, current, read_blueprint, read_embeddings
 from longtail.quintuplets import WHOLE, Part, QuintupletTable, load_tables, merge, pooled_tables, save_tables
+from longtail.rules.clusters import load_clusters
 from longtail.stages.contract import Input, Output, remove, remove_on_success, stage
 from longtail.tracking.identity import code_md5
 

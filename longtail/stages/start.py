@@ -5,19 +5,19 @@ from typing import Literal
 import torch
 from pydantic import Field, model_validator
 
+from longtail.artifacts.fingerprint import fingerprint
 from longtail.data.dataset import PackedDataset
 from longtail.data.splits import Split
-from longtail.distributed import parallel
-from longtail.fingerprint import fingerprint
-from longtail.indexing import Search
 from longtail.methods.base import Drawing, Given
 from longtail.methods.softmax import Softmax
-from longtail.models.embedder import Embedder, blueprint_for, build_network, write_snapshot
-from longtail.models.network import NetworkParams
-from longtail.models.snapshot import Features, Round, State, current, mean_score
-from longtail.rounds import last_scalars, log_score, validation_scores
+from longtail.network.embedder import Embedder, blueprint_for, build_network, write_snapshot
+from longtail.network.network import NetworkParams
+from longtail.network.snapshot import Features, Round, State, current, mean_score
+from longtail.rules.search import Search
 from longtail.stages.contract import Input, Output, stage, work_directory
-from longtail.training import Optimisation, device, train
+from longtail.training.distributed import parallel
+from longtail.training.loop import Optimisation, device, train
+from longtail.training.outcome import last_scalars, log_score, validation_scores
 from longtail.world import World
 
 FEATURES: dict[str, Features] = {"softmax": "network", "imagenet": "backbone", "pixels": "pixels", "hog": "hog"}

@@ -5,19 +5,21 @@ import shutil
 import torch
 from pydantic import Field
 
+from longtail.artifacts.fingerprint import fingerprint
 from longtail.data.dataset import PackedDataset
 from longtail.data.splits import Split
-from longtail.distributed import parallel
-from longtail.fingerprint import fingerprint
-from longtail.indexing import Search
 from longtail.methods.base import Drawing, Given
 from longtail.methods.choice import Choice
 from longtail.methods.lmle import LMLEParams
-from longtail.models.embedder import Embedder, blueprint_for, write_snapshot
-from longtail.models.network import NetworkParams
-from longtail.models.snapshot import State, best, current, mean_score
+from longtail.network.embedder import Embedder, blueprint_for, write_snapshot
+from longtail.network.network import NetworkParams
+from longtail.network.snapshot import State, best, current, mean_score
 from longtail.quintuplets import load_tables
-from longtail.rounds import (
+from longtail.rules.search import Search
+from longtail.stages.contract import Input, Output, stage, work_directory
+from longtail.training.distributed import parallel
+from longtail.training.loop import Optimisation, train
+from longtail.training.outcome import (
     head_scores,
     initial_network,
     judged_by,
@@ -27,8 +29,6 @@ from longtail.rounds import (
     validation_scores,
     warn_of_collapse,
 )
-from longtail.stages.contract import Input, Output, stage, work_directory
-from longtail.training import Optimisation, train
 from longtail.world import World
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from longtail.tracking import identity
 from longtail.tracking.journal import Event
 
-FINGERPRINT = "longtail.fingerprint"
+FINGERPRINT = "longtail.artifacts.fingerprint"
 EXECUTION = "longtail.execution"
 STEP = "longtail.step"
 # The time at which the latest attempt began that wrote to a run: an older attempt, delivered late, does not end it.

@@ -11,7 +11,7 @@ from experiments.matrix import Matrix, merge
 from experiments.run import Place
 from longtail.data.splits import Split
 from longtail.errors import DataError
-from longtail.losses.triple_header_hinge import margin_bounds
+from longtail.quintuplets.hinge import margin_bounds
 
 CHANGE: dict[str, Any] = {
     "methods": {"quintuplet": {"change": {"start": {"optimisation": {"image_passes": 128}}}}},

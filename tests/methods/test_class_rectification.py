@@ -11,13 +11,19 @@ import torch
 import torch.nn.functional as F
 
 from longtail.data.dataset import Task
-from longtail.losses.class_rectification import absolute, class_margins, distribution, mined_pairs, relative
-from longtail.losses.hard_mining import Mined, mine_by_class, mine_by_instance
+from longtail.data.samplers import Sampling
 from longtail.methods.base import Drawing, Given
 from longtail.methods.class_rectification import ClassRectification, ClassRectificationParams
+from longtail.methods.class_rectification.comparisons import (
+    absolute,
+    class_margins,
+    distribution,
+    mined_pairs,
+    relative,
+)
+from longtail.methods.class_rectification.hard_mining import Mined, mine_by_class, mine_by_instance
 from longtail.methods.softmax import Softmax
-from longtail.models.network import Network, NetworkParams
-from longtail.samplers import Sampling
+from longtail.network.network import Network, NetworkParams
 from longtail.world import World
 
 Ints = npt.NDArray[np.int64]

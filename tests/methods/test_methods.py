@@ -10,15 +10,15 @@ import torch
 import torch.nn.functional as F
 
 from longtail.data.dataset import Task
-from longtail.losses.triple_header_hinge import Margins
-from longtail.losses.triplet import triplet_hinge
 from longtail.methods.base import Batch, Drawing, Given, Method
 from longtail.methods.joint import Joint, JointParams
 from longtail.methods.lmle import LMLE
 from longtail.methods.softmax import Softmax
 from longtail.methods.triplet import Triplet
-from longtail.models.network import Network, NetworkParams
+from longtail.methods.triplet.hinge import triplet_hinge
+from longtail.network.network import Network, NetworkParams
 from longtail.quintuplets import QuintupletTable
+from longtail.quintuplets.hinge import Margins
 from longtail.world import World
 
 Ints = npt.NDArray[np.int64]

@@ -12,13 +12,13 @@ from tiny import DIGIT, run_stage
 from longtail.data.dataset import PackedDataset
 from longtail.data.splits import Split
 from longtail.errors import DataError
-from longtail.evaluation import BLENDS, Blend, choose_blend, posterior
-from longtail.indexing import mean_class_accuracy
-from longtail.models.snapshot import State, best, current, read_embeddings, read_logits
+from longtail.network.snapshot import State, best, current, read_embeddings, read_logits
 from longtail.quintuplets import load_tables
-from longtail.rounds import head_scores
+from longtail.rules.evaluation import BLENDS, Blend, choose_blend, posterior
+from longtail.rules.search import mean_class_accuracy
 from longtail.serving import Classifier
 from longtail.stages import quintuplets
+from longtail.training.outcome import head_scores
 
 AFTER_START = ("cluster", "quintuplets", "train", "index", "evaluate")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from tiny import run_stage
 
-from longtail.clusters import load_clusters
+from longtail.rules.clusters import load_clusters
 
 
 def test_a_sample_makes_other_clusters_of_the_same_samples(tmp_path: Path, one_task: Path) -> None:

@@ -29,7 +29,8 @@ stages:
 # Ends the process as `kill -9` does, in the middle of the third of four files (the listing is the first object).
 KILLED_MIDWAY = """
 import os, signal, sys
-from longtail import __main__, remote
+from longtail import __main__
+from longtail.storage import remote
 
 started = []
 whole = remote.Remote._chunks

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from tiny import DIGIT, OPTIMISATION, hashes, run_stage
 
 from longtail.data.splits import Split
-from longtail.indexing import mean_class_accuracy
-from longtail.models.snapshot import State, current, read_logits
+from longtail.network.snapshot import State, current, read_logits
+from longtail.rules.search import mean_class_accuracy
 from longtail.stages import fit
 
 VARIANTS = [

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from tiny import ROUNDS, run_stage
 
-from longtail.imbalance import imbalance_level
-from longtail.models.snapshot import State, best, read_embeddings
+from longtail.data.imbalance import imbalance_level
+from longtail.network.snapshot import State, best, read_embeddings
 
 ATTRIBUTES = [f"Attribute_{number:02d}" for number in range(40)]
 TRAIN, VALIDATION, TEST = 120, 60, 60

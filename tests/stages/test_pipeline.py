@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 from tiny import DIGIT, KIDS, ROUNDS, hashes, round_paths, run_pipeline, run_stage, write_tiny_dataset
 
-from longtail.clusters import load_clusters
 from longtail.data.dataset import PackedDataset
 from longtail.data.splits import Split
 from longtail.errors import DataError
-from longtail.indexing import mean_class_accuracy
-from longtail.knn import load_index
-from longtail.models.embedder import load_embedder
-from longtail.models.snapshot import State, best, current, read_embeddings, read_logits
+from longtail.network.embedder import load_embedder
+from longtail.network.snapshot import State, best, current, read_embeddings, read_logits
 from longtail.quintuplets import load_tables
+from longtail.rules.clusters import load_clusters
+from longtail.rules.knn import load_index
+from longtail.rules.search import mean_class_accuracy
 
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, one_task: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tiny import ARTIFACTS, PARAMETERS, hashes, run_stage
 
 from longtail.errors import DataError
-from longtail.models.snapshot import State
+from longtail.network.snapshot import State
 from longtail.quintuplets import Part, load_tables, search
 from longtail.quintuplets.candidates import Candidates
 from longtail.stages.quintuplets import Params, write_part

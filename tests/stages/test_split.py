@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from tiny import hashes, write_tiny_dataset
 
 from longtail.data.dataset import Task, write_dataset
+from longtail.data.imbalance import measure
 from longtail.data.splits import Split, stratify
 from longtail.errors import DataError
-from longtail.imbalance import measure
 from longtail.stages.split import Params, run
 
 Ints = npt.NDArray[np.int64]

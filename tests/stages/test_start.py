@@ -13,8 +13,8 @@ from torchvision.models import ResNet18_Weights, resnet18
 from longtail.data.dataset import PackedDataset
 from longtail.data.splits import Split
 from longtail.errors import DataError
-from longtail.models.prior_features import histograms_of_gradients, pixels
-from longtail.models.snapshot import State, current, read_embeddings
+from longtail.network.prior_features import histograms_of_gradients, pixels
+from longtail.network.snapshot import State, current, read_embeddings
 from longtail.stages.start import Params
 
 ROUND = ("cluster", "quintuplets", "train", "index", "evaluate")

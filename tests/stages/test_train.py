@@ -15,9 +15,9 @@ from safetensors import safe_open
 from tiny import ARTIFACTS, PARAMETERS, hashes, run_stage, write_parameters
 
 from longtail.errors import DataError
-from longtail.models.checkpoint import FILE
 from longtail.stages import contract
-from longtail.training import train
+from longtail.training.checkpoint import FILE
+from longtail.training.loop import train
 from longtail.world import World
 
 OPTIMISATION = {**PARAMETERS["train"]["optimisation"], "iterations": 60, "checkpoint_every": 8}
@@ -146,7 +146,7 @@ def test_two_trainings_of_the_same_at_once_keep_out_of_each_others_way(
 
 def interrupted(root: Path, after: int, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
     """A training in this process that ends with an error after so many steps, as a full disk would end it."""
-    from longtail import training
+    from longtail.training import loop as training
 
     whole = training.save_checkpoint
 

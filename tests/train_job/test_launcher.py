@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from job_example import INPUTS, JOB, KNOWN, POLL, Tree, pod, section, through_schema
 from mlflow_server import make_database
-from test_distributed import OPTIMISATION, logged_steps, run, torchrun
 from tiny import ARTIFACTS, hashes
+from torchrun import OPTIMISATION, logged_steps, run, torchrun
 from trainer_stub import ACCOUNT, NAMESPACE, Trainer
 
 from longtail.train_job.launcher import job_name, launch

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from compiled import Compiled, kinds, step, types
 from job_example import INPUTS, JOB, ROOT, Tree, section
 from mlflow_server import make_database
 from small_disk import small_disk
-from test_compiled import Compiled, kinds, step, types
 from trainer_stub import Trainer
 
 import components

@@ -1,0 +1,1 @@
+"""What all directories on disk share: reading, digests, weights."""

@@ -1,0 +1,68 @@
+"""Cross-entropy and the triple-header hinge loss together: a method of this project, not of the paper.
+
+LMLE drops the classifier and trains the embedding by the hinges alone. Here both losses shape the same embedding, and
+it is classified by the head, by the nearest neighbours, or by both.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, Field
+from torch import Tensor
+
+from longtail.data.samplers import mean_weights
+from longtail.methods.base import Batch, Drawn, Given, Ints, Method
+from longtail.methods.lmle import DEFAULT_MARGINS
+from longtail.network.network import Network
+from longtail.quintuplets.hinge import Margins, triple_header_hinge
+
+
+class JointParams(BaseModel, extra="forbid"):
+    """The margins of Eq. 2, and what each of the losses counts."""
+
+    kind: Literal["joint"] = "joint"
+    margins: Margins = DEFAULT_MARGINS
+    cross_entropy: float = Field(1.0, gt=0, description="weight of the cross-entropy")
+    hinges: float = Field(1.0, ge=0, description="weight of the three hinges")
+
+    def build(self, given: Given) -> "Joint":
+        """The method."""
+        return Joint(given, self)
+
+
+class Joint(Method):
+    """On `batch` quintuplets a task and step the hinges of LMLE, and cross-entropy on all five members of each."""
+
+    trains_classifier = True
+
+    def __init__(self, given: Given, how: JointParams) -> None:
+        super().__init__(given)
+        self.how = how
+
+    def drawn(self, task: str, positions: Ints) -> Drawn:
+        table, rows = self.tables[task], self.tables[task].rows(positions)
+        members = table.members[rows]
+        codes = self.labels[task][members]
+        about = {
+            "weights": mean_weights(codes[:, 0], cost=self.cost),
+            "has_other_cluster": table.has_other_cluster[rows],
+            "codes": codes,
+            "class_weights": mean_weights(codes.ravel(), cost=self.cost).reshape(codes.shape),
+        }
+        return Drawn(members, about)
+
+    def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
+        names = ("cross_entropy", "hinge_1", "hinge_2", "hinge_3")
+        scalars = {name: torch.zeros((), device=images.device) for name in names}
+        embedded, scored = network.embed_and_classify(images)
+        for task, embeddings in embedded.items():
+            known, members = batch.about[task], batch.draws[task]
+            _, *hinges = triple_header_hinge(
+                embeddings, members, known["has_other_cluster"], known["weights"], self.how.margins
+            )
+            losses = F.cross_entropy(scored[task][members.flatten()], known["codes"].flatten(), reduction="none")
+            parts = [(losses * known["class_weights"].flatten()).sum(), *hinges]
+            scalars = {name: scalars[name] + part for name, part in zip(names, parts, strict=True)}
+        hinges_sum = scalars["hinge_1"] + scalars["hinge_2"] + scalars["hinge_3"]
+        return {"loss": self.how.cross_entropy * scalars["cross_entropy"] + self.how.hinges * hinges_sum} | scalars

@@ -1,0 +1,181 @@
+"""Metrics of one classification task on arrays, class by class, with intervals that respect groups.
+
+Left out of every metric: samples whose label is missing or the background class. Whatever does not exist (a class
+without samples, an empty shot group) is None and never 0 or NaN.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel
+
+from longtail.metrics.bootstrap import percentile_interval, resampled_sums
+from longtail.metrics.scores import BOOTSTRAPPED, SCALARS, ClassCounts, Codes, Mask, class_scores, class_sets, scores
+
+
+class ClassMetrics(BaseModel, frozen=True, extra="forbid"):
+    """One class: its number of training images and of test samples (support), and its scores in [0, 1].
+
+    The scores are None when the class has no test sample. Precision is 0 when it has some but is never predicted.
+    """
+
+    name: str
+    train_count: int
+    support: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+class WorstClass(BaseModel, frozen=True, extra="forbid"):
+    """The class of lowest recall; of several, the first in the task's order."""
+
+    name: str
+    recall: float
+
+
+class Metrics(BaseModel, frozen=True, extra="forbid"):
+    """The metrics of one method on one task, all in [0, 1]; None is absent.
+
+    `mean_class_accuracy` is the mean recall over the classes that have test samples (class-balanced accuracy), and
+    `average_f1` the mean F1 over the same. Minority classes are those with ζ < 1/K in training. Many, medium and few
+    are mean recalls over the classes of that many training images. `confusion` counts true × predicted classes, K × K
+    in the order of `classes`; the row of a background class is 0. `intervals` are 95 % (low, high), from resamples in
+    which the metric exists, each over the classes that it holds. `per_class` leaves the background class out.
+    """
+
+    classes: list[str]
+    samples: int
+    mean_class_accuracy: float | None
+    accuracy: float | None
+    average_f1: float | None
+    minority_f1: float | None
+    many_accuracy: float | None
+    medium_accuracy: float | None
+    few_accuracy: float | None
+    geometric_mean: float | None
+    worst_class: WorstClass | None
+    per_class: list[ClassMetrics]
+    confusion: list[list[int]]
+    intervals: dict[str, tuple[float, float]]
+
+    def scalars(self) -> dict[str, float]:
+        """What exists, flat: each metric, `worst_recall`, and `…_low`, `…_high` for each interval. No NaN."""
+        flat = {name: value for name in SCALARS if (value := getattr(self, name)) is not None}
+        if self.worst_class is not None:
+            flat["worst_recall"] = self.worst_class.recall
+        for name, (low, high) in self.intervals.items():
+            flat[f"{name}_low"], flat[f"{name}_high"] = low, high
+        return flat
+
+
+def evaluate(
+    labels: Codes,
+    predictions: Codes,
+    *,
+    classes: Sequence[str],
+    train_counts: Sequence[int],
+    background: str | None = None,
+    groups: npt.NDArray[Any] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    many: int = 100,
+    few: int = 20,
+) -> Metrics:
+    """Compare `predictions` with `labels`, both codes of `classes`, of shape (n,); −1 is a missing label.
+
+    `train_counts` are the training images of each class. `groups` (any dtype, n) are resampled for the intervals;
+    without them every sample is its own group; `resamples` = 0 leaves the intervals out. A class is many-shot above
+    `many` training images, few-shot below `few`, medium-shot between (100 and 20 as Liu et al., CVPR 2019, do).
+    A prediction of the background class is wrong. Raises ValueError on lengths or codes that do not fit.
+    """
+    K = len(classes)
+    foreground = np.array([name != background for name in classes], dtype=np.bool_)
+    kept = _counted(labels, predictions, foreground, groups)
+    if len(train_counts) != K:
+        raise ValueError(f"{len(train_counts)} training counts for {K} classes")
+    y, p = labels[kept], predictions[kept]
+    confusion = np.bincount(y * K + p, minlength=K * K).reshape(K, K)
+    counts = ClassCounts(np.diagonal(confusion), confusion.sum(1), confusion.sum(0))
+    sets = class_sets(train_counts, foreground, many, few)
+    point = {name: _present(value) for name, value in scores(counts, sets).items()}
+    ids = np.arange(len(y)) if groups is None else np.unique(groups[kept], return_inverse=True)[1]
+    return Metrics(
+        classes=list(classes),
+        samples=len(y),
+        **point,
+        worst_class=_worst_class(counts, classes),
+        per_class=_per_class(counts, classes, train_counts, foreground),
+        confusion=confusion.tolist(),
+        intervals=_intervals(y, p, ids, sets=sets, resamples=resamples, seed=seed),
+    )
+
+
+def _counted(labels: Codes, predictions: Codes, foreground: Mask, groups: npt.NDArray[Any] | None) -> Mask:
+    K = len(foreground)
+    if labels.shape != predictions.shape or labels.ndim != 1 or (groups is not None and len(groups) != len(labels)):
+        raise ValueError("labels, predictions and groups must be of one length")
+    if len(labels) and (labels.min() < -1 or labels.max() >= K):
+        raise ValueError(f"a label is outside −1 … {K - 1}")
+    kept: Mask = (labels >= 0) & np.append(foreground, False)[labels]
+    if kept.any() and (predictions[kept].min() < 0 or predictions[kept].max() >= K):
+        raise ValueError(f"a prediction is outside 0 … {K - 1}")
+    return kept
+
+
+def _intervals(
+    y: Codes, p: Codes, groups: Codes, *, sets: dict[str, Mask], resamples: int, seed: int
+) -> dict[str, tuple[float, float]]:
+    if not len(y) or not resamples:
+        return {}
+    K = len(sets["minority"])
+    table = _group_table(y, p, groups, K)
+    blocks = [
+        scores(ClassCounts(*np.split(sums, 3, axis=1)), sets)
+        for sums in resampled_sums(table, resamples=resamples, seed=seed)
+    ]
+    found = {name: percentile_interval(np.concatenate([block[name] for block in blocks])) for name in BOOTSTRAPPED}
+    return {name: interval for name, interval in found.items() if interval is not None}
+
+
+def _group_table(y: Codes, p: Codes, groups: Codes, K: int) -> Any:
+    """Per group the counts (correct | support | predicted), sparse, groups × 3K: all that the intervals need."""
+    from scipy.sparse import coo_array
+
+    hit = y == p
+    rows = np.concatenate([groups[hit], groups, groups])
+    columns = np.concatenate([y[hit], K + y, 2 * K + p])
+    shape = (int(groups.max()) + 1, 3 * K)
+    return coo_array((np.ones(len(rows), dtype=np.int64), (rows, columns)), shape=shape).tocsr()
+
+
+def _worst_class(counts: ClassCounts, classes: Sequence[str]) -> WorstClass | None:
+    recall = class_scores(counts)[0]
+    if not (counts.support > 0).any():
+        return None
+    worst = int(np.nanargmin(recall))
+    return WorstClass(name=classes[worst], recall=float(recall[worst]))
+
+
+def _per_class(
+    counts: ClassCounts, classes: Sequence[str], train_counts: Sequence[int], foreground: Mask
+) -> list[ClassMetrics]:
+    recall, precision, f1 = class_scores(counts)
+    return [
+        ClassMetrics(
+            name=classes[i],
+            train_count=int(train_counts[i]),
+            support=int(counts.support[i]),
+            precision=_present(precision[i]),
+            recall=_present(recall[i]),
+            f1=_present(f1[i]),
+        )
+        for i in np.flatnonzero(foreground).tolist()
+    ]
+
+
+def _present(value: Any) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,136 @@
+"""Whether one classifier is better than another: a paired bootstrap over test samples, a paired t-test over seeds."""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from longtail.metrics.bootstrap import percentile_interval
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+BLOCK = 200  # resamples at a time: with 20,000 groups 64 MB
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What two classifiers say of one seed's test samples: class codes (n,), −1 in `truth` for a missing label.
+
+    Several tasks are one where their samples follow one another and their classes have codes of their own.
+    `groups` (n,): samples of one group are drawn together, in all seeds alike; without them every sample is drawn for
+    itself, as another one in every seed.
+    """
+
+    truth: Ints
+    first: Ints
+    second: Ints
+    groups: npt.NDArray[np.generic] | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first classifier's mean per-class accuracy less the second's: mean over the seeds, 95 % interval, p-value."""
+
+    mean: float
+    low: float
+    high: float
+    p: float
+
+    @property
+    def significant(self) -> bool:
+        """Whether the two-sided p-value is below 0.05."""
+        return self.p < 0.05
+
+
+def paired_difference(
+    seeds: list[Answers], *, weights: Floats | None = None, resamples: int = 4000, seed: int = 0
+) -> Difference:
+    """Compare two classifiers trained with the same seeds and tested on the same samples.
+
+    `weights` (K,): what each class counts in the mean, of several tasks 1 / classes of its task; by default all count
+    alike.
+    Two things are uncertain. Other test samples: a bootstrap draws groups with replacement, and its p-value is twice
+    the smaller share of resamples on either side of 0. Other seeds: a paired t-test over the seeds' differences. A
+    difference has to hold for both, so the p-value is the larger and the interval the wider of the two. One seed
+    knows nothing of the spread over seeds, and is judged by the bootstrap alone.
+    """
+    if weights is None:
+        weights = np.ones(1 + max(int(answers.truth.max()) for answers in seeds))
+    drawn = _resampled(seeds, weights, resamples, np.random.default_rng(seed))
+    at_most, at_least = (1 + np.count_nonzero(drawn <= 0)), (1 + np.count_nonzero(drawn >= 0))
+    p = min(1.0, 2 * min(at_most, at_least) / (resamples + 1))
+    low, high = percentile_interval(drawn) or (0.0, 0.0)
+    of_seeds = np.array([_observed(answers, weights) for answers in seeds])
+    mean = float(of_seeds.mean())
+    if len(seeds) > 1:
+        half, p_seeds = _t_test(of_seeds)
+        low, high, p = min(low, mean - half), max(high, mean + half), max(p, p_seeds)
+    return Difference(mean, low, high, p)
+
+
+def _t_test(values: Floats) -> tuple[float, float]:
+    """Half the width of the mean's 95 % interval by Student's t, and the two-sided p-value of a mean of 0."""
+    from scipy.stats import t
+
+    error = float(values.std(ddof=1)) / math.sqrt(len(values))
+    if not error:
+        return 0.0, 0.0 if values.mean() else 1.0
+    freedom = len(values) - 1
+    return float(t.ppf(0.975, freedom)) * error, 2 * float(t.sf(abs(values.mean()) / error, freedom))
+
+
+def _gains(answers: Answers) -> tuple[Ints, Ints]:
+    """Of the samples of known class: the class, and 1 where the first alone is right, −1 where the second alone is."""
+    known = answers.truth >= 0
+    truth = answers.truth[known]
+    return truth, (answers.first[known] == truth).astype(np.int64) - (answers.second[known] == truth)
+
+
+def _observed(answers: Answers, weights: Floats) -> float:
+    """The difference itself."""
+    truth, gain = _gains(answers)
+    gains, support = (np.bincount(truth, of, minlength=len(weights)).astype(np.float64) for of in (gain, None))
+    return float(_difference(gains, support, weights))
+
+
+def _resampled(seeds: list[Answers], weights: Floats, resamples: int, rng: np.random.Generator) -> Floats:
+    """The mean difference over the seeds in each resample of the groups, (resamples,)."""
+    parts = [_gains(answers) for answers in seeds]
+    groups = _group_numbers(seeds)
+    classes = len(weights)
+    table = np.zeros((1 + max(int(numbers.max()) for numbers in groups), len(seeds), 2, classes), np.int64)
+    for place, ((truth, gain), numbers) in enumerate(zip(parts, groups, strict=True)):
+        np.add.at(table[:, place, 0], (numbers, truth), gain)
+        np.add.at(table[:, place, 1], (numbers, truth), 1)
+    # Groups that are alike are drawn together: single samples are of three kinds a class.
+    kinds, counts = np.unique(table.reshape(len(table), -1), axis=0, return_counts=True)
+    # In floating point, whose matrix product is the fast one; sums of this size are exact in it.
+    tables = kinds.astype(np.float64)
+    sizes = [min(BLOCK, resamples - start) for start in range(0, resamples, BLOCK)]
+    drawn = (rng.multinomial(counts.sum(), counts / counts.sum(), size=size) for size in sizes)
+    by_seed = np.concatenate([times.astype(np.float64) @ tables for times in drawn])
+    by_seed = by_seed.reshape(resamples, len(seeds), 2, classes)
+    mean: Floats = _difference(by_seed[:, :, 0], by_seed[:, :, 1], weights).mean(axis=1)
+    return mean
+
+
+def _group_numbers(seeds: list[Answers]) -> list[Ints]:
+    """The number of each known sample's group: the same in all seeds for groups of the same name."""
+    known = [answers.truth >= 0 for answers in seeds]
+    if any(answers.groups is None for answers in seeds):
+        sizes = np.cumsum([0, *(np.count_nonzero(mask) for mask in known)])
+        return [np.arange(start, stop) for start, stop in pairwise(sizes)]
+    named = [answers.groups[mask] for answers, mask in zip(seeds, known, strict=True) if answers.groups is not None]
+    numbers = np.unique(np.concatenate(named), return_inverse=True)[1]
+    return np.split(numbers, np.cumsum([len(names) for names in named])[:-1])
+
+
+def _difference(gains: Floats, support: Floats, weights: Floats) -> Floats:
+    """The weighted mean of the classes' gains over the classes present, over the last axis: (…, K) to (…)."""
+    counted = np.where(support > 0, weights, 0.0)
+    rates = counted * gains / np.maximum(support, 1)
+    mean: Floats = rates.sum(-1) / np.maximum(counted.sum(-1), weights.min())
+    return mean

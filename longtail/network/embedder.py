@@ -1,0 +1,120 @@
+"""From images to embeddings, whatever makes them: the trained network, its backbone alone, or hand-crafted features."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from longtail.artifacts.weights import read_weights, write_weights
+from longtail.data.dataset import PackedDataset, Task
+from longtail.data.transforms import to_float
+from longtail.errors import DataError
+from longtail.network.network import Network, NetworkParams
+from longtail.network.prior_features import histograms_of_gradients, pixels
+from longtail.network.snapshot import Blueprint, Features, read_blueprint
+
+Floats = npt.NDArray[np.float32]
+Images = npt.NDArray[np.uint8]
+BLOCK = 512
+
+
+class Embedder:
+    """Calls the features that `blueprint` names; `network` is None for hand-crafted ones."""
+
+    def __init__(self, blueprint: Blueprint, network: Network | None) -> None:
+        self.blueprint = blueprint
+        self.network = network.eval() if network else None
+        self.tasks: list[Task] = blueprint.tasks
+        self.image_shape = blueprint.image_shape
+
+    def __call__(self, images: Images) -> dict[str, Floats]:
+        """uint8 N×H×W×C to float32 N×d on the unit sphere, for each task."""
+        parts = [self._block(images[start : start + BLOCK]) for start in range(0, len(images), BLOCK)]
+        return {task.name: np.concatenate([part[task.name] for part in parts]) for task in self.tasks}
+
+    def logits(self, images: Images) -> dict[str, Floats]:
+        """uint8 N×H×W×C to the softmax classifier's float32 N×K, for each task."""
+        parts = [self._logits(images[start : start + BLOCK]) for start in range(0, len(images), BLOCK)]
+        return {task.name: np.concatenate([part[task.name] for part in parts]) for task in self.tasks}
+
+    def _logits(self, images: Images) -> dict[str, Floats]:
+        assert self.network is not None
+        with torch.inference_mode():
+            return {name: value.cpu().numpy() for name, value in self.network.logits(self._tensor(images)).items()}
+
+    def _block(self, images: Images) -> dict[str, Floats]:
+        if self.blueprint.features in ("pixels", "hog"):
+            crafted = pixels(images) if self.blueprint.features == "pixels" else histograms_of_gradients(images)
+            return {task.name: crafted for task in self.tasks}
+        assert self.network is not None
+        with torch.inference_mode():
+            if self.blueprint.features == "network":
+                return {name: value.cpu().numpy() for name, value in self.network.embed(self._tensor(images)).items()}
+            features = F.normalize(self.network.backbone(self._tensor(images)), dim=1).cpu().numpy()
+            return {task.name: features for task in self.tasks}
+
+    def _tensor(self, images: Images) -> Tensor:
+        assert self.network is not None
+        return to_float(torch.from_numpy(images).to(next(self.network.parameters()).device))
+
+
+def build_network(blueprint: Blueprint, *, pretrained: bool = False) -> Network:
+    """A fresh network; torch's seed decides its weights."""
+    params = NetworkParams.model_validate(blueprint.model_dump(include=set(NetworkParams.model_fields)))
+    return Network(params, blueprint.tasks, blueprint.image_shape, pretrained=pretrained)
+
+
+def load_embedder(snapshot: Path) -> Embedder:
+    """The embedder of a snapshot directory."""
+    blueprint = read_blueprint(snapshot)
+    if not (snapshot / "network.safetensors").is_file():
+        return Embedder(blueprint, None)
+    network = build_network(blueprint)
+    network.load_state_dict(read_weights(snapshot / "network.safetensors"))
+    return Embedder(blueprint, network)
+
+
+def write_snapshot(
+    snapshot: Path, embedder: Embedder, dataset: PackedDataset, rows: npt.NDArray[np.int64], *, logits: bool
+) -> None:
+    """Write network, embeddings and, if asked, logits of those rows of the dataset."""
+    snapshot.mkdir(parents=True)
+    (snapshot / "network.json").write_text(embedder.blueprint.model_dump_json(indent=1) + "\n")
+    if embedder.network:
+        weights = {name: value.contiguous().cpu() for name, value in embedder.network.state_dict().items()}
+        write_weights(weights, snapshot / "network.safetensors")
+    _write_blocks(snapshot, "embeddings", (embedder(block) for block in _blocks(dataset, rows)))
+    if logits:
+        _write_blocks(snapshot, "logits", (embedder.logits(block) for block in _blocks(dataset, rows)))
+
+
+def _blocks(dataset: PackedDataset, rows: npt.NDArray[np.int64]) -> Iterator[Images]:
+    for start in range(0, len(rows), BLOCK):
+        yield dataset.images(rows[start : start + BLOCK])
+
+
+def _write_blocks(snapshot: Path, name: str, blocks: Iterator[dict[str, Floats]]) -> None:
+    parts = list(blocks)
+    for task in parts[0]:
+        rows = np.concatenate([part[task] for part in parts])
+        if not np.isfinite(rows).all():
+            raise DataError(f"the network's {name} for task {task!r} are not finite: lower the learning rate")
+        np.save(snapshot / f"{name}-{task}.npy", rows, allow_pickle=False)
+
+
+def blueprint_for(
+    params: NetworkParams, features: Features, tasks: list[Task], image_shape: tuple[int, int, int]
+) -> Blueprint:
+    """The blueprint of a network with those parameters."""
+    return Blueprint(
+        features=features,
+        backbone=params.backbone,
+        embedding=params.embedding,
+        shared_embedding=params.shared_embedding,
+        tasks=tasks,
+        image_shape=image_shape,
+    )

@@ -1,0 +1,62 @@
+"""The network of all methods: one backbone, and for each task an embedding and a classifier on top of it."""
+
+import torch.nn.functional as F
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from longtail.data.dataset import Task
+from longtail.network.backbones import Backbone, build_backbone
+
+
+class NetworkParams(BaseModel, extra="forbid"):
+    """The `network` section of params.yaml."""
+
+    backbone: Backbone = "small_cnn"
+    embedding: int = Field(64, ge=2, description="length of the embedding")
+    shared_embedding: bool = Field(False, description="one embedding for all tasks, and not one each")
+
+
+class Network(nn.Module):
+    """Images to one L2-normalised embedding a task, and to class scores (logits) for the softmax methods."""
+
+    def __init__(
+        self, params: NetworkParams, tasks: list[Task], image_shape: tuple[int, int, int], *, pretrained: bool = False
+    ) -> None:
+        super().__init__()
+        self.tasks = tasks
+        self.backbone, features = build_backbone(params.backbone, image_shape, pretrained=pretrained)
+        embeddings = 1 if params.shared_embedding else len(tasks)
+        self.embeddings = nn.ModuleList(nn.Linear(features, params.embedding) for _ in range(embeddings))
+        self.classifiers = nn.ModuleList(nn.Linear(params.embedding, len(task.classes)) for task in tasks)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """float N×C×H×W to the embeddings before normalisation, N×d for each task, none of them negative.
+
+        The classifier and the distances see the same numbers: with the ReLU in the classifier alone, neighbours were
+        searched among components that it never looks at (docs/results.md).
+        """
+        features = self.backbone(images)
+        raw = [F.relu(head(features)) for head in self.embeddings]
+        shared = len(self.tasks) // len(raw)
+        return {task.name: of_task for task, of_task in zip(self.tasks, raw * shared, strict=True)}
+
+    def embed(self, images: Tensor) -> dict[str, Tensor]:
+        """float N×C×H×W to f(x), N×d on the unit sphere for each task."""
+        return {name: F.normalize(raw, dim=1) for name, raw in self(images).items()}
+
+    def logits(self, images: Tensor) -> dict[str, Tensor]:
+        """float N×C×H×W to N×K class scores for each task."""
+        return self._classify(self(images))
+
+    def features_and_logits(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """float N×C×H×W to what the classifiers see, N×d for each task, and to N×K class scores, in one pass."""
+        raw = self(images)
+        return raw, self._classify(raw)
+
+    def embed_and_classify(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """`embed` and `logits` in one pass."""
+        raw = self(images)
+        return {name: F.normalize(values, dim=1) for name, values in raw.items()}, self._classify(raw)
+
+    def _classify(self, raw: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {task.name: head(raw[task.name]) for task, head in zip(self.tasks, self.classifiers, strict=True)}

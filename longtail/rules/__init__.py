@@ -1,0 +1,1 @@
+"""How a trained model answers: nearest neighbours, class means, the head."""

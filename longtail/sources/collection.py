@@ -1,0 +1,62 @@
+"""What a source is asked for, and what it gives: samples, tasks and a stream of images."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import BaseModel
+
+from longtail.data.dataset import Task
+from longtail.sources.problems import Problems
+
+Pixels = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Shape = tuple[int, int, int]
+
+SUBSET_NAMES = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+"""What users call the official subsets, and what a packed dataset calls them."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What every source is asked for; `scratch` is an existing directory for temporary files."""
+
+    image_shape: Shape
+    scratch: Path
+    workers: int = 1
+    seed: int = 0
+    problems: Problems = field(default_factory=Problems)
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a source gives: `samples` as in `write_dataset`, and uint8 blocks of n×H×W×C in the same order."""
+
+    samples: pd.DataFrame
+    tasks: list[Task]
+    images: Iterable[Pixels]
+    provenance: str
+    licence: str
+
+
+class Source(ABC, BaseModel, extra="forbid"):
+    """A kind of source: its fields are the user's configuration."""
+
+    @abstractmethod
+    def load(self, root: Path, request: Request) -> Collection:
+        """Read the source below `root`.
+
+        Bad samples are added to `request.problems` and left out of the collection. Raises DataError when nothing
+        can be read at all.
+        """

@@ -1,0 +1,1 @@
+"""Where packed data sets come from and go to: DVC remotes."""

@@ -1,0 +1,81 @@
+"""Checkpoints of a training in progress: weights and optimiser as safetensors, never a pickle.
+
+One file is replaced in one step, so a kill at any moment leaves the last whole checkpoint.
+"""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from longtail.artifacts.weights import write_weights
+from longtail.training.distributed import from_first
+from longtail.world import ALONE, World
+
+FILE = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a file holds: the weights by name, and the optimiser's tensors by the number of the parameter."""
+
+    step: int
+    history: list[dict[str, float]]
+    network: dict[str, Tensor] = field(default_factory=dict)
+    optimiser: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+
+
+def save_checkpoint(
+    work: Path,
+    fingerprint: str,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    step: int,
+    history: list[dict[str, float]],
+) -> None:
+    """Write the state after `step` steps into the directory `work`."""
+    tensors = {f"network.{name}": value.contiguous() for name, value in network.state_dict().items()}
+    for number, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{number}.{name}": v.contiguous() for name, v in state.items() if torch.is_tensor(v)}
+    about = {"fingerprint": fingerprint, "step": step, "history": history}
+    work.mkdir(parents=True, exist_ok=True)
+    new = work / f"{FILE}.new"
+    write_weights(tensors, new, about={"about": json.dumps(about)})
+    os.replace(new, work / FILE)
+
+
+def load_checkpoint(
+    work: Path, fingerprint: str, network: nn.Module, optimiser: torch.optim.Optimizer, world: World = ALONE
+) -> tuple[int, list[dict[str, float]]]:
+    """Load the checkpoint in `work` and return its step and history; (0, []) if there is none of that fingerprint.
+
+    The first process reads it for all, so that they agree on the step even where the others do not see `work`.
+    """
+    stored = from_first(world, lambda: _read(work / FILE, fingerprint))
+    if stored is None:
+        return 0, []
+    network.load_state_dict(stored.network)
+    optimiser.load_state_dict({"state": stored.optimiser, "param_groups": optimiser.state_dict()["param_groups"]})
+    return stored.step, stored.history
+
+
+def _read(file: Path, fingerprint: str) -> Checkpoint | None:
+    if not file.is_file():
+        return None
+    with safe_open(file, "pt") as stored:
+        about = json.loads(stored.metadata()["about"])
+        if about["fingerprint"] != fingerprint:
+            return None
+        checkpoint = Checkpoint(about["step"], about["history"])
+        for key in stored.keys():  # noqa: SIM118 (not a dict)
+            kind, rest = key.split(".", 1)
+            if kind == "network":
+                checkpoint.network[rest] = stored.get_tensor(key)
+            else:
+                number, name = rest.split(".", 1)
+                checkpoint.optimiser.setdefault(int(number), {})[name] = stored.get_tensor(key)
+    return checkpoint

@@ -1,0 +1,232 @@
+"""The one training loop. Every draw is a function of the seed and the step, so a resumed run repeats a whole one."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import BaseModel, Field, model_validator
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+from longtail import tracking
+from longtail.data.dataset import PackedDataset
+from longtail.data.transforms import Augmentation
+from longtail.errors import DataError
+from longtail.methods.base import Batch, Method
+from longtail.network.network import Network
+from longtail.training.checkpoint import load_checkpoint, save_checkpoint
+from longtail.training.distributed import data_parallel, synchronise_batch_norm, total
+from longtail.training.loading import mini_batches, seeds
+from longtail.world import ALONE, World
+
+PROBED = 50  # mini-batches whose images are counted
+
+
+class Optimisation(BaseModel, extra="forbid"):
+    """How the loss is minimised; the paper's values are sgd, momentum 0.9, weight decay 0.0005."""
+
+    iterations: int | None = Field(None, ge=1, description="mini-batches, or else:")
+    image_passes: int | None = Field(None, ge=1, description="images that go through the network in all")
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = Field(0.01, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(0.0005, ge=0)
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warm_up: int = Field(0, ge=0, description="iterations over which the learning rate rises from 0")
+    freeze_batch_norm: bool = Field(False, description="normalise by the statistics that the network came with")
+    augmentation: Augmentation = Augmentation()
+    checkpoint_every: int = Field(200, ge=1, exclude=True, description="iterations")
+    log_every: int = Field(20, ge=1, description="iterations over which logged scalars are averaged")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "Optimisation":
+        if (self.iterations is None) == (self.image_passes is None):
+            raise ValueError("give one of iterations and image_passes, and leave the other out or set it to null")
+        return self
+
+    @model_validator(mode="after")
+    def _checkpoint_between_logs(self) -> "Optimisation":
+        if self.checkpoint_every % self.log_every:
+            raise ValueError("checkpoint_every must be a multiple of log_every")
+        return self
+
+
+def device() -> torch.device:
+    """The device that trains: the GPU if there is one, that of this process where there are several."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def train(
+    network: Network,
+    method: Method,
+    dataset: PackedDataset,
+    rows: npt.NDArray[np.int64],
+    how: Optimisation,
+    *,
+    seed: int,
+    work: Path,
+    fingerprint: str,
+    world: World = ALONE,
+) -> list[dict[str, float]]:
+    """Train `network` in place and return the logged scalars, one dict for every `log_every` iterations.
+
+    `rows`: the row in the dataset of each sample that the method may draw. Checkpoints go to the directory `work`; one
+    with the same `fingerprint` found there is resumed. Several processes train as one would whose mini-batches are
+    all of theirs; the first alone writes, and all return the same.
+    """
+    network.to(device())
+    if not how.freeze_batch_norm:
+        synchronise_batch_norm(world, network)
+    optimiser = _optimiser(network, how)
+    start, history = load_checkpoint(work, fingerprint, network, optimiser, world)
+    objective = data_parallel(world, _Objective(network, method))
+    iterations = length(how, method)
+    steps = range(start, iterations)
+    _set_modes(network, how)
+    meter = _Meter(how, iterations, start, history, shown=world.first)
+    loader = mini_batches(
+        dataset,
+        rows,
+        method,
+        how.augmentation,
+        seed=seed,
+        steps=steps,
+        device=device(),
+        world=world,
+        waiting=meter.waiting,
+    )
+    with closing(loader) as batches, meter:
+        for step in steps:
+            # All that is random in a step hangs on these seeds, so nothing random needs to be in the checkpoint.
+            torch.manual_seed(seeds(seed, step)[1])
+            _set_learning_rate(optimiser, learning_rate(how, iterations, step))
+            images, batch = next(batches)
+            with torch.autocast("cuda", torch.bfloat16, enabled=device().type == "cuda"):
+                scalars = objective(images, batch)
+            optimiser.zero_grad()
+            # With weights w that sum to 1 over the whole mini-batch, its loss is L = Σ_i w_i h_i = Σ_r L_r, where L_r
+            # is the sum over the share of process r. So ∇L = Σ_r ∇L_r, and the processes' gradients are averaged:
+            # 1/W Σ_r ∇(W L_r) is ∇L.
+            (scalars["loss"] * world.size).backward()
+            optimiser.step()
+            meter.add(step + 1, total(world, scalars), batch.whole)
+            if world.first and (step + 1) % how.checkpoint_every == 0:
+                save_checkpoint(work, fingerprint, network, optimiser, step + 1, history)
+    return history
+
+
+class _Objective(nn.Module):
+    """The method's loss as a module: the exchange of gradients hooks into a module's call."""
+
+    def __init__(self, network: Network, method: Method) -> None:
+        super().__init__()
+        self.network, self.method = network, method
+
+    def forward(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
+        return self.method.loss(self.network, images, batch)
+
+
+def length(how: Optimisation, method: Method) -> int:
+    """How many iterations a training takes; of `image_passes` as many as come nearest, as the first mini-batches are.
+
+    An image that a mini-batch has several times goes through the network once, so methods differ in what a step takes.
+    """
+    if how.iterations is not None:
+        return how.iterations
+    assert how.image_passes is not None
+    sizes = [len(method.batch(step).samples) for step in range(PROBED)]
+    return max(1, round(how.image_passes * PROBED / sum(sizes)))
+
+
+def learning_rate(how: Optimisation, iterations: int, step: int) -> float:
+    """The learning rate of step `step`, from 0: a linear rise, then constant or a cosine down to 0."""
+    rise = min(1.0, (step + 1) / (how.warm_up + 1))
+    fall = (1 + math.cos(math.pi * step / iterations)) / 2 if how.schedule == "cosine" else 1.0
+    return how.learning_rate * rise * fall
+
+
+def _set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def _optimiser(network: Network, how: Optimisation) -> torch.optim.Optimizer:
+    # Fused: one kernel for all parameters instead of a dozen for each.
+    rate, decay = how.learning_rate, how.weight_decay
+    if how.optimiser == "adamw":
+        return torch.optim.AdamW(network.parameters(), rate, weight_decay=decay, fused=True)
+    return torch.optim.SGD(network.parameters(), rate, momentum=how.momentum, weight_decay=decay, fused=True)
+
+
+def _set_modes(network: Network, how: Optimisation) -> None:
+    network.train()
+    if how.freeze_batch_norm:
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+
+
+class _Meter:
+    """Averages the scalars of `log_every` steps, shows them on a progress bar, and logs them.
+
+    Values stay on the device until then: to look at one makes the GPU wait for the next step.
+    """
+
+    def __init__(
+        self, how: Optimisation, iterations: int, start: int, history: list[dict[str, float]], *, shown: bool
+    ) -> None:
+        self.every, self.iterations, self.history = how.log_every, iterations, history
+        self.values: list[dict[str, Tensor]] = []
+        self.images, self.waited, self.began = 0, 0.0, time.perf_counter()
+        self.progress = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[now]}"),
+            disable=not shown,
+        )
+        self.bar = self.progress.add_task("", total=iterations, completed=start, now="")
+
+    def __enter__(self) -> "_Meter":
+        self.progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.progress.stop()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Time in which a step waits for its images."""
+        began = time.perf_counter()
+        yield
+        self.waited += time.perf_counter() - began
+
+    def add(self, done: int, scalars: dict[str, Tensor], images: int) -> None:
+        self.values.append(scalars)
+        self.images += images
+        if done % self.every == 0 or done == self.iterations:
+            self._flush(done)
+        self.progress.advance(self.bar)
+
+    def _flush(self, done: int) -> None:
+        values = torch.stack([torch.stack(list(scalars.values())) for scalars in self.values]).double().cpu()
+        means = dict(zip(self.values[0], values.mean(0).tolist(), strict=True))
+        if not math.isfinite(means["loss"]):
+            finite = values[:, list(means).index("loss")].isfinite().tolist()
+            first = done - len(finite) + 1 + finite.index(False)
+            raise DataError(f"the loss is not finite at iteration {first}: lower the learning rate")
+        self.history.append({"iteration": float(done), **means})
+        took = time.perf_counter() - self.began
+        speed, share = self.images / took, self.waited / took
+        tracking.log_metrics({f"training/{name}": value for name, value in means.items()}, step=done)
+        tracking.log_metrics({"training/images_per_second": speed, "training/loader_share": share}, step=done)
+        text = " ".join(f"{name} {value:.3f}" for name, value in means.items())
+        self.progress.update(self.bar, now=f"{text} {speed:,.0f} images/s")
+        self.values, self.images, self.waited, self.began = [], 0, 0.0, time.perf_counter()

@@ -1,0 +1,92 @@
+"""A folder with the repository's pipeline and code, and small parameters of its own."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+class Workspace:
+    """Where `dvc repro` and `python -m pipelines` run as users run them; one round, a few iterations."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # A path with a space, as users have them.
+        (path / "my data").mkdir()
+        for name in ("dvc.yaml", ".dvcignore"):
+            shutil.copy(ROOT / name, path / name)
+        for name in ("longtail", "components", "pipelines"):
+            (path / name).symlink_to(ROOT / name)
+        binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "LONGTAIL_"))}
+        self.environment = kept | {"PATH": binaries, "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(path / ".site")}
+        self.dvc("init", "--no-scm", "-q")
+
+    def run(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`python -m module …` in the workspace."""
+        command = [sys.executable, "-m", module, *arguments]
+        return subprocess.run(command, cwd=self.path, env=self.environment, capture_output=True, text=True, check=False)
+
+    def start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """The same, without waiting for its end."""
+        command = [sys.executable, "-m", module, *arguments]
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return subprocess.Popen(command, cwd=self.path, env=self.environment, **silent)
+
+    def dvc(self, *arguments: str) -> str:
+        """What `dvc …` prints; it must succeed."""
+        done = self.run("dvc", *arguments)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        return done.stdout
+
+    def local(self, *arguments: str) -> Path:
+        """Run `python -m pipelines local …`, which must succeed; the folder of its tasks."""
+        done = self.run("pipelines", "local", *arguments)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+        return Path(done.stdout.splitlines()[-1].removeprefix("the report is ")).parents[1]
+
+    def repro(self, **changes: Any) -> list[str]:
+        """Run with the small parameters so changed; the stages that ran."""
+        self.write_parameters(**changes)
+        return re.findall(r"Running stage '([^']+)'", self.dvc("repro"))
+
+    def write_parameters(self, **changes: Any) -> None:
+        """Write the small parameters, so changed; an empty mapping takes the place of what is there."""
+        values = yaml.safe_load((ROOT / "params.yaml").read_text())
+        values |= {"data": "my data", "cluster_size": 20, "rounds": {"r1": {"after": "r0"}}, "evaluated": "r1"}
+        values["ingest"]["source"]["copies"] = 1
+        for section in ("start", "train", "fit"):
+            values[section]["optimisation"]["iterations"] = 20
+        values["evaluate"] = {"resamples": 20, "mistakes": 4, "map_points": 60}
+        for section, change in changes.items():
+            values[section] = merged(values[section], change) if change and isinstance(change, dict) else change
+        (self.path / "params.yaml").write_text(yaml.safe_dump(values))
+
+    def parents(self) -> list[Any]:
+        """The runs of pipeline executions in the local MLflow store."""
+        return [run for run in self._runs() if "mlflow.parentRunId" not in run.data.tags]
+
+    def steps(self, parent: Any) -> list[Any]:
+        """The runs of the steps of an execution."""
+        return [run for run in self._runs() if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+
+    def _runs(self) -> list[Any]:
+        from mlflow import MlflowClient
+
+        client = MlflowClient(f"sqlite:///{self.path}/mlflow.db")
+        experiment = client.get_experiment_by_name("longtail")
+        assert experiment is not None
+        return list(client.search_runs([experiment.experiment_id]))
+
+
+def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The values with the changes, at any depth."""
+    deep = {name: merged(values.get(name, {}), change) for name, change in changes.items() if isinstance(change, dict)}
+    return {**values, **changes, **deep}

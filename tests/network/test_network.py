@@ -1,0 +1,71 @@
+"""The network: shapes, the unit sphere, one head a task, and grey images in a ResNet."""
+
+import numpy as np
+import pytest
+import torch
+
+from longtail.data.dataset import Task
+from longtail.errors import DataError
+from longtail.network.backbones import Backbone, build_backbone
+from longtail.network.embedder import Embedder, build_network
+from longtail.network.network import Network, NetworkParams
+from longtail.network.snapshot import Blueprint, Features
+
+TASKS = [Task(name="digit", classes=["a", "b", "c"]), Task(name="kids", classes=["no", "yes"])]
+
+
+def network(backbone: Backbone = "small_cnn", shape: tuple[int, int, int] = (28, 28, 1)) -> Network:
+    torch.manual_seed(0)
+    return Network(NetworkParams(backbone=backbone, embedding=8), TASKS, shape).eval()
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (40, 20, 3), (8, 8, 1)])
+@pytest.mark.parametrize("backbone", ["small_cnn", "resnet18"])
+def test_every_task_has_its_embedding_and_its_scores(backbone: Backbone, shape: tuple[int, int, int]) -> None:
+    height, width, channels = shape
+    made, images = network(backbone, shape), torch.rand(4, channels, height, width) * 2 - 1
+    embeddings, logits = made.embed(images), made.logits(images)
+    assert {name: tuple(value.shape) for name, value in embeddings.items()} == {"digit": (4, 8), "kids": (4, 8)}
+    assert {name: tuple(value.shape) for name, value in logits.items()} == {"digit": (4, 3), "kids": (4, 2)}
+    for value in embeddings.values():
+        assert value.norm(dim=1).tolist() == pytest.approx([1] * 4, abs=1e-5)
+
+
+def test_a_resnet_repeats_a_grey_image_over_its_three_channels() -> None:
+    backbone, features = build_backbone("resnet18", (28, 28, 1), pretrained=False)
+    backbone.eval()
+    grey = torch.rand(2, 1, 28, 28)
+    assert features == 512
+    assert torch.equal(backbone(grey), backbone(grey.repeat(1, 3, 1, 1)))
+
+
+def test_a_resnet_sees_imagenets_mean_colour_as_zero() -> None:
+    backbone, _ = build_backbone("resnet18", (28, 28, 3), pretrained=False)
+    seen: list[torch.Tensor] = []
+    backbone.body.conv1.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))  # type: ignore[union-attr]
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1).expand(2, 3, 28, 28)
+    backbone(mean * 2 - 1)
+    assert seen[0].abs().max() < 1e-6
+    backbone((mean + torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)) * 2 - 1)
+    assert torch.allclose(seen[1], torch.ones(()), atol=1e-5)
+
+
+def test_images_too_small_for_the_small_network_are_refused() -> None:
+    with pytest.raises(DataError, match="small_cnn needs images of 8×8 or more, not 7×28"):
+        network(shape=(7, 28, 1))
+
+
+def embedder(features: Features) -> Embedder:
+    blueprint = Blueprint(features=features, backbone="small_cnn", embedding=8, tasks=TASKS, image_shape=(28, 28, 1))
+    torch.manual_seed(0)
+    return Embedder(blueprint, build_network(blueprint) if features in ("network", "backbone") else None)
+
+
+@pytest.mark.parametrize("features", ["network", "backbone", "pixels", "hog"])
+def test_an_image_has_the_same_embedding_in_any_batch(features: Features) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (600, 28, 28, 1), dtype=np.uint8)  # more than one block
+    images[300:] = images[:300]
+    of_all = embedder(features)(images)
+    assert np.allclose(of_all["digit"][300:], of_all["digit"][:300], atol=1e-5)
+    assert np.allclose(of_all["kids"][:3], embedder(features)(images[:3])["kids"], atol=1e-5)
+    assert np.linalg.norm(of_all["kids"], axis=1) == pytest.approx(1, abs=1e-5)

@@ -1,0 +1,118 @@
+"""A stage, its command in dvc.yaml and its section of params.yaml agree with each other."""
+
+import importlib
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from longtail.parameters import PIPELINE, SHARED, read_parameters, stage_parameters
+from longtail.report.assembly import PARTS
+from longtail.stages import STAGES
+from longtail.stages.contract import artifacts, params_model
+from pipelines.dependencies import has_code, write_dependencies
+
+ROOT = Path(__file__).parents[2]
+PARAMS = ROOT / "params.yaml"
+VALUES = yaml.safe_load(PARAMS.read_text())
+DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+# `fetch` takes the place of `ingest` where the data was made elsewhere: no step of dvc.yaml, no section by default.
+LOCAL = tuple(stage for stage in STAGES if stage != "fetch")
+
+
+def run_of(stage: str) -> Any:
+    return importlib.import_module(f"longtail.stages.{stage}").run
+
+
+def definition(stage: str) -> dict[str, Any]:
+    """The stage of dvc.yaml, without the loop over the rounds or classifiers."""
+    found: dict[str, Any] = DVC["stages"][stage]
+    return found.get("do", found)
+
+
+def flags(stage: str) -> dict[str, str]:
+    program, name, *words = shlex.split(definition(stage)["cmd"])
+    assert (program, name) == ("longtail", stage)
+    return {flag.removeprefix("--"): value for flag, value in zip(words[::2], words[1::2], strict=True)}
+
+
+def test_dvc_runs_every_stage_but_fetch_in_order() -> None:
+    assert tuple(DVC["stages"]) == LOCAL
+
+
+def test_the_plot_of_the_loss_has_every_part_of_every_methods_loss() -> None:
+    (curves,) = (plot for plot in DVC["plots"] if "Loss over the rounds" in plot)
+    assert list(curves["Loss over the rounds"]["y"].values()) == [["loss", *PARTS]]
+
+
+@pytest.mark.parametrize("stage", LOCAL)
+def test_the_command_has_the_artifacts_of_run(stage: str) -> None:
+    assert list(flags(stage)) == [*artifacts(run_of(stage)), "metrics"]
+
+
+@pytest.mark.parametrize("stage", LOCAL)
+def test_inputs_are_dependencies_and_outputs_are_outs(stage: str) -> None:
+    kinds, paths = artifacts(run_of(stage)), flags(stage)
+    inputs = {paths[name] for name, kind in kinds.items() if kind == "input"}
+    outputs = [paths[name] for name, kind in kinds.items() if kind == "output"]
+    assert {dep for dep in definition(stage)["deps"] if not dep.startswith("longtail/")} == inputs
+    assert definition(stage)["outs"] == outputs
+    assert [next(iter(metrics)) for metrics in definition(stage)["metrics"]] == [paths["metrics"]]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_run_takes_and_gives_something_by_keyword_params(stage: str) -> None:
+    kinds = list(artifacts(run_of(stage)).values())
+    assert kinds == sorted(kinds)  # inputs first
+    assert set(kinds) == ({"output"} if stage == "fetch" else {"input", "output"})
+
+
+@pytest.mark.parametrize("stage", LOCAL)
+def test_the_parameters_that_a_stage_reads_are_declared(stage: str) -> None:
+    shared = [name for name in SHARED if name in params_model(run_of(stage)).model_fields]
+    assert definition(stage)["params"] == [*shared, *([stage] if stage in VALUES else [])]
+
+
+@pytest.mark.parametrize("stage", LOCAL)
+def test_the_defaults_are_valid_parameters(stage: str) -> None:
+    model = params_model(run_of(stage))
+    assert isinstance(stage_parameters(PARAMS, stage, model), model)
+
+
+def test_every_key_of_the_parameters_is_read_by_something() -> None:
+    assert set(read_parameters(PARAMS)) == {*LOCAL, *SHARED, *PIPELINE}
+
+
+def test_rounds_follow_each_other_from_the_start_to_the_last() -> None:
+    before = [round_["after"] for round_ in VALUES["rounds"].values()]
+    names = list(VALUES["rounds"])
+    assert before == ["r0", *names[:-1]]
+    assert VALUES["evaluated"] == names[-1]
+    assert f"artifacts/{before[0]}/model" in definition("start")["outs"]
+
+
+def test_dvc_yaml_names_the_sources_that_the_imports_say(tmp_path: Path) -> None:
+    """`python -m pipelines dependencies` writes them."""
+    copy = Path(shutil.copy(ROOT / "dvc.yaml", tmp_path))
+    write_dependencies(copy)
+    assert copy.read_text() == (ROOT / "dvc.yaml").read_text()
+
+
+@pytest.mark.parametrize("stage", LOCAL)
+def test_whatever_a_stage_loads_is_among_its_dependencies(stage: str) -> None:
+    loaded = "print(*(module.__file__ for name, module in sys.modules.items() if name.startswith('longtail.')))"
+    code = f"import sys, longtail.stages.{stage}; {loaded}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    files = [Path(name).relative_to(ROOT) for name in done.stdout.split() if has_code(Path(name))]
+    seen = [file for file in files if file.parts[1] != "tracking"]
+    assert [str(f) for f in seen if not any(f.is_relative_to(dep) for dep in definition(stage)["deps"])] == []
+
+
+def test_bytecode_in_a_folder_that_a_stage_depends_on_is_no_change() -> None:
+    """Python writes it while the stage runs, so a second `dvc repro` would run everything again."""
+    assert "__pycache__/" in (ROOT / ".dvcignore").read_text().splitlines()

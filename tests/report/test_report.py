@@ -1,0 +1,268 @@
+"""The report: whole, the same every time, safe with any name, and without empty figures."""
+
+import base64
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from report_content import class_names, make_map, make_report, make_rounds, make_task
+
+from longtail.data.imbalance import measure
+from longtail.metrics.classification import evaluate
+from longtail.report import KCurve, KSearch, MethodRow, Report, Round, TaskReport, render
+from longtail.report.figures import style
+from longtail.report.map_figure import pushed_apart
+from longtail.report.names import columns, short
+from longtail.report.round_figures import training_curves, validation_curve
+from longtail.report.tables import gain_rows, metric_table, parameter_sections, task_rows
+
+NASTY = [
+    "<script>alert(1)</script>",
+    "$x_1$ costs $5",
+    "西陣織の絹織物",
+    "فستان",
+    "a & b",
+    "line\nbreak \x00\x1b",
+    "\udcff",
+    "",
+]
+
+# Parts that cost time to draw.
+LIGHT: dict[str, Any] = {"embedding": None, "k_search": None, "mistakes": []}
+# Distribution, intervals, confusion, classes, map and k of a task; loss and validation of the rounds.
+FIGURES = 8
+HEAD = "softmax head of the start"
+NETWORK = re.compile(r'(src|href)="(?!data:|#)|<script|@import|url\(')
+
+
+def figures(html: str) -> list[str]:
+    """Every SVG of the page, each of which must be well-formed XML."""
+    found = re.findall(r'"data:image/svg\+xml;base64,([^"]+)"', html)
+    texts = [base64.b64decode(part).decode() for part in found]
+    for text in texts:
+        ElementTree.fromstring(text)
+    return texts
+
+
+@pytest.mark.parametrize("K", [2, 10, 40])
+def test_renders_for_any_number_of_classes(K: int) -> None:
+    html = render(make_report([make_task(class_names(K))]))
+    assert len(figures(html)) == FIGURES
+    assert 'class="absent"' not in html
+    assert "nan" not in re.sub(r'base64,[^"]+', "", html).lower()
+    assert not NETWORK.search(html)
+
+
+def test_two_tasks_have_a_section_each() -> None:
+    tasks = [make_task(["a", "b"], "label", **LIGHT), make_task(["c", "d", "e"], "kids", seed=1, **LIGHT)]
+    html = render(make_report(tasks, rounds=[]))
+    ids = re.findall(r'id="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    assert all(target in ids for target in re.findall(r'href="#([^"]+)"', html))
+    assert html.count('<section class="task"') == 2
+
+
+def test_all_tasks_stand_in_one_table_binary_ones_first_by_imbalance_level() -> None:
+    two = {"classes": ["no", "yes"]}
+    tasks = [
+        make_task(class_names(4), "kind"),
+        make_task(name="rare", counts={"train": [98, 2], "test": [1, 1]}, **two),
+        make_task(name="even", counts={"train": [51, 49], "test": [1, 1]}, **two),
+    ]
+    heading, rows = task_rows(tasks)
+    assert heading[:3] == ["task", "imbalance", "cluster-wise kNN (LMLE)"]
+    assert [row[0] for row in rows] == ["even", "rare", "kind", "mean"]
+    assert [row[1] for row in rows[:2]] == ["level 1", "level 48"]
+    values = [task.metrics("cluster-wise kNN (LMLE)").mean_class_accuracy for task in tasks]
+    assert rows[-1][2] == f"{100 * sum(value or 0 for value in values) / 3:.1f}"
+    assert "All tasks" in render(make_report(tasks))
+    assert "All tasks" not in render(make_report(tasks[:1]))
+
+
+def test_gains_over_the_compared_head_stand_by_imbalance_ratio() -> None:
+    def task(name: str, counts: list[int], mine: float, other: float | None, beside: str = HEAD) -> TaskReport:
+        made = make_task(["no", "yes"], name, compared=beside, imbalance=measure(counts, ["no", "yes"]))
+        values = {made.main: mine, beside: other}
+        rows = [
+            replace(row, metrics=row.metrics.model_copy(update={"mean_class_accuracy": values[row.name]}))
+            if row.name in values
+            else row
+            for row in made.methods
+        ]
+        return replace(made, methods=rows)
+
+    tasks = [
+        task("rare", [90, 10], 0.6, 0.7),
+        task("empty", [90, 0], 0.5, 0.4),
+        task("even", [50, 50], 0.8, 0.5),
+        task("untested", [50, 50], 0.8, None),
+        task("against neighbours", [50, 50], 0.8, 0.5, "sample-wise kNN"),
+    ]
+    found = gain_rows(tasks)
+    assert [(name, ratio) for name, ratio, _ in found] == [("even", 1.0), ("rare", 9.0), ("empty", None)]
+    assert [gain for *_, gain in found] == pytest.approx([0.3, -0.1, 0.1])
+    html = render(make_report(tasks))
+    assert f"gains over {HEAD}" in html
+    assert "gains over" not in render(make_report(tasks[:1]))
+
+
+def test_many_tasks_share_one_line_of_validation_and_begin_with_their_table() -> None:
+    html = render(make_report([make_task(["no", "yes"], f"task{number}") for number in range(9)]))
+    assert html.index("<h2>All tasks</h2>") < html.index('id="task-1"')
+    assert 'class="result"' not in html
+    for count, legend in ((3, "task2"), (14, "mean of 14 tasks")):
+        picture = validation_curve(make_rounds([f"task{number}" for number in range(count)]))
+        assert picture is not None
+        assert legend in base64.b64decode(picture.address.partition(",")[2]).decode()
+
+
+def test_the_same_content_gives_the_same_bytes_in_another_process() -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from report_content import *; from longtail.report import render;"
+        "sys.stdout.buffer.write(render(make_report([make_task(['a', 'b'])])).encode())"
+    )
+    command = [sys.executable, "-c", code, str(Path(__file__).parents[1] / "helpers")]
+    other = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONHASHSEED": "1"}).stdout
+    assert render(make_report([make_task(["a", "b"])])).encode() == other
+
+
+def test_names_of_users_are_text_everywhere() -> None:
+    task = make_task(NASTY, name="<b>label</b> $2$")
+    html = render(make_report([task], title="<i>t</i>", notes=["<u>n</u>"], parameters={"<p>": {"</td>": "<x>"}}))
+    for tag in ("<script", "<b>label", "<i>t", "<u>n", "<p>:", "<x>"):
+        assert tag not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    drawn = [text for figure in figures(html) for text in ElementTree.fromstring(figure).itertext()]
+    for name in ("$x_1$ costs $5", "西陣織の絹織物", "فستان", "a & b", "line break \ufffd\ufffd"):
+        assert name in drawn
+    html.encode()  # a lone surrogate would fail
+
+
+def test_absent_parts_are_sentences() -> None:
+    task = make_task(["a", "b", "c"], embedding=None, k_search=None, mistakes=[])
+    html = render(make_report([task], rounds=[], parameters={}))
+    for sentence in (
+        "No map of the embedding was made",
+        "No k was searched",
+        "There is no wrongly classified image",
+        "No rounds were run",
+        "No parameters were recorded",
+    ):
+        assert sentence in html
+    assert len(figures(html)) == FIGURES - 4
+
+
+def test_figures_of_a_single_point_are_sentences() -> None:
+    one = make_map(np.random.default_rng(0), 1)
+    search = KSearch([KCurve("vote", [3], [0.5])], "vote", 3)
+    task = make_task(["a", "b"], embedding=one, k_search=search)
+    html = render(make_report([task], rounds=[Round(0, validation={"label": 0.5}, selected=True)]))
+    for sentence in (
+        "fewer than two classes",
+        "Only one k was tried: vote, k = 3",
+        "No round logged two steps of training",
+        "Fewer than two rounds",
+    ):
+        assert sentence in html
+    assert len(figures(html)) == FIGURES - 4
+
+
+def test_a_loss_without_hinges_is_drawn() -> None:
+    with style():
+        drawn = training_curves([Round(0), Round(1, iterations=[1, 2], loss=[2.0, 1.0])])
+    assert drawn is not None
+    assert training_curves([Round(0)]) is None
+
+
+def test_a_stopped_and_the_selected_round_are_marked() -> None:
+    with style():
+        drawn = validation_curve(make_rounds(["label"]))
+    assert drawn is not None
+    (text,) = figures(f'"{drawn.address}"')
+    assert "a stopped round" in text
+    assert "the selected round" in text
+
+
+def task_without_test_images() -> TaskReport:
+    labels = np.full(4, -1)
+    metrics = evaluate(labels, labels, classes=["a", "b"], train_counts=[3, 3])
+    return make_task(["a", "b"], methods=[MethodRow("only", metrics)], main="only", compared=None, **LIGHT)
+
+
+def test_a_task_without_test_labels_has_no_metrics_but_renders() -> None:
+    html = render(make_report([task_without_test_images()], rounds=[]))
+    assert "No test image has a label" in html
+    assert "no test image" in " ".join(figures(html))
+
+
+def test_the_background_class_and_absent_classes_are_shown_as_such() -> None:
+    labels, predictions = np.array([0, 0, 1, 3]), np.array([0, 3, 1, 3])
+    classes, train = ["a", "b", "never tested", "background"], [9, 5, 2, 50]
+    metrics = evaluate(labels, predictions, classes=classes, train_counts=train, background="background")
+    task = make_task(
+        classes,
+        counts={"train": train},
+        imbalance=measure(train[:3], classes[:3]),
+        methods=[MethodRow("m", metrics)],
+        main="m",
+        compared=None,
+        background="background",
+        **LIGHT,
+    )
+    html = render(make_report([task], rounds=[]))
+    assert "the background class “background” count nowhere" in html
+    assert "no test image" in " ".join(figures(html))
+    assert [row.name for row in metrics.per_class] == classes[:3]
+
+
+def test_the_best_shown_value_of_a_column_is_bold() -> None:
+    table = metric_table(make_task(class_names(3)))
+    for column in range(len(table.headings)):
+        cells = [cells[column] for _, cells in table.rows]
+        best = max(float(cell.text) for cell in cells if cell.text != "–")
+        assert [cell.best for cell in cells] == [cell.text != "–" and float(cell.text) == best for cell in cells]
+
+
+def test_parameters_become_sections() -> None:
+    sections = parameter_sections({"a": {"b": {"c": 1e-3}, "d": [1, 2], "e": {}}, "seed": 0, "on": True, "x": None})
+    assert sections == [
+        ("", [("seed", "0"), ("on", "yes"), ("x", "–")]),
+        ("a", [("b.c", "0.001"), ("d", "1, 2"), ("e", "–")]),
+    ]
+
+
+def test_a_report_of_a_method_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match="no method 'nothing'"):
+        make_task(["a", "b"], main="nothing")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("abcdef", "abcdef"), ("abcdefg", "abcde…"), ("西陣織の", "西陣…"), ("a\n b", "a b")]
+)
+def test_long_names_are_cut_by_width(name: str, shown: str) -> None:
+    assert short(name, 6) == shown
+    assert columns(shown) <= 6
+
+
+def test_labels_at_one_place_are_pushed_apart() -> None:
+    places = pushed_apart(np.zeros((5, 2)), 1.0)
+    gaps = np.linalg.norm(places[:, None] - places, axis=2)[np.triu_indices(5, 1)]
+    assert gaps.min() > 0.95
+
+
+def test_an_empty_run_renders() -> None:
+    html = render(Report(title="t", method="m", dataset="d", images=0, seed=0, tasks=[]))
+    assert "No parameters were recorded" in html
+
+
+def test_importing_the_content_does_not_import_matplotlib() -> None:
+    code = "import sys, longtail.metrics.classification, longtail.report; print(*sys.modules)"
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert not {"matplotlib", "sklearn", "scipy", "torch"} & set(loaded)

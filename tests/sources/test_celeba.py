@@ -1,0 +1,135 @@
+"""CelebA's own files, on a small folder in their exact format: attributes, subsets, identities, aligned crops."""
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from longtail.errors import DataError
+from longtail.sources.celeba import TEMPLATE, CelebA
+
+Load = Callable[..., Any]
+ATTRIBUTES = """4
+Bald Smiling Wearing_Hat
+000001.jpg -1  1 -1
+000002.jpg -1 -1  1
+000003.jpg  1 -1 -1
+000004.jpg -1  1 -1
+"""
+PARTITION = "000001.jpg 0\n000002.jpg 0\n000003.jpg 1\n000004.jpg 2\n"
+IDENTITIES = "000001.jpg 2880\n000002.jpg 2880\n000003.jpg 17\n000004.jpg 5\n"
+SHAPE = (55, 47, 3)
+
+
+def face(angle: float, scale: float, centre: tuple[float, float]) -> tuple[Image.Image, np.ndarray]:
+    """A white image with a dark dot at each of five landmarks: the template, turned, scaled and shifted."""
+    turn = scale * np.exp(1j * np.deg2rad(angle))
+    points = turn * ((TEMPLATE - 0.5) * [47, 55] @ [1, 1j]) + complex(*centre)
+    image = Image.new("RGB", (178, 218), "white")
+    for point in points:
+        ImageDraw.Draw(image).ellipse([point.real - 4, point.imag - 4, point.real + 4, point.imag + 4], fill=(0, 0, 0))
+    return image, np.stack([points.real, points.imag], axis=1)
+
+
+@pytest.fixture(autouse=True)
+def celeba(root: Path) -> None:
+    (root / "list_attr_celeba.txt").write_text(ATTRIBUTES)
+    (root / "list_eval_partition.txt").write_text(PARTITION)
+    (root / "identity_CelebA.txt").write_text(IDENTITIES)
+    (root / "img_align_celeba").mkdir()
+    lines = [
+        "4",
+        "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y rightmouth_x rightmouth_y",
+    ]
+    poses = [
+        (0.0, 2.0, (89.0, 109.0)),
+        (20.0, 1.5, (80.0, 120.0)),
+        (-15.0, 2.5, (95.0, 100.0)),
+        (5.0, 1.0, (60.0, 60.0)),
+    ]
+    for number, pose in enumerate(poses, 1):
+        image, points = face(*pose)
+        image.save(root / f"img_align_celeba/00000{number}.jpg", quality=95)
+        lines.append(f"00000{number}.jpg " + " ".join(str(round(value)) for value in points.ravel()))
+    (root / "list_landmarks_align_celeba.txt").write_text("\n".join(lines) + "\n")
+
+
+def test_every_attribute_is_a_task_with_the_official_subsets_and_identities_as_groups(load: Load) -> None:
+    loaded = load(CelebA(kind="celeba"), SHAPE)
+    assert [task.name for task in loaded.collection.tasks] == ["Bald", "Smiling", "Wearing_Hat"]
+    assert all(task.classes == ["no", "yes"] for task in loaded.collection.tasks)
+    samples = loaded.samples
+    assert samples["Bald"].tolist() == ["no", "no", "yes", "no"]
+    assert samples["Smiling"].tolist() == ["yes", "no", "no", "yes"]
+    assert samples["subset"].tolist() == ["train", "train", "validation", "test"]
+    assert samples["group"].tolist() == ["identity 2880", "identity 2880", "identity 17", "identity 5"]
+    assert loaded.problems.found == []
+
+
+def test_some_attributes_alone(load: Load) -> None:
+    loaded = load(CelebA(kind="celeba", tasks=["Smiling"]), SHAPE)
+    assert [task.name for task in loaded.collection.tasks] == ["Smiling"]
+    assert "Bald" not in loaded.samples
+
+
+def test_landmarks_bring_every_face_to_the_same_place(load: Load) -> None:
+    pixels = load(CelebA(kind="celeba", landmarks="list_landmarks_align_celeba.txt"), SHAPE).pixels
+    assert pixels.shape == (4, *SHAPE)
+    for image in pixels:
+        dark = image.mean(axis=2) < 128
+        for x, y in TEMPLATE * [47, 55]:
+            assert dark[int(y), int(x)], "a landmark lies elsewhere"
+        assert dark.mean() < 0.2
+    # Without them the faces stay as they are.
+    assert not (load(CelebA(kind="celeba"), SHAPE).pixels[3].mean(axis=2) < 128)[20, 14]
+
+
+def test_images_in_a_zip(load: Load, root: Path) -> None:
+    folder = root / "img_align_celeba"
+    with zipfile.ZipFile(root / "img_align_celeba.zip", "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, f"img_align_celeba/{file.name}")
+    whole = load(CelebA(kind="celeba"), SHAPE).pixels
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    assert np.array_equal(load(CelebA(kind="celeba", images="img_align_celeba.zip"), SHAPE).pixels, whole)
+
+
+def test_a_bad_row_is_named_with_its_line(load: Load, root: Path) -> None:
+    (root / "list_attr_celeba.txt").write_text(ATTRIBUTES.replace("000003.jpg  1", "000003.jpg  0"))
+    (root / "img_align_celeba/000004.jpg").unlink()
+    report = load(CelebA(kind="celeba"), SHAPE).report
+    assert "list_attr_celeba.txt, line 5" in report
+    assert "['0'] is neither -1 nor 1" in report
+    assert "list_attr_celeba.txt, line 6" in report
+    assert "Bald = yes" in report  # the one bald image is gone
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("list_attr_celeba.txt", ATTRIBUTES.replace("4", "5", 1), "its first line says '5' images, and 4 follow"),
+        ("list_attr_celeba.txt", ATTRIBUTES + "000005.jpg 1\n", "line 7: 2 cells where 4 belong"),
+        ("list_attr_celeba.txt", "0\nBald\n", "lists no image"),
+        ("list_eval_partition.txt", PARTITION.replace("000004.jpg 2\n", ""), "no line for 000004.jpg"),
+        ("list_eval_partition.txt", PARTITION.replace(" 1\n", " 7\n"), "'7' is no subset"),
+        ("identity_CelebA.txt", IDENTITIES + "000002.jpg 9\n", "has two lines for 000002.jpg"),
+    ],
+)
+def test_a_list_of_another_format_is_refused(load: Load, root: Path, file: str, text: str, message: str) -> None:
+    (root / file).write_text(text)
+    with pytest.raises(DataError, match=message):
+        load(CelebA(kind="celeba"), SHAPE)
+
+
+def test_an_unknown_attribute_and_a_missing_list(load: Load, root: Path) -> None:
+    with pytest.raises(DataError, match="has no attribute \\['Glasses'\\]"):
+        load(CelebA(kind="celeba", tasks=["Glasses"]), SHAPE)
+    (root / "identity_CelebA.txt").unlink()
+    with pytest.raises(DataError, match="no identity_CelebA"):
+        load(CelebA(kind="celeba"), SHAPE)

@@ -1,0 +1,94 @@
+"""Decoding: shape, channels, orientation, transparency, and damage of every kind."""
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from longtail.sources.decoding import BadImageError, conform, decode
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    data = io.BytesIO()
+    image.save(data, kind, **options)
+    return data.getvalue()
+
+
+def noise(side: int = 24) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8))
+
+
+def test_an_image_of_the_asked_shape_keeps_its_pixels() -> None:
+    assert (decode(encoded(noise()), (24, 24, 3)) == np.asarray(noise())).all()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_mode_comes_to_the_asked_channels(mode: str, channels: int) -> None:
+    image = Image.new(mode, (10, 6), 0) if mode == "I;16" else noise().convert(mode)
+    assert decode(encoded(image, "TIFF" if mode == "CMYK" else "PNG"), (5, 7, channels)).shape == (5, 7, channels)
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
+    image = Image.fromarray(np.full((4, 4), 0x80FF, np.uint16))
+    assert (decode(encoded(image), (4, 4, 1)) == 0x80).all()
+
+
+def test_the_exif_orientation_is_applied() -> None:
+    image = Image.new("RGB", (8, 4))
+    image.paste((255, 255, 255), (0, 0, 4, 4))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise: the white left half comes to the top
+    upright = decode(encoded(image, exif=exif), (8, 4, 1))
+    assert upright[:4].min() == 255
+    assert upright[4:].max() == 0
+
+
+def test_transparency_is_laid_over_white() -> None:
+    assert (decode(encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 0))), (4, 4, 3)) == 255).all()
+
+
+def test_stretch_crop_and_pad_bring_another_aspect_ratio_to_the_shape() -> None:
+    image = Image.new("RGB", (12, 4))
+    image.paste((255, 255, 255), (4, 0, 8, 4))
+    data = encoded(image)
+    assert (decode(data, (4, 4, 1), "crop") == 255).all()
+    assert decode(data, (12, 12, 1), "pad")[:4].max() == 0
+    assert 0 < decode(data, (4, 4, 1), "stretch").mean() < 255
+
+
+@pytest.mark.parametrize("data", [b"", b"no image at all"])
+def test_what_is_no_image_is_said_to_be_none(data: bytes) -> None:
+    with pytest.raises(BadImageError) as caught:
+        decode(data, (4, 4, 1))
+    assert caught.value.reason == "not an image"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP", "GIF"])
+def test_half_an_image_is_bad(kind: str) -> None:
+    data = encoded(noise(64), kind)
+    with pytest.raises(BadImageError):
+        decode(data[: len(data) // 2], (4, 4, 1))
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(deadline=None)
+@given(
+    st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]),
+    st.integers(0, 10**6),
+    st.binary(min_size=1, max_size=8),
+)
+def test_damaged_bytes_give_pixels_or_a_bad_image_and_nothing_else(kind: str, place: int, wrong: bytes) -> None:
+    data = encoded(noise(), kind)
+    place %= len(data)
+    damaged = data[:place] + wrong + data[place + len(wrong) :]
+    with contextlib.suppress(BadImageError):
+        assert decode(damaged, (4, 4, 3)).shape == (4, 4, 3)
+
+
+def test_grey_blocks_conform_to_a_colour_shape_of_another_size() -> None:
+    assert conform(np.full((2, 8, 8), 7, np.uint8), (4, 4, 3)).tolist() == np.full((2, 4, 4, 3), 7).tolist()

@@ -1,0 +1,112 @@
+"""torchvision's data sets, from small local copies in their own format; nothing is fetched."""
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from longtail.errors import DataError
+from longtail.sources.torchvision_dataset import TorchvisionDataset
+
+pytest.importorskip("torchvision")
+Load = Callable[..., Any]
+
+
+@pytest.fixture
+def mnist(root: Path) -> None:
+    """MNIST with 20 training and 10 test images, each of one grey level."""
+    folder = root / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for name, count in (("train", 20), ("t10k", 10)):
+        images = np.repeat(np.arange(count, dtype=np.uint8), 28 * 28).tobytes()
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">4I", 0x803, count, 28, 28) + images)
+        labels = (np.arange(count, dtype=np.uint8) % 10).tobytes()
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x801, count) + labels)
+
+
+@pytest.fixture
+def eurosat(root: Path) -> Path:
+    """EuroSAT, a data set of class folders without an official split."""
+    for name in ("Forest", "River"):
+        for i in range(3):
+            path = root / "eurosat" / "2750" / name / f"{name}_{i}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.random.default_rng(i).integers(0, 256, (64, 64, 3), np.uint8)).save(path)
+    return root / "eurosat" / "2750"
+
+
+def test_the_train_argument_gives_official_subsets(load: Load, mnist: None) -> None:
+    loaded = load(TorchvisionDataset(kind="torchvision", name="MNIST"), (28, 28, 1))
+    assert loaded.samples["subset"].tolist() == ["train"] * 20 + ["test"] * 10
+    assert loaded.pixels[:, 0, 0, 0].tolist() == [*range(20), *range(10)]
+    assert loaded.classes[3] == "3 - three"
+    assert loaded.samples["label"].tolist()[3] == "3 - three"
+
+
+def test_one_subset_can_be_asked_alone(load: Load, mnist: None) -> None:
+    source = TorchvisionDataset(kind="torchvision", name="MNIST", splits={"test": "test"})
+    assert len(load(source, (28, 28, 1)).samples) == 10
+
+
+def test_a_data_set_without_splits_is_read_whole(load: Load, eurosat: Path) -> None:
+    loaded = load(TorchvisionDataset(kind="torchvision", name="EuroSAT"))
+    assert loaded.classes == ["Forest", "River"]
+    assert loaded.samples["subset"].isna().all()
+
+
+def test_the_split_argument_is_given_as_named(
+    load: Load, monkeypatch: pytest.MonkeyPatch, mnist: None, root: Path
+) -> None:
+    import torchvision.datasets
+
+    class Splits(torchvision.datasets.MNIST):
+        def __init__(self, root: str, split: str = "train") -> None:
+            super().__init__(root, train=split == "training")
+            self.root = root
+
+        @property
+        def raw_folder(self) -> str:
+            return str(Path(self.root) / "MNIST" / "raw")
+
+    monkeypatch.setattr(torchvision.datasets, "Country211", Splits)
+    source = TorchvisionDataset(
+        kind="torchvision", name="Country211", splits={"train": "training", "validation": "held"}
+    )
+    subsets = load(source, (28, 28, 1)).samples["subset"].tolist()
+    assert subsets == ["train"] * 20 + ["validation"] * 10
+
+
+def test_a_broken_image_is_reported(load: Load, eurosat: Path) -> None:
+    (eurosat / "River" / "River_1.jpg").write_bytes(b"torn")
+    loaded = load(TorchvisionDataset(kind="torchvision", name="EuroSAT"))
+    assert "EuroSAT all-000004: broken image" in loaded.report
+    assert "River_1.jpg" in loaded.report or len(loaded.samples) == 5
+
+
+def test_a_class_of_the_data_set_without_an_image_is_reported(load: Load, mnist: None) -> None:
+    source = TorchvisionDataset(kind="torchvision", name="MNIST", classes=[f"digit {i}" for i in range(11)])
+    assert "MNIST: empty class (class 'digit 10'" in load(source, (28, 28, 1)).report
+
+
+def test_a_label_without_a_declared_class_is_reported(load: Load, mnist: None) -> None:
+    source = TorchvisionDataset(kind="torchvision", name="MNIST", classes=[f"digit {i}" for i in range(9)])
+    assert "MNIST train-000009: label outside the declared classes (label 9" in load(source, (28, 28, 1)).report
+
+
+def test_a_data_set_that_is_not_there_is_an_error(load: Load) -> None:
+    with pytest.raises(DataError, match=r"torchvision\.datasets\.MNIST cannot be opened .*`download: true`"):
+        load(TorchvisionDataset(kind="torchvision", name="MNIST"))
+
+
+def test_an_unknown_name_is_an_error_with_the_nearest(load: Load) -> None:
+    with pytest.raises(DataError, match="did you mean 'MNIST'"):
+        load(TorchvisionDataset(kind="torchvision", name="MNITS"))
+
+
+def test_an_unknown_argument_is_an_error(load: Load, mnist: None) -> None:
+    with pytest.raises(DataError, match="colour"):
+        load(TorchvisionDataset(kind="torchvision", name="MNIST", kwargs={"colour": True}))

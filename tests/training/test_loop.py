@@ -1,0 +1,105 @@
+"""The parameters of the optimisation, the learning rate over the steps, and what is logged of them."""
+
+import math
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from longtail.errors import DataError
+from longtail.training import loop as training
+from longtail.training.loop import Optimisation, learning_rate
+
+
+def rates(**changes: object) -> list[float]:
+    how = Optimisation.model_validate({"iterations": 100, "learning_rate": 0.1, **changes})
+    return [learning_rate(how, 100, step) for step in range(100)]
+
+
+def test_a_constant_rate_is_constant() -> None:
+    assert set(rates(schedule="constant")) == {0.1}
+
+
+def test_the_cosine_falls_from_the_rate_to_nearly_0() -> None:
+    falling = rates(schedule="cosine")
+    assert falling[0] == 0.1
+    assert falling[50] == pytest.approx(0.05)
+    assert falling[99] == pytest.approx(0.05 * (1 + math.cos(math.pi * 0.99)))
+    assert falling == sorted(falling, reverse=True)
+
+
+def test_warm_up_rises_linearly() -> None:
+    assert rates(schedule="constant", warm_up=4)[:6] == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1, 0.1])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"iterations": 0},
+        {"learning_rate": 0},
+        {"optimiser": "lbfgs"},
+        {"checkpoint_every": 30},
+        {"momentum": 1},
+        {"image_passes": 5},
+        {"iterations": None},
+    ],
+)
+def test_what_cannot_be_trained_with_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        rates(**wrong)
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, dict[str, float]]]:
+    """What is logged, with its step."""
+    found: list[tuple[int, dict[str, float]]] = []
+    monkeypatch.setattr(training.tracking, "log_metrics", lambda values, step: found.append((step, values)))
+    return found
+
+
+def meter(clock: list[float], monkeypatch: pytest.MonkeyPatch, **changes: object) -> training._Meter:
+    """A meter for steps of which four are logged together, and its clock."""
+    monkeypatch.setattr(training.time, "perf_counter", lambda: clock[0])
+    how = Optimisation.model_validate({"iterations": 10, "log_every": 4, "checkpoint_every": 4, **changes})
+    return training._Meter(how, 10, 0, [], shown=False)
+
+
+def test_speed_and_loading_are_those_since_the_last_log(
+    logged: list[tuple[int, dict[str, float]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    timed = meter(clock, monkeypatch)
+    for step in range(1, 11):
+        with timed.waiting():
+            clock[0] += 1.0
+        clock[0] += 3.0 if step <= 4 else 1.0
+        timed.add(step, {"loss": torch.tensor(float(step)), "hinge": torch.tensor(0.5)}, images=40)
+    speeds = [(step, values) for step, values in logged if "training/loader_share" in values]
+    assert speeds == [
+        (4, {"training/images_per_second": 10.0, "training/loader_share": 0.25}),
+        (8, {"training/images_per_second": 20.0, "training/loader_share": 0.5}),
+        (10, {"training/images_per_second": 20.0, "training/loader_share": 0.5}),
+    ]
+    assert timed.history == [
+        {"iteration": 4.0, "loss": 2.5, "hinge": 0.5},
+        {"iteration": 8.0, "loss": 6.5, "hinge": 0.5},
+        {"iteration": 10.0, "loss": 9.5, "hinge": 0.5},
+    ]
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+@pytest.mark.parametrize("first", [1, 6, 8])
+def test_a_loss_that_is_not_finite_is_named_by_its_iteration_and_never_logged(
+    logged: list[tuple[int, dict[str, float]]], monkeypatch: pytest.MonkeyPatch, wrong: float, first: int
+) -> None:
+    timed = meter([0.0], monkeypatch)
+    monkeypatch.setattr(training.time, "perf_counter", iter(range(1, 100)).__next__)
+
+    def run() -> None:
+        for step in range(1, 11):
+            timed.add(step, {"hinge": torch.tensor(0.5), "loss": torch.tensor(wrong if step == first else 1.0)}, 40)
+
+    with pytest.raises(DataError, match=f"not finite at iteration {first}: lower the learning rate"):
+        run()
+    assert [line["iteration"] for line in timed.history] == ([4.0] if first > 4 else [])
+    assert {step for step, _ in logged} == ({4} if first > 4 else set())
