@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from threadpoolctl import threadpool_limits
 
-from longtail.quintuplets import Task
+from longtail.quintuplets.candidates import Task
 from longtail.quintuplets.product import TILE
 from longtail.quintuplets.search import BLOCK
 from longtail.rules.distances import squared_distances

@@ -23,7 +23,7 @@ from benchmarks.pictures import write_digits, write_photographs
 from benchmarks.table import Table, main
 from longtail.data.dataset import PackedDataset
 from longtail.data.transforms import Augmentation
-from longtail.methods.base import Drawing, Given
+from longtail.methods.base import Sampling, Setup
 from longtail.methods.softmax import Softmax
 from longtail.sources.folder import Folder
 from longtail.stages import ingest
@@ -118,7 +118,7 @@ def _seconds_an_image() -> float:
 def _ours(folder: Path) -> Callable[[], Iterator[Tensor]]:
     dataset = PackedDataset.open(folder)
     labels = {task.name: dataset.labels(task.name) for task in dataset.info.tasks}
-    method = Softmax(Given(labels, Drawing(batch=BATCH), 0))
+    method = Softmax(Setup(labels, Sampling(batch=BATCH), 0))
     rows, epochs = np.arange(len(dataset)), count()
 
     def epoch() -> Iterator[Tensor]:

@@ -7,8 +7,7 @@ from benchmarks.gpu import MATRIX, matmul_ceiling
 from benchmarks.machine import gpu
 from benchmarks.measure import Spread, alternate, ratio
 from benchmarks.table import Table, main
-from longtail.quintuplets import quintuplet_tables
-from longtail.quintuplets.search import Device
+from longtail.quintuplets.search import Device, quintuplet_tables
 
 MILLION = 1_000_000
 RATE = 0.25

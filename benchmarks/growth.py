@@ -5,7 +5,8 @@ import numpy as np
 from benchmarks.attributes import CLUSTER_SIZE, DIMENSIONS, attribute, embeddings, masked_partners
 from benchmarks.measure import seconds
 from benchmarks.table import FIGURES, Aim, Table, main
-from longtail.quintuplets import QuintupletTable, quintuplet_tables
+from longtail.quintuplets.search import quintuplet_tables
+from longtail.quintuplets.table import QuintupletTable
 
 SIZES = (10_000, 20_000, 40_000, 80_000, 160_000)
 QUICK = SIZES[:4]

@@ -2,12 +2,11 @@
 
 import os
 import platform
-import subprocess
 from datetime import date
 from importlib.metadata import version
-from pathlib import Path
 
 from longtail.threads import budget
+from longtail.tracking.origin import commit, processor
 
 NO_GPU = "no GPU here, so nothing was measured; run this command on a machine that has one"
 LIBRARIES = ("numpy", "torch", "torchvision", "faiss-cpu", "scikit-learn", "pytorch-metric-learning")
@@ -26,13 +25,6 @@ def machine() -> dict[str, str]:
     }
 
 
-def commit() -> str:
-    """The commit of the code that runs, "-dirty" if files differ from it, or "unknown"."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude", "*"]
-    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
-
-
 def code() -> str:
     """The commit that is measured, and the day."""
     return f"commit {commit()}, {date.today().isoformat()}"
@@ -46,9 +38,3 @@ def gpu() -> dict[str, str] | None:
         return {"GPU": torch.cuda.get_device_name(0), "CUDA": torch.version.cuda or "none"}
     print(NO_GPU)
     return None
-
-
-def processor() -> str:
-    """What the processor is called."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -19,7 +19,7 @@ from benchmarks.attributes import (
 )
 from benchmarks.measure import Spread, alternate, peak_memory, ratio, seconds
 from benchmarks.table import Aim, Table, main
-from longtail.quintuplets import quintuplet_tables
+from longtail.quintuplets.search import quintuplet_tables
 
 RATE = 0.25
 SMALL = 20_000

@@ -15,8 +15,8 @@ from benchmarks.measure import Spread, alternate, peak_memory, ratio, seconds
 from benchmarks.table import Aim, Table, main
 from longtail.data.dataset import PackedDataset, Task, write_dataset
 from longtail.data.transforms import to_float
-from longtail.methods.base import Drawing, Given, Method
-from longtail.methods.class_rectification import ClassRectification, ClassRectificationParams
+from longtail.methods import class_rectification
+from longtail.methods.base import Method, Sampling, Setup
 from longtail.methods.class_rectification.comparisons import (
     absolute,
     class_margins,
@@ -35,6 +35,8 @@ SAMPLES = 6_000
 SHAPE = (28, 28, 1)
 PASSES = 12_800
 MEMORY = 4  # GiB
+# All attributes share the images, drawn as they come.
+NATURAL: dict[str, Any] = {"sampling": "natural", "cost": False, "together": True}
 
 
 def run(full: bool) -> Table:
@@ -58,12 +60,12 @@ def run(full: bool) -> Table:
 
 def _steps(table: Table, dataset: PackedDataset) -> None:
     labels = {task.name: dataset.labels(task.name) for task in dataset.info.tasks}
-    given = Given(labels, Drawing(batch=BATCH, sampling="natural", cost=False, together=True), 0)
-    methods: dict[str, Method] = {"cross-entropy": Softmax(given)}
+    setup = Setup(labels, Sampling(batch=BATCH, **NATURAL), 0)
+    methods: dict[str, Method] = {"cross-entropy": Softmax(setup)}
     for mining in ("instance", "class"):
         for comparison in ("relative", "absolute", "distribution"):
-            how = ClassRectificationParams.model_validate({"mining": mining, "comparison": comparison})
-            methods[f"{mining}, {comparison}"] = ClassRectification(given, how)
+            variant = class_rectification.Params.model_validate({"mining": mining, "comparison": comparison})
+            methods[f"{mining}, {comparison}"] = variant.build(setup)
     times = alternate({name: _step(dataset, method) for name, method in methods.items()}, pairs=25)
     for name, took in times.items():
         text = Spread.of([1000 * value for value in took]).text("{:.0f}")
@@ -113,18 +115,21 @@ def _memory(table: Table) -> None:
 
 def _training(table: Table, root: Path) -> None:
     optimisation = {"image_passes": PASSES, "optimiser": "adamw", "learning_rate": 0.0005}
-    natural: dict[str, Any] = {"optimisation": optimisation}
-    by_class = {"kind": "class_rectification", "mining": "class"}
     run = _Stages(root)
     run(split, "dataset", "split", imbalance={"kind": "none"})
-    run(start, "dataset", "split", "start", prior="pixels")
+    run(start, "dataset", "split", "start")
+    run(start, "dataset", "split", "pixels", prior="pixels")
+
+    def fitted(name: str, **method: str) -> float:
+        return run(fit, "dataset", "split", "start", name, method=method, optimisation=optimisation, **NATURAL)
+
     times = {
-        "cross-entropy": run(fit, "dataset", "split", "softmax", method={"kind": "softmax"}, **natural),
-        "class rectification, instance": run(fit, "dataset", "split", "instance", **natural),
-        "class rectification, class": run(fit, "dataset", "split", "class", method=by_class, **natural),
-        "LMLE: clusters": run(cluster, "split", "start", "clusters"),
-        "LMLE: quintuplets": run(quintuplets, "split", "start", "clusters", "quintuplets", pool_fraction=0.5),
-        "LMLE: training": run(train, "dataset", "split", "start", "quintuplets", "lmle", **natural),
+        "cross-entropy": fitted("softmax", kind="softmax"),
+        "class rectification, instance": fitted("instance", kind="class_rectification"),
+        "class rectification, class": fitted("class", kind="class_rectification", mining="class"),
+        "LMLE: clusters": run(cluster, "split", "pixels", "clusters"),
+        "LMLE: quintuplets": run(quintuplets, "split", "pixels", "clusters", "quintuplets", pool_fraction=0.5),
+        "LMLE: training": run(train, "dataset", "split", "pixels", "quintuplets", "lmle", optimisation=optimisation),
     }
     alone = times["cross-entropy"]
     for name, took in times.items():

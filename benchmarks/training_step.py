@@ -18,12 +18,12 @@ from benchmarks.measure import Spread, alternate, ratio
 from benchmarks.table import Aim, Table, main
 from longtail.data.dataset import PackedDataset, Task, write_dataset
 from longtail.data.transforms import Augmentation
-from longtail.methods.base import Batch, Drawing, Given, Method
-from longtail.methods.lmle import DEFAULT_MARGINS, LMLE
+from longtail.methods import lmle as lmle_method
+from longtail.methods.base import Batch, Method, Sampling, Setup
 from longtail.methods.softmax import Softmax
 from longtail.network.backbones import Backbone
 from longtail.network.network import Network, NetworkParams
-from longtail.quintuplets import QuintupletTable
+from longtail.quintuplets.table import QuintupletTable, save_tables
 from longtail.training.loading import mini_batches
 
 GOAL = 1.15
@@ -75,16 +75,18 @@ def run(full: bool) -> Table:
     )
     for case in SMALL + (LARGE if full else []):
         with TemporaryDirectory() as folder:
-            _measure(table, case, _dataset(case, Path(folder)))
+            _measure(table, case, Path(folder))
     return table
 
 
-def _measure(table: Table, case: Case, dataset: PackedDataset) -> None:
+def _measure(table: Table, case: Case, folder: Path) -> None:
+    dataset, quintuplets = _dataset(case, folder / "dataset"), folder / "quintuplets"
     labels = {task.name: dataset.labels(task.name) for task in dataset.info.tasks}
-    lmle = LMLE(Given(labels, Drawing(batch=ANCHORS), 0, tables=_tables(labels)), DEFAULT_MARGINS)
+    save_tables(quintuplets, _tables(labels))
+    lmle = lmle_method.Params().build(Setup(labels, Sampling(batch=ANCHORS), 0, table=quintuplets))
     images = _different_images(lmle)
     # What several tasks draw overlaps.
-    softmaxes = (Softmax(Given(labels, Drawing(batch=batch), 0)) for batch in count(images // case.tasks))
+    softmaxes = (Softmax(Setup(labels, Sampling(batch=batch), 0)) for batch in count(images // case.tasks))
     softmax = next(method for method in softmaxes if _different_images(method) >= images)
     steps = {"LMLE": _steps(case, dataset, lmle), "softmax": _steps(case, dataset, softmax)}
     steps["network alone"] = _network_alone(case, dataset, softmax)
@@ -150,8 +152,8 @@ def _triplets(miner: torch.nn.Module) -> Loss:
 
     def loss(network: Network, images: Tensor, batch: Batch) -> Tensor:
         ((task, embeddings),) = network.embed(images).items()
-        drawn, codes = embeddings[batch.draws[task]], batch.about[task]["codes"]
-        value: Tensor = triplet_loss(drawn, codes, miner(drawn, codes))
+        points, codes = embeddings[batch.rows[task]], batch.targets[task]["codes"]
+        value: Tensor = triplet_loss(points, codes, miner(points, codes))
         return value
 
     return loss

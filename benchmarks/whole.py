@@ -20,13 +20,9 @@ from longtail.stages import PARALLEL
 
 ROOT = Path(__file__).parents[1]
 REPEATS = 5
-ONE_ROUND: dict[str, Any] = {"rounds": {"r1": {"after": "r0"}}, "evaluated": "r1"}
 # With 1,797 images and one iteration there is hardly any work: what is left is start-up, reading, writing and tracking.
-NO_WORK: dict[str, Any] = {
-    **ONE_ROUND,
-    "ingest": {"source": {"kind": "digits", "copies": 1}, "image_shape": [28, 28, 1]},
-    "evaluate": {"resamples": 10, "mistakes": 1, "map_points": 50},
-}
+FEW_DIGITS = {"source": {"kind": "digits", "copies": 1}, "image_shape": [28, 28, 1]}
+LITTLE_SHOWN = {"resamples": 10, "mistakes": 1, "map_points": 50}
 
 
 @dataclass(frozen=True)
@@ -38,15 +34,16 @@ class Cost:
 
 
 def run(full: bool) -> Table:
-    """Start-up, overhead and memory of every stage, and a pipeline with nothing to do; with --full all four rounds."""
+    """Start-up, overhead and memory of every stage, and a pipeline with nothing to do; with --full all rounds."""
     default = yaml.safe_load((ROOT / "params.yaml").read_text())
+    one_round = _one_round(default)
     with tempfile.TemporaryDirectory() as folder:
-        whole = _stages(Path(folder) / "default", default if full else default | ONE_ROUND)
+        whole = _stages(Path(folder) / "default", default if full else one_round)
     if full:
         return _whole(whole)
     with tempfile.TemporaryDirectory() as folder:
-        idle = [_stages(Path(folder) / str(turn), _without_work(default)) for turn in range(REPEATS)]
-        untracked = _stages(Path(folder) / "untracked", _without_work(default), LONGTAIL_TRACKING="off")
+        idle = [_stages(Path(folder) / str(turn), _without_work(one_round)) for turn in range(REPEATS)]
+        untracked = _stages(Path(folder) / "untracked", _without_work(one_round), LONGTAIL_TRACKING="off")
     table = Table(
         "Stages, start-up and doing nothing",
         "Each stage of dvc.yaml as a process, with the local MLflow store, one round. Overhead: the same with hardly "
@@ -104,12 +101,27 @@ def _whole(costs: dict[str, Cost]) -> Table:
     return table
 
 
-def _without_work(default: dict[str, Any]) -> dict[str, Any]:
-    values = default | NO_WORK
-    for section in ("start", "train"):
-        values[section] = {**default[section], "optimisation": {**default[section]["optimisation"], "iterations": 1}}
-    values["quintuplets"] = {**default["quintuplets"], "pools": 1}
-    return values
+def _one_round(default: dict[str, Any]) -> dict[str, Any]:
+    """The default parameters with the first of the rounds alone, evaluated in place of the last."""
+    first, *later = default["rounds"]
+    models = [first if model in later else model for model in default["evaluate"]["models"]]
+    rounds = {first: default["rounds"][first]}
+    return default | {"rounds": rounds, "evaluate": {**default["evaluate"], "models": models}}
+
+
+def _without_work(values: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with one iteration a training, on few images."""
+    return values | {
+        "ingest": FEW_DIGITS,
+        "fits": {name: _one_iteration(training) for name, training in values["fits"].items()},
+        "quintuplets": {**values["quintuplets"], "pools": 1},
+        "train": _one_iteration(values["train"]),
+        "evaluate": {**values["evaluate"], **LITTLE_SHOWN},
+    }
+
+
+def _one_iteration(training: dict[str, Any]) -> dict[str, Any]:
+    return {**training, "optimisation": {**training["optimisation"], "iterations": 1}}
 
 
 def _stages(folder: Path, params: dict[str, Any], **environment: str) -> dict[str, Cost]:
@@ -127,22 +139,31 @@ def _workspace(folder: Path, params: dict[str, Any]) -> None:
 
 
 def _commands(params: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Stage and command, in the order in which DVC runs them."""
+    """Stage and command, in an order in which DVC can run them where no training of `fits` follows a round."""
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     in_rounds = [name for name, stage in stages.items() if stage.get("foreach") == "${rounds}"]
-    first = next(iter(in_rounds))
     for name, stage in stages.items():
-        if "foreach" not in stage:
-            yield name, _filled(stage["cmd"], params)
-        elif name == first:
-            for key, item in params["rounds"].items():
-                for step in in_rounds:
-                    values = {"key": key, "item.after": item["after"]}
-                    yield f"{step}@{key}", _filled(stages[step]["do"]["cmd"], params | values)
+        match stage.get("foreach"):
+            case None:
+                yield name, _filled(stage["cmd"], params)
+            case "${fits}":
+                for key, item in params["fits"].items():
+                    yield f"{name}@{key}", _filled(stage["do"]["cmd"], _of_training(key, item))
+            case "${rounds}" if name == in_rounds[0]:
+                for key, item in params["rounds"].items():
+                    for step in in_rounds:
+                        yield f"{step}@{key}", _filled(stages[step]["do"]["cmd"], _of_training(key, item))
+            case "${evaluate.models}":
+                for model in params["evaluate"]["models"]:
+                    yield f"{name}@{model}", _filled(stage["do"]["cmd"], {"item": model})
+
+
+def _of_training(key: str, item: dict[str, Any]) -> dict[str, str]:
+    return {"key": key, "item.after": item["after"]}
 
 
 def _filled(command: str, values: dict[str, Any]) -> str:
-    for name in ("key", "item.after", "data", "evaluated"):
+    for name in ("key", "item", "item.after", "data"):
         command = command.replace(f"${{{name}}}", str(values.get(name)))
     return command
 
@@ -170,8 +191,7 @@ def _nothing_to_do(default: dict[str, Any]) -> Spread:
     """`dvc repro` on a finished pipeline of as many stages as the default one has."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        rounds = {name: default[name] for name in ("rounds", "evaluated")}
-        _workspace(folder, _without_work(default) | rounds)
+        _workspace(folder, _without_work(default))
         for command in (["dvc", "init", "--no-scm", "-q"], ["dvc", "repro", "-q"]):
             _measured(command, folder, "dvc")
         return Spread.of([_measured(["dvc", "repro"], folder, "dvc").seconds for _ in range(3)])

@@ -1,4 +1,4 @@
-"""The cluster-wise kNN index. See longtail/stages/index.py."""
+"""The rules by which a model answers. See longtail/stages/index.py."""
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Metrics, Model, Output
@@ -10,7 +10,7 @@ from components.images import CPU
 def index(
     split: Input[Dataset], model: Input[Model], params: dict, index: Output[Model], metrics: Output[Metrics]
 ) -> None:
-    """The cluster-wise kNN index."""
+    """The rules by which a model answers."""
     from longtail.execution import execute_component
 
     paths = {"split": split.path, "model": model.path, "index": index.path}

@@ -20,7 +20,7 @@ def quintuplets_part(
 
     from longtail.execution import one_sentence
     from longtail.parameters import check_section
-    from longtail.quintuplets import Part
+    from longtail.quintuplets.table import Part
     from longtail.stages.quintuplets import Params, write_part
 
     with one_sentence():

@@ -1,4 +1,4 @@
-"""Round 0: prior features and the first network. See longtail/stages/start.py."""
+"""What every training begins with. See longtail/stages/start.py."""
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input, Metrics, Model, Output
@@ -10,7 +10,7 @@ from components.images import CUDA
 def start(
     dataset: Input[Dataset], split: Input[Dataset], params: dict, model: Output[Model], metrics: Output[Metrics]
 ) -> None:
-    """Round 0: prior features and the first network."""
+    """What every training begins with."""
     from longtail.execution import execute_component
 
     paths = {"dataset": dataset.path, "split": split.path, "model": model.path}

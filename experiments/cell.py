@@ -1,9 +1,9 @@
-"""One cell of an experiment, in a process of its own: the pipeline's stages, to each classifier's answers on test.
+"""One cell of an experiment, in a process of its own: the pipeline's stages, to each rule's answers on test.
 
     python -m experiments.cell CELL.json DATA WORK
 
-A step's output is named by its parameters and inputs, so cells that share a data set, a split or a first round share
-its work, and a stopped cell goes on where it was.
+A step's output is named by its parameters and inputs, so cells that share a data set, a split or a training share its
+work, and a stopped cell goes on where it was.
 """
 
 import fcntl
@@ -20,14 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import commit, processor
 from experiments.matrix import Cell
+from longtail.artifacts.files import remove
+from longtail.artifacts.reading import read_json
 from longtail.data.splits import Split
 from longtail.execution import one_sentence
-from longtail.network.snapshot import State, best
-from longtail.rules.evaluation import predictions
+from longtail.network.snapshot import State
 from longtail.stages import cluster, fit, index, ingest, quintuplets, split, start, train
-from longtail.stages.contract import remove
+from longtail.stages.evaluate import Indexed
+from longtail.tracking.origin import commit, processor
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,10 @@ class Steps:
     work: Path
     made_by: set[str] = field(default_factory=set)
 
-    def run(self, stage: ModuleType, *inputs: Path) -> Path:
-        """Run a stage unless its output is there; return the output."""
+    def run(self, stage: ModuleType, *inputs: Path, training: str | None = None) -> Path:
+        """Run a stage, of `fit` a training, unless its output is there; return the output."""
         name = stage.__name__.rpartition(".")[2]
-        params = self.cell.params(name, stage.Params, self.cell.name)
+        params = self.cell.params(name, training)
         # The name tells parameters and inputs apart: a changed YAML never meets the results of another.
         made_from = params.model_dump_json() + "".join(path.name for path in inputs)
         output = self.work / f"{name}-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}"
@@ -69,22 +70,25 @@ def run_cell(cell: Cell, data: Path, work: Path, result: Path) -> None:
     """Run a cell and write the directory `result`: `answers-<task>.npz` and, last, `result.json`.
 
     The answers are class codes of the test samples: `truth` (−1 where the label is missing), `groups` (names), and one
-    array a classifier. Raises DataError on bad parameters or data.
+    array a rule. Raises DataError on bad parameters or data.
     """
     began = time.perf_counter()
     steps = Steps(cell, work)
     dataset = steps.run(ingest, data)
     table = steps.run(split, dataset)
-    model = steps.run(fit if cell.trained_by == "fit" else start, dataset, table)
-    for _ in range(cell.rounds):
-        clusters = steps.run(cluster, table, model)
-        members = steps.run(quintuplets, table, model, clusters)
-        model = steps.run(train, dataset, table, model, members)
+    model = steps.run(start, dataset, table)
+    for training in cell.trainings:
+        if training in cell.rounds:
+            clusters = steps.run(cluster, table, model)
+            members = steps.run(quintuplets, table, model, clusters)
+            model = steps.run(train, dataset, table, model, members)
+        else:
+            model = steps.run(fit, dataset, table, model, training=training)
     indexed = steps.run(index, table, model)
     remove(result)
     result.mkdir(parents=True)
-    tried = json.loads((indexed / "search.json").read_text())
-    about = _answers(Split.open(table), model, indexed, result)
+    fitted = read_json(indexed / "rules.json")
+    tasks = _answers(Split.open(table), Indexed.open(cell.model, indexed), result)
     state = State.read(model)
     written = {
         "commits": sorted(steps.made_by),
@@ -94,23 +98,23 @@ def run_cell(cell: Cell, data: Path, work: Path, result: Path) -> None:
         "seconds": round(time.perf_counter() - began, 1),
         "best_round": state.best_round,
         "history": [past.model_dump(mode="json") for past in state.history],
-        "validation": {task: {name: found["score"] for name, found in of.items()} for task, of in tried.items()},
-        "tasks": about,
+        "validation": {task: {rule: found["score"] for rule, found in of.items()} for task, of in fitted.items()},
+        "tasks": tasks,
     }
     partial = result / ".result.json"
     partial.write_text(json.dumps(written, indent=1) + "\n")
     partial.rename(result / "result.json")
 
 
-def _answers(table: Split, model: Path, indexed: Path, result: Path) -> dict[str, Any]:
-    """Write what each classifier says of the test samples; return each task's classes and their training samples."""
+def _answers(table: Split, model: Indexed, result: Path) -> dict[str, Any]:
+    """Write what each rule says of the test samples; return each task's classes and their training samples."""
     test = table.positions("test")
     groups = table.samples["group"].to_numpy()[test].astype(np.str_)
     about = {}
     for task in table.tasks:
-        found = predictions(task.name, len(task.classes), best(model), indexed, table.train_labels(task), test)
+        answers: dict[str, Any] = dict(model.on(task).answers(test))
         truth = table.scored_labels(task, "test")[test]
-        np.savez_compressed(result / f"answers-{task.name}.npz", truth=truth, groups=groups, **found)  # type: ignore[arg-type]
+        np.savez_compressed(result / f"answers-{task.name}.npz", truth=truth, groups=groups, **answers)
         about[task.name] = {"classes": task.classes, "train": table.info.subsets["train"].counts[task.name]}
     return about
 

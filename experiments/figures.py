@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.results import Results
-from longtail.report.assembly import METHODS
+from longtail.report.titles import rule_title
 
 MARKERS = "osD^vP*X<>hd"
 COLOURS = 10  # of matplotlib's cycle
@@ -34,17 +34,18 @@ def draw(results: Results) -> list[Path]:
 
 
 def _accuracy(task: str, results: Results) -> Figure:
-    """Accuracy of each method with its own classifier in each setting, with the spread over the seeds."""
+    """Accuracy of each method by its own rule in each setting, with the spread over the seeds."""
     figure, axes = plt.subplots(figsize=(7.5, 4.5))
     settings = list(results.matrix.settings)
-    for place, (name, method) in enumerate(results.matrix.methods.items()):
-        values = [100 * results.values(task, setting, name, method.classifiers[0]) for setting in settings]
+    for place, name in enumerate(results.matrix.methods):
+        own = results.own(name)
+        values = [100 * results.values(task, setting, *own) for setting in settings]
         known = [i for i, v in enumerate(values) if len(v)]
         axes.errorbar(
             [i + 0.03 * (place - len(results.matrix.methods) / 2) for i in known],
             [values[i].mean() for i in known],
             yerr=[values[i].std(ddof=1) if len(values[i]) > 1 else 0 for i in known],
-            label=f"{name} ({METHODS[method.classifiers[0]]})",
+            label=f"{name} ({rule_title(own[1])})",
             capsize=2,
             **_line(place),
         )
@@ -64,14 +65,14 @@ def _gain(task: str, results: Results) -> Figure:
     if not sizes:
         return figure
     order = sorted(sizes, key=lambda name: sizes[name])
-    for place, (name, method) in enumerate(matrix.methods.items()):
+    for place, name in enumerate(matrix.methods):
         if name == baseline:
             continue
         gains = []
         for class_name in order:
             metric = f"recall/{class_name}"
-            mine = results.values(task, setting, name, method.classifiers[0], metric)
-            base = results.values(task, setting, baseline, matrix.methods[baseline].classifiers[0], metric)
+            mine = results.values(task, setting, *results.own(name), metric)
+            base = results.values(task, setting, *results.baseline, metric)
             gains.append(100 * (mine - base).mean())
         if not np.isnan(gains).all():
             axes.plot(range(len(order)), gains, label=name, **_line(place))
@@ -87,12 +88,12 @@ def _gain(task: str, results: Results) -> Figure:
 def _gain_by_imbalance(results: Results) -> Figure:
     """What each method gains over the baseline, task by task in the last setting, as in CRL's Figure 5."""
     matrix = results.matrix
-    setting, base = matrix.last_setting, matrix.methods[matrix.baseline].classifiers[0]
+    setting = matrix.last_setting
     ratios = results.ratios
-    other = [results.values(task, setting, matrix.baseline, base) for task in ratios]
+    other = [results.values(task, setting, *results.baseline) for task in ratios]
     figure, axes = plt.subplots(figsize=(7.5, 4.5))
-    for place, (name, method) in enumerate(matrix.methods.items()):
-        mine = [results.values(task, setting, name, method.classifiers[0]) for task in ratios]
+    for place, name in enumerate(matrix.methods):
+        mine = [results.values(task, setting, *results.own(name)) for task in ratios]
         gains = [100 * (a - b).mean() for a, b in zip(mine, other, strict=True)]
         if name != matrix.baseline and not np.isnan(gains).all():
             axes.plot(range(len(ratios)), gains, label=name, **_line(place))

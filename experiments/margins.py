@@ -14,12 +14,14 @@ import typer
 
 from experiments.cell import Steps
 from experiments.matrix import Cell, Matrix, experiment_file, merge, read_matrix
-from experiments.run import Place, done, end, run_all
+from experiments.place import Place
+from experiments.run import end, run_all
 from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.execution import one_sentence
+from longtail.methods.catalogue import CATALOGUE, params_class
 from longtail.quintuplets.hinge import Margins, decreasing_margins
-from longtail.stages import cluster, ingest, split, train
+from longtail.stages import ingest, split
 
 
 def candidates(cell: Cell, place: Place, share: float, count: int) -> list[Margins]:
@@ -27,7 +29,7 @@ def candidates(cell: Cell, place: Place, share: float, count: int) -> list[Margi
     steps = Steps(cell, place.steps)
     table = Split.open(steps.run(split, steps.run(ingest, place.data)))
     sizes = [size for size in table.info.subsets["train"].counts[table.tasks[0].name] if size]
-    cluster_size = cell.params("cluster", cluster.Params, cell.name).cluster_size
+    cluster_size = cell.params("cluster").cluster_size
     return decreasing_margins(sizes, cluster_size, share=share, count=count)
 
 
@@ -59,14 +61,15 @@ def search(
         }
     )
     cell = alone.cells()[0]
-    kind = cell.params("train", train.Params, cell.name).method.kind
-    if not cell.rounds or kind not in ("lmle", "joint"):
-        raise DataError(f"{method!r} has no margins to search; choose a method of kind lmle or joint")
+    method_params = cell.params("train").method if cell.rounds else None
+    if method_params is None or "margins" not in type(method_params).model_fields:
+        kinds = [kind for kind in CATALOGUE if "margins" in params_class(kind).model_fields]
+        raise DataError(f"{method!r} has no margins to search; choose a method with rounds of {' or '.join(kinds)}")
     tried = {f"g1 {m.g1:.4f}, g2 {m.g2:.4f}, g3 {m.g3:.4f}": m for m in candidates(cell, place, share, count)}
     methods = {}
     for shown, m in tried.items():
-        change = merge(one.change, {"train": {"method": {"kind": kind, "margins": m.model_dump()}}})
-        methods[shown] = one.model_copy(update={"change": change, "classifiers": ["cluster_wise"]})
+        change = merge(one.change, {"train": {"method": {"kind": method_params.kind, "margins": m.model_dump()}}})
+        methods[shown] = one.model_copy(update={"change": change, "rules": ["cluster_wise"]})
     searched = alone.model_copy(update={"methods": methods, "baseline": next(iter(methods))})
     failed = run_all(name, searched, place, processes)
     end(name, searched, [], failed=len(failed))
@@ -74,7 +77,7 @@ def search(
         raise DataError(f"{len(failed)} runs failed; run the same command to try them again")
     rows = []
     for cell in searched.cells():
-        found = done(place, cell)
+        found = place.done(cell)
         assert found is not None
         scores = [of_task["cluster_wise"] for of_task in found["validation"].values()]
         margins = tried[cell.method].model_dump()

@@ -3,46 +3,53 @@
 import importlib
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from longtail.errors import DataError
-from longtail.parameters import SHARED, check_section
-from longtail.stages import STAGES
+from longtail.methods.catalogue import entry_of
+from longtail.parameters import SHARED, check_section, label, stage_section
+from longtail.rules.base import rule_class
+from longtail.rules.registry import RULES
 from longtail.stages.contract import params_model
+from longtail.training.declared import declared_trainings
 
-# The stages of a cell.
-STEPS = ("ingest", "split", "start", "cluster", "quintuplets", "train", "fit", "index")
+if TYPE_CHECKING:
+    from longtail.methods.base import MethodParams
+
+# The sections of a cell: of the steps that every one has, of those of a round, and of the trainings.
+ALWAYS = ("ingest", "split", "start", "index")
+ROUND = ("cluster", "quintuplets", "train")
+TRAININGS = ("fits", "rounds")
 Sections = dict[str, Any]
-TrainedBy = Literal["rounds", "fit"]
-Classifier = Literal["cluster_wise", "sample_wise", "class_mean", "head", "head_and_knn"]
 
 
 class Method(BaseModel, extra="forbid"):
-    """A row of the table: what it changes in the parameters, how it is trained, and how it classifies.
+    """A row of the table: what it changes in the parameters, the training that is evaluated, and how that answers.
 
-    It is trained by `start` and the rounds that follow, or by `fit` alone. The first of `classifiers` is the method's
-    own; others are rows of their own, "method, classifier".
+    The first of `rules` is the method's own, by default that of how the model was trained last; others are rows of
+    their own, "method, rule".
     """
 
     change: Sections = {}
-    rounds: int | None = Field(None, ge=0)
-    trained_by: TrainedBy = "rounds"
-    classifiers: list[Classifier] = Field(["cluster_wise"], min_length=1)
+    model: str
+    rules: list[str] = []
 
-    @model_validator(mode="after")
-    def _fit_has_no_rounds(self) -> "Method":
-        if self.trained_by == "fit" and self.rounds:
-            raise ValueError("`fit` trains without rounds; leave `rounds` out")
-        return self
+    @field_validator("rules")
+    @classmethod
+    def _exist(cls, keys: list[str]) -> list[str]:
+        for key in keys:
+            if key not in RULES:
+                raise ValueError(f"there is no rule {key!r}; there are {', '.join(RULES)}")
+        return keys
 
 
 class Matrix(BaseModel, extra="forbid"):
-    """An experiment. `base` has sections as params.yaml; `settings` and methods change some of their values. In the
-    YAML, `extends: NAME` takes the base of another experiment, which `base` then changes; `methods: NAME` takes its
-    methods.
+    """An experiment. `base` has sections as params.yaml, `fits` and `rounds` among them; `settings` and methods change
+    some of their values. In the YAML, `extends: NAME` takes the base of another experiment, which `base` then changes;
+    `methods: NAME` takes its methods.
 
     `paper` holds another's figures, in percent, by method and setting; they are shown and never computed with.
     """
@@ -50,12 +57,19 @@ class Matrix(BaseModel, extra="forbid"):
     title: str
     about: str = ""
     seeds: list[int] = Field([0, 1, 2], min_length=1)
-    rounds: int = Field(3, ge=0)
     baseline: str
     base: Sections
     settings: dict[str, Sections] = Field(min_length=1)
     methods: dict[str, Method] = Field(min_length=1)
     paper: dict[str, dict[str, float]] = {}
+
+    @model_validator(mode="after")
+    def _sections_exist(self) -> "Matrix":
+        known = {*ALWAYS, *ROUND, *TRAININGS, *SHARED}
+        changes = [self.base, *self.settings.values(), *(method.change for method in self.methods.values())]
+        if unknown := sorted({name for sections in changes for name in sections} - known):
+            raise ValueError(f"{unknown} are neither stages, trainings nor shared parameters; known: {sorted(known)}")
+        return self
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Matrix":
@@ -85,30 +99,40 @@ class Matrix(BaseModel, extra="forbid"):
         """The setting that is shown in detail: class by class, with the gain by class size, and its margins."""
         return list(self.settings)[-1]
 
-    def rounds_of(self, method: str) -> int:
-        """The rounds that follow `start`; none where `fit` trains."""
-        rounds, trained_by = self.methods[method].rounds, self.methods[method].trained_by
-        return 0 if trained_by == "fit" else self.rounds if rounds is None else rounds
+    def rules_of(self, method: str) -> list[str]:
+        """The rules of a method's rows, its own first: by default that of its training in the last setting."""
+        return self.methods[method].rules or [self._cell(self.seeds[0], self.last_setting, method).own_rule]
 
     def cells(self) -> list["Cell"]:
-        """Every cell: seeds outermost, so that an interrupted run has whole tables of fewer seeds."""
+        """Every cell: seeds outermost, so that an interrupted run has whole tables of fewer seeds.
+
+        Raises DataError if the trainings that one declares cannot be.
+        """
         return [self._cell(*key) for key in product(self.seeds, self.settings, self.methods)]
 
     def _cell(self, seed: int, setting: str, method: str) -> "Cell":
         changed = merge(merge(self.base, self.settings[setting]), self.methods[method].change)
-        rounds = self.rounds_of(method)
-        sections, trained_by = changed | {"seed": seed}, self.methods[method].trained_by
-        return Cell(setting=setting, method=method, seed=seed, rounds=rounds, trained_by=trained_by, sections=sections)
+        model = self.methods[method].model
+        leading = trainings(model, changed, f"{method}, {setting}")
+        # What does not lead to the model is none of the cell's: a change of it leaves the result as it is.
+        for name in TRAININGS:
+            declared = changed.pop(name, None) or {}
+            if kept := {training: declared[training] for training in leading if training in declared}:
+                changed[name] = kept
+        for name in () if "rounds" in changed else ROUND:
+            changed.pop(name, None)
+        return Cell(setting=setting, method=method, seed=seed, model=model, sections=changed | {"seed": seed})
 
 
 class Cell(BaseModel, extra="forbid"):
-    """One cell: a method in a setting with a seed, and all its parameters."""
+    """One cell: a method in a setting with a seed, the training that is evaluated, and the parameters of all that leads
+    to it.
+    """
 
     setting: str
     method: str
     seed: int
-    rounds: int
-    trained_by: TrainedBy = "rounds"
+    model: str
     sections: Sections
 
     @property
@@ -121,35 +145,73 @@ class Cell(BaseModel, extra="forbid"):
         """Where its result lies, relative to the experiment's directory."""
         return Path(*(part.replace("/", "_") for part in (self.setting, self.method, f"seed-{self.seed}")))
 
+    @property
+    def trainings(self) -> list[str]:
+        """The trainings that lead to its model, in their order."""
+        return trainings(self.model, self.sections, self.name)
+
+    @property
+    def rounds(self) -> list[str]:
+        """Those of them that are rounds."""
+        return list(self.sections.get("rounds", {}))
+
     def budget(self) -> int:
         """The image passes of all training. Raises ValueError where they are not said, or rounds could be skipped."""
-        if self.trained_by == "fit":
-            alone = (self.sections.get("fit") or {}).get("optimisation", {}).get("image_passes")
-            if alone is None:
-                raise ValueError(f"{self.name}: say image_passes in the optimisation of fit")
-            return int(alone)
-        start, train = (self.sections.get(stage) or {} for stage in ("start", "train"))
-        passes = [section.get("optimisation", {}).get("image_passes") for section in (start, train)]
-        trains = start.get("prior", "softmax") == "softmax"
-        if (trains and passes[0] is None) or (self.rounds and passes[1] is None):
-            raise ValueError(f"{self.name}: say image_passes in the optimisation of start and train")
-        if self.rounds > 1 and train.get("patience", 1) < self.rounds:
-            raise ValueError(f"{self.name}: set train.patience to {self.rounds}, or rounds are skipped")
-        return int((passes[0] if trains else 0) + self.rounds * (passes[1] or 0))
+        train, passes = self.sections.get("train") or {}, 0
+        for training in self.trainings:
+            in_round = training in self.rounds
+            section = train if in_round else self.sections["fits"][training]
+            of_training = (section.get("optimisation") or {}).get("image_passes")
+            if of_training is None:
+                where = "train" if in_round else label("fit", training)
+                raise ValueError(f"{self.name}: say image_passes in the optimisation of {where}")
+            passes += of_training
+        if len(self.rounds) > 1 and train.get("patience", 1) < len(self.rounds):
+            raise ValueError(f"{self.name}: set train.patience to {len(self.rounds)}, or rounds are skipped")
+        return passes
 
-    def check(self, classifiers: list[Classifier]) -> None:
-        """Raise DataError if a stage would refuse its parameters, or a classifier is not trained."""
-        models = {s: params_model(importlib.import_module(f"longtail.stages.{s}").run) for s in STEPS}
-        params = {stage: self.params(stage, model, self.name) for stage, model in models.items()}
-        kind = params["train"].method.kind if self.rounds else params["start"].prior
-        has_head = self.trained_by == "fit" or kind in ("softmax", "joint")
-        if not has_head and any(one.startswith("head") for one in classifiers):
-            raise DataError(f"{self.name}: {kind} trains no classifier, so it cannot be classified by {classifiers}")
+    def check(self, rules: list[str]) -> None:
+        """Raise DataError if a stage would refuse its parameters, or a rule asks a classifier that is not trained."""
+        for stage in (*ALWAYS, *(ROUND if self.rounds else ())):
+            self.params(stage)
+        for training in self.sections.get("fits", {}):
+            self.params("fit", training)
+        method = self.trained_by()
+        if (method is None or not _trains_classifier(method)) and any(rule_class(key).needs_logits for key in rules):
+            what = "nothing is trained" if method is None else f"{method.kind} trains no classifier"
+            raise DataError(f"{self.name}: {what}, so it cannot be classified by {rules}")
 
-    def params(self, stage: str, model: type[BaseModel], source: str) -> Any:
-        """The parameters of a stage: its section after the shared values. Raises DataError."""
-        shared = {n: self.sections[n] for n in SHARED if n in self.sections and n in model.model_fields}
-        return check_section(stage, shared | (self.sections.get(stage) or {}), model, source)
+    @property
+    def own_rule(self) -> str:
+        """The rule of the method that its model was trained by; of what `start` made, the nearest neighbours'."""
+        method = self.trained_by()
+        return entry_of(method.kind).rule if method else "cluster_wise"
+
+    def trained_by(self) -> "MethodParams | None":
+        """The parameters of the method that its model was trained by; None where nothing was trained."""
+        if not self.trainings:
+            return None
+        params = self.params("train") if self.model in self.rounds else self.params("fit", self.model)
+        method: MethodParams = params.method
+        return method
+
+    def params(self, stage: str, training: str | None = None) -> Any:
+        """The parameters of a stage, of `fit` those of a training: its section after the shared values. Raises
+        DataError.
+        """
+        model = params_model(importlib.import_module(f"longtail.stages.{stage}").run)
+        section = stage_section(self.sections, stage, model, self.name, training)
+        return check_section(label(stage, training), section, model, self.name)
+
+
+def trainings(model: str, sections: Sections, source: str) -> list[str]:
+    """The trainings that lead to a model, in their order. Raises DataError as for a params.yaml that evaluates it."""
+    return declared_trainings(sections | {"evaluate": {"models": [model]}}, source).up_to(model)
+
+
+def _trains_classifier(method: "MethodParams") -> bool:
+    built = get_type_hints(type(method).build)["return"]  # the class, without the data that it is built from
+    return bool(built.trains_classifier)
 
 
 def merge(values: Sections, changes: Sections) -> Sections:
@@ -172,17 +234,16 @@ def experiment_file(name: str) -> Path:
 def read_matrix(file: Path) -> Matrix:
     """The experiment that a YAML declares. Raises DataError with one sentence on what is wrong."""
     try:
-        matrix = Matrix.model_validate(_declared(file))
+        values = _declared(file)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise DataError(f"cannot read the experiment {file}: {' '.join(str(error).split())}") from error
+    try:
+        return Matrix.model_validate(values)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors())
         raise DataError(f"{file}: {wrong}") from error
-    for cell in matrix.cells():
-        unknown = set(cell.sections) - {*STAGES, *SHARED}
-        if unknown:
-            raise DataError(f"{file}: {cell.name}: {sorted(unknown)} are neither stages nor shared parameters")
-    return matrix
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from error
 
 
 def _declared(file: Path, after: tuple[Path, ...] = ()) -> Any:

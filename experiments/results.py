@@ -8,32 +8,31 @@ import numpy as np
 import pandas as pd
 
 from experiments.matrix import Cell, Matrix
-from experiments.run import Place, done
+from experiments.place import Place
 from longtail.metrics.significance import Answers, Difference, paired_difference
-from longtail.report.assembly import METHODS
+from longtail.report.titles import rule_title
 from longtail.rules.search import mean_class_accuracy
 
 ACCURACY = "mean_class_accuracy"
 
 
 def cell_rows(result: Path, cell: Cell, found: dict[str, Any]) -> list[dict[str, Any]]:
-    """The tidy rows of one cell: task, classifier, metric and value; recalls as recall/<class>."""
+    """The tidy rows of one cell: task, rule, metric and value; recalls as recall/<class>."""
     rows = []
     for task, about in found["tasks"].items():
         with np.load(result / f"answers-{task}.npz", allow_pickle=False) as answers:
             truth = answers["truth"]
             known = truth >= 0
-            for classifier in (name for name in answers.files if name not in ("truth", "groups")):
-                said = answers[classifier]
+            for rule in (name for name in answers.files if name not in ("truth", "groups")):
+                said = answers[rule]
                 values = {ACCURACY: mean_class_accuracy(truth[known], said[known])}
-                validation = found["validation"][task].get(classifier)
+                validation = found["validation"][task].get(rule)
                 values |= {} if validation is None else {f"validation_{ACCURACY}": validation}
                 for code, name in enumerate(about["classes"]):
                     if (truth == code).any():
                         values[f"recall/{name}"] = float((said[truth == code] == code).mean())
                 rows += [
-                    {"task": task, "classifier": classifier, "metric": metric, "value": value}
-                    for metric, value in values.items()
+                    {"task": task, "rule": rule, "metric": metric, "value": value} for metric, value in values.items()
                 ]
     return [{"setting": cell.setting, "method": cell.method, "seed": cell.seed, **row} for row in rows]
 
@@ -52,11 +51,11 @@ class Results:
         """Read the cells that are done."""
         found, rows = {}, []
         for cell in matrix.cells():
-            result = done(place, cell)
+            result = place.done(cell)
             if result is not None:
                 found[cell.setting, cell.method, cell.seed] = result
                 rows += cell_rows(place.result(cell), cell, result)
-        columns = ["setting", "method", "seed", "task", "classifier", "metric", "value"]
+        columns = ["setting", "method", "seed", "task", "rule", "metric", "value"]
         return cls(matrix, place, found, pd.DataFrame(rows, columns=columns))
 
     @property
@@ -82,20 +81,27 @@ class Results:
         return dict(zip(found[0]["classes"], means.tolist(), strict=True))
 
     def contenders(self) -> list[tuple[str, str]]:
-        """The rows of the tables: methods with their classifiers."""
-        return [(name, one) for name, method in self.matrix.methods.items() for one in method.classifiers]
+        """The rows of the tables: methods with their rules."""
+        return [(name, one) for name in self.matrix.methods for one in self.matrix.rules_of(name)]
 
-    def values(
-        self, task: str, setting: str, method: str, classifier: str, metric: str = ACCURACY
-    ) -> "pd.Series[float]":
+    @property
+    def baseline(self) -> tuple[str, str]:
+        """The method that the others are compared with, by its own rule."""
+        return self.own(self.matrix.baseline)
+
+    def own(self, method: str) -> tuple[str, str]:
+        """A method with its own rule."""
+        return method, self.matrix.rules_of(method)[0]
+
+    def values(self, task: str, setting: str, method: str, rule: str, metric: str = ACCURACY) -> "pd.Series[float]":
         """One figure of each seed."""
         r = self.rows
         mask = (r.task == task) & (r.setting == setting) & (r.method == method)
-        return r[mask & (r.classifier == classifier) & (r.metric == metric)].set_index("seed")["value"]
+        return r[mask & (r.rule == rule) & (r.metric == metric)].set_index("seed")["value"]
 
-    def means(self, setting: str, method: str, classifier: str) -> "pd.Series[float]":
+    def means(self, setting: str, method: str, rule: str) -> "pd.Series[float]":
         """The mean accuracy over all tasks, of each seed that has them all."""
-        of_tasks = [self.values(task, setting, method, classifier) for task in self.tasks]
+        of_tasks = [self.values(task, setting, method, rule) for task in self.tasks]
         return pd.concat(of_tasks, axis=1).dropna().mean(axis=1)
 
     def mean_difference(self, setting: str, first: tuple[str, str], second: tuple[str, str]) -> Difference | None:
@@ -118,10 +124,10 @@ class Results:
 
     def _answers(self, task: str, setting: str, seed: int, first: tuple[str, str], second: tuple[str, str]) -> Answers:
         said = []
-        for method, classifier in (first, second):
+        for method, rule in (first, second):
             cell = Cell.model_validate(self.found[setting, method, seed]["cell"])
             with np.load(self.place.result(cell) / f"answers-{task}.npz", allow_pickle=False) as answers:
-                said.append((answers["truth"], answers["groups"], answers[classifier]))
+                said.append((answers["truth"], answers["groups"], answers[rule]))
         (truth, groups, one), (other_truth, _, other) = said
         if not np.array_equal(truth, other_truth):
             raise ValueError(f"{first[0]} and {second[0]} were tested on different samples in {setting}, seed {seed}")
@@ -177,14 +183,13 @@ def _all_tasks(results: Results) -> list[str]:
     """
     setting, contenders = results.matrix.last_setting, results.contenders()
     ratios = results.ratios
-    baseline = (results.matrix.baseline, results.matrix.methods[results.matrix.baseline].classifiers[0])
     columns = [
         *(f"{task} (1:{ratio:.0f})" for task, ratio in ratios.items()),
         "mean of all",
         f"to {results.matrix.baseline}",
     ]
     lines = [f"Mean per-class accuracy on test, %, all tasks ({setting}), by their imbalance ratio in training."]
-    lines += ["", *_heading(["method, classifier", *columns])]
+    lines += ["", *_heading(["method, rule", *columns])]
     for one in contenders:
         means = [100 * float(results.values(task, setting, *one).mean()) for task in ratios]
         # One decimal: the table is wide, and the spread is in the mean.
@@ -192,7 +197,9 @@ def _all_tasks(results: Results) -> list[str]:
             *("–" if np.isnan(value) else f"{value:.1f}" for value in means),
             spread(100 * results.means(setting, *one)),
         ]
-        cells.append("–" if one == baseline else _interval(results.mean_difference(setting, one, baseline)))
+        cells.append(
+            "–" if one == results.baseline else _interval(results.mean_difference(setting, one, results.baseline))
+        )
         lines.append(_row([_name(*one), *cells]))
     return lines
 
@@ -200,9 +207,9 @@ def _all_tasks(results: Results) -> list[str]:
 def _accuracies(task: str, results: Results) -> list[str]:
     matrix, contenders = results.matrix, results.contenders()
     columns = [_column(task, setting, results, contenders) for setting in matrix.settings]
-    lines = _heading(["method, classifier", *matrix.settings])
-    for place, (method, classifier) in enumerate(contenders):
-        lines.append(_row([_name(method, classifier), *(column[place] for column in columns)]))
+    lines = _heading(["method, rule", *matrix.settings])
+    for place, (method, rule) in enumerate(contenders):
+        lines.append(_row([_name(method, rule), *(column[place] for column in columns)]))
     for method, figures in matrix.paper.items():
         lines.append(_row([f"*{method}, the paper's*", *(_figure(figures.get(s)) for s in matrix.settings)]))
     return lines
@@ -225,9 +232,8 @@ def _column(task: str, setting: str, results: Results, contenders: list[tuple[st
 
 
 def _differences(task: str, results: Results) -> list[str]:
-    matrix = results.matrix
-    baseline = (matrix.baseline, matrix.methods[matrix.baseline].classifiers[0])
-    lines = _heading(["method, classifier", *matrix.settings])
+    matrix, baseline = results.matrix, results.baseline
+    lines = _heading(["method, rule", *matrix.settings])
     for one in results.contenders():
         if one != baseline:
             found = [results.difference(task, setting, one, baseline) for setting in matrix.settings]
@@ -261,8 +267,8 @@ def spread(values: "pd.Series[float]") -> str:
     return f"{values.mean():.2f} ± {values.std(ddof=1):.2f}" if len(values) > 1 else f"{values.mean():.2f}"
 
 
-def _name(method: str, classifier: str) -> str:
-    return f"{method}, {METHODS[classifier]}"
+def _name(method: str, rule: str) -> str:
+    return f"{method}, {rule_title(rule)}"
 
 
 def _figure(value: float | None) -> str:

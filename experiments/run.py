@@ -1,7 +1,5 @@
 """All cells of an experiment, several at a time; what is done is not done again."""
 
-import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -10,63 +8,21 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from experiments.matrix import Cell, Matrix
+from experiments.place import Place
+from experiments.results import cell_rows
 from longtail import tracking
 from longtail.errors import DataError
 from longtail.threads import budget
 from longtail.tracking.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an experiment works: `data`, an absolute path, has what its sources read; below `root` are the steps, which
-    experiments share, and a directory for each.
-    """
-
-    data: Path
-    root: Path
-    name: str
-
-    @property
-    def steps(self) -> Path:
-        """The directory of the steps' outputs: one for each directory of data."""
-        return self.root / "steps" / hashlib.sha256(str(self.data).encode()).hexdigest()[:8]
-
-    @property
-    def work(self) -> Path:
-        """The experiment's own directory."""
-        return self.root / self.name
-
-    def result(self, cell: Cell) -> Path:
-        """The directory of a cell's result."""
-        return self.work / "cells" / cell.folder
-
-    def log(self, cell: Cell) -> Path:
-        """What a cell's process said."""
-        return self.work / "logs" / cell.folder.with_suffix(".log")
-
-
-def done(place: Place, cell: Cell) -> dict[str, Any] | None:
-    """The result of a cell that has run with these very parameters, or None."""
-    try:
-        found: dict[str, Any] = json.loads((place.result(cell) / "result.json").read_text())
-    except (OSError, ValueError):
-        return None
-    try:
-        same = Cell.model_validate(found.get("cell")) == cell and found.get("data") == str(place.data)
-    except ValidationError:  # of another version of the harness
-        return None
-    return found if same else None
 
 
 def _tracked(place: Place, cell: Cell) -> Path:
@@ -81,8 +37,8 @@ def run_all(name: str, matrix: Matrix, place: Place, processes: int) -> list[Cel
     """
     cells = matrix.cells()
     for cell in cells:
-        cell.check(matrix.methods[cell.method].classifiers)
-    waiting = [cell for cell in cells if done(place, cell) is None]
+        cell.check(matrix.rules_of(cell.method))
+    waiting = [cell for cell in cells if place.done(cell) is None]
     for cell in cells:
         if cell not in waiting and not _tracked(place, cell).exists():
             _track(name, matrix, place, cell, failed=False)  # the process that ran it was killed before it could
@@ -144,18 +100,18 @@ def _last_line(log: Path) -> str:
 
 
 def _track(name: str, matrix: Matrix, place: Place, cell: Cell, *, failed: bool) -> None:
-    """A run of the cell below the experiment's run in MLflow: parameters, curves, and each classifier's accuracies."""
-    from experiments.results import cell_rows
-
+    """A run of the cell below the experiment's run in MLflow: parameters, curves, and each rule's accuracies."""
+    # The sections as a pipeline has them: its parameters compare with the cell's.
+    params = {**cell.sections, "setting": cell.setting, "method": cell.method, "model": cell.model}
     with suppress(CellFailedError):
-        with _run_of(name, matrix, cell.name, cell.model_dump(mode="json")):
+        with _run_of(name, matrix, cell.name, params):
             if failed:
                 raise CellFailedError(_last_line(place.log(cell)))
-            found = done(place, cell)
+            found = place.done(cell)
             assert found is not None
             _log_history(found["history"])
             rows = cell_rows(place.result(cell), cell, found)
-            tracking.log_metrics({f"test/{r['task']}/{r['classifier']}/{r['metric']}": r["value"] for r in rows})
+            tracking.log_metrics({f"test/{r['task']}/{r['rule']}/{r['metric']}": r["value"] for r in rows})
             tracking.log_metrics({"seconds": found["seconds"]})
         _tracked(place, cell).touch()
     settings = Settings.from_environment()

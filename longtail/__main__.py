@@ -1,4 +1,4 @@
-"""`longtail STAGE …`: one command a stage, its options taken from the stage's signature; and `longtail sync`."""
+"""`longtail STAGE …`: one command a stage, its options from its signature; and `longtail check`, `sync`."""
 
 import ast
 import importlib
@@ -15,8 +15,15 @@ from longtail.execution import execute, one_sentence
 from longtail.parameters import CLUSTER, read_parameters, stage_parameters
 from longtail.stages import PARALLEL, STAGES
 from longtail.stages.contract import artifacts, params_model
+from longtail.training.declared import declared_trainings
 from longtail.world import ALONE, World, first_speaks
 
+DESCRIPTIONS = {
+    "input": "input directory",
+    "weights": "model directory whose weights are taken",
+    "inputs": "directory of an input for each model, by its name",
+    "output": "output directory",
+}
 app = typer.Typer(
     help="Train image classifiers on class-imbalanced data, step by step; `longtail STAGE --help` tells more.",
     no_args_is_help=True,
@@ -43,17 +50,33 @@ def sync() -> None:
     typer.echo(f"delivered {tracking.sync()} runs")
 
 
-def _command(name: str) -> Callable[..., None]:
+@app.command()
+def check(
+    params: Annotated[Path, typer.Option(help="YAML file of parameters")] = Path("params.yaml"),
+) -> None:
+    """Check all parameters before anything runs: every section, every training, and what each follows."""
+    values = read_parameters(params)
+    trainings = declared_trainings(values, str(params))
+    for stage in STAGES:
+        # `fetch` has a section where a pipeline is submitted alone.
+        if stage != "fetch":
+            run = importlib.import_module(f"longtail.stages.{stage}").run
+            for name in trainings.fits if stage == "fit" else [None]:
+                stage_parameters(params, stage, params_model(run), name)
+
+
+def _command(stage: str) -> Callable[..., None]:
     """A function with one option for each artifact of the stage, and --params and --metrics."""
-    run = importlib.import_module(f"longtail.stages.{name}").run
+    run = importlib.import_module(f"longtail.stages.{stage}").run
     kinds = artifacts(run)
 
-    def command(params: Path, metrics: Path | None, **paths: Path) -> None:
-        values = stage_parameters(params, name, params_model(run))
+    def command(params: Path, metrics: Path | None, name: str | None = None, **paths: Path) -> None:
+        values = stage_parameters(params, stage, params_model(run), name)
         config = {key: value for key, value in read_parameters(params).items() if key != CLUSTER}
-        execute(name, paths, values, config, lambda report: write_metrics(metrics, report))
+        execute(stage, paths, values, config, lambda report: write_metrics(metrics, report))
 
-    options = [_option(artifact, Path, f"{kind} directory") for artifact, kind in kinds.items()]
+    options = [_option("name", str, "which training of `fits`")] if stage == "fit" else []
+    options += [_option(artifact, Path, DESCRIPTIONS[kind]) for artifact, kind in kinds.items()]
     options.append(_option("params", Path, "YAML file of parameters", Path("params.yaml")))
     options.append(_option("metrics", Path | None, "JSON file for the step's scalars", None))
     command.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
@@ -65,7 +88,7 @@ def write_metrics(file: Path | None, report: dict[str, float]) -> None:
     """Write the scalars as JSON; not those of a training's other processes, which have none."""
     if file and report:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(report, indent=1) + "\n")
+        file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def _option(name: str, kind: Any, text: str, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
@@ -75,7 +98,7 @@ def _option(name: str, kind: Any, text: str, default: Any = inspect.Parameter.em
 
 def _summary(name: str) -> str:
     """The first line of the stage's docstring, read without importing the stage."""
-    source = (Path(__file__).parent / "stages" / f"{name}.py").read_text()
+    source = (Path(__file__).parent / "stages" / f"{name}.py").read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
 
 

@@ -11,10 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from longtail.artifacts.lineage import Lineage, merged
 from longtail.errors import DataError
-from longtail.parameters import check_section
+from longtail.parameters import check_section, label
 from longtail.stages import DATA_STAGES, STAGES
-from longtail.stages.contract import artifacts, lineage, params_model
+from longtail.stages.contract import artifacts, params_model
+
+ARGUMENTS = "the pipeline's arguments"
 
 
 def execute(
@@ -58,15 +61,33 @@ def execute_component(
     with one_sentence():
         run = importlib.import_module(f"longtail.stages.{stage}").run
         directories = {name: Path(path) for name, path in paths.items()}
-        inputs = [directories[name] for name, kind in artifacts(run).items() if kind == "input"]
-        config = {name: values for path in inputs for name, values in lineage(path).get("stages", {}).items()}
+        config = merged(upstream(artifacts(run), directories), own_section(stage, section))
         try:
-            params = check_section(stage, section, params_model(run), "the pipeline's arguments")
+            params = check_section(label(stage, section.get("name")), section, params_model(run), ARGUMENTS)
         except DataError:
             # The pipeline has begun: its run in MLflow must not stay open.
-            with tracked(stage, directories, section, config | {stage: section}):
+            with tracked(stage, directories, section, config):
                 raise
-        return execute(stage, directories, params, config | {stage: params.model_dump(mode="json")}, finish)
+        config = merged(config, own_section(stage, params.model_dump(mode="json")))
+        return execute(stage, directories, params, config, finish)
+
+
+def upstream(kinds: dict[str, str], paths: dict[str, Path]) -> dict[str, Any]:
+    """The parameters of all steps behind the inputs, as params.yaml has them."""
+    found: dict[str, Any] = {}
+    for name, path in paths.items():
+        if kinds[name] == "inputs":
+            origins = [Lineage.read(one) for one in sorted(path.iterdir())]
+        else:
+            origins = [] if kinds[name] == "output" else [Lineage.read(path)]
+        for origin in origins:
+            found = merged(found, origin.parameters())
+    return found
+
+
+def own_section(stage: str, params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a stage where params.yaml has them."""
+    return {"fits": {str(params.get("name")): params}} if stage == "fit" else {stage: params}
 
 
 def tracked(
@@ -78,7 +99,7 @@ def tracked(
     made = [path for artifact, path in paths.items() if artifact != "data"]
 
     def dataset() -> str | None:
-        return next((md5 for path in made if (md5 := lineage(path).get("dataset"))), None)
+        return next((md5 for path in made if (md5 := Lineage.read(path).dataset)), None)
 
     return tracking.stage_run(
         stage,
@@ -95,7 +116,7 @@ def write_record(record: Path, report: dict[str, float]) -> None:
     from longtail.tracking.identity import code_md5, git_state
 
     about = {"commit": git_state().get("commit"), "code": code_md5(), "metrics": report}
-    record.write_text(json.dumps(about, indent=1) + "\n")
+    record.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""params.yaml: one section a stage, and shared values that are the default of every stage that has them."""
+"""params.yaml: a section for each stage or training, and shared values, the defaults of fields of their name."""
 
 import difflib
 from pathlib import Path
@@ -8,83 +8,85 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from longtail.errors import DataError
+from longtail.methods.catalogue import CATALOGUE, params_class
 from longtail.stages import STAGES
+from longtail.training.declared import declared_trainings
 
 SHARED = ("seed", "cluster_size", "network", "search")
-# Read by dvc.yaml alone: where the data lies, the chain of rounds, the classifiers without rounds, and which model is
-# evaluated.
-PIPELINE = ("data", "rounds", "classifiers", "evaluated")
-START = "r0"  # how dvc.yaml calls the model of `start`
+# What the pipeline consists of: where the data lies, and its trainings.
+PIPELINE = ("data", "fits", "rounds")
 # Read by `python -m pipelines` alone, where it is given: what the steps ask of a cluster.
 CLUSTER = "kubernetes"
 
 
 def read_parameters(file: Path) -> dict[str, Any]:
-    """All of params.yaml. Raises DataError if it is not a mapping, or has a key that nothing reads."""
+    """All of params.yaml. Raises DataError if it is not a mapping, has a key that nothing reads, or declares trainings
+    that cannot be.
+    """
     try:
-        values = yaml.safe_load(file.read_text())
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         # YAML's own message is laid out over several lines.
         raise DataError(f"cannot read the parameters in {file}: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise DataError(f"{file} holds no parameters; it needs sections such as {', '.join(STAGES)}")
-    known = [*STAGES, *SHARED, *PIPELINE, CLUSTER]
+    known = [*(stage for stage in STAGES if stage != "fit"), *SHARED, *PIPELINE, CLUSTER]
     for name in values:
         if name not in known:
             raise DataError(f"{file}: {name!r} is not a parameter{_nearest(str(name), known)}")
-    if "evaluated" in values:
-        last_model(values, file)
+    # What a step knows of the steps before it has no `evaluate`, and does not say what follows what.
+    if "evaluate" in values and ("fits" in values or "rounds" in values):
+        declared_trainings(values, str(file))
     return values
 
 
-def last_model(values: dict[str, Any], file: Path) -> str:
-    """The model that the pipeline ends with: of the last round, or of the classifier. Raises DataError if params.yaml
-    describes no pipeline, or two, or evaluates another model (which may lie about from before).
+def stage_parameters(file: Path, stage: str, model: type[BaseModel], training: str | None = None) -> Any:
+    """The parameters of one stage, of `fit` those of a training. Raises DataError naming each wrong one, with the
+    nearest valid name.
     """
-    rounds, classifiers = values.get("rounds") or {}, values.get("classifiers") or []
-    if not isinstance(rounds, dict) or not isinstance(classifiers, list):
-        raise DataError(f"{file}: `rounds` must be a mapping and `classifiers` a list")
-    if bool(rounds) == bool(classifiers) or len(classifiers) > 1:
-        raise DataError(
-            f"{file} has the rounds {list(rounds)} and the classifiers {classifiers}; a pipeline has either rounds, "
-            "such as `rounds: {r1: {after: r0}}`, or one classifier, as `classifiers: [crl]`"
-        )
-    last = str([*rounds, *classifiers][-1])
-    if last == START:
-        raise DataError(f"{file}: {START} is the model of `start`; give the classifier another name")
-    if values.get("evaluated") != last:
-        raise DataError(f"{file}: the pipeline evaluates what comes last; set `evaluated: {last}`")
-    return last
+    section = stage_section(read_parameters(file), stage, model, str(file), training)
+    return check_section(label(stage, training), section, model, str(file))
 
 
-def stage_parameters(file: Path, stage: str, model: type[BaseModel]) -> Any:
-    """The parameters of one stage. Raises DataError naming each wrong one, with the nearest valid name."""
-    return check_section(stage, stage_section(file, stage, model), model, str(file))
+def label(stage: str, training: str | None) -> str:
+    """Where the parameters of a stage stand."""
+    return f"fits.{training}" if stage == "fit" else stage
 
 
-def stage_section(file: Path, stage: str, model: type[BaseModel]) -> dict[str, Any]:
+def stage_section(
+    values: dict[str, Any], stage: str, model: type[BaseModel], source: str, training: str | None = None
+) -> dict[str, Any]:
     """The values of one stage's section, after the shared ones that it has a field for. Raises DataError."""
-    values = read_parameters(file)
     shared = {name: values[name] for name in SHARED if name in values and name in model.model_fields}
     section = values.get(stage) or {}
+    if stage == "fit":
+        fits = values.get("fits") or {}
+        if training not in fits:
+            raise DataError(f"{source}: there is no {training!r} in `fits`; there are {', '.join(fits) or 'none'}")
+        # What it follows is for the pipeline to know.
+        section = {"name": training, **{key: value for key, value in fits[training].items() if key != "after"}}
     if not isinstance(section, dict):
-        raise DataError(f"{file}: {stage} must hold parameters by name, and is {section!r}")
+        raise DataError(f"{source}: {stage} must hold parameters by name, and is {section!r}")
     return {**shared, **section}
 
 
-def check_section(stage: str, section: dict[str, Any], model: type[BaseModel], source: str) -> Any:
+def check_section(section_name: str, section: dict[str, Any], model: type[BaseModel], source: str) -> Any:
     """The values as `model`. Raises DataError naming `source` and each wrong one, with the nearest valid name."""
     try:
         return model.model_validate(section)
     except ValidationError as error:
-        problems = [_problem(stage, dict(found), model) for found in error.errors()]
+        known = _fields(model.model_json_schema())
+        method = section.get("method")
+        if isinstance(method, dict) and method.get("kind") in CATALOGUE:
+            known += _fields(params_class(method["kind"]).model_json_schema())
+        problems = [_problem(section_name, dict(found), known) for found in error.errors()]
         raise DataError(f"{source}: " + "; ".join(problems)) from error
 
 
-def _problem(stage: str, found: dict[str, Any], model: type[BaseModel]) -> str:
-    name = ".".join([stage, *map(str, found["loc"])])
+def _problem(section_name: str, found: dict[str, Any], known: list[str]) -> str:
+    name = ".".join([section_name, *map(str, found["loc"])])
     if found["type"] == "extra_forbidden":
-        return f"{name} is not a parameter{_nearest(str(found['loc'][-1]), _fields(model.model_json_schema()))}"
+        return f"{name} is not a parameter{_nearest(str(found['loc'][-1]), known)}"
     return f"{name}: {found['msg']}"
 
 

@@ -16,13 +16,14 @@ from pipelines.arguments import (
     fetch_section,
     kubernetes_settings,
     sections,
+    trainings_of,
 )
-from pipelines.choice import chosen
 from pipelines.dependencies import write_dependencies
 from pipelines.expected import expected
 from pipelines.follow import POLL, follow
 from pipelines.local import Runner, run_local
 from pipelines.outputs import outputs
+from pipelines.pipeline import pipeline as built
 from pipelines.runs import check_run, find_run
 from pipelines.server import access, connect
 
@@ -44,7 +45,7 @@ TokenFile = Annotated[Path | None, typer.Option(help="file that holds the token"
 
 @app.command("compile")
 def compile_pipeline(
-    output: Annotated[Path | None, typer.Argument(help="file to write; default: lmle.yaml, or classifier.yaml")] = None,
+    output: Annotated[Path, typer.Argument(help="file to write")] = Path("longtail.yaml"),
     params: Params = Path("params.yaml"),
     lock: Lock = Path("dvc.lock"),
     remote: Remote = None,
@@ -53,7 +54,6 @@ def compile_pipeline(
 ) -> None:
     """Write the pipeline as YAML, for `kfp run create` or the dashboard, with the parameters as defaults."""
     pipeline, arguments = _for_cluster(params, lock, remote, endpoint, mutable_images=mutable_images)
-    output = output or Path(f"{str(pipeline.name).removeprefix('longtail-')}.yaml")
     Compiler().compile(pipeline, str(output), pipeline_parameters=arguments)
     typer.echo(f"wrote {output}")
 
@@ -69,7 +69,7 @@ def run_here(
 ) -> None:
     """Run the pipeline on this machine."""
     fetch = fetch_section(lock, remote or str(dvc_cache()))
-    pipeline = chosen(params, settings=None)
+    pipeline = built(trainings_of(params), settings=None)
     tasks = run_local(pipeline, {"fetch": fetch, **sections(params)}, runner, root, gpus=gpus)
     typer.echo(f"the report is {tasks / 'evaluate' / 'page'}")
 
@@ -117,7 +117,7 @@ def _for_cluster(
 ) -> tuple[BaseComponent, dict[str, Any]]:
     """The pipeline and its arguments, checked; doubts are printed. Raises DataError if no cluster could run them."""
     arguments = {"fetch": fetch_section(lock, remote, endpoint), **sections(params)}
-    pipeline = chosen(params, kubernetes_settings(params))
+    pipeline = built(trainings_of(params), kubernetes_settings(params))
     submission.check(pipeline, arguments["fetch"], mutable_images=mutable_images)
     for doubt in submission.doubts():
         typer.echo(f"warning: {doubt}", err=True)
@@ -138,7 +138,7 @@ def adopt(
     """Bring the results of a finished run into this workspace, so that `dvc repro` finds nothing to do."""
     to = access(host, namespace, token, token_file)
     params = Path("params.yaml")  # which dvc.yaml names
-    mine, pipeline = expected(params, any_commit=any_commit), chosen(params, settings=None)
+    mine, pipeline = expected(params, any_commit=any_commit), built(trainings_of(params), settings=None)
     wanted = outputs(params, pipeline)
     client = connect(to)
     run = find_run(client, to, run_id)

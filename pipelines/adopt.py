@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from longtail.artifacts.files import remove, replace
+from longtail.artifacts.lineage import FILE, Lineage
 from longtail.errors import DataError
-from longtail.stages.contract import LINEAGE, remove, replace
 from longtail.storage.remote import Remote
 from pipelines.arguments import dvc
 from pipelines.copies import METRICS, ROOTS, Copy, download, find_copies, read_json, s3_url
@@ -15,8 +16,6 @@ from pipelines.expected import Expected
 from pipelines.outputs import Outputs
 from pipelines.runs import Run
 from pipelines.server import Access
-
-BEFORE_TRAINING = ("split", "start", "cluster", "quintuplets")  # the last two in the first round
 
 
 @dataclass(frozen=True)
@@ -70,10 +69,10 @@ class Chooser:
     def _earlier(self, outputs: Outputs) -> Iterator[Copy]:
         """What the cache may have given. The newest comes first, as it does in the backend."""
         for copy in self._all:
-            if _made_by(copy, outputs) and self._gives(copy, outputs.task):
+            if _made_by(copy, outputs) and self._gives(copy, outputs):
                 yield copy
 
-    def _gives(self, copy: Copy, task: str) -> bool:
+    def _gives(self, copy: Copy, outputs: Outputs) -> bool:
         """Whether the copy is of an earlier run, of the same graph, that the cache was told of.
 
         With other processes that run's weights are others, and all that is made of them.
@@ -84,8 +83,8 @@ class Chooser:
             earlier = self._find(copy.run)
         except DataError:  # deleted since
             return False
-        alike = task in BEFORE_TRAINING or earlier.processes == self.run.processes
-        return alike and earlier.tasks.keys() == self.run.tasks.keys() and earlier.tasks[task]
+        alike = not outputs.of_rounds or earlier.processes == self.run.processes
+        return alike and earlier.tasks.keys() == self.run.tasks.keys() and earlier.tasks[outputs.task]
 
     @functools.cached_property
     def _all(self) -> list[Copy]:
@@ -95,14 +94,14 @@ class Chooser:
         record = read_json(self.remote, f"{copy.folder}/{METRICS}")
         self.expected.check_record(record)
         for artifact in outputs.artifacts:
-            found = read_json(self.remote, f"{copy.folder}/{artifact}/{LINEAGE}")
-            self.expected.check_lineage(outputs.stage.partition("@")[0], found)
+            found = read_json(self.remote, f"{copy.folder}/{artifact}/{FILE}")
+            self.expected.check_lineage(outputs.stage.partition("@")[0], Lineage.model_validate(found))
         return Adoptable(outputs, copy, record.get("metrics", {}))
 
 
 def _made_by(copy: Copy, outputs: Outputs) -> bool:
     # Older versions of the backend call the folder as the dashboard calls the task.
-    return copy.task in (outputs.task, outputs.step)
+    return copy.task in (outputs.task, outputs.stage)
 
 
 def adopt(remote: Remote, chosen: list[Adoptable]) -> None:

@@ -9,10 +9,13 @@ from typing import Any
 
 import yaml
 
+from longtail.artifacts.lineage import merged
 from longtail.errors import DataError
-from longtail.parameters import check_section, read_parameters, stage_section
+from longtail.execution import own_section
+from longtail.parameters import check_section, label, read_parameters, stage_section
 from longtail.stages import DATA_STAGES, STAGES
 from longtail.stages.contract import params_model
+from longtail.training.declared import Trainings, declared_trainings
 from pipelines.resources import Kubernetes
 
 STEPS = tuple(stage for stage in STAGES if stage not in DATA_STAGES)
@@ -20,24 +23,40 @@ IN_ROUNDS = ("cluster", "quintuplets", "train")
 DATASET = "artifacts/dataset"
 
 
+def trainings_of(params: Path) -> Trainings:
+    """The trainings that params.yaml declares. Raises DataError for whatever is wrong with one."""
+    return declared_trainings(read_parameters(params), str(params))
+
+
 def sections(params: Path) -> dict[str, dict[str, Any]]:
-    """For every step of the pipeline but `fetch` its section of the parameters, with the shared values. Raises
+    """For every parameter of the pipeline but `fetch` its section of the parameters, with the shared values. Raises
     DataError.
     """
+    values, trainings = read_parameters(params), trainings_of(params)
     found = {}
-    others = IN_ROUNDS if read_parameters(params).get("classifiers") else ("fit",)
-    for step in (step for step in STEPS if step not in others):
-        found[step] = stage_section(params, step, _model(step))
-        check_section(step, found[step], _model(step), str(params))
+    for step in STEPS:
+        if step == "fit":
+            for name in trainings.fits:
+                found[f"fit_{name}"] = _checked(values, params, step, name)
+        elif trainings.rounds or step not in IN_ROUNDS:
+            found[step] = _checked(values, params, step)
     return found
 
 
+def _checked(values: dict[str, Any], params: Path, step: str, training: str | None = None) -> dict[str, Any]:
+    section = stage_section(values, step, _model(step), str(params), training)
+    check_section(label(step, training), section, _model(step), str(params))
+    return section
+
+
 def recorded_parameters(params: Path) -> dict[str, dict[str, Any]]:
-    """For every step but `fetch` its parameters as the lineage of an artifact holds them. Raises DataError."""
-    return {
-        step: check_section(step, section, _model(step), str(params)).model_dump(mode="json")
-        for step, section in sections(params).items()
-    }
+    """For every step but `fetch` its parameters as the lineage of an artifact has them. Raises DataError."""
+    recorded: dict[str, dict[str, Any]] = {}
+    for parameter, section in sections(params).items():
+        step = parameter.partition("_")[0]
+        values = _model(step).model_validate(section).model_dump(mode="json")
+        recorded = merged(recorded, own_section(step, values))
+    return recorded
 
 
 def _model(step: str) -> Any:
@@ -72,7 +91,7 @@ def fetch_section(lock: Path, remote: str | None = None, endpoint: str | None = 
 def dataset_md5(lock: Path) -> str:
     """The md5 of the packed dataset, as the last `dvc repro` left it. Raises DataError if there is none."""
     try:
-        outputs = yaml.safe_load(lock.read_text())["stages"]["ingest"]["outs"]
+        outputs = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]["ingest"]["outs"]
         return next(str(out["md5"]) for out in outputs if out["path"] == DATASET)
     except (OSError, yaml.YAMLError, KeyError, TypeError, StopIteration) as error:
         raise DataError(f"{lock} has no md5 of {DATASET}: run `dvc repro ingest`, then `dvc push`") from error

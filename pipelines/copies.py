@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from longtail.artifacts.lineage import FILE as LINEAGE
 from longtail.errors import DataError
-from longtail.stages.contract import LINEAGE
 from longtail.storage.remote import Remote
 
 # Of the manifests of Kubeflow Pipelines: with one user, and in a user's namespace.

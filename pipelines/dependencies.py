@@ -2,8 +2,8 @@
 
     python -m pipelines dependencies
 
-A stage depends on what its module imports, anywhere in it, and on what that imports. A training names its method in
-params.yaml: it depends on that method's folder, by a template, and on what methods import beside their own folder.
+A stage depends on what its module imports, anywhere in it, and on what that imports. A training depends on its method's
+folder by a template, since params.yaml names the method, and on what methods import beside their own folders.
 """
 
 import ast
@@ -11,14 +11,33 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from longtail.methods.catalogue import CATALOGUE, PARTS
+from longtail.rules.registry import RULES
+
 ROOT = Path(__file__).parents[1]
 # Tracking and serving watch a step and change nothing of what it writes.
 WATCHERS = ("longtail.tracking", "longtail.serving")
 
 
+# Where params.yaml names the method of a training.
+METHOD_OF = {"fit": "${item.method.kind}", "train": "${train.method.kind}"}
+
+
 def stage_dependencies(stage: str) -> list[str]:
-    """The files of the package that a stage runs, sorted; a folder that it runs whole stands for its files."""
-    return _folders(imported_files(f"longtail.stages.{stage}"))
+    """The files of the package that a stage runs, sorted; a folder that it runs whole stands for its files.
+
+    Only the method's own folder, and the rules by which trainings are scored or models answer, are loaded by name.
+    """
+    if stage in METHOD_OF:
+        kinds = [kind for kind, entry in CATALOGUE.items() if stage == "train" or not entry.needs_table]
+        methods = [f"longtail.methods.{kind}" for kind in kinds]
+        rules = {CATALOGUE[kind].rule for kind in kinds}
+        files = imported_files(f"longtail.stages.{stage}", *methods, *(f"longtail.rules.{rule}" for rule in rules))
+        own = [Path(*method.split(".")) for method in methods]
+        shared = {file for file in files if not any(file.is_relative_to(folder) for folder in own)}
+        return sorted([*_folders(shared), f"longtail/methods/{METHOD_OF[stage]}"])
+    named = [f"longtail.rules.{rule}" for rule in RULES] if stage in ("index", "evaluate") else []
+    return _folders(imported_files(f"longtail.stages.{stage}", *named))
 
 
 def imported_files(*modules: str) -> set[Path]:
@@ -78,7 +97,7 @@ def _sources_below(folder: Path) -> Iterator[Path]:
 
 
 def write_dependencies(dvc_yaml: Path) -> None:
-    """Replace the source files among every stage's `deps`, and leave the rest of the file as it is."""
+    """Replace the source files among every stage's `deps` and the parts of the loss in the plot; leave the rest."""
     lines: list[str] = []
     stage = ""
     for line in dvc_yaml.read_text(encoding="utf-8").splitlines():
@@ -86,8 +105,8 @@ def write_dependencies(dvc_yaml: Path) -> None:
         stage = heading[1] if heading else stage
         if re.match(r" +- longtail/", line):
             continue
-        if re.fullmatch(r" +params:.*", line) and lines:
-            indent = re.match(r" +", line)
-            lines += [f"{indent[0] if indent else ''}  - {path}" for path in stage_dependencies(stage)]
-        lines.append(line)
+        if parameters := re.fullmatch(r"( +)params:.*", line):
+            lines += [f"{parameters[1]}  - {path}" for path in stage_dependencies(stage)]
+        loss = re.fullmatch(r"( +y: .*/loss.csv: ).*", line)
+        lines.append(f"{loss[1]}[{', '.join(['loss', *PARTS])}]}}" if loss else line)
     dvc_yaml.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from longtail.artifacts.lineage import Lineage
 from longtail.errors import DataError
-from longtail.stages.contract import lineage
 from longtail.tracking.identity import code_md5, flatten, git_state
 from pipelines.arguments import DATASET, dvc, recorded_parameters
 
@@ -40,30 +40,27 @@ class Expected:
         if processes != 1:
             raise DataError(f"the run trained with {processes:g} processes, and `dvc repro` with one: weights differ")
 
-    def check_lineage(self, step: str, found: dict[str, Any]) -> None:
+    def check_lineage(self, step: str, found: Lineage) -> None:
         """Compare the data and the parameters that an artifact of the step comes from. Raises DataError."""
-        if found.get("dataset") != self.dataset:
-            raise DataError(f"the run's data is {found.get('dataset')}, and that of {DATASET} is {self.dataset}")
-        made_with = found.get("stages", {})
-        if step not in made_with:
+        if found.dataset != self.dataset:
+            raise DataError(f"the run's data is {found.dataset}, and that of {DATASET} is {self.dataset}")
+        if found.made_by is None or found.steps[found.made_by].stage != step:
             raise DataError(f"the lineage of {step} does not say what it was made with")
-        for name, values in made_with.items():
-            if name in self.parameters and values != self.parameters[name]:
-                raise DataError(_difference(name, values, self.parameters[name]))
+        theirs, ours = flatten(found.parameters()), flatten(self.parameters)
+        sections = {section for section in self.parameters if section in found.parameters()}
+        for name in sorted({*theirs, *ours}):
+            section, _, rest = name.partition(".")
+            known = section in sections and (section != "fits" or rest.partition(".")[0] in found.parameters()["fits"])
+            if known and theirs.get(name) != ours.get(name):
+                raise DataError(
+                    f"the run was made with {name} = {theirs.get(name, 'nothing')}, and here it is "
+                    f"{ours.get(name, 'nothing')}: change the parameters to the run's, or submit another run"
+                )
 
 
 def expected(params: Path, *, any_commit: bool) -> Expected:
     """Of the workspace as it is now. Raises DataError if its data is not what its parameters make."""
     if json.loads(dvc("status", "--json", "ingest")):
         raise DataError(f"{DATASET} is not what dvc.yaml and {params} make: run `dvc repro ingest` first")
-    commit, dataset = git_state().get("commit"), lineage(Path(DATASET)).get("dataset")
+    commit, dataset = git_state().get("commit"), Lineage.read(Path(DATASET)).dataset
     return Expected(commit, code_md5(), dataset, recorded_parameters(params), any_commit)
-
-
-def _difference(step: str, theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    run, here = flatten(theirs, f"{step}."), flatten(ours, f"{step}.")
-    name = next(name for name in [*here, *run] if run.get(name) != here.get(name))
-    return (
-        f"the run was made with {name} = {run.get(name, 'nothing')}, and here it is {here.get(name, 'nothing')}: "
-        "change the parameters to the run's, or submit another run"
-    )

@@ -14,7 +14,7 @@ ORDER = ("fetch", *STEPS)
 
 @dataclass(frozen=True)
 class Task:
-    """A task of the pipeline: `name` in the specification ("train-2"), `step` for the user ("train@r2")."""
+    """A task of the pipeline: `name` in the specification ("train-2"), `step` as dvc.yaml has it ("train@r2")."""
 
     name: str
     step: str
@@ -36,7 +36,7 @@ def tasks(specification: dict[str, Any]) -> list[Task]:
         container = executors[component["executorLabel"]]["container"]
         gpu = "accelerator" in container.get("resources", {})
         found.append(Task(name, task["taskInfo"]["name"], container["image"], gpu))
-    return sorted(found, key=_place)
+    return _in_order(found, {task.name: set(_before(specification, task.name)) for task in found})
 
 
 def processes(specification: dict[str, Any]) -> int:
@@ -48,9 +48,32 @@ def processes(specification: dict[str, Any]) -> int:
     return found
 
 
-def _place(task: Task) -> tuple[int, int, int]:
-    step, _, round_name = task.step.partition("@r")
-    number = int(round_name or 0) or (len(ORDER) ** 3 if step in ("index", "evaluate") else 0)
+def behind(specification: dict[str, Any], step: str) -> set[str]:
+    """The tasks of a step, and all that come of them."""
+    found: set[str] = set()
+    for task in tasks(specification):
+        if task.step.partition("@")[0] == step or found & set(_before(specification, task.name)):
+            found.add(task.name)
+    return found
+
+
+def _before(specification: dict[str, Any], task: str) -> list[str]:
+    found: list[str] = specification["root"]["dag"]["tasks"][task].get("dependentTasks", [])
+    return found
+
+
+def _in_order(tasks: list[Task], before: dict[str, set[str]]) -> list[Task]:
+    """Every task behind those that it needs; among those that could be next, the one of the earliest step, by name."""
+    waiting, done = sorted(tasks, key=_place), list[Task]()
+    while waiting:
+        names = {task.name for task in done}
+        ready = next(task for task in waiting if before[task.name] <= names)
+        waiting.remove(ready)
+        done.append(ready)
+    return done
+
+
+def _place(task: Task) -> tuple[int, str, int]:
+    step, _, training = task.step.partition("@")
     step, _, part = step.partition(".part")
-    # The parts of a step come before it.
-    return number, ORDER.index(step) if step in ORDER else 0, int(part or sys.maxsize)
+    return ORDER.index(step) if step in ORDER else 0, training, int(part or sys.maxsize)

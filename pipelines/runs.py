@@ -43,7 +43,7 @@ def find_run(client: Client, to: Access, run_id: str) -> Run:
         str(run.state),
         pipeline,
         {name: task.get("cachingOptions", {}).get("enableCache", False) for name, task in tasks.items()},
-        processes(specification) if pipeline.startswith("longtail-") else 1,
+        processes(specification) if pipeline == "longtail" else 1,
         (run.runtime_config and run.runtime_config.pipeline_root) or specification.get("defaultPipelineRoot"),
         _seconds(run.finished_at) or float("inf"),
     )
@@ -69,10 +69,11 @@ def check_run(run: Run, to: Access, pipeline: str, tasks: set[str]) -> None:
     if run.state != "SUCCEEDED":
         raise DataError(f"the run {run.id} has not succeeded, it is {run.state.lower()}; see {to.page(run.id)}")
     if run.tasks.keys() != tasks:
-        if not any(name.startswith("train") for name in tasks):
-            raise DataError(f"the run {run.id} has the tasks {sorted(run.tasks)}, and this pipeline {sorted(tasks)}")
-        theirs, ours = (sum(name.startswith("train") for name in names) for names in (run.tasks, tasks))
-        raise DataError(f"the run {run.id} has {theirs} rounds, and params.yaml {ours}: give it as many")
+        theirs, ours = (", ".join(sorted(names)) for names in (run.tasks.keys() - tasks, tasks - run.tasks.keys()))
+        raise DataError(
+            f"the run {run.id} has other trainings than params.yaml: it alone has the tasks {theirs or 'none'}, and "
+            f"params.yaml alone {ours or 'none'}; declare the run's in `fits`, `rounds` and `evaluate.models`"
+        )
     if run.processes > 1:
         raise DataError(
             f"the run {run.id} trains with {run.processes} processes, and `dvc repro` with one, which makes other "

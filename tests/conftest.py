@@ -19,10 +19,10 @@ def untracked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All that `start` and `train` read, with two tasks, and round 0."""
+    """All that `fit` and `train` read, with two tasks, and the training that the round follows."""
     root = tmp_path_factory.mktemp("prepared")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LONGTAIL_TRACKING", "off")
         write_tiny_dataset(root / "dataset", two_tasks=True)
-        run_pipeline(root, stages=("split", "start", "cluster", "quintuplets"))
+        run_pipeline(root, stages=("split", "start", "fit", "cluster", "quintuplets"))
     return root

@@ -73,6 +73,49 @@ def test_images_hold_the_bytecode_of_every_library_that_steps_import() -> None:
     assert libraries - named <= {"PIL", "numpy", "pydantic", "urllib3"}  # which the others import
 
 
+NAMED = {"__init__", "__main__", "errors", "execution", "parameters", "serving", "threads", "world"}
+
+
+def test_only_the_named_modules_lie_loose() -> None:
+    """The folder list is the table of contents."""
+    assert {file.stem for file in PACKAGE.glob("*.py")} == NAMED
+
+
+def source_of(module: str) -> Path | None:
+    path = PACKAGE.parent.joinpath(*module.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def modules_imported(file: Path) -> set[Path]:
+    """The files of the package that a file imports as it is loaded, not those inside functions."""
+    tree = ast.parse(file.read_text())
+    inside = {
+        node for function in ast.walk(tree) if isinstance(function, ast.FunctionDef) for node in ast.walk(function)
+    }
+    found = set()
+    for node in set(ast.walk(tree)) - inside:
+        if isinstance(node, ast.Import):
+            found |= {source for alias in node.names if (source := source_of(alias.name))}
+        elif isinstance(node, ast.ImportFrom):
+            # A package stands for itself where a name is none of its modules.
+            sources = [source_of(f"{node.module}.{alias.name}") or source_of(node.module or "") for alias in node.names]
+            found |= {source for source in sources if source}
+    return found - {file}
+
+
+@pytest.mark.parametrize("root", ["longtail", "experiments", "pipelines", "components", "benchmarks"])
+def test_no_import_leads_back(root: str) -> None:
+    imports = {file: modules_imported(file) for file in (PACKAGE.parent / root).rglob("*.py")}
+    while leaves := {file for file, found in imports.items() if not found & imports.keys()}:
+        imports = {file: found for file, found in imports.items() if file not in leaves}
+    assert sorted(str(file.relative_to(PACKAGE.parent)) for file in imports) == []
+
+
+def test_experiments_and_benchmarks_know_nothing_of_each_other() -> None:
+    for one, other in (("experiments", "benchmarks"), ("benchmarks", "experiments")):
+        assert not [file for file in (PACKAGE.parent / one).rglob("*.py") if other in imported(file)]
+
+
 def test_no_relative_import_hides_from_these_tests() -> None:
     for file in PACKAGE.rglob("*.py"):
         nodes = ast.walk(ast.parse(file.read_text()))

@@ -16,6 +16,7 @@ from tiny import ARTIFACTS, hashes, write_parameters, write_tiny_dataset
 from longtail import __main__
 from longtail.stages import STAGES
 
+ROOT = Path(__file__).parents[1]
 Run = Callable[..., tuple[int, str]]
 
 
@@ -76,14 +77,16 @@ def test_a_stage_runs_and_writes_its_scalars(root: Path, longtail: Run) -> None:
 def test_parameters_come_from_the_sections_and_the_shared_values(root: Path, longtail: Run) -> None:
     (root / "p.yaml").write_text("seed: 7\nsplit: {test: 0.5}\n")
     assert longtail(*split(root, "--params", root / "p.yaml"))[0] == 0
-    made_with = json.loads((root / "split" / "lineage.json").read_text())["stages"]["split"]
+    made_with = json.loads((root / "split" / "lineage.json").read_text())["steps"]
+    (made_with,) = [step["params"] for step in made_with.values()]
     assert (made_with["seed"], made_with["test"]) == (7, 0.5)
 
 
 def test_a_section_wins_over_a_shared_value(root: Path, longtail: Run) -> None:
     (root / "p.yaml").write_text("seed: 7\nsplit: {seed: 8}\n")
     assert longtail(*split(root, "--params", root / "p.yaml"))[0] == 0
-    assert json.loads((root / "split" / "lineage.json").read_text())["stages"]["split"]["seed"] == 8
+    (made_with,) = json.loads((root / "split" / "lineage.json").read_text())["steps"].values()
+    assert made_with["params"]["seed"] == 8
 
 
 def test_a_missing_input_is_one_sentence(root: Path, longtail: Run) -> None:
@@ -105,13 +108,19 @@ def test_a_missing_input_is_one_sentence(root: Path, longtail: Run) -> None:
         ("split", {"split": {"imbalance": {"kind": "steps"}}}, "'steps'"),
         ("split", {"split": [0.3]}, "split must hold parameters by name"),
         ("split", {"split": 3}, "split must hold parameters by name"),
+        (
+            "train",
+            {"train": {"method": {"kind": "lmle", "margns": {}}}},
+            "train.method.margns is not a parameter; did you mean 'margins'?",
+        ),
+        ("train", {"train": {"method": {"kind": "lmel"}}}, "there is no method 'lmel'; there are softmax, lmle"),
         ("start", {"network": {"backbon": "resnet18"}}, "network.backbon is not a parameter; did you mean 'backbone'?"),
         ("start", {"start": {"prior": "imagenet"}}, "the prior imagenet needs a resnet"),
         ("train", {"train": {"optimisation": {"iterations": 9, "lr": 1}}}, "train.optimisation.lr is not a parameter"),
         (
             "train",
             {"train": {"method": {"kind": "lmle", "margins": {"g1": 1, "g2": 1}}}},
-            "train.method.lmle.margins.g3: Field required",
+            "train.method.margins.g3: Field required",
         ),
         ("quintuplets", {"quintuplets": {}}, "give one of pool_fraction and pool_per_class"),
         ("index", {"index": {"search": {"neighbours": [0]}}}, "index.search.neighbours.0"),
@@ -177,11 +186,37 @@ def test_a_missing_or_unknown_option_is_a_usage_error(root: Path, longtail: Run)
 
 def test_parameters_that_evaluate_a_model_of_before_are_refused(root: Path, longtail: Run, tmp_path: Path) -> None:
     """Its artifacts may still lie there, and no stage of the pipeline makes them any more."""
-    values = {"rounds": {}, "classifiers": ["crl"], "evaluated": "r4"}
+    values = {"rounds": {}, "fits": {"crl": {"after": "start"}}, "evaluate": {"models": ["r4"]}}
     (tmp_path / "params.yaml").write_text(json.dumps(values))
     status, error = longtail(*split(root, "--params", tmp_path / "params.yaml"))
     assert status == 1
-    assert "set `evaluated: crl`" in error
+    assert_one_sentence(error)
+    assert "evaluate.models names 'r4'; the models are start, crl" in error
+
+
+def test_a_training_that_is_not_declared_is_refused(root: Path, longtail: Run) -> None:
+    parameters = write_parameters(root / "p.yaml")
+    status, error = longtail("fit", "--name", "crl", *flags(root, "fit"), "--params", parameters)
+    assert status == 1
+    assert_one_sentence(error)
+    assert "there is no 'crl' in `fits`; there are softmax" in error
+
+
+def test_check_reads_every_section_and_every_training(tmp_path: Path, longtail: Run) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(values))
+    assert longtail("check", "--params", file)[0] == 0
+    for section, change, says in (
+        ("evaluate", {"models": ["softmax"], "map_pionts": 60}, "evaluate.map_pionts is not a parameter"),
+        ("fits", {**values["fits"], "crl": {"after": "start", "method": {"kind": "crl"}}}, "fits.crl.method"),
+        ("train", {"patience": 0}, "train.patience"),
+    ):
+        file.write_text(yaml.safe_dump(values | {section: change}))
+        status, error = longtail("check", "--params", file)
+        assert status == 1
+        assert_one_sentence(error)
+        assert says in error
 
 
 def test_every_stage_has_one_option_an_artifact(longtail: Run, capfd: pytest.CaptureFixture[str]) -> None:
@@ -189,7 +224,7 @@ def test_every_stage_has_one_option_an_artifact(longtail: Run, capfd: pytest.Cap
     for stage in STAGES:
         options = __main__._command(stage).__signature__.parameters  # type: ignore[attr-defined]
         assert list(options)[-2:] == ["params", "metrics"]
-        assert list(options)[:-2] == list(artifacts[stage])
+        assert list(options)[:-2] == [*(["name"] if stage == "fit" else []), *artifacts[stage]]
 
 
 def test_the_installed_command_ends_without_a_traceback(root: Path) -> None:

@@ -1,8 +1,9 @@
-"""The logged model answers as the pipeline's own embedder and index do, wherever it is loaded."""
+"""The logged model answers as the pipeline's own embedder and rule do, wherever it is loaded."""
 
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from longtail import tracking
 from longtail.data.dataset import Task
 tasks = [Task(**task) for task in {tasks}]
 with tracking.stage_run("evaluate", "evaluate", params={{}}, config={{"seed": 1}}, dataset="d41d8c", last=True):
-    tracking.log_model(Path("model"), Path("index"), tasks=tasks, example=np.load("images.npy")[:2], parent=True)
+    tracking.log_model(Path("index"), tasks=tasks, example=np.load("images.npy")[:2], parent=True)
 assert "torch" not in sys.modules, "logging the model must not load it"
 """
 
@@ -52,28 +53,29 @@ def images() -> npt.NDArray[np.uint8]:
 @pytest.fixture(scope="module")
 def expected(folder: Path, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[Any]]:
     from longtail.network.embedder import load_embedder
-    from longtail.rules.knn import load_index
+    from longtail.rules.cluster_wise import ClusterWise
 
-    embeddings, index = load_embedder(folder / "model")(images), load_index(folder / "index")
+    embeddings = load_embedder(folder / "index/snapshot")(images)
     answers: dict[str, npt.NDArray[Any]] = {}
     for task in TASKS:
-        codes, scores = index[task.name].predict(embeddings[task.name])
+        rule = ClusterWise.load(folder / "index/rules", task.name)
+        codes, scores = rule.predict(embeddings[task.name], None)
         answers |= {task.name: np.array(task.classes)[codes], f"{task.name}.scores": scores}
     return answers
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, images: npt.NDArray[np.uint8]) -> Path:
-    """A workspace with a snapshot of random weights, an index of random centroids, and a store."""
+    """A workspace with an index, of random weights and random centroids, and a store."""
     folder = tmp_path_factory.mktemp("serving")
     np.save(folder / "images.npy", images)
     make_database(folder / "mlflow.db")
-    write_model(folder / "model")
-    write_index(folder / "index")
+    write_snapshot(folder / "index/snapshot")
+    write_rules(folder / "index", "cluster_wise")
     return folder
 
 
-def write_model(path: Path) -> None:
+def write_snapshot(path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
@@ -82,30 +84,30 @@ def write_model(path: Path) -> None:
 
     torch.manual_seed(0)
     blueprint = Blueprint(features="network", backbone="small_cnn", embedding=8, tasks=TASKS, image_shape=SHAPE)
-    path.mkdir()
+    path.mkdir(parents=True)
     (path / "network.json").write_text(blueprint.model_dump_json())
     save_file(build_network(blueprint).state_dict(), path / "network.safetensors")
     np.save(path / "embeddings-label.npy", np.zeros((1000, 8), np.float32))
 
 
-def write_index(path: Path) -> None:
-    from longtail.rules.knn import NearestNeighbours, save_index
+def write_rules(index: Path, own: str) -> None:
+    """The rules that `index` writes of a model with a classifier, and its state, which names its own."""
+    from longtail.network.snapshot import Round, State
+    from longtail.rules.cluster_wise import ClusterWise
+    from longtail.rules.clusters import Clusters
+    from longtail.rules.head import Head
+    from longtail.rules.head_and_knn import Blend, HeadAndKNN
+    from longtail.rules.knn import NearestNeighbours
 
     random = np.random.default_rng(1)
-    save_index(
-        path,
-        {
-            task.name: NearestNeighbours(
-                random.normal(size=(12, 8)).astype(np.float32),
-                np.arange(12) % len(task.classes),
-                len(task.classes),
-                5,
-                "large_margin",
-            )
-            for task in TASKS
-        },
-    )
-    (path / "judge.json").write_text('"cluster_wise"')
+    (index / "rules").mkdir()
+    for task in TASKS:
+        points, classes = random.normal(size=(12, 8)).astype(np.float32), np.arange(12) % len(task.classes)
+        neighbours = NearestNeighbours(points, classes, len(task.classes), 5, "large_margin")
+        knn = ClusterWise(neighbours, Clusters(np.arange(12), classes), 0.5, [])
+        for rule in (knn, Head(0.5), HeadAndKNN(knn, Blend(0.5, 0.2), 0.5)):
+            rule.save(index / "rules", task.name)
+    State(rule=own, history=[Round(round=0, scores={}, curve=[])]).write(index)
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +142,28 @@ def test_the_loaded_model_predicts_as_the_pipeline(
     assert sorted(answers) == ["kids", "kids.scores", "label", "label.scores"]
     for name, values in expected.items():
         np.testing.assert_array_equal(answers[name], values)
+
+
+@pytest.mark.parametrize("own", ["cluster_wise", "head", "head_and_knn"])
+def test_the_model_answers_by_the_rule_that_it_is_reported_by(
+    own: str, tmp_path: Path, images: npt.NDArray[np.uint8]
+) -> None:
+    from longtail.network.embedder import load_embedder
+    from longtail.rules.base import rule_class
+    from longtail.serving import Classifier
+
+    write_snapshot(tmp_path / "snapshot")
+    write_rules(tmp_path, own)
+    served = Classifier()
+    served.load_context(SimpleNamespace(artifacts={"index": str(tmp_path)}))
+    answers = served.predict(None, images)
+    embedder = load_embedder(tmp_path / "snapshot")
+    embeddings, logits = embedder(images), embedder.logits(images)
+    for task in TASKS:
+        rule = rule_class(own).load(tmp_path / "rules", task.name)
+        codes, scores = rule.predict(embeddings[task.name], logits[task.name])
+        np.testing.assert_array_equal(answers[task.name], np.array(task.classes)[codes])
+        np.testing.assert_array_equal(answers[f"{task.name}.scores"], scores)
 
 
 @pytest.mark.slow

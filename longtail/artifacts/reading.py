@@ -1,4 +1,4 @@
-"""Reading the files of an artifact, the errors as sentences: arrays and JSON."""
+"""The files of an artifact: arrays and JSON; what cannot be read is told in a sentence."""
 
 import json
 import zipfile
@@ -33,6 +33,11 @@ def read_json(file: Path) -> Any:
         return json.loads(file.read_text(encoding="utf-8"))
     except UNREADABLE as error:
         raise DataError(_sentence(file, error)) from error
+
+
+def write_json(file: Path, values: Any) -> None:
+    """Write values as JSON."""
+    file.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 def reason(error: Exception, json_file: str) -> str:

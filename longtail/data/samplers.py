@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
-Sampling = Literal["natural", "class_even", "over", "under"]
+Scheme = Literal["natural", "class_even", "over", "under"]
 
 
 class Sampler:
@@ -19,13 +19,13 @@ class Sampler:
     under-sampled, every class to the size of the smallest.
     """
 
-    def __init__(self, labels: Ints, batch: int, *, sampling: Sampling, seed: int) -> None:
+    def __init__(self, labels: Ints, batch: int, *, scheme: Scheme, seed: int) -> None:
         """`labels` (n,): class codes; −1 is never drawn. `batch`: positions a step."""
         self.batch = batch
         self.seed = seed
         labelled = np.flatnonzero(labels >= 0)
         classes = _by_class(labelled, labels[labelled])
-        match sampling:
+        match scheme:
             case "natural":
                 self._pools = [labelled]
             case "class_even":
@@ -77,20 +77,20 @@ class TaskSampler:
 
     Each task draws for itself; or, `together`, the tasks take turns, and a step's samples are drawn for one task and
     serve all that label them. What is class-even for the one is then uneven for the others, whose class costs act
-    (LMLE, section 5.2). Where sampling is natural nothing is drawn for a task, but from all that some task labels.
+    (LMLE, section 5.2). Where it is natural nothing is drawn for a task, but from all that some task labels.
     """
 
     def __init__(
-        self, labels: dict[str, Ints], batch: int, *, sampling: Sampling, seed: int, together: bool = False
+        self, labels: dict[str, Ints], batch: int, *, scheme: Scheme, seed: int, together: bool = False
     ) -> None:
         """`labels`: for each task its (n,) class codes, −1 where there is none. `batch`: positions a step and task."""
         self.labels = labels
         self.together = together
         drawn_from = list(labels.values())
-        if together and sampling == "natural":
+        if together and scheme == "natural":
             drawn_from = [np.max(drawn_from, axis=0)]  # −1 where no task has a label
         self._samplers = [
-            Sampler(codes, batch, sampling=sampling, seed=seed + number) for number, codes in enumerate(drawn_from)
+            Sampler(codes, batch, scheme=scheme, seed=seed + number) for number, codes in enumerate(drawn_from)
         ]
 
     def positions(self, step: int) -> dict[str, Ints]:

@@ -1,1 +1,1 @@
-"""The methods, one file each: how mini-batches are drawn, and how one becomes a loss."""
+"""The methods, one folder each: its parameters, heads and loss. catalogue.py lists them, base.py says what one is."""

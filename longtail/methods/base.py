@@ -1,55 +1,57 @@
 """What a method is: how mini-batches are drawn, and how one becomes a loss."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, Field
-from torch import Tensor
+from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny
+from torch import Tensor, nn
 
-from longtail.data.samplers import Sampling, TaskSampler
+from longtail.data.samplers import Scheme, TaskSampler, mean_weights
+from longtail.errors import DataError
+from longtail.methods.catalogue import params_class
 from longtail.network.network import Network
-from longtail.quintuplets import QuintupletTable
 from longtail.world import ALONE, World
 
 Ints = npt.NDArray[np.int64]
 
 
-class Drawing(BaseModel, extra="forbid"):
-    """How mini-batches are drawn: parameters of every stage that trains."""
+class Sampling(BaseModel, extra="forbid"):
+    """How mini-batches are drawn: parameters of every training."""
 
-    batch: int = Field(ge=1, description="samples, of LMLE anchors, a step and task, of each process")
-    sampling: Sampling = Field("class_even", description="natural, class_even, or over- and under-sampled data")
+    batch: int = Field(128, ge=1, description="samples, of methods with a table anchors, a step and task and process")
+    sampling: Scheme = Field("class_even", description="natural, class_even, or over- and under-sampled data")
     cost: bool = Field(True, description="give the classes of a mini-batch equal weight")
     together: bool = Field(False, description="tasks take turns to draw, and share what is drawn")
 
 
 @dataclass(frozen=True)
-class Given:
-    """What a method is made from: `labels` (task → (n,) class codes, −1 where there is none), the tables of quintuplets
-    where there are any, and how mini-batches are drawn by that many processes.
+class Setup:
+    """What a method is made from: `labels` (task → (n,) class codes, −1 where there is none), how mini-batches are
+    drawn by that many processes, and the directory of the quintuplet tables for a method that needs them.
     """
 
     labels: dict[str, Ints]
-    drawing: Drawing
+    sampling: Sampling
     seed: int
     processes: int = 1
-    tables: dict[str, QuintupletTable] = field(default_factory=dict)
+    table: Path | None = None
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """What a step draws for one task, for all processes, which divide the first axis among them.
+class Selection:
+    """What a step selects for one task, for all processes, which divide the first axis among them.
 
-    `positions` (B, …): in the split. `about` (name → (B,) array): what the loss has to know of each draw. What is a
+    `positions` (B, …): in the split. `targets` (name → (B,) array): what the loss has to know of each. What is a
     mean over the mini-batch, or a weight that depends on all of it (as a class's frequency in it does), is in here.
     """
 
     positions: Ints
-    about: dict[str, npt.NDArray[np.generic]]
+    targets: dict[str, npt.NDArray[np.generic]]
 
 
 @dataclass(frozen=True)
@@ -57,24 +59,24 @@ class Batch:
     """What one process does of a mini-batch; alone, that is all of it.
 
     `samples` (m,): positions in the split, each image once; `whole`: how many images the mini-batch of all processes
-    has; `places` (m,): which of these are `samples`. As tensors, for each task: `draws`, what the method drew for this
-    process, as rows of `samples`; `about`, what it has to know of each draw.
+    has; `places` (m,): which of these are `samples`. As tensors, for each task: `rows`, what the method selected for
+    this process, as rows of `samples`; `targets`, what it has to know of each.
     """
 
     samples: Ints
     whole: int
     places: Ints
-    draws: dict[str, Tensor]
-    about: dict[str, dict[str, Tensor]]
+    rows: dict[str, Tensor]
+    targets: dict[str, dict[str, Tensor]]
 
     def to(self, device: torch.device) -> "Batch":
         """The same with its tensors on a device."""
-        draws = {task: to_device(rows, device) for task, rows in self.draws.items()}
-        about = {
-            task: {name: to_device(values, device) for name, values in known.items()}
-            for task, known in self.about.items()
+        rows = {task: to_device(of_task, device) for task, of_task in self.rows.items()}
+        targets = {
+            task: {name: to_device(values, device) for name, values in of_task.items()}
+            for task, of_task in self.targets.items()
         }
-        return replace(self, draws=draws, about=about)
+        return replace(self, rows=rows, targets=targets)
 
 
 def to_device(values: Tensor, device: torch.device) -> Tensor:
@@ -82,54 +84,112 @@ def to_device(values: Tensor, device: torch.device) -> Tensor:
     return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values
 
 
-class Method(ABC):
-    """One way of training the network. Adding one is a file in this folder, and a word in `choice.py` if it has rounds,
-    in `classifier_choice.py` if it has none.
-    """
+class MethodParams(BaseModel, ABC, extra="forbid"):
+    """The parameters of a method. Each kind adds a literal `kind`, its own numbers, and `build`."""
 
-    trains_classifier: ClassVar[bool] = False
-
-    def __init__(self, given: Given) -> None:
-        how = given.drawing
-        self.labels, self.tables, self.cost = given.labels, given.tables, how.cost
-        self.sampler = TaskSampler(
-            given.labels, how.batch * given.processes, sampling=how.sampling, seed=given.seed, together=how.together
-        )
-
-    def draw(self, step: int) -> dict[str, Drawn]:
-        """What step number `step` needs, for each task. A function of the step alone: steps are drawn ahead, in another
-        thread than that of `loss`.
-        """
-        return {task: self.drawn(task, positions) for task, positions in self.sampler.positions(step).items()}
+    kind: str
 
     @abstractmethod
-    def drawn(self, task: str, positions: Ints) -> Drawn:
-        """What a task needs of the samples at those positions (B,)."""
+    def build(self, setup: Setup) -> "Method":
+        """The method."""
+
+    def head(self, features: int, classes: int) -> nn.Module:
+        """The classifier of a task: `features` numbers of an embedding to the scores of `classes` classes."""
+        return nn.Linear(features, classes)
+
+
+def _of_its_kind(values: Any) -> Any:
+    if not isinstance(values, dict):
+        return values
+    try:
+        return params_class(str(values.get("kind"))).model_validate(values)
+    except DataError as error:
+        raise ValueError(str(error)) from error
+
+
+# A field that holds the parameters of whichever method `kind` names.
+AnyMethod = Annotated[SerializeAsAny[MethodParams], BeforeValidator(_of_its_kind)]
+
+
+class Method(nn.Module, ABC):
+    """One way of training the network. Its own parameters, if it has any, are trained beside the network's.
+
+    Adding one is a folder here and an entry in catalogue.py: docs/add-a-method.md.
+    """
+
+    # Whether the loss trains the network's classifiers: their scores are then kept, and can answer.
+    trains_classifier: ClassVar[bool] = True
+    # How many images of each sample a step has, each warped for itself.
+    views: ClassVar[int] = 1
+    # Whether the images of a step serve all tasks, labelled or not; else each task has what it labels.
+    shares_images: ClassVar[bool] = False
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__()
+        params = setup.sampling
+        self.labels, self.cost = setup.labels, params.cost
+        self.sampler = TaskSampler(
+            setup.labels,
+            params.batch * setup.processes,
+            scheme=params.sampling,
+            seed=setup.seed,
+            together=params.together or self.shares_images,
+        )
+
+    def select(self, step: int) -> dict[str, Selection]:
+        """What step number `step` needs, for each task. A function of the step alone: steps are prepared ahead, in
+        another thread than that of `loss`.
+        """
+        if self.shares_images:
+            positions = self.sampler.images(step)
+            return {task: self.select_shared(task, positions) for task in self.labels}
+        return {task: self.select_for(task, positions) for task, positions in self.sampler.positions(step).items()}
+
+    def select_for(self, task: str, positions: Ints) -> Selection:
+        """What a task needs of the labelled samples at those positions (B,): codes, and weights that sum to 1."""
+        codes = self.labels[task][positions]
+        return Selection(positions, {"codes": codes, "weights": mean_weights(codes, cost=self.cost)})
+
+    def select_shared(self, task: str, positions: Ints) -> Selection:
+        """What a task needs of images (B,) that all tasks share: codes, −1 where it has no label, and weights, which
+        are 0 there and else sum to 1.
+
+        An image that is drawn twice is there once, with the weight of both: it would be its own positive.
+        """
+        _, first, of_draw = np.unique(positions, return_index=True, return_inverse=True)
+        codes = self.labels[task][positions]
+        known = codes >= 0
+        summed = np.bincount(of_draw[known], mean_weights(codes[known], cost=self.cost), len(first))
+        order = np.argsort(first)  # as drawn: several processes take their shares from a shuffled mini-batch
+        kept, weights = positions[first[order]], summed[order].astype(np.float32)
+        share = np.full(len(kept), 1 / len(kept), np.float32)
+        return Selection(kept, {"codes": self.labels[task][kept], "weights": weights, "share": share})
 
     @abstractmethod
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """The scalars to log, "loss" being what is minimised. `images`: float m×C×H×W, those of `batch.samples`.
+        """The scalars to log, "loss" being what is minimised. `images`: float (views·m)×C×H×W, the images of
+        `batch.samples`, and after them the same once more for each further view.
 
         Over the processes they add up to those of the whole mini-batch (class rectification excepted).
         """
 
     def batch(self, step: int, world: World = ALONE) -> Batch:
-        """This process's part of the mini-batch of a step: an image that several of its draws share goes through the
+        """This process's part of the mini-batch of a step: an image that several of its rows share goes through the
         network once.
         """
-        drawn = self.draw(step)
-        shares = {task: world.share(len(one.positions)) for task, one in drawn.items()}
-        mine = {task: one.positions[shares[task]] for task, one in drawn.items()}
+        selected = self.select(step)
+        shares = {task: world.share(len(one.positions)) for task, one in selected.items()}
+        mine = {task: one.positions[shares[task]] for task, one in selected.items()}
         samples = _images(mine)
-        whole = samples if world.size == 1 else _images({task: one.positions for task, one in drawn.items()})
+        whole = samples if world.size == 1 else _images({task: one.positions for task, one in selected.items()})
         return Batch(
             samples,
             len(whole),
             np.searchsorted(whole, samples),
             {task: torch.from_numpy(np.searchsorted(samples, positions)) for task, positions in mine.items()},
             {
-                task: {name: torch.from_numpy(values[shares[task]]) for name, values in one.about.items()}
-                for task, one in drawn.items()
+                task: {name: torch.from_numpy(values[shares[task]]) for name, values in one.targets.items()}
+                for task, one in selected.items()
             },
         )
 

@@ -1,7 +1,7 @@
 """Whether one classifier is better than another: a paired bootstrap over test samples, a paired t-test over seeds."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -43,6 +43,10 @@ class Difference:
     def significant(self) -> bool:
         """Whether the two-sided p-value is below 0.05."""
         return self.p < 0.05
+
+    def as_json(self) -> dict[str, float]:
+        """The same as numbers by name."""
+        return asdict(self)
 
 
 def paired_difference(

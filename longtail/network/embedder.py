@@ -1,18 +1,20 @@
 """From images to embeddings, whatever makes them: the trained network, its backbone alone, or hand-crafted features."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from longtail.artifacts.weights import read_weights, write_weights
 from longtail.data.dataset import PackedDataset, Task
 from longtail.data.transforms import to_float
 from longtail.errors import DataError
+from longtail.methods.catalogue import params_class
 from longtail.network.network import Network, NetworkParams
 from longtail.network.prior_features import histograms_of_gradients, pixels
 from longtail.network.snapshot import Blueprint, Features, read_blueprint
@@ -33,20 +35,25 @@ class Embedder:
 
     def __call__(self, images: Images) -> dict[str, Floats]:
         """uint8 N×H×W×C to float32 N×d on the unit sphere, for each task."""
-        parts = [self._block(images[start : start + BLOCK]) for start in range(0, len(images), BLOCK)]
-        return {task.name: np.concatenate([part[task.name] for part in parts]) for task in self.tasks}
+        return self._in_blocks(images, self._embed)
 
     def logits(self, images: Images) -> dict[str, Floats]:
-        """uint8 N×H×W×C to the softmax classifier's float32 N×K, for each task."""
-        parts = [self._logits(images[start : start + BLOCK]) for start in range(0, len(images), BLOCK)]
-        return {task.name: np.concatenate([part[task.name] for part in parts]) for task in self.tasks}
+        """uint8 N×H×W×C to the classifier's float32 N×K, for each task."""
+        return self._in_blocks(images, lambda block: self.embed_and_classify(block)[1])
 
-    def _logits(self, images: Images) -> dict[str, Floats]:
+    def embed_and_classify(self, images: Images) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        """The embeddings and the logits of as many images as the network takes at once, in one pass."""
         assert self.network is not None
         with torch.inference_mode():
-            return {name: value.cpu().numpy() for name, value in self.network.logits(self._tensor(images)).items()}
+            both = self.network.embed_and_classify(self._tensor(images))
+        embeddings, logits = ({task: values.cpu().numpy() for task, values in one.items()} for one in both)
+        return embeddings, logits
 
-    def _block(self, images: Images) -> dict[str, Floats]:
+    def _in_blocks(self, images: Images, function: Callable[[Images], dict[str, Floats]]) -> dict[str, Floats]:
+        parts = [function(images[start : start + BLOCK]) for start in range(0, len(images), BLOCK)]
+        return {task.name: np.concatenate([part[task.name] for part in parts]) for task in self.tasks}
+
+    def _embed(self, images: Images) -> dict[str, Floats]:
         if self.blueprint.features in ("pixels", "hog"):
             crafted = pixels(images) if self.blueprint.features == "pixels" else histograms_of_gradients(images)
             return {task.name: crafted for task in self.tasks}
@@ -65,7 +72,9 @@ class Embedder:
 def build_network(blueprint: Blueprint, *, pretrained: bool = False) -> Network:
     """A fresh network; torch's seed decides its weights."""
     params = NetworkParams.model_validate(blueprint.model_dump(include=set(NetworkParams.model_fields)))
-    return Network(params, blueprint.tasks, blueprint.image_shape, pretrained=pretrained)
+    method = blueprint.method and params_class(blueprint.method["kind"]).model_validate(blueprint.method)
+    head = method.head if method else nn.Linear
+    return Network(params, blueprint.tasks, blueprint.image_shape, head=head, pretrained=pretrained)
 
 
 def load_embedder(snapshot: Path) -> Embedder:
@@ -83,22 +92,20 @@ def write_snapshot(
 ) -> None:
     """Write network, embeddings and, if asked, logits of those rows of the dataset."""
     snapshot.mkdir(parents=True)
-    (snapshot / "network.json").write_text(embedder.blueprint.model_dump_json(indent=1) + "\n")
+    (snapshot / "network.json").write_text(embedder.blueprint.model_dump_json(indent=1) + "\n", encoding="utf-8")
     if embedder.network:
         weights = {name: value.contiguous().cpu() for name, value in embedder.network.state_dict().items()}
         write_weights(weights, snapshot / "network.safetensors")
-    _write_blocks(snapshot, "embeddings", (embedder(block) for block in _blocks(dataset, rows)))
+    blocks = (dataset.images(rows[start : start + BLOCK]) for start in range(0, len(rows), BLOCK))
     if logits:
-        _write_blocks(snapshot, "logits", (embedder.logits(block) for block in _blocks(dataset, rows)))
+        passes = [embedder.embed_and_classify(block) for block in blocks]
+        _write_rows(snapshot, "embeddings", [embeddings for embeddings, _ in passes])
+        _write_rows(snapshot, "logits", [of_block for _, of_block in passes])
+    else:
+        _write_rows(snapshot, "embeddings", [embedder(block) for block in blocks])
 
 
-def _blocks(dataset: PackedDataset, rows: npt.NDArray[np.int64]) -> Iterator[Images]:
-    for start in range(0, len(rows), BLOCK):
-        yield dataset.images(rows[start : start + BLOCK])
-
-
-def _write_blocks(snapshot: Path, name: str, blocks: Iterator[dict[str, Floats]]) -> None:
-    parts = list(blocks)
+def _write_rows(snapshot: Path, name: str, parts: list[dict[str, Floats]]) -> None:
     for task in parts[0]:
         rows = np.concatenate([part[task] for part in parts])
         if not np.isfinite(rows).all():
@@ -107,9 +114,13 @@ def _write_blocks(snapshot: Path, name: str, blocks: Iterator[dict[str, Floats]]
 
 
 def blueprint_for(
-    params: NetworkParams, features: Features, tasks: list[Task], image_shape: tuple[int, int, int]
+    params: NetworkParams,
+    features: Features,
+    tasks: list[Task],
+    image_shape: tuple[int, int, int],
+    method: dict[str, Any] | None = None,
 ) -> Blueprint:
-    """The blueprint of a network with those parameters."""
+    """The blueprint of a network with those parameters, and with the classifiers of a method."""
     return Blueprint(
         features=features,
         backbone=params.backbone,
@@ -117,4 +128,5 @@ def blueprint_for(
         shared_embedding=params.shared_embedding,
         tasks=tasks,
         image_shape=image_shape,
+        method=method,
     )

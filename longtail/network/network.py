@@ -1,11 +1,15 @@
 """The network of all methods: one backbone, and for each task an embedding and a classifier on top of it."""
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from longtail.data.dataset import Task
 from longtail.network.backbones import Backbone, build_backbone
+
+Head = Callable[[int, int], nn.Module]
 
 
 class NetworkParams(BaseModel, extra="forbid"):
@@ -20,14 +24,21 @@ class Network(nn.Module):
     """Images to one L2-normalised embedding a task, and to class scores (logits) for the softmax methods."""
 
     def __init__(
-        self, params: NetworkParams, tasks: list[Task], image_shape: tuple[int, int, int], *, pretrained: bool = False
+        self,
+        params: NetworkParams,
+        tasks: list[Task],
+        image_shape: tuple[int, int, int],
+        *,
+        head: Head = nn.Linear,
+        pretrained: bool = False,
     ) -> None:
+        """`head`: of the length of an embedding and the number of classes makes a task's classifier."""
         super().__init__()
         self.tasks = tasks
         self.backbone, features = build_backbone(params.backbone, image_shape, pretrained=pretrained)
         embeddings = 1 if params.shared_embedding else len(tasks)
         self.embeddings = nn.ModuleList(nn.Linear(features, params.embedding) for _ in range(embeddings))
-        self.classifiers = nn.ModuleList(nn.Linear(params.embedding, len(task.classes)) for task in tasks)
+        self.classifiers = nn.ModuleList(head(params.embedding, len(task.classes)) for task in tasks)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """float N×C×H×W to the embeddings before normalisation, N×d for each task, none of them negative.
@@ -59,4 +70,6 @@ class Network(nn.Module):
         return {name: F.normalize(values, dim=1) for name, values in raw.items()}, self._classify(raw)
 
     def _classify(self, raw: dict[str, Tensor]) -> dict[str, Tensor]:
-        return {task.name: head(raw[task.name]) for task, head in zip(self.tasks, self.classifiers, strict=True)}
+        return {
+            task.name: classifier(raw[task.name]) for task, classifier in zip(self.tasks, self.classifiers, strict=True)
+        }

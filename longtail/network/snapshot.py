@@ -1,4 +1,4 @@
-"""What a round leaves behind: the network or prior features, and the embeddings of all samples of the split.
+"""What a training leaves behind: the network or prior features, and the embeddings of all samples of the split.
 
 A model directory holds `state.json` and one or two snapshots: `current`, and `best` where an earlier round was better.
 A snapshot holds `network.json`, `network.safetensors` (not for hand-crafted features), `embeddings-<task>.npy`
@@ -6,11 +6,11 @@ and, after softmax training, `logits-<task>.npy`; their rows are aligned with th
 """
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from longtail.artifacts.reading import UNREADABLE, read_array, reason
 from longtail.data.dataset import Task
@@ -19,7 +19,6 @@ from longtail.errors import DataError
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Features = Literal["network", "backbone", "pixels", "hog"]
-Judge = Literal["cluster_wise", "head"]  # the classifier by which rounds are compared
 
 
 class Round(BaseModel, extra="forbid"):
@@ -36,29 +35,37 @@ def mean_score(scores: dict[str, float]) -> float:
 
 
 class State(BaseModel, extra="forbid"):
-    """What state.json holds. The best round, by the classifier `judge`, is the one that is indexed and evaluated."""
+    """What state.json holds. `rule` is the key of the rule that scores the model on validation and answers for it.
 
-    judge: Judge = "cluster_wise"
-    round: int
-    best_round: int
-    best_score: float
-    stopped: bool
+    Round 0 is what rounds start from: what `start` made, or a training of `fits`. The best round is the one that is
+    indexed and evaluated. The history begins with round 0.
+    """
+
+    rule: str
+    round: int = 0
+    best_round: int = 0
+    stopped: bool = False
     history: list[Round]
+
+    @property
+    def best_score(self) -> float:
+        """The score of the best round. Only what was trained has one."""
+        return mean_score(self.history[self.best_round].scores)
 
     @classmethod
     def read(cls, model: Path) -> Self:
         """The state of a model directory. Raises DataError if there is none."""
         try:
-            return cls.model_validate_json((model / "state.json").read_text())
+            return cls.model_validate_json((model / "state.json").read_text(encoding="utf-8"))
         except UNREADABLE as error:
             why = reason(error, "state.json")
             raise DataError(
-                f"{model} is not a model: {why}; make it with `longtail start`, `train` or `fit`"
+                f"{model} is not a model: {why}; make it with `longtail start`, `fit` or `train`"
             ) from error
 
     def write(self, model: Path) -> None:
         """Write state.json."""
-        (model / "state.json").write_text(self.model_dump_json(indent=1) + "\n")
+        (model / "state.json").write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 class Blueprint(BaseModel, extra="forbid"):
@@ -70,6 +77,7 @@ class Blueprint(BaseModel, extra="forbid"):
     shared_embedding: bool = False
     tasks: list[Task]
     image_shape: tuple[int, int, int]
+    method: dict[str, Any] | None = Field(None, description="parameters of the method whose classifiers it has")
 
     @property
     def one_embedding(self) -> bool:
@@ -92,13 +100,13 @@ def read_embeddings(snapshot: Path, task: str) -> Floats:
     return read_array(snapshot / f"embeddings-{task}.npy")
 
 
-def collapse(task: str, embeddings: Floats, labels: Ints) -> str | None:
+def collapse_warning(task: str, embeddings: Floats, labels: Ints) -> str | None:
     """What to say if nearly all samples (n, d) of every class have one embedding, None if they have not.
 
     `labels` (n,): class codes, −1 where unknown. Where classes are apart, each at a point of its own, nothing is lost.
     """
-    some = slice(None, None, max(1, len(labels) // 10_000))
-    points, codes = embeddings[some], labels[some]
+    drawn = slice(None, None, max(1, len(labels) // 10_000))
+    points, codes = embeddings[drawn], labels[drawn]
     at_centre = np.linalg.norm(points - np.median(points, axis=0), axis=1) < 0.01
     shares = [at_centre[codes == code].mean() for code in np.unique(codes[codes >= 0])]
     if len(shares) < 2 or min(shares) < 0.9:
@@ -118,7 +126,7 @@ def read_logits(snapshot: Path, task: str) -> Floats | None:
 def read_blueprint(snapshot: Path) -> Blueprint:
     """What the snapshot's network is. Raises DataError if it does not say."""
     try:
-        return Blueprint.model_validate_json((snapshot / "network.json").read_text())
+        return Blueprint.model_validate_json((snapshot / "network.json").read_text(encoding="utf-8"))
     except UNREADABLE as error:
         why = reason(error, "network.json")
         raise DataError(f"{snapshot} is not a snapshot of a network: {why}; train the model again") from error

@@ -8,22 +8,5 @@ p−− (farthest in the class), n (nearest of another class).
     candidates.py   the candidates in the order in which every mask is a range
     product.py      their scores, reduced range by range while they are in the cache; gpu.py: the same on a GPU
     search.py       the four partners
+    hinge.py        the loss on them (Eq. 2)
 """
-
-from longtail.quintuplets.candidates import Task
-from longtail.quintuplets.pools import draw_pool, pooled_tables
-from longtail.quintuplets.search import quintuplet_tables
-from longtail.quintuplets.table import WHOLE, Part, QuintupletTable, load_tables, merge, save_tables
-
-__all__ = [
-    "WHOLE",
-    "Part",
-    "QuintupletTable",
-    "Task",
-    "draw_pool",
-    "load_tables",
-    "merge",
-    "pooled_tables",
-    "quintuplet_tables",
-    "save_tables",
-]

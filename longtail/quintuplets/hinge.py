@@ -16,6 +16,9 @@ class Margins(BaseModel, extra="forbid"):
     g3: float = Field(ge=0)
 
 
+DEFAULT_MARGINS = Margins(g1=0.02, g2=0.1, g3=0.5)
+
+
 def margin_bounds(class_sizes: list[int], cluster_size: int, share: float = 1.0) -> tuple[float, list[float], float]:
     """Upper bounds of g1, of g2 for each class, and of g3 (LMLE, section 3.2).
 

@@ -7,14 +7,26 @@ from longtail.report.content import (
     EmbeddingMap,
     KCurve,
     KSearch,
-    MethodRow,
     Mistake,
+    ModelReport,
     Report,
     Round,
+    Row,
     TaskReport,
 )
 
-__all__ = ["EmbeddingMap", "KCurve", "KSearch", "MethodRow", "Mistake", "Report", "Round", "TaskReport", "render"]
+__all__ = [
+    "EmbeddingMap",
+    "KCurve",
+    "KSearch",
+    "Mistake",
+    "ModelReport",
+    "Report",
+    "Round",
+    "Row",
+    "TaskReport",
+    "render",
+]
 
 
 def render(report: Report) -> str:

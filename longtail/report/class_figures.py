@@ -34,8 +34,8 @@ def distribution(task: TaskReport) -> Picture:
 
 
 def per_class(task: TaskReport) -> Picture:
-    """Training images, accuracy and F1 of each class: the main method, and the compared one beside it."""
-    rows = {row.name: row for row in task.metrics(task.main).per_class}
+    """Training images, accuracy and F1 of each class: the leading row, and the one beside it."""
+    rows = {row.name: row for row in task.main.metrics.per_class}
     names = [task.classes[code] for code in by_size(task) if task.classes[code] in rows]
     figure, axes = row_panels(names, ["training images", "accuracy (recall) of the class", "F1 of the class"], row=0.3)
     sizes = [rows[name].train_count for name in names]
@@ -46,8 +46,8 @@ def per_class(task: TaskReport) -> Picture:
     axes[0].set_xlabel("images")
     shown = [(task.main, BLUE), *([(task.beside, ORANGE)] if task.beside else [])]
     for panel, score in zip(axes[1:], ("recall", "f1"), strict=True):
-        for place, (method, colour) in enumerate(shown):
-            _bars(panel, names, task.metrics(method), score, colour=colour, place=place, places=len(shown))
+        for place, (row, colour) in enumerate(shown):
+            _bars(panel, names, row.metrics, score, colour=colour, place=place, places=len(shown))
         panel.set_xlim(0, 100)
         panel.set_xticks(range(0, 101, 25))
         panel.set_xlabel("%")

@@ -12,6 +12,7 @@ from matplotlib.ticker import PercentFormatter
 from longtail.report.content import TaskReport
 from longtail.report.figures import Picture, label_inches, picture
 from longtail.report.names import short
+from longtail.report.titles import row_title
 
 # Up to this many classes a cell has room for its count.
 MOST_WITH_COUNTS = 20
@@ -19,7 +20,7 @@ MOST_WITH_COUNTS = 20
 
 def confusion(task: TaskReport) -> Picture:
     """Rows are true classes, columns predicted ones; a row without test images is grey."""
-    counts = np.array(task.metrics(task.main).confusion)
+    counts = np.array(task.main.metrics.confusion)
     inside = np.array([name != task.background for name in task.classes])
     predicted = inside | (counts.sum(0) > 0)  # the background class is a column only where it was predicted
     counts = counts[inside][:, predicted]
@@ -35,7 +36,7 @@ def confusion(task: TaskReport) -> Picture:
     _ticks(axes, true, [label for label, kept in zip(labels, predicted, strict=True) if kept], _cell(counts.shape))
     figure.colorbar(mesh, cax=bar, format=PercentFormatter(1, decimals=0))
     bar.set_ylabel("share of the true class")
-    return picture(figure, f"Confusion matrix of {task.main} on {task.name}")
+    return picture(figure, f"Confusion matrix of {row_title(task.main, task)} on {task.name}")
 
 
 def _canvas(labels: list[str], shape: tuple[int, ...]) -> tuple[Figure, Axes, Axes]:

@@ -9,14 +9,26 @@ import numpy.typing as npt
 
 from longtail.data.imbalance import ImbalanceMeasures
 from longtail.metrics.classification import Metrics
+from longtail.metrics.significance import Difference
 
 
 @dataclass(frozen=True)
-class MethodRow:
-    """One way of classifying the test images, such as "sample-wise kNN", and what it reaches."""
+class Row:
+    """One way of classifying the test images: a model, answering by the rule of that key, and what it reaches.
 
-    name: str
+    `own` marks the rule by which the model is reported; only such a row has a `difference` to the baseline's.
+    """
+
+    model: str
+    rule: str
     metrics: Metrics
+    own: bool = False
+    difference: Difference | None = None
+
+    @property
+    def key(self) -> str:
+        """What it is called in files and in MLflow."""
+        return f"{self.model}.{self.rule}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,30 +82,29 @@ class Mistake:
 
 @dataclass(frozen=True)
 class TaskReport:
-    """One task: its data, the methods on its test set, and what explains them.
+    """One task: its data, the models on its test set, and what explains them.
 
-    `counts` maps each subset to the samples of each of `classes`; `imbalance` measures the training subset.
-    `main` names the row that the figures show, `compared` the row drawn beside it.
-    Raises ValueError if those name no row, or a subset has not one count a class.
+    `counts` maps each subset to the samples of each of `classes`; `imbalance` measures the training subset. The rows of
+    the model that leads come first. `baseline` names the model that the others are compared with.
+    Raises ValueError if no row is a model's own, or a subset has not one count a class.
     """
 
     name: str
     classes: Sequence[str]
     counts: Mapping[str, Sequence[int]]
     imbalance: ImbalanceMeasures
-    methods: Sequence[MethodRow]
-    main: str
-    compared: str | None = None
+    rows: Sequence[Row]
+    baseline: str
     background: str | None = None
     embedding: EmbeddingMap | None = None
     k_search: KSearch | None = None
     mistakes: Sequence[Mistake] = ()
 
     def __post_init__(self) -> None:
-        names = [row.name for row in self.methods]
-        for name in (self.main, self.compared):
-            if name is not None and name not in names:
-                raise ValueError(f"no method {name!r} in the report of task {self.name!r}; it has {names}")
+        if not self.own_rows or self.baseline not in [row.model for row in self.own_rows]:
+            raise ValueError(
+                f"no row of task {self.name!r} is a model's own, or none the baseline's: {self.baseline!r}"
+            )
         for subset, counts in self.counts.items():
             if len(counts) != len(self.classes):
                 raise ValueError(
@@ -101,22 +112,36 @@ class TaskReport:
                 )
 
     @property
-    def beside(self) -> str | None:
-        """The compared method, if it is another than the main one."""
-        return None if self.compared == self.main else self.compared
+    def own_rows(self) -> list[Row]:
+        """Each model by its own rule."""
+        return [row for row in self.rows if row.own]
 
-    def metrics(self, name: str) -> Metrics:
-        """The metrics of the method of that name."""
-        return next(row.metrics for row in self.methods if row.name == name)
+    @property
+    def main(self) -> Row:
+        """The row that leads, and that the figures show."""
+        return self.own_rows[0]
+
+    @property
+    def rival(self) -> Row | None:
+        """The row of the training that the leading one is set against: the baseline's, or the next model's where that
+        one leads itself; None where there is one model alone.
+        """
+        others = self.own_rows[1:]
+        return next((row for row in others if row.model == self.baseline), others[0] if others else None)
+
+    @property
+    def beside(self) -> Row | None:
+        """The row drawn beside the main one: the rival's, or else another rule of the same model."""
+        return self.rival or next((row for row in self.rows if row.rule == "sample_wise" and not row.own), None)
 
 
 @dataclass(frozen=True)
 class Round:
-    """One round; round 0 is the start.
+    """One round; round 0 is what the rounds started from, or a training without rounds.
 
     `loss` and each of its `parts` (by the name to show) are given at `iterations`, counted from the round's own start;
     all are empty where nothing was trained. `validation` holds mean per-class accuracies in [0, 1] by task.
-    A `stopped` round passed its model through; the `selected` round gave the model that the report is about.
+    The `selected` round gave the model that the report is about.
     """
 
     number: int
@@ -124,24 +149,32 @@ class Round:
     loss: Sequence[float] = ()
     parts: Mapping[str, Sequence[float]] = field(default_factory=dict)
     validation: Mapping[str, float] = field(default_factory=dict)
-    stopped: bool = False
     selected: bool = False
 
 
 @dataclass(frozen=True)
+class ModelReport:
+    """A model: its name in params.yaml, the title of its method, a sentence on how it came about, and its rounds."""
+
+    name: str
+    title: str
+    steps: str
+    rounds: Sequence[Round] = ()
+
+
+@dataclass(frozen=True)
 class Report:
-    """A run: which method on which data (`images` in all), with which seed, and what came out.
+    """A run: which models on which data (`images` in all), with which seed, and what came out. The first model leads.
 
     `parameters` may be nested; `notes` are sentences for the reader. No time of creation: the same run gives the same
     bytes.
     """
 
     title: str
-    method: str
     dataset: str
     images: int
     seed: int
     tasks: Sequence[TaskReport]
-    rounds: Sequence[Round] = ()
+    models: Sequence[ModelReport]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()

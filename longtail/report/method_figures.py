@@ -11,22 +11,25 @@ from longtail.metrics.scores import BOOTSTRAPPED
 from longtail.report.content import KSearch, TaskReport
 from longtail.report.figures import BLUE, INK, LINES, Picture, picture, row_panels
 from longtail.report.names import short
-from longtail.report.tables import TITLES, gain_rows
+from longtail.report.tables import TITLES, gain_rows, shown_rows
+from longtail.report.titles import row_title
 
 
 def intervals(task: TaskReport) -> Picture | None:
-    """A dot and its 95 % interval for each method and metric; None where no metric exists."""
-    scalars = [row.metrics.scalars() for row in task.methods]
+    """A dot and its 95 % interval for each row shown and metric; None where no metric exists."""
+    rows = shown_rows(task)
+    scalars = [row.metrics.scalars() for row in rows]
     shown = [name for name in BOOTSTRAPPED if any(name in values for values in scalars)]
     if not shown:
         return None
-    names = [row.name for row in task.methods]
-    figure, axes = row_panels(names, [fill(TITLES[name], 16) for name in shown], row=0.36, longest=36)
+    figure, axes = row_panels(
+        [row_title(row, task) for row in rows], [fill(TITLES[name], 16) for name in shown], row=0.36, longest=36
+    )
     for panel, metric in zip(axes, shown, strict=True):
-        for y, (name, values) in enumerate(zip(names, scalars, strict=True)):
+        for y, (row, values) in enumerate(zip(rows, scalars, strict=True)):
             if metric in values:
                 low, high = values.get(f"{metric}_low", values[metric]), values.get(f"{metric}_high", values[metric])
-                colour = BLUE if name == task.main else "#64748b"
+                colour = BLUE if row == task.main else "#64748b"
                 panel.plot([100 * low, 100 * high], [y, y], color=colour, linewidth=2.2, solid_capstyle="round")
                 panel.plot(100 * values[metric], y, "o", color=colour, markersize=6)
         panel.margins(x=0.12)
@@ -36,8 +39,8 @@ def intervals(task: TaskReport) -> Picture | None:
 
 
 def gains(tasks: Sequence[TaskReport]) -> Picture | None:
-    """What the main method gains over the compared one, task by task, the most imbalanced last (CRL, Figures 5 and 6);
-    None where fewer than two tasks compare two methods.
+    """What the leading model gains over its rival, task by task, the most imbalanced last (CRL, Figures 5 and 6);
+    None where fewer than two tasks compare two models.
     """
     found = gain_rows(tasks)
     if len(found) < 2:
@@ -61,7 +64,7 @@ def k_curves(search: KSearch) -> Picture | None:
     axes = figure.subplots()
     for colour, curve in zip(LINES * len(search.curves), search.curves, strict=False):
         values = 100 * np.asarray(curve.accuracy, dtype=float)
-        axes.plot(curve.k, values, "o-", color=colour, markersize=4, label=short(curve.rule, 40))
+        axes.plot(curve.k, values, "o-", color=colour, markersize=4, label=short(curve.rule.replace("_", " "), 40))
     _ring_choice(axes, search)
     _k_axis(axes, ks)
     axes.set_ylabel("validation mean\nper-class accuracy, %")

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,14 @@ from PIL import Image
 
 from longtail.report.class_figures import by_size, distribution, per_class
 from longtail.report.confusion_figure import confusion
-from longtail.report.content import Report, TaskReport
+from longtail.report.content import ModelReport, Report, TaskReport
 from longtail.report.figures import style
 from longtail.report.map_figure import class_colours, class_labels, embedding_map
 from longtail.report.method_figures import gains, intervals, k_curves
 from longtail.report.names import printable
 from longtail.report.round_figures import training_curves, validation_curve
-from longtail.report.tables import metric_table, parameter_sections, percent, round_rows, task_rows
+from longtail.report.tables import comparison_rows, metric_table, parameter_sections, percent, round_rows, task_rows
+from longtail.report.titles import row_title
 
 
 def page(report: Report) -> str:
@@ -30,18 +32,14 @@ def page(report: Report) -> str:
         lstrip_blocks=True,
         finalize=_printable,
     )
-    environment.filters |= {"percent": percent, "png": png}
+    environment.filters |= {"percent": percent, "pieces": pieces, "png": png}
     with style():
-        rounds = {
-            "training": training_curves(report.rounds),
-            "validation": validation_curve(report.rounds),
-            "table": round_rows(report.rounds),
-        }
-        tasks = [task_parts(task) for task in report.tasks]
+        models = [model_parts(model) for model in report.models]
+        tasks = [task_parts(task, report) for task in report.tasks]
         task_gains = gains(report.tasks)
     return environment.get_template("report.html").render(
         report=report,
-        rounds=rounds,
+        models=models,
         tasks=tasks,
         all_tasks=task_rows(report.tasks),
         gains=task_gains,
@@ -49,16 +47,29 @@ def page(report: Report) -> str:
     )
 
 
-def task_parts(task: TaskReport) -> dict[str, Any]:
+def model_parts(model: ModelReport) -> dict[str, Any]:
+    """What the template needs of one model beside the model itself."""
+    return {
+        "model": model,
+        "training": training_curves(model.rounds),
+        "validation": validation_curve(model.rounds),
+        "table": round_rows(model.rounds),
+    }
+
+
+def task_parts(task: TaskReport, report: Report) -> dict[str, Any]:
     """What the template needs of one task beside the task itself."""
-    rows = {row.name: row for row in task.metrics(task.main).per_class}
+    rows = {row.name: row for row in task.main.metrics.per_class}
     names = [task.classes[code] for code in by_size(task)]
     return {
         "task": task,
+        "main": row_title(task.main, task),
+        "beside": row_title(task.beside, task) if task.beside else None,
+        "comparison": comparison_rows(task, report.models),
         "distribution": distribution(task),
         "table": metric_table(task),
         "intervals": intervals(task),
-        "confusion": confusion(task) if task.metrics(task.main).samples else None,
+        "confusion": confusion(task) if task.main.metrics.samples else None,
         "per_class": per_class(task) if rows else None,
         "rows": [rows[name] for name in names if name in rows],
         "map": embedding_map(task),
@@ -81,6 +92,11 @@ def png(image: npt.NDArray[np.uint8]) -> str:
     buffer = io.BytesIO()
     Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(buffer, format="png")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def pieces(text: str) -> list[str]:
+    """The text in pieces between which a line may break: "section.", "long_", "name"."""
+    return re.split(r"(?<=[._])(?=[^\W\d_])", text)
 
 
 def _printable(value: Any) -> Any:

@@ -17,8 +17,12 @@ Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
 def training_curves(rounds: Sequence[Round]) -> Picture | None:
-    """Loss and its parts over the iterations of all rounds, one after another; None where no round logged two steps."""
+    """Loss and its parts over the iterations of all rounds, one after another; None where no round logged two steps.
+
+    Round 0 is drawn only where it is all that was trained: what the rounds started from has a loss of its own kind.
+    """
     trained = [r for r in rounds if len(r.iterations)]
+    trained = [r for r in trained if r.number] or trained
     if max((len(r.iterations) for r in trained), default=0) < 2:
         return None
     figure = Figure(figsize=(11, 3.6), layout="constrained")
@@ -52,9 +56,7 @@ def validation_curve(rounds: Sequence[Round]) -> Picture | None:
         values = [100 * r.validation[task] for r in here]
         axes.plot([r.number for r in here], values, "-", color=colour, label=short(task, 40))
         for r, value in zip(here, values, strict=True):
-            axes.plot(r.number, value, "o", color=colour, markerfacecolor="white" if r.stopped else colour)
-    if any(r.stopped for r in scored):
-        axes.plot([], [], "o", color=INK, markerfacecolor="white", label="a stopped round")
+            axes.plot(r.number, value, "o", color=colour)
     _mark_selected(axes, scored)
     axes.set_xticks([r.number for r in scored])
     axes.set_xlabel("round")

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from longtail.data.imbalance import imbalance_level
-from longtail.report.content import Round, TaskReport
+from longtail.report.content import ModelReport, Round, Row, TaskReport
+from longtail.report.titles import row_title, rule_title
 
 # Every number that a table of metrics can show, and its heading.
 TITLES = {
@@ -23,7 +24,7 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table, in percent, its interval or class below it; `best` of its column is bold."""
+    """One cell of a table: a number in percent, its interval or class below it; `best` of its column is bold."""
 
     text: str
     below: str = ""
@@ -32,10 +33,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class MetricTable:
-    """Methods × metrics; `absent` are the titles of metrics that no method has."""
+    """Ways of classifying × metrics, the leading row marked; `absent` are the titles of metrics that no row has."""
 
     headings: list[str]
-    rows: list[tuple[str, list[Cell]]]
+    rows: list[tuple[str, bool, list[Cell]]]
     absent: list[str]
 
 
@@ -44,16 +45,61 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}"
 
 
+def shown_rows(task: TaskReport) -> list[Row]:
+    """Of the leading model every rule, of the others their own."""
+    return [row for row in task.rows if row.own or row.model == task.main.model]
+
+
 def metric_table(task: TaskReport) -> MetricTable:
-    """The metrics of every method of `task`, in percent, with 95 % intervals where there are any."""
-    scalars = {row.name: row.metrics.scalars() for row in task.methods}
+    """The metrics of the rows shown of `task`, in percent, with 95 % intervals where there are any."""
+    scalars = {row.key: row.metrics.scalars() for row in shown_rows(task)}
     shown = [name for name in TITLES if any(name in values for values in scalars.values())]
     best = {name: max(percent_order(values.get(name)) for values in scalars.values()) for name in shown}
     rows = [
-        (row.name, [_cell(task, row.name, metric, scalars[row.name], best[metric]) for metric in shown])
-        for row in task.methods
+        (
+            row_title(row, task),
+            row == task.main,
+            [_cell(row, metric, scalars[row.key], best[metric]) for metric in shown],
+        )
+        for row in shown_rows(task)
     ]
     return MetricTable([TITLES[name] for name in shown], rows, [TITLES[name] for name in TITLES if name not in shown])
+
+
+def comparison_rows(task: TaskReport, models: Sequence[ModelReport]) -> list[list[Cell]]:
+    """A row a model: its name with the method below, its rule, the headline score, the difference to the baseline."""
+    titles = {model.name: model.title for model in models}
+    return [
+        [
+            Cell(row.model, titles[row.model]),
+            Cell(rule_title(row.rule)),
+            _headline(row),
+            Cell("baseline") if row.model == task.baseline else _difference(row),
+        ]
+        for row in task.own_rows
+    ]
+
+
+def _headline(row: Row) -> Cell:
+    interval = row.metrics.intervals.get("mean_class_accuracy")
+    return Cell(percent(row.metrics.mean_class_accuracy), _between(*interval) if interval else "")
+
+
+def _difference(row: Row) -> Cell:
+    found = row.difference
+    if found is None:
+        return Cell("–")
+    mark = "*" if found.significant else ""
+    return Cell(_points(found.mean) + mark, f"{_points(found.low)}\u00a0to {_points(found.high)}")
+
+
+def _between(low: float, high: float) -> str:
+    """An interval, which no line break parts."""
+    return f"{percent(low)}\u00a0to\u00a0{percent(high)}"
+
+
+def _points(difference: float) -> str:
+    return f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def percent_order(value: float | None) -> float:
@@ -61,22 +107,23 @@ def percent_order(value: float | None) -> float:
     return -1.0 if value is None else float(percent(value))
 
 
-def _cell(task: TaskReport, method: str, metric: str, values: Mapping[str, float], best: float) -> Cell:
+def _cell(row: Row, metric: str, values: Mapping[str, float], best: float) -> Cell:
     value = values.get(metric)
     below = ""
     if f"{metric}_low" in values:
-        below = f"{percent(values[f'{metric}_low'])} – {percent(values[f'{metric}_high'])}"
-    worst = task.metrics(method).worst_class
+        below = _between(values[f"{metric}_low"], values[f"{metric}_high"])
+    worst = row.metrics.worst_class
     if metric == "worst_recall" and worst is not None:
         below = worst.name
     return Cell(percent(value), below, best=value is not None and percent_order(value) == best)
 
 
 def parameter_sections(parameters: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Nested parameters as sections of (dotted name, value), numbers at top level first."""
+    """Nested parameters as sections of (dotted name, value), those of the top level first; each of `fits` is one."""
     top = [(name, value) for name, value in parameters.items() if not isinstance(value, Mapping)]
     sections = [("", [(name, readable(value)) for name, value in top])] if top else []
-    nested = [(name, value) for name, value in parameters.items() if isinstance(value, Mapping)]
+    nested = [(name, value) for name, value in parameters.items() if isinstance(value, Mapping) and name != "fits"]
+    nested += [(f"fits.{name}", value) for name, value in parameters.get("fits", {}).items()]
     return sections + [(name, list(_flat(value))) for name, value in nested]
 
 
@@ -102,26 +149,26 @@ def readable(value: Any) -> str:
 
 
 def task_rows(tasks: Sequence[TaskReport]) -> tuple[list[str], list[list[str]]]:
-    """Heading and rows of the table of all tasks (LMLE, Table 2): mean per-class accuracy of each method, and its mean.
+    """Heading and rows of the table of all tasks (LMLE, Table 2): mean per-class accuracy of each row, and its mean.
 
     Binary tasks come first, by their imbalance level; then the others, by the ratio of their largest class to the
     smallest.
     """
-    methods = list(dict.fromkeys(row.name for task in tasks for row in task.methods))
-    heading = ["task", "imbalance", *methods]
+    titles = list(dict.fromkeys(row_title(row, task) for task in tasks for row in shown_rows(task)))
+    heading = ["task", "imbalance", *titles]
     found = [
         {
-            row.name: row.metrics.mean_class_accuracy
-            for row in task.methods
+            row_title(row, task): row.metrics.mean_class_accuracy
+            for row in shown_rows(task)
             if row.metrics.mean_class_accuracy is not None
         }
         for task in tasks
     ]
     rows = [
-        [tasks[place].name, _imbalance(tasks[place]), *(percent(found[place].get(name)) for name in methods)]
+        [tasks[place].name, _imbalance(tasks[place]), *(percent(found[place].get(title)) for title in titles)]
         for place in sorted(range(len(tasks)), key=lambda place: _by_imbalance(tasks[place]))
     ]
-    means = [[values[name] for values in found if name in values] for name in methods]
+    means = [[values[title] for values in found if title in values] for title in titles]
     return heading, [*rows, ["mean", "", *(percent(sum(of) / len(of) if of else None) for of in means)]]
 
 
@@ -136,30 +183,29 @@ def _imbalance(task: TaskReport) -> str:
 
 
 def gain_rows(tasks: Sequence[TaskReport]) -> list[tuple[str, float | None, float]]:
-    """Task, imbalance ratio (None: an empty class), and what the main method gains over the softmax head that it is
-    compared with, in [−1, 1]; the least imbalanced first. Tasks without such a head, or without test samples, are out.
+    """Task, imbalance ratio (None: an empty class), and what the leading model gains over its rival, in [−1, 1]; the
+    least imbalanced first. Tasks without a rival, or without test samples, are out.
     """
     found = []
     for task in tasks:
-        # Neighbours on the same network are another classifier, and no other training.
-        if task.beside is not None and task.beside.startswith("softmax"):
-            mine, other = (task.metrics(name).mean_class_accuracy for name in (task.main, task.beside))
+        if task.rival is not None:
+            mine, other = (row.metrics.mean_class_accuracy for row in (task.main, task.rival))
             if mine is not None and other is not None:
                 found.append((task.name, task.imbalance.IR, mine - other))
     return sorted(found, key=lambda row: (row[1] is None, row[1] or 0.0))
 
 
 def round_rows(rounds: Sequence[Round]) -> tuple[list[str], list[list[str]]]:
-    """Heading and rows of the table of rounds: iterations, last loss, validation by task, what became of it."""
+    """Heading and rows of the table of rounds: iterations, last loss, validation by task. A training alone is none."""
     tasks = list(dict.fromkeys(name for r in rounds for name in r.validation))
-    heading = ["round", "iterations", "final loss", *(f"validation: {name}, %" for name in tasks), ""]
+    alone = len(rounds) < 2
+    heading = [*([] if alone else ["round"]), "iterations", "final loss", *(f"validation: {name}, %" for name in tasks)]
     rows = [
         [
-            str(r.number),
+            *([] if alone else [f"{r.number} (selected)" if r.selected else str(r.number)]),
             f"{max(r.iterations):,}" if len(r.iterations) else "–",
             f"{r.loss[-1]:.4g}" if len(r.loss) else "–",
             *(percent(r.validation.get(name)) for name in tasks),
-            ", ".join(word for word, true in (("selected", r.selected), ("stopped", r.stopped)) if true),
         ]
         for r in rounds
     ]

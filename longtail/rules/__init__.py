@@ -1,1 +1,1 @@
-"""How a trained model answers: nearest neighbours, class means, the head."""
+"""How a trained model answers, one file a rule: nearest neighbours, the head, both. registry.py lists them."""

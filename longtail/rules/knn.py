@@ -1,17 +1,16 @@
 """Nearest-neighbour classification (LMLE, section 4): cluster-wise with the large-margin decision, and sample-wise."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 from faiss import swig_ptr
 
-from longtail.artifacts.reading import read_array, read_json
+from longtail.artifacts.reading import read_array, read_json, write_json
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -45,7 +44,7 @@ class NearestNeighbours:
         return decide(distances, self.classes[neighbours], self.class_count, self.decision)
 
 
-def search(points: Floats, queries: Floats, k: int) -> tuple[Floats, Ints]:
+def nearest(points: Floats, queries: Floats, k: int) -> tuple[Floats, Ints]:
     """Squared distances and positions, both (n, k), of the k nearest points, nearest first; k > m means all of them."""
     return _search(_flat_index(points), points, queries, k)
 
@@ -124,25 +123,17 @@ def _scores(queries: int, class_count: int, value: np.float32) -> Floats:
     return scores
 
 
-def save_index(path: Path, indexes: dict[str, NearestNeighbours]) -> None:
-    """Write one classifier a task into the directory `path`."""
-    path.mkdir(parents=True, exist_ok=True)
-    about = {}
-    for task, index in indexes.items():
-        np.save(path / f"centroids-{task}.npy", index.points, allow_pickle=False)
-        np.save(path / f"classes-{task}.npy", index.classes, allow_pickle=False)
-        about[task] = {"class_count": index.class_count, "k": index.k, "decision": index.decision}
-    (path / "index.json").write_text(json.dumps(about, indent=1) + "\n")
+def save_neighbours(folder: Path, classifier: NearestNeighbours, **about: Any) -> None:
+    """Write a classifier, and a few words about it, into a directory of its own."""
+    folder.mkdir(parents=True)
+    np.save(folder / "points.npy", classifier.points, allow_pickle=False)
+    np.save(folder / "classes.npy", classifier.classes, allow_pickle=False)
+    own = {"class_count": classifier.class_count, "k": classifier.k, "decision": classifier.decision}
+    write_json(folder / "about.json", own | about)
 
 
-def load_index(path: Path) -> dict[str, NearestNeighbours]:
-    """The classifiers that `save_index` wrote, by task."""
-    about = read_json(path / "index.json")
-    return {
-        task: NearestNeighbours(
-            read_array(path / f"centroids-{task}.npy"),
-            read_array(path / f"classes-{task}.npy"),
-            **values,
-        )
-        for task, values in about.items()
-    }
+def load_neighbours(folder: Path) -> NearestNeighbours:
+    """The classifier that `save_neighbours` wrote. Raises DataError if it cannot be read."""
+    about = read_json(folder / "about.json")
+    points, classes = read_array(folder / "points.npy"), read_array(folder / "classes.npy")
+    return NearestNeighbours(points, classes, about["class_count"], about["k"], about["decision"])

@@ -2,6 +2,6 @@
 
 # Either makes the packed dataset: `ingest` from a source of images, `fetch` from a DVC remote.
 DATA_STAGES = ("ingest", "fetch")
-STAGES = (*DATA_STAGES, "split", "start", "cluster", "quintuplets", "train", "fit", "index", "evaluate")
+STAGES = (*DATA_STAGES, "split", "start", "fit", "cluster", "quintuplets", "train", "index", "evaluate")
 # Those that torchrun may start as several processes, which train together.
-PARALLEL = ("start", "train", "fit")
+PARALLEL = ("fit", "train")

@@ -8,9 +8,11 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, Field, field_validator
 
+from longtail.artifacts.files import remove
+from longtail.artifacts.work import work_directory
 from longtail.data.dataset import PackedDataset
 from longtail.errors import DataError
-from longtail.stages.contract import Output, remove, stage, work_directory
+from longtail.stages.contract import Output, stage
 from longtail.storage.local_remote import LocalRemote
 from longtail.storage.remote import Remote, bucket_and_prefix, inner_path
 

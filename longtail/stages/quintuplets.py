@@ -9,13 +9,16 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, Field, model_validator
 
+from longtail.artifacts.files import remove
 from longtail.artifacts.fingerprint import fingerprint
+from longtail.artifacts.work import remove_on_success
 from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.network.snapshot import State, current, read_blueprint, read_embeddings
-from longtail.quintuplets import WHOLE, Part, QuintupletTable, load_tables, merge, pooled_tables, save_tables
+from longtail.quintuplets.pools import pooled_tables
+from longtail.quintuplets.table import WHOLE, Part, QuintupletTable, load_tables, merge, save_tables
 from longtail.rules.clusters import load_clusters
-from longtail.stages.contract import Input, Output, remove, remove_on_success, stage
+from longtail.stages.contract import Input, Output, stage
 from longtail.tracking.identity import code_md5
 
 

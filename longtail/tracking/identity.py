@@ -22,10 +22,11 @@ def fingerprint(config: dict[str, Any], dataset: str | None, code: str) -> str:
 
 
 def code_md5() -> str:
-    """The md5 of the package's own Python sources: their names and their bytes."""
+    """The md5 of the package's own files, their names and their bytes; bytecode is none of them."""
     package = Path(longtail.__file__).parent
     digest = hashlib.md5(usedforsecurity=False)
-    for file in sorted(package.rglob("*.py")):
+    sources = (file for file in package.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
+    for file in sorted(sources):
         digest.update(f"{file.relative_to(package).as_posix()}\0".encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -56,31 +56,28 @@ def log_table(table: "pd.DataFrame", file: str, *, parent: bool = False) -> None
         log_artifact(path, None if folder == "." else folder, parent=parent)
 
 
-def log_model(
-    model: Path, index: Path, *, tasks: "list[Task]", example: "npt.NDArray[np.uint8]", parent: bool = False
-) -> None:
-    """Log the classifier as a pyfunc: network, index, decision rule, and the sources of this package that run them.
+def log_model(index: Path, *, tasks: "list[Task]", example: "npt.NDArray[np.uint8]", parent: bool = False) -> None:
+    """Log the classifier as a pyfunc: network, rules, and the sources of this package that run them.
 
-    `model` is a snapshot's directory, `index` that of `save_index`; `example` are one or a few images, uint8, N×H×W×C.
+    `index` is what the stage of that name wrote; `example` are one or a few images, uint8, N×H×W×C.
     Nothing is loaded or predicted here.
     """
     if (run := current()) is None:
         return
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory) / "model"
-        _collect(folder, model, index, example)
+        _collect(folder, index, example)
         classes = {task.name: len(task.classes) for task in tasks}
         run.log("model", file=run.journal.keep(folder), classes=classes, requirements=requirements(), parent=parent)
 
 
-def _collect(folder: Path, model: Path, index: Path, example: "npt.NDArray[np.uint8]") -> None:
+def _collect(folder: Path, index: Path, example: "npt.NDArray[np.uint8]") -> None:
     import numpy as np
 
     package = Path(longtail.__file__).parent
     shutil.copytree(package, folder / "code" / package.name, ignore=shutil.ignore_patterns("__pycache__"))
-    # A snapshot holds the embeddings and logits of the data set too, which no prediction needs.
-    shutil.copytree(model, folder / "model", ignore=shutil.ignore_patterns("embeddings-*", "logits-*"))
-    shutil.copytree(index, folder / "index")
+    # It holds the embeddings and logits of the data set too, which no prediction needs.
+    shutil.copytree(index, folder / "index", ignore=shutil.ignore_patterns("embeddings-*", "logits-*"))
     np.save(folder / "example.npy", example, allow_pickle=False)
 
 

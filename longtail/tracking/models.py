@@ -13,7 +13,7 @@ NAME = "model"
 
 
 def log_pyfunc(client: Any, runs: list[str], folder: Path, event: Event) -> None:
-    """Make `folder` (code, model, index, example.npy) a model of the first run, and show it on the others.
+    """Make `folder` (code, index, example.npy) a model of the first run, and show it on the others.
 
     mlflow.pyfunc.log_model would run the model on its example; saving it here and uploading it does not.
     """
@@ -61,7 +61,7 @@ def _save(target: Path, folder: Path, event: Event, description: Any) -> None:
         target,
         python_model=str(package / "serving.py"),
         code_paths=[str(package)],
-        artifacts={"model": str(folder / "model"), "index": str(folder / "index")},
+        artifacts={"index": str(folder / "index")},
         signature=_signature(example.shape, event["classes"]),
         input_example=example,
         pip_requirements=event["requirements"],

@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from longtail.artifacts.files import remove, replace
 from longtail.errors import DataError
-from longtail.execution import one_sentence, tracked, write_record
+from longtail.execution import ARGUMENTS, one_sentence, tracked, upstream, write_record
 from longtail.parameters import check_section
-from longtail.stages.contract import lineage, remove, replace
 from longtail.train_job.cluster import Cluster
 from longtail.train_job.following import follow
 from longtail.train_job.last_words import FILE, VARIABLE
@@ -42,7 +42,7 @@ def launch_component(
     with one_sentence():
         paths = {name: Path(path) for name, path in inputs.items()}
         try:
-            asked = check_section("job", job, Job, "the pipeline's arguments")
+            asked = check_section("job", job, Job, ARGUMENTS)
             report = launch(paths, Path(model), section, asked, Cluster.around_this_pod())
             write_record(Path(record), report)
         except BaseException:
@@ -110,8 +110,8 @@ def _bring_inputs(folder: Path, inputs: dict[str, Path], section: dict[str, Any]
 
 
 def _before(inputs: dict[str, Path]) -> dict[str, Any]:
-    """What the inputs were made with, by stage: the run of the whole pipeline shows it."""
-    return {stage: values for path in inputs.values() for stage, values in lineage(path).get("stages", {}).items()}
+    """What the inputs were made with, as params.yaml has it: the run of the whole pipeline shows it."""
+    return upstream(dict.fromkeys(inputs, "input"), inputs)
 
 
 def _command(folder: Path, inputs: dict[str, Path]) -> list[str]:

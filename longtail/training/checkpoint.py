@@ -25,20 +25,20 @@ class Checkpoint:
 
     step: int
     history: list[dict[str, float]]
-    network: dict[str, Tensor] = field(default_factory=dict)
+    weights: dict[str, Tensor] = field(default_factory=dict)
     optimiser: dict[int, dict[str, Tensor]] = field(default_factory=dict)
 
 
 def save_checkpoint(
     work: Path,
     fingerprint: str,
-    network: nn.Module,
+    module: nn.Module,
     optimiser: torch.optim.Optimizer,
     step: int,
     history: list[dict[str, float]],
 ) -> None:
     """Write the state after `step` steps into the directory `work`."""
-    tensors = {f"network.{name}": value.contiguous() for name, value in network.state_dict().items()}
+    tensors = {f"weights.{name}": value.contiguous() for name, value in module.state_dict().items()}
     for number, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{name}": v.contiguous() for name, v in state.items() if torch.is_tensor(v)}
     about = {"fingerprint": fingerprint, "step": step, "history": history}
@@ -49,7 +49,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    work: Path, fingerprint: str, network: nn.Module, optimiser: torch.optim.Optimizer, world: World = ALONE
+    work: Path, fingerprint: str, module: nn.Module, optimiser: torch.optim.Optimizer, world: World = ALONE
 ) -> tuple[int, list[dict[str, float]]]:
     """Load the checkpoint in `work` and return its step and history; (0, []) if there is none of that fingerprint.
 
@@ -58,7 +58,7 @@ def load_checkpoint(
     stored = from_first(world, lambda: _read(work / FILE, fingerprint))
     if stored is None:
         return 0, []
-    network.load_state_dict(stored.network)
+    module.load_state_dict(stored.weights)
     optimiser.load_state_dict({"state": stored.optimiser, "param_groups": optimiser.state_dict()["param_groups"]})
     return stored.step, stored.history
 
@@ -73,8 +73,8 @@ def _read(file: Path, fingerprint: str) -> Checkpoint | None:
         checkpoint = Checkpoint(about["step"], about["history"])
         for key in stored.keys():  # noqa: SIM118 (not a dict)
             kind, rest = key.split(".", 1)
-            if kind == "network":
-                checkpoint.network[rest] = stored.get_tensor(key)
+            if kind == "weights":
+                checkpoint.weights[rest] = stored.get_tensor(key)
             else:
                 number, name = rest.split(".", 1)
                 checkpoint.optimiser.setdefault(int(number), {})[name] = stored.get_tensor(key)

@@ -39,7 +39,7 @@ def mini_batches(
     world: World = ALONE,
     waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Generator[tuple[Tensor, Batch]]:
-    """For each step this process's part of the mini-batch and its augmented images, float m×C×H×W.
+    """For each step this process's part of the mini-batch and its augmented images, float (views·m)×C×H×W.
 
     `rows`: the row in the dataset of each sample that the method may draw. `waiting` is entered while a step waits for
     the images to be there; warping them is work of the device. Close the generator: a thread works for it.
@@ -48,11 +48,11 @@ def mini_batches(
     def load(step: int) -> tuple[Tensor, Tensor, Batch]:
         batch = method.batch(step, world)
         images = torch.from_numpy(dataset.images(rows[batch.samples]))
+        images = torch.cat([images] * method.views) if method.views > 1 else images
         # An image is warped alike in whichever process it is. The thread has a generator of its own.
-        drawn = draw(batch.whole, torch.Generator().manual_seed(seeds(seed, step)[0]))[
-            :, torch.from_numpy(batch.places)
-        ]
-        return to_device(images, device), to_device(drawn, device), batch.to(device)
+        of_all = draw(method.views * batch.whole, torch.Generator().manual_seed(seeds(seed, step)[0]))
+        places = np.add.outer(np.arange(method.views) * batch.whole, batch.places).ravel()
+        return to_device(images, device), to_device(of_all[:, torch.from_numpy(places)], device), batch.to(device)
 
     with closing(one_ahead(load, steps, device, waiting)) as loaded:
         for images, drawn, batch in loaded:

@@ -67,7 +67,7 @@ def train(
     method: Method,
     dataset: PackedDataset,
     rows: npt.NDArray[np.int64],
-    how: Optimisation,
+    optimisation: Optimisation,
     *,
     seed: int,
     work: Path,
@@ -81,20 +81,22 @@ def train(
     all of theirs; the first alone writes, and all return the same.
     """
     network.to(device())
-    if not how.freeze_batch_norm:
+    method.to(device())
+    if not optimisation.freeze_batch_norm:
         synchronise_batch_norm(world, network)
-    optimiser = _optimiser(network, how)
-    start, history = load_checkpoint(work, fingerprint, network, optimiser, world)
-    objective = data_parallel(world, _Objective(network, method))
-    iterations = length(how, method)
+    objective = _Objective(network, method)
+    optimiser = _optimiser(objective, optimisation)
+    start, history = load_checkpoint(work, fingerprint, objective, optimiser, world)
+    trained = data_parallel(world, objective)
+    iterations = length(optimisation, method)
     steps = range(start, iterations)
-    _set_modes(network, how)
-    meter = _Meter(how, iterations, start, history, shown=world.first)
+    _set_modes(network, optimisation)
+    meter = _Meter(optimisation, iterations, start, history, shown=world.first)
     loader = mini_batches(
         dataset,
         rows,
         method,
-        how.augmentation,
+        optimisation.augmentation,
         seed=seed,
         steps=steps,
         device=device(),
@@ -105,24 +107,26 @@ def train(
         for step in steps:
             # All that is random in a step hangs on these seeds, so nothing random needs to be in the checkpoint.
             torch.manual_seed(seeds(seed, step)[1])
-            _set_learning_rate(optimiser, learning_rate(how, iterations, step))
+            _set_learning_rate(optimiser, learning_rate(optimisation, iterations, step))
             images, batch = next(batches)
             with torch.autocast("cuda", torch.bfloat16, enabled=device().type == "cuda"):
-                scalars = objective(images, batch)
+                scalars = trained(images, batch)
             optimiser.zero_grad()
             # With weights w that sum to 1 over the whole mini-batch, its loss is L = Σ_i w_i h_i = Σ_r L_r, where L_r
             # is the sum over the share of process r. So ∇L = Σ_r ∇L_r, and the processes' gradients are averaged:
             # 1/W Σ_r ∇(W L_r) is ∇L.
             (scalars["loss"] * world.size).backward()
             optimiser.step()
-            meter.add(step + 1, total(world, scalars), batch.whole)
-            if world.first and (step + 1) % how.checkpoint_every == 0:
-                save_checkpoint(work, fingerprint, network, optimiser, step + 1, history)
+            meter.add(step + 1, total(world, scalars), method.views * batch.whole)
+            if world.first and (step + 1) % optimisation.checkpoint_every == 0:
+                save_checkpoint(work, fingerprint, objective, optimiser, step + 1, history)
     return history
 
 
 class _Objective(nn.Module):
-    """The method's loss as a module: the exchange of gradients hooks into a module's call."""
+    """All that is trained: the network, and what the method has of its own. The exchange of gradients hooks into a
+    module's call.
+    """
 
     def __init__(self, network: Network, method: Method) -> None:
         super().__init__()
@@ -132,23 +136,23 @@ class _Objective(nn.Module):
         return self.method.loss(self.network, images, batch)
 
 
-def length(how: Optimisation, method: Method) -> int:
+def length(optimisation: Optimisation, method: Method) -> int:
     """How many iterations a training takes; of `image_passes` as many as come nearest, as the first mini-batches are.
 
     An image that a mini-batch has several times goes through the network once, so methods differ in what a step takes.
     """
-    if how.iterations is not None:
-        return how.iterations
-    assert how.image_passes is not None
-    sizes = [len(method.batch(step).samples) for step in range(PROBED)]
-    return max(1, round(how.image_passes * PROBED / sum(sizes)))
+    if optimisation.iterations is not None:
+        return optimisation.iterations
+    assert optimisation.image_passes is not None
+    sizes = [method.views * len(method.batch(step).samples) for step in range(PROBED)]
+    return max(1, round(optimisation.image_passes * PROBED / sum(sizes)))
 
 
-def learning_rate(how: Optimisation, iterations: int, step: int) -> float:
+def learning_rate(optimisation: Optimisation, iterations: int, step: int) -> float:
     """The learning rate of step `step`, from 0: a linear rise, then constant or a cosine down to 0."""
-    rise = min(1.0, (step + 1) / (how.warm_up + 1))
-    fall = (1 + math.cos(math.pi * step / iterations)) / 2 if how.schedule == "cosine" else 1.0
-    return how.learning_rate * rise * fall
+    rise = min(1.0, (step + 1) / (optimisation.warm_up + 1))
+    fall = (1 + math.cos(math.pi * step / iterations)) / 2 if optimisation.schedule == "cosine" else 1.0
+    return optimisation.learning_rate * rise * fall
 
 
 def _set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
@@ -156,17 +160,20 @@ def _set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def _optimiser(network: Network, how: Optimisation) -> torch.optim.Optimizer:
+def _optimiser(objective: nn.Module, optimisation: Optimisation) -> torch.optim.Optimizer:
     # Fused: one kernel for all parameters instead of a dozen for each.
-    rate, decay = how.learning_rate, how.weight_decay
-    if how.optimiser == "adamw":
-        return torch.optim.AdamW(network.parameters(), rate, weight_decay=decay, fused=True)
-    return torch.optim.SGD(network.parameters(), rate, momentum=how.momentum, weight_decay=decay, fused=True)
+    rate, decay = optimisation.learning_rate, optimisation.weight_decay
+    trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+    if optimisation.optimiser == "adamw":
+        return torch.optim.AdamW(trained, rate, weight_decay=decay, fused=True)
+    return torch.optim.SGD(trained, rate, momentum=optimisation.momentum, weight_decay=decay, fused=True)
 
 
-def _set_modes(network: Network, how: Optimisation) -> None:
+def _set_modes(network: Network, optimisation: Optimisation) -> None:
     network.train()
-    if how.freeze_batch_norm:
+    if not any(parameter.requires_grad for parameter in network.backbone.parameters()):
+        network.backbone.eval()  # frozen: its statistics, too
+    if optimisation.freeze_batch_norm:
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
@@ -179,9 +186,9 @@ class _Meter:
     """
 
     def __init__(
-        self, how: Optimisation, iterations: int, start: int, history: list[dict[str, float]], *, shown: bool
+        self, optimisation: Optimisation, iterations: int, start: int, history: list[dict[str, float]], *, shown: bool
     ) -> None:
-        self.every, self.iterations, self.history = how.log_every, iterations, history
+        self.every, self.iterations, self.history = optimisation.log_every, iterations, history
         self.values: list[dict[str, Tensor]] = []
         self.images, self.waited, self.began = 0, 0.0, time.perf_counter()
         self.progress = Progress(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.attributes import attribute, embeddings, masked_partners, masked_table
-from longtail.quintuplets import quintuplet_tables
+from longtail.quintuplets.search import quintuplet_tables
 
 
 @pytest.mark.parametrize("rate", [0.35, 0.5])

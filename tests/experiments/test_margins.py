@@ -7,23 +7,23 @@ import pytest
 from few_digits import MATRIX
 
 from experiments.margins import search
-from experiments.matrix import Matrix, merge
-from experiments.run import Place
+from experiments.matrix import Matrix
+from experiments.place import Place
 from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.quintuplets.hinge import margin_bounds
 
-CHANGE: dict[str, Any] = {
-    "methods": {"quintuplet": {"change": {"start": {"optimisation": {"image_passes": 128}}}}},
-    "baseline": "quintuplet",
-    "paper": {},
+METHODS = {
+    "quintuplet": {"model": "r1"},
+    "softmax": {"model": "softmax", "change": {"fits": {"softmax": {"optimisation": {"image_passes": 512}}}}},
+    "triplet": {"model": "r1", "change": {"train": {"method": {"kind": "triplet"}}}},
 }
+CHANGE: dict[str, Any] = {"methods": METHODS, "baseline": "quintuplet", "paper": {}}
 
 
 @pytest.fixture
 def matrix() -> Matrix:
-    values = {name: value for name, value in MATRIX.items() if name not in CHANGE}
-    return Matrix.model_validate(merge(values, CHANGE))
+    return Matrix.model_validate(MATRIX | CHANGE)
 
 
 def test_decreasing_margins_are_tried_and_ranked(
@@ -49,3 +49,10 @@ def test_an_unknown_setting_or_method_is_said(matrix: Matrix, tmp_path: Path) ->
         search("margins", matrix, "90 %", "quintuplet", place, share=1.0, count=1, processes=1)
     with pytest.raises(DataError, match="the experiment has no 'lmle'; it has"):
         search("margins", matrix, "40 %", "lmle", place, share=1.0, count=1, processes=1)
+
+
+@pytest.mark.parametrize("method", ["softmax", "triplet"])
+def test_a_method_without_margins_is_refused(matrix: Matrix, tmp_path: Path, method: str) -> None:
+    place = Place(tmp_path, tmp_path / "work", "margins")
+    with pytest.raises(DataError, match=f"'{method}' has no margins to search; choose .* lmle or joint"):
+        search("margins", matrix, "40 %", method, place, share=1.0, count=1, processes=1)

@@ -11,11 +11,12 @@ from few_digits import MATRIX
 
 from experiments.figures import draw
 from experiments.matrix import Cell, Matrix
+from experiments.place import Place
 from experiments.results import Results, markdown
-from experiments.run import Place
 
-METHODS = {name: {"trained_by": "fit", "classifiers": ["head"]} for name in ("plain", "better")}
-CHANGES: dict[str, Any] = {"plain": {"fit": {"cost": False}}, "better": {"fit": {"cost": True}}}
+METHODS: dict[str, Any] = {
+    name: {"model": "crl", "change": {"fits": {"crl": {"cost": name == "better"}}}} for name in ("plain", "better")
+}
 # Training images by class and seed: on the mean 1:10, 1:2 and 1:4, in that order of the tasks.
 TRAIN = {"rare": [[90, 10], [91, 8]], "even": [[30, 60], [30, 60]], "three": [[40, 30, 12], [40, 30, 8]]}
 TESTED = 200  # images of each class
@@ -24,9 +25,8 @@ TESTED = 200  # images of each class
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Two methods with two seeds; in the last setting the second is 10 points better in every class of every task."""
-    methods = {name: about | {"change": CHANGES[name]} for name, about in METHODS.items()}
     matrix = Matrix.model_validate(
-        MATRIX | {"seeds": [0, 1], "baseline": "plain", "methods": methods, "paper": {}, "settings": {"a": {}, "b": {}}}
+        MATRIX | {"seeds": [0, 1], "baseline": "plain", "methods": METHODS, "paper": {}, "settings": {"a": {}, "b": {}}}
     )
     place = Place(Path("/data"), tmp_path_factory.mktemp("many"), "many")
     for cell in matrix.cells():
@@ -65,7 +65,7 @@ def test_a_task_that_no_cell_of_the_last_setting_has_yet_is_left_out(results: Re
 def test_the_table_of_all_tasks_has_their_mean_and_its_difference_to_the_baseline(results: Results) -> None:
     lines = markdown("many", results).splitlines()
     heading = next(line for line in lines if line.startswith("| method"))
-    columns = "method, classifier | even (1:2) | three (1:4) | rare (1:10) | mean of all | to plain"
+    columns = "method, rule | even (1:2) | three (1:4) | rare (1:10) | mean of all | to plain"
     assert heading == f"| {columns} |"
     start = lines.index(heading)
     cells = [line.strip("| ").split(" | ") for line in lines[start + 2 : start + 4]]

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -66,12 +67,19 @@ def test_a_killed_cell_leaves_the_others_and_is_tried_again_by_the_next_call(fol
     assert third.count("done in") == 0
 
 
+def test_cells_share_the_steps_that_are_the_same(folder: Path) -> None:
+    made = [step.name.partition("-")[0] for step in (folder / "work/steps").glob("*/*") if step.is_dir()]
+    # Two settings; of `fits` crl and two lengths of softmax in each.
+    expected = {"ingest": 1, "split": 2, "start": 2, "fit": 6, "cluster": 2, "quintuplets": 2, "train": 2, "index": 6}
+    assert Counter(made) == expected
+
+
 def test_the_tables_hold_every_cell(folder: Path) -> None:
     rows = pd.read_csv(folder / "work/few/results.csv")
     accuracies = rows[rows.metric == "mean_class_accuracy"]
-    assert (
-        len(accuracies) == 2 * 3 + 2 * 5 + 2 * 2 + 2 * 5
-    )  # each head with its blend, and three classifiers by neighbours
+    assert list(rows) == ["setting", "method", "seed", "task", "rule", "metric", "value"]
+    # Three methods, two settings: all rules answer for each, whichever rows are shown.
+    assert len(accuracies) == 3 * 2 * 4
     text = (folder / "work/few/results.md").read_text()
     assert "cells are missing" not in text
     for name in (
@@ -82,7 +90,7 @@ def test_the_tables_hold_every_cell(folder: Path) -> None:
     ):
         assert f"| {name} |" in text
     assert "| *joint, the paper's* | – | 70.13 |" in text
-    best = accuracies[(accuracies.setting == "40 %") & accuracies.classifier.isin(["head", "cluster_wise"])]
+    best = accuracies[(accuracies.setting == "40 %") & accuracies.rule.isin(["head", "cluster_wise"])]
     assert f"{100 * best[best.method == 'softmax'].value.max():.2f}" in text
     cells = "".join(line for line in text.splitlines() if line.startswith("|"))
     assert cells.count("**") == 4  # one bold cell a column
@@ -104,3 +112,17 @@ def test_every_cell_is_a_run_below_one_parent(folder: Path) -> None:
     metrics = cells["joint, 40 %, seed 0"].data.metrics
     assert 0 < metrics["test/digit/head/mean_class_accuracy"] <= 1
     assert metrics["training/loss"] > 0
+
+
+def test_the_parameters_of_a_cell_are_called_as_those_of_a_pipeline(folder: Path) -> None:
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("longtail")
+    assert experiment
+    runs = {run.info.run_name: run.data.params for run in client.search_runs([experiment.experiment_id])}
+    softmax, joint = (runs[f"{method}, 40 %, seed 0"] for method in ("softmax", "joint"))
+    assert (softmax["method"], softmax["setting"], softmax["model"]) == ("softmax", "40 %", "softmax")
+    assert softmax["fits.softmax.method.kind"] == "softmax"
+    assert softmax["fits.softmax.optimisation.image_passes"] == "512"
+    assert not any(name.startswith(("train.", "rounds.", "fits.crl.")) for name in softmax)
+    assert (joint["rounds.r1.after"], joint["train.method.kind"]) == ("softmax", "joint")
+    assert joint["seed"] == "0"

@@ -6,26 +6,32 @@ OPTIMISATION = {"image_passes": 256, "log_every": 1, "checkpoint_every": 1}
 MATRIX: dict[str, Any] = {
     "title": "A few digits",
     "seeds": [0],
-    "rounds": 1,
     "baseline": "softmax",
     "base": {
         "cluster_size": 50,
         "network": {"embedding": 8},
         "ingest": {"source": {"kind": "digits"}, "image_shape": [28, 28, 1]},
-        "start": {"optimisation": OPTIMISATION},
+        "fits": {
+            "softmax": {"after": "start", "method": {"kind": "softmax"}, "optimisation": OPTIMISATION},
+            "crl": {
+                "after": "start",
+                "method": {"kind": "class_rectification"},
+                "optimisation": {**OPTIMISATION, "image_passes": 512},
+            },
+        },
+        "rounds": {"r1": {"after": "softmax"}},
         "quintuplets": {"pool_per_class": 4},
         "train": {"optimisation": OPTIMISATION},
-        "fit": {"optimisation": {**OPTIMISATION, "image_passes": 512}},
     },
     "settings": {"0 %": {}, "40 %": {"split": {"imbalance": {"kind": "gaussian", "removed": 0.4}}}},
     "methods": {
         "softmax": {
-            "rounds": 0,
-            "classifiers": ["head", "cluster_wise"],
-            "change": {"start": {"optimisation": {"image_passes": 512}}},
+            "model": "softmax",
+            "rules": ["head", "cluster_wise"],
+            "change": {"fits": {"softmax": {"optimisation": {"image_passes": 512}}}},
         },
-        "joint": {"classifiers": ["head", "head_and_knn"], "change": {"train": {"method": {"kind": "joint"}}}},
-        "crl": {"trained_by": "fit", "classifiers": ["head"]},
+        "joint": {"model": "r1", "rules": ["head", "head_and_knn"], "change": {"train": {"method": {"kind": "joint"}}}},
+        "crl": {"model": "crl"},
     },
     "paper": {"joint": {"40 %": 70.13}},
 }

@@ -16,50 +16,44 @@ KIDS = Task(name="kids", classes=["no", "yes", "unsure"], background="unsure")
 SHAPE = (28, 28, 1)
 
 OPTIMISATION = {"iterations": 12, "learning_rate": 0.02, "log_every": 4, "checkpoint_every": 4}
+TRAINED = {"cluster_size": 8, "network": {"embedding": 8}, "batch": 24, "optimisation": OPTIMISATION}
 PARAMETERS: dict[str, dict[str, Any]] = {
     "split": {"validation": 0.25, "test": 0.25},
-    "start": {"cluster_size": 8, "network": {"embedding": 8}, "batch": 24, "optimisation": OPTIMISATION},
+    "start": {"network": {"embedding": 8}},
+    "fit": {"name": "softmax", "method": {"kind": "softmax"}, **TRAINED},
     "cluster": {"cluster_size": 8},
     "quintuplets": {"pool_per_class": 6, "memory": 2**20},
     "train": {
-        "cluster_size": 8,
-        "network": {"embedding": 8},
+        **TRAINED,
         "batch": 12,
         "optimisation": {**OPTIMISATION, "augmentation": {"rotate": 10, "shift": 0.05}},
     },
-    "fit": {"network": {"embedding": 8}, "batch": 24, "optimisation": OPTIMISATION},
     "index": {"cluster_size": 8, "search": {"neighbours": [1, 3, 5]}},
-    "evaluate": {"resamples": 20, "mistakes": 3, "map_points": 50},
+    "evaluate": {"models": ["r1"], "resamples": 20, "mistakes": 3, "map_points": 50},
 }
-# The artifacts of each stage of the pipeline of rounds, for a round that follows r0 and is called r1.
-ROUNDS: dict[str, dict[str, str]] = {
+# The artifacts of each stage: one training of `fits` called softmax, one round called r1 after it, which is evaluated.
+ARTIFACTS: dict[str, dict[str, str]] = {
     "split": {"dataset": "dataset", "split": "split"},
-    "start": {"dataset": "dataset", "split": "split", "model": "r0/model"},
-    "cluster": {"split": "split", "model": "r0/model", "clusters": "r1/clusters"},
+    "start": {"dataset": "dataset", "split": "split", "model": "start/model"},
+    "fit": {"dataset": "dataset", "split": "split", "previous": "start/model", "model": "softmax/model"},
+    "cluster": {"split": "split", "model": "softmax/model", "clusters": "r1/clusters"},
     "quintuplets": {
         "split": "split",
-        "model": "r0/model",
+        "model": "softmax/model",
         "clusters": "r1/clusters",
         "quintuplets": "r1/quintuplets",
     },
     "train": {
         "dataset": "dataset",
         "split": "split",
-        "previous": "r0/model",
+        "previous": "softmax/model",
         "quintuplets": "r1/quintuplets",
         "model": "r1/model",
     },
-    "index": {"split": "split", "model": "r1/model", "index": "index"},
-    "evaluate": {
-        "dataset": "dataset",
-        "split": "split",
-        "start": "r0/model",
-        "model": "r1/model",
-        "index": "index",
-        "report": "report",
-    },
+    "index": {"split": "split", "model": "r1/model", "index": "index/r1"},
+    "evaluate": {"dataset": "dataset", "split": "split", "indexes": "index", "report": "report"},
 }
-ARTIFACTS = {**ROUNDS, "fit": {"dataset": "dataset", "split": "split", "model": "crl/model"}}
+CRL = {"name": "crl", "method": {"kind": "class_rectification"}, "sampling": "natural", "cost": False}
 
 
 def write_tiny_dataset(path: Path, *, per_class: int = 40, two_tasks: bool = False, seed: int = 0) -> None:
@@ -95,15 +89,22 @@ def run_stage(root: Path, stage: str, *, paths: dict[str, str] | None = None, **
     return report
 
 
-def run_pipeline(root: Path, *, stages: tuple[str, ...] = tuple(ROUNDS), **changes: dict[str, Any]) -> None:
-    """Run stages in their order, by default those of the pipeline of rounds; `changes` are parameters by stage."""
+def run_pipeline(root: Path, *, stages: tuple[str, ...] = tuple(ARTIFACTS), **changes: dict[str, Any]) -> None:
+    """Run stages in their order, by default all; `changes` are parameters by stage."""
     for stage in stages:
         run_stage(root, stage, **changes.get(stage, {}))
 
 
+def evaluate_models(root: Path, *models: str, **changes: Any) -> dict[str, float]:
+    """Index these models and evaluate them together, the first leading."""
+    for model in models:
+        run_stage(root, "index", paths={"model": f"{model}/model", "index": f"index/{model}"})
+    return run_stage(root, "evaluate", models=list(models), **changes)
+
+
 def round_paths(number: int) -> dict[str, dict[str, str]]:
-    """The artifacts of round `number` by stage, as overrides for `run_stage`."""
-    before, here = f"r{number - 1}", f"r{number}"
+    """The artifacts of round `number` by stage, as overrides for `run_stage`; the first follows softmax."""
+    before, here = f"r{number - 1}" if number > 1 else "softmax", f"r{number}"
     clusters, quintuplets = f"{here}/clusters", f"{here}/quintuplets"
     return {
         "cluster": {"model": f"{before}/model", "clusters": clusters},
@@ -119,7 +120,18 @@ def hashes(root: Path) -> dict[str, str]:
 
 
 def write_parameters(path: Path, **changes: dict[str, Any]) -> Path:
-    """A parameters file of the tiny pipeline (JSON is YAML)."""
+    """A parameters file of the tiny pipeline (JSON is YAML): one training of `fits`, and a round after it."""
     sections = {name: {**section, **changes.get(name, {})} for name, section in PARAMETERS.items()}
-    path.write_text(json.dumps(sections))
+    fit = sections.pop("fit")
+    name = fit.pop("name")
+    trainings = {"fits": {name: {"after": "start", **fit}}, "rounds": {"r1": {"after": name}}}
+    path.write_text(json.dumps(sections | trainings))
     return path
+
+
+def arguments(root: Path, stage: str, parameters: Path) -> list[str]:
+    """The words of `longtail STAGE …` for the artifacts below `root`, `fit` for the only training of the parameters."""
+    words = [word for name, path in ARTIFACTS[stage].items() for word in (f"--{name}", str(root / path))]
+    if stage == "fit":
+        words = ["--name", *json.loads(parameters.read_text())["fits"], *words]
+    return [stage, *words, "--params", str(parameters)]

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tiny import ARTIFACTS, write_parameters
+from tiny import arguments, write_parameters
 
 # Batch normalisation takes its statistics in each process where there is no GPU, so equality needs it frozen.
 OPTIMISATION = {
@@ -21,10 +21,9 @@ OPTIMISATION = {
 def torchrun(root: Path, stage: str, program: list[str] | None = None, **changes: Any) -> list[str]:
     """The command of a stage as two processes, its parameters and metrics beside `root`."""
     parameters = write_parameters(root.with_name(f"{root.name}.json"), **{stage: changes})
-    flags = [word for name, path in ARTIFACTS[stage].items() for word in (f"--{name}", str(root / path))]
-    flags += ["--params", str(parameters), "--metrics", str(root.with_name(f"{root.name}-metrics.json"))]
+    words = [*arguments(root, stage, parameters), "--metrics", str(root.with_name(f"{root.name}-metrics.json"))]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return [*launcher, *(program or ["-m", "longtail"]), stage, *flags]
+    return [*launcher, *(program or ["-m", "longtail"]), *words]
 
 
 def run(command: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:

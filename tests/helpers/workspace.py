@@ -14,19 +14,24 @@ ROOT = Path(__file__).parents[2]
 
 
 class Workspace:
-    """Where `dvc repro` and `python -m pipelines` run as users run them; one round, a few iterations."""
+    """Where `dvc repro` and `python -m pipelines` run as users do; softmax, CRL, one round of LMLE, few iterations."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, new: bool = True) -> None:
+        """Made in the folder `path` or, if it is not new, found there."""
         self.path = path
-        # A path with a space, as users have them.
-        (path / "my data").mkdir()
-        for name in ("dvc.yaml", ".dvcignore"):
-            shutil.copy(ROOT / name, path / name)
-        for name in ("longtail", "components", "pipelines"):
-            (path / name).symlink_to(ROOT / name)
         binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "LONGTAIL_"))}
         self.environment = kept | {"PATH": binaries, "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(path / ".site")}
+        if new:
+            self._make()
+
+    def _make(self) -> None:
+        # A path with a space, as users have them.
+        (self.path / "my data").mkdir()
+        for name in ("dvc.yaml", ".dvcignore"):
+            shutil.copy(ROOT / name, self.path / name)
+        for name in ("longtail", "components", "pipelines"):
+            (self.path / name).symlink_to(ROOT / name)
         self.dvc("init", "--no-scm", "-q")
 
     def run(self, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -60,14 +65,15 @@ class Workspace:
     def write_parameters(self, **changes: Any) -> None:
         """Write the small parameters, so changed; an empty mapping takes the place of what is there."""
         values = yaml.safe_load((ROOT / "params.yaml").read_text())
-        values |= {"data": "my data", "cluster_size": 20, "rounds": {"r1": {"after": "r0"}}, "evaluated": "r1"}
+        values |= {"data": "my data", "cluster_size": 20, "rounds": {"r1": {"after": "softmax"}}}
         values["ingest"]["source"]["copies"] = 1
-        for section in ("start", "train", "fit"):
-            values[section]["optimisation"]["iterations"] = 20
-        values["evaluate"] = {"resamples": 20, "mistakes": 4, "map_points": 60}
+        for section in (values["train"], *values["fits"].values()):
+            section["optimisation"]["iterations"] = 20
+        shown = {"resamples": 20, "mistakes": 4, "map_points": 60}
+        values["evaluate"] = {"models": ["r1", "softmax", "crl"], "baseline": "softmax", **shown}
         for section, change in changes.items():
             values[section] = merged(values[section], change) if change and isinstance(change, dict) else change
-        (self.path / "params.yaml").write_text(yaml.safe_dump(values))
+        (self.path / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
 
     def parents(self) -> list[Any]:
         """The runs of pipeline executions in the local MLflow store."""

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 
 from longtail.data.dataset import Task
-from longtail.data.samplers import Sampling
-from longtail.methods.base import Drawing, Given
-from longtail.methods.class_rectification import ClassRectification, ClassRectificationParams
+from longtail.data.samplers import Scheme
+from longtail.methods.base import Sampling, Setup
+from longtail.methods.class_rectification import ClassRectification, Params
 from longtail.methods.class_rectification.comparisons import (
     absolute,
     class_margins,
@@ -49,34 +49,34 @@ def images() -> torch.Tensor:
 
 
 def method(labels: dict[str, Ints], *, cost: bool = False, **how: Any) -> ClassRectification:
-    drawing = Drawing(batch=30, sampling="natural", cost=cost, together=True)
-    return ClassRectification(Given(labels, drawing, 0), ClassRectificationParams(**how))
+    sampled = Sampling(batch=30, sampling="natural", cost=cost)
+    return ClassRectification(Setup(labels, sampled, 0), Params(**how))
 
 
 def test_all_tasks_share_the_images_of_a_step_labelled_or_not(labels: dict[str, Ints]) -> None:
-    drawn = method(labels).draw(0)
+    drawn = method(labels).select(0)
     assert len(set(drawn["digit"].positions.tolist())) == 30
     assert (drawn["digit"].positions == drawn["kids"].positions).all()
-    assert (drawn["kids"].about["codes"] == -1).any()
-    seen = {int(p) for step in range(2) for p in method(labels).draw(step)["digit"].positions}
+    assert (drawn["kids"].targets["codes"] == -1).any()
+    seen = {int(p) for step in range(2) for p in method(labels).select(step)["digit"].positions}
     assert len(seen) == 60, "a pass over the images leaves none out"
 
 
 def test_an_image_is_in_a_mini_batch_once(labels: dict[str, Ints]) -> None:
     oversampled = ClassRectification(
-        Given(labels, Drawing(batch=200, sampling="over", cost=False, together=True), 0), ClassRectificationParams()
+        Setup(labels, Sampling(batch=200, sampling="over", cost=False, together=True), 0), Params()
     )
-    positions = oversampled.draw(0)["digit"].positions
+    positions = oversampled.select(0)["digit"].positions
     assert 10 < len(positions) == len(set(positions.tolist())) <= 60
 
 
 @pytest.mark.parametrize("cost", [False, True])
 @pytest.mark.parametrize("sampling", ["natural", "over", "under", "class_even"])
 def test_without_weight_it_is_softmax(
-    network: Network, images: torch.Tensor, labels: dict[str, Ints], sampling: Sampling, cost: bool
+    network: Network, images: torch.Tensor, labels: dict[str, Ints], sampling: Scheme, cost: bool
 ) -> None:
-    given = Given(labels, Drawing(batch=30, sampling=sampling, cost=cost, together=True), 0)
-    softmax, rectified = Softmax(given), ClassRectification(given, ClassRectificationParams(weight=0))
+    given = Setup(labels, Sampling(batch=30, sampling=sampling, cost=cost, together=True), 0)
+    softmax, rectified = Softmax(given), ClassRectification(given, Params(weight=0))
     batch, same = softmax.batch(1), rectified.batch(1)
     assert (batch.samples == same.samples).all()
     plain = softmax.loss(network, images[batch.samples], batch)["loss"]
@@ -90,7 +90,7 @@ def test_the_cross_entropy_is_that_of_eq_2(
     network: Network, images: torch.Tensor, labels: dict[str, Ints], cost: bool
 ) -> None:
     rectified = method(labels, cost=cost)
-    positions, batch = rectified.draw(1)["digit"].positions, rectified.batch(1)
+    positions, batch = rectified.select(1)["digit"].positions, rectified.batch(1)
     expected = 0.0
     for task, logits in network.logits(images).items():
         codes = labels[task][positions]
@@ -116,7 +116,7 @@ def test_each_variant_is_its_loss_on_the_features_that_the_classifiers_see(
 ) -> None:
     how = {"mining": mining, "comparison": comparison}
     rectified = method(labels, weight=0.5, **how)
-    positions, batch = rectified.draw(0)["digit"].positions, rectified.batch(0)
+    positions, batch = rectified.select(0)["digit"].positions, rectified.batch(0)
     found = rectified.loss(network, images[batch.samples], batch)
     with torch.no_grad():
         features, logits = network.features_and_logits(images[positions])
@@ -158,12 +158,12 @@ def test_the_rectification_of_a_process_counts_as_its_share(
     network: Network, images: torch.Tensor, labels: dict[str, Ints]
 ) -> None:
     part = method(labels).batch(2, World(0, 2))
-    alone = replace(part, about={task: known | {"share": known["share"] * 2} for task, known in part.about.items()})
+    alone = replace(part, targets={task: known | {"share": known["share"] * 2} for task, known in part.targets.items()})
     half, whole = (
         float(method(labels).loss(network, images[part.samples], batch)["rectification"].detach())
         for batch in (part, alone)
     )
-    assert sum(float(known["share"].sum()) for known in alone.about.values()) == pytest.approx(2)
+    assert sum(float(known["share"].sum()) for known in alone.targets.values()) == pytest.approx(2)
     assert half == pytest.approx(whole / 2)
     assert half > 0
 

@@ -1,6 +1,8 @@
 """What the methods draw, and that their losses are those of the equations, whatever shares a batch."""
 
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,22 +11,27 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from longtail import methods
 from longtail.data.dataset import Task
-from longtail.methods.base import Batch, Drawing, Given, Method
-from longtail.methods.joint import Joint, JointParams
-from longtail.methods.lmle import LMLE
-from longtail.methods.softmax import Softmax
-from longtail.methods.triplet import Triplet
+from longtail.errors import DataError
+from longtail.methods.base import Batch, Method, Sampling, Setup
+from longtail.methods.catalogue import CATALOGUE, entry_of, params_class, title_of
 from longtail.methods.triplet.hinge import triplet_hinge
 from longtail.network.network import Network, NetworkParams
-from longtail.quintuplets import QuintupletTable
 from longtail.quintuplets.hinge import Margins
+from longtail.quintuplets.table import QuintupletTable, save_tables
+from longtail.rules.base import rule_class
+from longtail.rules.registry import RULES
 from longtail.world import World
 
 Ints = npt.NDArray[np.int64]
 TASKS = [Task(name="digit", classes=["a", "b", "c"]), Task(name="kids", classes=["no", "yes"])]
 MARGINS = Margins(g1=0.1, g2=0.2, g3=0.5)
-KINDS = ("softmax", "lmle", "triplet", "joint")
+# Parameters other than the defaults, where a test computes with them; and those that small mini-batches need.
+CHOSEN: dict[str, dict[str, Any]] = {
+    "lmle": {"margins": MARGINS},
+    "joint": {"margins": MARGINS, "cross_entropy": 0.5, "hinges": 2},
+}
 
 
 @pytest.fixture
@@ -54,16 +61,35 @@ def tables(labels: dict[str, Ints]) -> dict[str, QuintupletTable]:
     return made
 
 
-def method_of(kind: str, labels: dict[str, Ints], **drawing: Any) -> Method:
-    how = Drawing(**{"batch": 12} | drawing)
-    given = Given(labels, how, 0, tables=tables(labels))
-    made = {
-        "softmax": lambda: Softmax(given),
-        "lmle": lambda: LMLE(given, MARGINS),
-        "triplet": lambda: Triplet(given, 0.5),
-        "joint": lambda: Joint(given, JointParams(margins=MARGINS, cross_entropy=0.5, hinges=2)),
-    }
-    return made[kind]()
+def method_of(kind: str, labels: dict[str, Ints], **sampling: Any) -> Method:
+    with tempfile.TemporaryDirectory() as folder:
+        save_tables(Path(folder), tables(labels))
+        setup = Setup(labels, Sampling(**{"batch": 12} | sampling), 0, table=Path(folder))
+        made: Method = params_class(kind)(**CHOSEN.get(kind, {})).build(setup)
+    return made
+
+
+def network_of(kind: str) -> Network:
+    """A network with the heads of a method."""
+    torch.manual_seed(0)
+    return Network(NetworkParams(embedding=6), TASKS, (16, 16, 1), head=params_class(kind)().head).eval()
+
+
+def views(method: Method, images: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """What the loss of a mini-batch is given: its images, once for each view."""
+    return torch.cat([images[batch.samples]] * method.views)
+
+
+def shares_images(kind: str) -> bool:
+    return method_of(kind, {"digit": np.arange(30) % 3, "kids": np.arange(30) % 2}).shares_images
+
+
+# Every method that there is, those that are added later too.
+KINDS = tuple(CATALOGUE)
+# Of which each task has images of its own, with labels.
+OWN = tuple(kind for kind in KINDS if not shares_images(kind))
+# Whose losses over several processes are that of one.
+SUMMED = tuple(kind for kind in KINDS if kind != "class_rectification")
 
 
 def class_weights(codes: Ints, cost: bool) -> list[float]:
@@ -76,13 +102,13 @@ def test_softmax_is_the_weighted_cross_entropy_of_what_was_drawn(
     network: Network, images: torch.Tensor, labels: dict[str, Ints], cost: bool
 ) -> None:
     method = method_of("softmax", labels, sampling="natural", cost=cost)
-    drawn, batch = method.draw(3), method.batch(3)
+    selected, batch = method.select(3), method.batch(3)
     loss = method.loss(network, images[batch.samples], batch)["loss"]
     expected = 0.0
     for task, logits in network.logits(images).items():
-        codes = labels[task][drawn[task].positions]
+        codes = labels[task][selected[task].positions]
         assert (codes >= 0).all()
-        for position, code, weight in zip(drawn[task].positions, codes, class_weights(codes, cost), strict=True):
+        for position, code, weight in zip(selected[task].positions, codes, class_weights(codes, cost), strict=True):
             expected -= weight * float(F.log_softmax(logits[position], dim=0)[code].detach())
     assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
 
@@ -93,13 +119,13 @@ def test_lmle_is_the_weighted_hinge_of_what_was_drawn(
 ) -> None:
     made = tables(labels)
     method = method_of("lmle", labels, cost=cost)
-    drawn, batch = method.draw(2), method.batch(2)
+    selected, batch = method.select(2), method.batch(2)
     scalars = {
         name: float(value.detach()) for name, value in method.loss(network, images[batch.samples], batch).items()
     }
     expected = {"hinge_1": 0.0, "hinge_2": 0.0, "hinge_3": 0.0}
     embeddings = {task: value.detach().double() for task, value in network.embed(images).items()}
-    for task, one in drawn.items():
+    for task, one in selected.items():
         quintuplets = one.positions
         weights = class_weights(labels[task][quintuplets[:, 0]], cost)
         row_of = {anchor: row for row, anchor in enumerate(made[task].members[:, 0])}
@@ -118,10 +144,10 @@ def test_triplet_is_the_weighted_hinge_on_the_farthest_of_the_class_and_the_near
     network: Network, images: torch.Tensor, labels: dict[str, Ints], cost: bool
 ) -> None:
     method = method_of("triplet", labels, cost=cost)
-    drawn, batch = method.draw(1), method.batch(1)
+    selected, batch = method.select(1), method.batch(1)
     expected = 0.0
-    for task, one in drawn.items():
-        quintuplets = method_of("lmle", labels).draw(1)[task].positions
+    for task, one in selected.items():
+        quintuplets = method_of("lmle", labels).select(1)[task].positions
         assert (one.positions == quintuplets[:, [0, 3, 4]]).all()
         x = network.embed(images)[task].detach().double()
         weights = class_weights(labels[task][one.positions[:, 0]], cost)
@@ -146,7 +172,7 @@ def test_joint_is_the_hinges_and_the_cross_entropy_of_all_members(
     scalars = method.loss(network, images[batch.samples], batch)
     hinges = method_of("lmle", labels).loss(network, images[batch.samples], batch_of_lmle(batch))
     expected = 0.0
-    for task, one in method.draw(1).items():
+    for task, one in method.select(1).items():
         members = one.positions.ravel()
         losses = F.cross_entropy(
             network.logits(images)[task][members], torch.from_numpy(labels[task][members]), reduction="none"
@@ -163,44 +189,47 @@ def test_joint_is_the_hinges_and_the_cross_entropy_of_all_members(
 def batch_of_lmle(batch: Batch) -> Batch:
     """A mini-batch of the joint method as LMLE would have drawn it."""
     kept = ("weights", "has_other_cluster")
-    return replace(batch, about={task: {name: about[name] for name in kept} for task, about in batch.about.items()})
+    return replace(batch, targets={task: {name: of[name] for name in kept} for task, of in batch.targets.items()})
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", OWN)
 def test_tasks_that_draw_together_use_each_image_for_all_tasks_that_label_it(
-    network: Network, images: torch.Tensor, labels: dict[str, Ints], kind: str
+    images: torch.Tensor, labels: dict[str, Ints], kind: str
 ) -> None:
-    method = method_of(kind, labels, together=True)
-    anchors = {task: one.positions.reshape(len(one.positions), -1)[:, 0] for task, one in method.draw(0).items()}
+    method, network = method_of(kind, labels, together=True), network_of(kind)
+    anchors = {task: one.positions.reshape(len(one.positions), -1)[:, 0] for task, one in method.select(0).items()}
     counts = np.bincount(labels["digit"][anchors["digit"]])
     assert counts.tolist() == [4, 4, 4]
     assert anchors["kids"].tolist() == [p for p in anchors["digit"].tolist() if labels["kids"][p] >= 0]
     batch = method.batch(0)
-    assert float(method.loss(network, images[batch.samples], batch)["loss"].detach()) > 0
+    assert float(method.loss(network, views(method, images, batch), batch)["loss"].detach()) > 0
 
 
-def test_a_task_of_which_a_mini_batch_has_no_label_adds_nothing(network: Network, images: torch.Tensor) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_task_of_which_a_mini_batch_has_no_label_adds_nothing(images: torch.Tensor, kind: str) -> None:
     labels = {"digit": np.arange(30) % 3, "kids": np.where(np.arange(30) > 27, np.arange(30) % 2, -1)}
-    for kind in KINDS:
-        method = method_of(kind, labels, together=True, batch=3)
-        step = next(s for s in range(0, 20, 2) if not len(method.draw(s)["kids"].positions))
-        batch = method.batch(step)
-        loss = method.loss(network, images[batch.samples], batch)["loss"]
-        assert torch.isfinite(loss)
+    method = method_of(kind, labels, together=True, batch=3)
+
+    def unlabelled(step: int) -> bool:
+        return bool((labels["kids"][method.select(step)["kids"].positions] < 0).all())
+
+    batch = method.batch(next(step for step in range(0, 20, 2) if unlabelled(step)))
+    scalars = method.loss(network_of(kind), views(method, images, batch), batch)
+    assert torch.isfinite(scalars["loss"])
 
 
 def test_an_image_that_several_draws_share_is_in_the_batch_once(labels: dict[str, Ints]) -> None:
     method = method_of("lmle", labels)
-    drawn, batch = method.draw(0), method.batch(0)
+    selected, batch = method.select(0), method.batch(0)
     assert isinstance(batch, Batch)
-    assert batch.samples.tolist() == sorted({int(p) for one in drawn.values() for p in one.positions.ravel()})
-    for task, one in drawn.items():
-        assert (batch.samples[batch.draws[task].numpy()] == one.positions).all()
+    assert batch.samples.tolist() == sorted({int(p) for one in selected.values() for p in one.positions.ravel()})
+    for task, one in selected.items():
+        assert (batch.samples[batch.rows[task].numpy()] == one.positions).all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", OWN)
 def test_tasks_draw_their_own_samples_evenly_from_their_own_classes(labels: dict[str, Ints], kind: str) -> None:
-    for task, one in method_of(kind, labels).draw(0).items():
+    for task, one in method_of(kind, labels).select(0).items():
         anchors = one.positions.reshape(12, -1)[:, 0]
         counts = np.bincount(labels[task][anchors])
         assert counts.tolist() == [12 // len(counts)] * len(counts)
@@ -208,24 +237,24 @@ def test_tasks_draw_their_own_samples_evenly_from_their_own_classes(labels: dict
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_step_may_be_drawn_ahead_of_the_loss_of_another(
-    network: Network, images: torch.Tensor, labels: dict[str, Ints], kind: str
+    images: torch.Tensor, labels: dict[str, Ints], kind: str
 ) -> None:
-    method = method_of(kind, labels, batch=12)
+    method, network = method_of(kind, labels, batch=12), network_of(kind)
     batch = method.batch(0)
-    expected = method.loss(network, images[batch.samples], batch)["loss"]
+    expected = method.loss(network, views(method, images, batch), batch)["loss"]
     method.batch(1)
-    assert method.loss(network, images[batch.samples], batch)["loss"] == expected
+    assert method.loss(network, views(method, images, batch), batch)["loss"] == expected
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", OWN)
 @pytest.mark.parametrize("size", [2, 3])
 def test_the_shares_of_the_processes_are_the_mini_batch_of_one(labels: dict[str, Ints], kind: str, size: int) -> None:
     method = method_of(kind, labels, batch=12)
     for step in range(5):
         whole = method.batch(step)
         parts = [method_of(kind, labels, batch=12).batch(step, World(rank, size)) for rank in range(size)]
-        for task, rows in whole.draws.items():
-            shares = [part.samples[part.draws[task].numpy()] for part in parts]
+        for task, rows in whole.rows.items():
+            shares = [part.samples[part.rows[task].numpy()] for part in parts]
             assert [len(share) for share in shares] == [12 // size] * size
             assert np.array_equal(np.concatenate(shares), whole.samples[rows.numpy()])
         for part in parts:
@@ -234,25 +263,101 @@ def test_the_shares_of_the_processes_are_the_mini_batch_of_one(labels: dict[str,
             assert len(set(part.samples.tolist())) == len(part.samples)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SUMMED)
 def test_the_losses_and_gradients_of_the_processes_add_up_to_those_of_one(
-    network: Network, images: torch.Tensor, labels: dict[str, Ints], kind: str
+    images: torch.Tensor, labels: dict[str, Ints], kind: str
 ) -> None:
+    network = network_of(kind).double()
+
     def scalars_and_gradient(rank: int, size: int) -> tuple[dict[str, float], list[torch.Tensor]]:
-        method = method_of(kind, labels, batch=6, sampling="natural")
+        torch.manual_seed(0)  # of what is random in the parameters of a method's own
+        method = method_of(kind, labels, batch=6, sampling="natural").double()
         batch = method.batch(1, World(rank, size))
-        scalars = method.loss(network.double(), images[batch.samples].double(), batch)
         network.zero_grad()
+        scalars = method.loss(network, views(method, images, batch).double(), batch)
         scalars["loss"].backward()  # type: ignore[no-untyped-call]
-        gradient = [p.grad.clone() for p in network.parameters() if p.grad is not None]
+        gradient = [p.grad.clone() for p in (*network.parameters(), *method.parameters()) if p.grad is not None]
         return {name: float(value.detach()) for name, value in scalars.items()}, gradient
 
-    drawn = method_of(kind, labels, batch=6, sampling="natural").draw(1)["digit"].positions.reshape(6, -1)[:, 0]
-    codes = labels["digit"][drawn]
-    assert set(codes[:3]) != set(codes)  # a class that is missing in the first share
+    drawn = method_of(kind, labels, batch=6, sampling="natural").select(1)["digit"].positions
+    codes = labels["digit"][drawn.reshape(len(drawn), -1)[:, 0]]
+    assert set(codes[: len(codes) // 2]) != set(codes)  # a class that is missing in the first share
 
     whole, gradient = scalars_and_gradient(0, 1)
     parts = [scalars_and_gradient(rank, 2) for rank in range(2)]
     assert {name: sum(part[name] for part, _ in parts) for name in whole} == pytest.approx(whole, rel=1e-5)
     for one, *others in zip(gradient, *(part for _, part in parts), strict=True):
         assert torch.allclose(one, torch.stack(others).sum(0), rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_catalogue_says_of_a_method_is_true(labels: dict[str, Ints], images: torch.Tensor, kind: str) -> None:
+    entry, params = CATALOGUE[kind], params_class(kind)(**CHOSEN.get(kind, {}))
+    assert params.kind == kind
+    title = title_of(params.model_dump(mode="json"))
+    assert title
+    assert "{" not in title
+    assert entry.rule in RULES
+    method = method_of(kind, labels, sampling="natural")
+    assert method.trains_classifier or not rule_class(entry.rule).needs_logits
+    batch = method.batch(0)
+    scalars = method.loss(network_of(kind), views(method, images, batch), batch)
+    assert {"loss", *entry.parts} <= set(scalars)
+    assert all(value.shape == () for value in scalars.values())
+    if not entry.needs_table:
+        alone = params.build(Setup(labels, Sampling(batch=12, sampling="natural"), 0))
+        assert alone.batch(0).samples.tolist() == batch.samples.tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_loss_is_finite_and_its_gradient_flows_to_all_that_is_trained(
+    images: torch.Tensor, labels: dict[str, Ints], kind: str
+) -> None:
+    method, network = method_of(kind, labels, sampling="natural"), network_of(kind)
+    batch = method.batch(0)
+    scalars = method.loss(network, views(method, images, batch), batch)
+    assert all(torch.isfinite(value) for value in scalars.values())
+    scalars["loss"].backward()  # type: ignore[no-untyped-call]
+    trained = {
+        "backbone": network.backbone,
+        "embeddings": network.embeddings,
+        **({"classifiers": network.classifiers} if method.trains_classifier else {}),
+        "method": method,
+    }
+    for part, module in trained.items():
+        gradients = [p.grad for p in module.parameters()]
+        assert all(g is not None and torch.isfinite(g).all() for g in gradients), part
+        assert not gradients or any(bool(g.any()) for g in gradients if g is not None), part
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_seed_gives_the_same_bits(images: torch.Tensor, labels: dict[str, Ints], kind: str) -> None:
+    def scalars(step: int) -> dict[str, float]:
+        torch.manual_seed(0)
+        method, network = method_of(kind, labels, sampling="natural"), network_of(kind)
+        batch = method.batch(step)
+        found = method.loss(network, views(method, images, batch), batch)
+        return {name: float(value.detach()) for name, value in found.items()}
+
+    assert scalars(0) == scalars(0) != scalars(1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("classes", [2, 7])
+def test_a_methods_head_scores_every_class(kind: str, classes: int) -> None:
+    torch.manual_seed(0)
+    head = params_class(kind)().head(6, classes)
+    scores = head(torch.rand(5, 6))
+    assert scores.shape == (5, classes)
+    assert torch.isfinite(scores).all()
+
+
+def test_every_folder_of_a_method_is_in_the_catalogue() -> None:
+    folders = {file.parent.name for file in Path(methods.__path__[0]).glob("*/__init__.py")}
+    assert folders == set(CATALOGUE)
+
+
+def test_a_method_that_does_not_exist_is_named_with_those_that_do() -> None:
+    for of_kind in (entry_of, params_class):
+        with pytest.raises(DataError, match=rf"^there is no method 'lmel'; there are {', '.join(CATALOGUE)}$"):
+            of_kind("lmel")

@@ -6,7 +6,6 @@ The run is real, by kfp.local; the cluster's store is moto's S3, laid out as the
 import copy
 import json
 import shutil
-import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,29 +14,42 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import Finished, git
 from kfp_stub import KfpStub
 from s3_server import BUCKET, CREDENTIALS, S3Server, use_credentials
+from same_results import SAME
 from tiny import hashes
 from workspace import Workspace
 
 from longtail.execution import one_sentence
+from longtail.training.declared import declared_trainings
 from pipelines import __main__
 from pipelines.graph import specification
-from pipelines.lmle import lmle
 from pipelines.outputs import outputs
+from pipelines.pipeline import pipeline
 from pipelines.resources import Kubernetes
 
 pytestmark = pytest.mark.slow
 
 ROOT = "v2/artifacts"
-OUTPUTS = {  # of one round, as dvc.yaml has them
-    "split/split": "split",
-    "start/model": "r0/model",
-    "cluster/clusters": "r1/clusters",
-    "quintuplets/quintuplets": "r1/quintuplets",
-    "train/model": "r1/model",
-    "index/index": "index",
-    "evaluate/report": "report",
+OUTPUTS = {of_task: of_dvc for of_dvc, of_task in SAME.items() if of_task != "fetch/dataset"}
+TRAININGS = {
+    "fits": {"softmax": {"after": "start"}, "crl": {"after": "start"}},
+    "rounds": {"r1": {"after": "softmax"}},
+    "evaluate": {"models": ["r1", "softmax", "crl"]},
+}
+MORE_ROUNDS = {**TRAININGS, "rounds": {"r1": {"after": "softmax"}, "r2": {"after": "r1"}}}
+
+
+def graph(declared: dict[str, Any], settings: Kubernetes | None) -> dict[str, Any]:
+    """The specification of the pipeline with these trainings."""
+    return specification(pipeline(declared_trainings(declared, "params.yaml"), settings))
+
+
+# What the dashboard calls the tasks of trainings and models.
+SHOWN = {
+    **{"fit": "fit@softmax", "fit-2": "fit@crl", "cluster": "cluster@r1", "quintuplets": "quintuplets@r1"},
+    **{"train": "train@r1", "index": "index@r1", "index-2": "index@softmax", "index-3": "index@crl"},
 }
 
 
@@ -49,10 +61,10 @@ class Run:
         self.id = self.announce()
         self.folders = {path.name: self.upload(path.name) for path in tasks.iterdir() if path.is_dir()}
 
-    def announce(self, rounds: int = 1, settings: Kubernetes | None = None, **more: Any) -> str:
+    def announce(self, declared: dict[str, Any] = TRAININGS, settings: Kubernetes | None = None, **more: Any) -> str:
         """Let the API know a run that has succeeded."""
         run_id = str(uuid.uuid4())
-        document = {"pipeline_spec": specification(lmle(rounds, settings)), "platform_spec": {}}
+        document = {"pipeline_spec": graph(declared, settings), "platform_spec": {}}
         about = {"run_id": run_id, "state": "SUCCEEDED", "pipeline_spec": document}
         root = {"runtime_config": {"pipeline_root": f"minio://{BUCKET}/{ROOT}"}}
         self.stub.runs[run_id] = about | root | more
@@ -60,7 +72,7 @@ class Run:
 
     def upload(self, task: str, leave_out: str = "", place: str = "", run_id: str = "") -> str:
         """Put what a task made into the store, as another attempt, at `place` or as another run's; its folder."""
-        folder = f"{ROOT}/longtail-lmle/{run_id or self.id}/{place or f'{task}/{uuid.uuid4()}'}"
+        folder = f"{ROOT}/longtail/{run_id or self.id}/{place or f'{task}/{uuid.uuid4()}'}"
         for file in sorted((self.tasks / task).rglob("*")):
             name = file.relative_to(self.tasks / task).as_posix()
             if file.is_file() and name not in ("executor_output.json", leave_out):
@@ -90,25 +102,11 @@ def store() -> Iterator[S3Server]:
     server.kill()
 
 
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path]:
-    """A workspace at a git commit whose data is made, and the tasks of a run of its pipeline."""
-    workspace = Workspace(tmp_path_factory.mktemp("workspace"))
-    workspace.environment["LONGTAIL_TRACKING"] = "off"
-    workspace.write_parameters()
-    git(workspace.path, "init", "-q")
-    git(workspace.path, "add", "params.yaml", "dvc.yaml")
-    git(workspace.path, "commit", "-qm", "first")
-    workspace.dvc("repro", "ingest")
-    tasks = workspace.local("--runner", "subprocess", "--root", str(tmp_path_factory.mktemp("run")))
-    return workspace, tasks
-
-
 @pytest.fixture
-def workspace(ran: tuple[Workspace, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    own = copy.copy(ran[0])
-    own.path = tmp_path / "workspace"
-    shutil.copytree(ran[0].path, own.path, symlinks=True)
+def workspace(finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """At the commit of the run, with its data alone."""
+    own = finished.copy(tmp_path / "workspace", ingested=True)
+    own.environment["LONGTAIL_TRACKING"] = "off"
     monkeypatch.chdir(own.path)
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", own.environment["DVC_SITE_CACHE_DIR"])
@@ -116,10 +114,10 @@ def workspace(ran: tuple[Workspace, Path], tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.fixture
-def run(ran: tuple[Workspace, Path], store: S3Server) -> Iterator[Run]:
+def run(finished: Finished, store: S3Server) -> Iterator[Run]:
     store.reset()
     stub = KfpStub()
-    yield Run(stub, store, ran[1])
+    yield Run(stub, store, finished.tasks)
     stub.stop()
 
 
@@ -148,12 +146,6 @@ def adopt(
 Adopt = Callable[..., tuple[int, str, str]]
 
 
-def git(folder: Path, *words: str) -> str:
-    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
-    command = ["git", *identity, *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
-
-
 def refusal(adopt: Adopt, *words: str) -> str:
     """The one sentence of a command that fails and leaves the workspace as it was."""
     before = hashes(Path("artifacts")), Path("dvc.lock").read_text()
@@ -167,7 +159,7 @@ def refusal(adopt: Adopt, *words: str) -> str:
 
 def assert_adopted(workspace: Workspace, run: Run) -> None:
     for made, place in OUTPUTS.items():
-        assert hashes(workspace.path / "artifacts" / place) == hashes(run.tasks / made)
+        assert hashes(workspace.path / place) == hashes(run.tasks / made)
     recorded = json.loads((run.tasks / "train" / "metrics").read_text())["metrics"]
     assert (workspace.path / "metrics/r1-train.json").read_text() == json.dumps(recorded, indent=1) + "\n"
     assert "up to date" in workspace.dvc("status")
@@ -179,8 +171,8 @@ def assert_adopted(workspace: Workspace, run: Run) -> None:
 
 def test_after_adopt_there_is_nothing_to_reproduce(adopt: Adopt, workspace: Workspace, run: Run) -> None:
     # What an earlier run left is in the way.
-    (workspace.path / "artifacts/index").mkdir()
-    (workspace.path / "artifacts/index/old").touch()
+    (workspace.path / "artifacts/report").mkdir()
+    (workspace.path / "artifacts/report/old").touch()
     status, out, errors = adopt()
     assert (status, errors) == (0, "")
     assert out == f"adopted the run {run.id}; the report is artifacts/report/report.html\n"
@@ -193,20 +185,18 @@ def test_after_adopt_there_is_nothing_to_reproduce(adopt: Adopt, workspace: Work
 
 
 def test_a_run_that_built_its_tables_in_parts_is_adopted_as_any(adopt: Adopt, workspace: Workspace, run: Run) -> None:
-    document = {"pipeline_spec": specification(lmle(1, Kubernetes(quintuplets_pods=3))), "platform_spec": {}}
+    document = {"pipeline_spec": graph(TRAININGS, Kubernetes(quintuplets_pods=3)), "platform_spec": {}}
     run.stub.runs[run.id]["pipeline_spec"] = document
     assert adopt(run.id)[0] == 0
     assert_adopted(workspace, run)
 
 
-def test_every_round_has_its_task_and_its_place(workspace: Workspace) -> None:
-    values = yaml.safe_load((workspace.path / "params.yaml").read_text())
-    values |= {"rounds": {"r1": {"after": "r0"}, "r2": {"after": "r1"}}, "evaluated": "r2"}
-    (workspace.path / "params.yaml").write_text(yaml.safe_dump(values))
-    found = {made.stage: made for made in outputs(Path("params.yaml"), lmle(2, None))}
-    assert list(found)[2:-2] == [
-        f"{step}@r{number}" for number in (1, 2) for step in ("cluster", "quintuplets", "train")
-    ]
+def test_every_training_has_its_task_and_its_place(workspace: Workspace) -> None:
+    workspace.write_parameters(rounds=MORE_ROUNDS["rounds"])
+    two_rounds = pipeline(declared_trainings(MORE_ROUNDS, "params.yaml"), None)
+    found = {made.stage: made for made in outputs(Path("params.yaml"), two_rounds)}
+    of_rounds = [stage for stage in found if stage.startswith(("cluster", "quintuplets", "train"))]
+    assert of_rounds == [f"{step}@r{number}" for number in (1, 2) for step in ("cluster", "quintuplets", "train")]
     second = found["train@r2"]
     assert (second.task, second.metrics) == ("train-2", Path("metrics/r2-train.json"))
     assert second.artifacts == {"model": Path("artifacts/r2/model")}
@@ -225,8 +215,8 @@ def test_the_newest_whole_attempt_counts(adopt: Adopt, workspace: Workspace, run
 def test_the_folders_of_other_versions_of_the_backend_are_known(adopt: Adopt, workspace: Workspace, run: Run) -> None:
     run.empty()
     for task in run.folders:
-        round_name = "@r1" if task in ("cluster", "quintuplets", "train") else ""
-        run.upload(task, place=f"{task}{round_name}" if task == "index" else f"{task}{round_name}/{uuid.uuid4()}")
+        shown = SHOWN.get(task, task)
+        run.upload(task, place=shown if task == "index" else f"{shown}/{uuid.uuid4()}")
     assert adopt()[0] == 0
     assert_adopted(workspace, run)
 
@@ -241,7 +231,7 @@ def test_steps_from_the_cache_come_from_the_run_that_made_them(adopt: Adopt, wor
 
 def test_a_run_of_other_rounds_is_no_source_of_the_cache(adopt: Adopt, run: Run) -> None:
     later = run.announce()
-    document = run.announce(rounds=2)
+    document = run.announce(MORE_ROUNDS)
     run.stub.runs[run.id]["pipeline_spec"] = run.stub.runs[document]["pipeline_spec"]
     assert "what the run made in split is missing; if it came from the cache, it is gone" in refusal(adopt, later)
 
@@ -256,13 +246,20 @@ def test_training_with_several_processes_is_not_what_repro_makes(adopt: Adopt, r
 def test_the_cache_gives_nothing_that_several_processes_trained(adopt: Adopt, workspace: Workspace, run: Run) -> None:
     several = run.announce(settings=Kubernetes(gpus_per_node=2))
     artifacts = dict(name.split("/") for name in OUTPUTS)
+    time.sleep(1.1)  # the store tells times in seconds, and of two copies the newer counts
     for task in run.folders:
         folder = run.upload(task, run_id=several)
         if task in ("train", "index", "evaluate"):
             run.put(f"{folder}/{artifacts[task]}/of two processes", b"")
     status, out, errors = adopt(run.announce())
     assert status == 0, errors
-    for stage, source in {"split": several, "quintuplets@r1": several, "train@r1": run.id, "index": run.id}.items():
+    for stage, source in {
+        "split": several,
+        "fit@crl": several,
+        "quintuplets@r1": several,
+        "train@r1": run.id,
+        "index@r1": run.id,
+    }.items():
         assert f"{stage} came from the cache: it is what the run {source} made" in out
     assert_adopted(workspace, run)
 
@@ -284,9 +281,11 @@ def test_another_parameter_is_named(adopt: Adopt, workspace: Workspace) -> None:
     assert "the run was made with train.method.margins.g1 = 0.02, and here it is 0.03" in error
 
 
-def test_more_rounds_here_are_named(adopt: Adopt, workspace: Workspace, run: Run) -> None:
-    workspace.write_parameters(rounds={"r2": {"after": "r1"}}, evaluated="r2")
-    assert f"the run {run.id} has 1 rounds, and params.yaml 2" in refusal(adopt)
+def test_more_trainings_here_are_named(adopt: Adopt, workspace: Workspace, run: Run) -> None:
+    workspace.write_parameters(rounds={"r2": {"after": "r1"}})
+    error = refusal(adopt)
+    assert f"the run {run.id} has other trainings than params.yaml: it alone has the tasks none" in error
+    assert "params.yaml alone cluster-2, quintuplets-2, train-2; declare the run's in `fits`" in error
 
 
 def test_another_commit_is_named(adopt: Adopt, workspace: Workspace, run: Run) -> None:
@@ -324,7 +323,7 @@ def test_a_run_that_is_not_there_or_not_ours_is_refused(adopt: Adopt, run: Run) 
     document = copy.deepcopy(run.stub.runs[run.id]["pipeline_spec"])
     document["pipeline_spec"]["pipelineInfo"]["name"] = "iris"
     run.stub.runs[run.id]["pipeline_spec"] = document
-    assert "is of the pipeline iris, and not of longtail-lmle" in refusal(adopt)
+    assert "is of the pipeline iris, and not of longtail" in refusal(adopt)
 
 
 def test_what_is_missing_or_torn_is_refused(adopt: Adopt, run: Run) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from s3_server import CREDENTIALS, S3Server
-from test_local import assert_same_results
+from same_results import EVERY_STEP, assert_same_results
 from workspace import Workspace
 
 from components.images import CPU, CUDA
@@ -69,7 +69,7 @@ def test_an_image_holds_no_build_tools(kind: str, engine: Any) -> None:
 @pytest.mark.parametrize("kind", IMAGES)
 def test_a_step_runs_on_a_read_only_root(kind: str, engine: Any) -> None:
     step = "train" if kind == "cuda" else "evaluate"
-    assert "--model" in inside(engine, IMAGES[kind], "python", "-m", "longtail", step, "--help")
+    assert "--split" in inside(engine, IMAGES[kind], "python", "-m", "longtail", step, "--help")
     assert inside(engine, IMAGES[kind], "id", "-u").strip() == "1000"
 
 
@@ -90,14 +90,14 @@ def test_containers_give_the_results_of_dvc(engine: Any, tmp_path: Path) -> None
     assert {path.stat().st_uid for path in tasks.rglob("*")} == {os.getuid() or 1000}
     executions = [run for run in workspace.parents() if "longtail.execution" in run.data.tags]
     assert [run.info.status for run in executions] == ["FINISHED"]
-    assert len(workspace.steps(executions[0])) == 8
+    assert {run.info.run_name for run in workspace.steps(executions[0])} == {"fetch", *EVERY_STEP}
 
 
 def test_a_failing_step_fails_the_run(engine: Any, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     workspace.write_parameters()
     workspace.dvc("repro", "ingest")
-    workspace.write_parameters(start={"optimisation": {"iterations": 20, "learning_rate": 1e20}})
+    workspace.write_parameters(fits={"softmax": {"optimisation": {"iterations": 20, "learning_rate": 1e20}}})
     done = workspace.run("pipelines", "local")
     assert done.returncode == 1
     assert "error: the loss is not finite" in done.stdout

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
+from longtail.methods.catalogue import PARTS
 from longtail.parameters import PIPELINE, SHARED, read_parameters, stage_parameters
-from longtail.report.assembly import PARTS
 from longtail.stages import STAGES
 from longtail.stages.contract import artifacts, params_model
+from longtail.training.declared import START, declared_trainings
 from pipelines.dependencies import has_code, write_dependencies
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +31,7 @@ def run_of(stage: str) -> Any:
 
 
 def definition(stage: str) -> dict[str, Any]:
-    """The stage of dvc.yaml, without the loop over the rounds or classifiers."""
+    """The stage of dvc.yaml, without the loop over the trainings or models."""
     found: dict[str, Any] = DVC["stages"][stage]
     return found.get("do", found)
 
@@ -38,7 +39,9 @@ def definition(stage: str) -> dict[str, Any]:
 def flags(stage: str) -> dict[str, str]:
     program, name, *words = shlex.split(definition(stage)["cmd"])
     assert (program, name) == ("longtail", stage)
-    return {flag.removeprefix("--"): value for flag, value in zip(words[::2], words[1::2], strict=True)}
+    found = {flag.removeprefix("--"): value for flag, value in zip(words[::2], words[1::2], strict=True)}
+    assert found.pop("name", None) == ("${key}" if stage == "fit" else None)
+    return found
 
 
 def test_dvc_runs_every_stage_but_fetch_in_order() -> None:
@@ -58,7 +61,7 @@ def test_the_command_has_the_artifacts_of_run(stage: str) -> None:
 @pytest.mark.parametrize("stage", LOCAL)
 def test_inputs_are_dependencies_and_outputs_are_outs(stage: str) -> None:
     kinds, paths = artifacts(run_of(stage)), flags(stage)
-    inputs = {paths[name] for name, kind in kinds.items() if kind == "input"}
+    inputs = {paths[name] for name, kind in kinds.items() if kind != "output"}
     outputs = [paths[name] for name, kind in kinds.items() if kind == "output"]
     assert {dep for dep in definition(stage)["deps"] if not dep.startswith("longtail/")} == inputs
     assert definition(stage)["outs"] == outputs
@@ -68,32 +71,47 @@ def test_inputs_are_dependencies_and_outputs_are_outs(stage: str) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_run_takes_and_gives_something_by_keyword_params(stage: str) -> None:
     kinds = list(artifacts(run_of(stage)).values())
-    assert kinds == sorted(kinds)  # inputs first
-    assert set(kinds) == ({"output"} if stage == "fetch" else {"input", "output"})
+    outputs = [kind == "output" for kind in kinds]
+    assert outputs == sorted(outputs)  # inputs first
+    assert set(outputs) == ({True} if stage == "fetch" else {False, True})
 
 
 @pytest.mark.parametrize("stage", LOCAL)
 def test_the_parameters_that_a_stage_reads_are_declared(stage: str) -> None:
+    """Of a training its own entry in `fits` and that of its method in the catalogue, and no other's."""
     shared = [name for name in SHARED if name in params_model(run_of(stage)).model_fields]
-    assert definition(stage)["params"] == [*shared, *([stage] if stage in VALUES else [])]
+    found = definition(stage)["params"]
+    if stage in ("fit", "train", "evaluate"):
+        of_params, of_catalogue = found
+        (found,) = of_params.values()
+        kind = {"fit": ["${item.method.kind}"], "train": ["${train.method.kind}"], "evaluate": None}[stage]
+        assert of_catalogue == {"longtail/methods/catalogue.yaml": kind}
+    assert found == [*shared, "fits.${key}" if stage == "fit" else stage]
 
 
 @pytest.mark.parametrize("stage", LOCAL)
 def test_the_defaults_are_valid_parameters(stage: str) -> None:
     model = params_model(run_of(stage))
-    assert isinstance(stage_parameters(PARAMS, stage, model), model)
+    for name in VALUES["fits"] if stage == "fit" else [None]:
+        assert isinstance(stage_parameters(PARAMS, stage, model, name), model)
 
 
 def test_every_key_of_the_parameters_is_read_by_something() -> None:
-    assert set(read_parameters(PARAMS)) == {*LOCAL, *SHARED, *PIPELINE}
+    assert set(read_parameters(PARAMS)) == {*(stage for stage in LOCAL if stage != "fit"), *SHARED, *PIPELINE}
 
 
-def test_rounds_follow_each_other_from_the_start_to_the_last() -> None:
-    before = [round_["after"] for round_ in VALUES["rounds"].values()]
-    names = list(VALUES["rounds"])
-    assert before == ["r0", *names[:-1]]
-    assert VALUES["evaluated"] == names[-1]
-    assert f"artifacts/{before[0]}/model" in definition("start")["outs"]
+def test_what_the_trainings_follow_is_where_the_others_leave_it() -> None:
+    trainings = declared_trainings(VALUES, "params.yaml")
+    places = {
+        name: flags(stage)["model"].replace("${key}", name)
+        for stage, names in (("fit", trainings.fits), ("train", trainings.rounds))
+        for name in names
+    }
+    places[START] = flags("start")["model"]
+    for stage, names in (("fit", trainings.fits), ("train", trainings.rounds)):
+        for name in names:
+            before = flags(stage)["previous"].replace("${item.after}", trainings.after[name])
+            assert before == places[trainings.after[name]]
 
 
 def test_dvc_yaml_names_the_sources_that_the_imports_say(tmp_path: Path) -> None:

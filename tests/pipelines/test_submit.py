@@ -18,7 +18,9 @@ from kfp_stub import KfpStub
 from mlflow_server import free_port
 from rich.console import Console
 
+import longtail.__main__
 from components import images
+from experiments.matrix import read_matrix
 from longtail.errors import DataError
 from longtail.execution import one_sentence
 from pipelines import __main__, arguments, follow, server
@@ -31,8 +33,10 @@ REMOTE = "s3://bucket/longtail"
 IMAGES = {
     f"LONGTAIL_{kind}_IMAGE": f"registry.example/longtail-{kind.lower()}@sha256:{'0' * 64}" for kind in ("CPU", "CUDA")
 }
-TASKS = ["fetch", "split", "start", "cluster", "quintuplets", "train", "index", "evaluate"]
-TASKS_AFTER_FETCH = ["split", "start", "cluster@r1", "quintuplets@r1", "train@r1", "index", "evaluate"]
+TASKS = ["fetch", "split", "start", "fit", "cluster", "quintuplets", "train", "index", "evaluate"]
+TASKS_AFTER_FETCH = [
+    *("split", "start", "fit@softmax", "cluster@r1", "quintuplets@r1", "train@r1", "index@r1", "evaluate")
+]
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -48,7 +52,8 @@ def stub() -> Iterator[KfpStub]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Parameters with one round, and a lock that knows the data."""
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
-    values |= {"rounds": {"r1": {"after": "r0"}}, "evaluated": "r1"}
+    values |= {"rounds": {"r1": {"after": "softmax"}}, "evaluate": {"models": ["r1"]}}
+    del values["fits"]["crl"]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     lock = {"schema": "2.0", "stages": {"ingest": {"outs": [{"path": "artifacts/dataset", "md5": MD5}]}}}
     (tmp_path / "dvc.lock").write_text(yaml.safe_dump(lock))
@@ -119,7 +124,7 @@ def test_the_run_has_the_pipeline_the_parameters_and_the_data(submit: Command, s
     fetch = {"remote": REMOTE, "md5": MD5}
     assert run["runtime_config"]["parameters"] == {"fetch": fetch, **sections(folder / "params.yaml")}
     specification = run["pipeline_spec"]["pipeline_spec"]
-    assert specification["pipelineInfo"]["name"] == "longtail-lmle"
+    assert specification["pipelineInfo"]["name"] == "longtail"
     assert sorted(specification["root"]["dag"]["tasks"]) == sorted(TASKS)
     assert (run["display_name"], run["service_account"]) == ("my run", "longtail-pipeline")
     assert run["experiment_id"] == stub.experiments["longtail"]["experiment_id"]
@@ -152,7 +157,7 @@ def test_a_dry_run_shows_everything_and_sends_nothing(submit: Command, stub: Kfp
     assert stub.requests == []
     lines = [line.split() for line in out.splitlines()]
     assert ["train@r1", "GPU", IMAGES["LONGTAIL_CUDA_IMAGE"]] in lines
-    assert ["index", IMAGES["LONGTAIL_CPU_IMAGE"]] in lines
+    assert ["index@r1", IMAGES["LONGTAIL_CPU_IMAGE"]] in lines
     assert [line[0] for line in lines if "longtail-" in line[-1]][-1] == "evaluate"
     assert f'fetch: {{"remote": "{REMOTE}", "md5": "{MD5}"}}' in out
 
@@ -161,7 +166,7 @@ def test_a_dry_run_shows_everything_and_sends_nothing(submit: Command, stub: Kfp
     ("change", "says"),
     [
         ({"split": {"tset": 0.3}}, "split.tset is not a parameter; did you mean 'test'?"),
-        ({"rounds": {}}, "a pipeline has either rounds"),
+        ({"rounds": {}}, "evaluate.models names 'r1'; the models are start, softmax"),
     ],
     ids=["parameter", "rounds"],
 )
@@ -181,14 +186,14 @@ def test_data_that_is_not_known_or_not_reachable_is_one_sentence(command: Comman
     assert "is not your store" in error_of(command(name, "--endpoint", "http://localhost:9000"))
     (folder / "dvc.lock").write_text("stages: {}\n")
     assert "dvc.lock has no md5 of artifacts/dataset: run `dvc repro ingest`" in error_of(command(name))
-    assert not (folder / "lmle.yaml").exists()
+    assert not (folder / "longtail.yaml").exists()
 
 
 @pytest.mark.usefixtures("built_here")
 @pytest.mark.parametrize("words", [("submit", "--dry-run"), ("compile",)])
 def test_images_that_may_change_are_for_those_who_say_so(command: Command, folder: Path, words: tuple[str]) -> None:
     assert "the image longtail-cpu:local may change under its name: run `make push" in error_of(command(*words))
-    assert not (folder / "lmle.yaml").exists()
+    assert not (folder / "longtail.yaml").exists()
     assert command(*words, "--mutable-images")[0] == 0
 
 
@@ -327,36 +332,63 @@ def write(folder: Path, **changes: Any) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(values | changes))
 
 
-def test_parameters_with_a_classifier_are_the_pipeline_without_rounds(folder: Path, command: Command) -> None:
-    write(folder, rounds={}, classifiers=["crl"], evaluated="crl")
+CRL: dict[str, Any] = {"after": "start", "method": {"kind": "class_rectification"}}
+WITHOUT_ROUNDS: dict[str, Any] = {"rounds": {}, "fits": {"crl": CRL}, "evaluate": {"models": ["crl"]}}
+
+
+def test_parameters_without_rounds_are_a_pipeline_without_them(folder: Path, command: Command) -> None:
+    write(folder, **WITHOUT_ROUNDS)
     status, _, error = command("compile")
     assert status == 0, error
-    specification = next(yaml.safe_load_all((folder / "classifier.yaml").read_text()))
-    assert specification["pipelineInfo"]["name"] == "longtail-classifier"
+    specification = next(yaml.safe_load_all((folder / "longtail.yaml").read_text()))
     defaults = specification["root"]["inputDefinitions"]["parameters"]
-    assert defaults["fit"]["defaultValue"]["method"]["kind"] == "class_rectification"
+    assert set(defaults) == {"fetch", "split", "start", "fit_crl", "index", "evaluate"}
+    assert defaults["fit_crl"]["defaultValue"]["method"]["kind"] == "class_rectification"
 
 
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"classifiers": ["crl"]}, "a pipeline has either rounds"),
-        ({"rounds": {}}, "a pipeline has either rounds"),
-        ({"rounds": {}, "classifiers": ["crl", "other"], "evaluated": "other"}, "or one classifier"),
-        ({"evaluated": "r7"}, "set `evaluated: r1`"),
-        ({"rounds": {}, "classifiers": "crl", "evaluated": "crl"}, "`classifiers` a list"),
-        ({"rounds": {}, "classifiers": ["r0"], "evaluated": "r0"}, "r0 is the model of `start`"),
         (
-            {"rounds": {}, "classifiers": ["crl"], "evaluated": "crl", "kubernetes": {"num_nodes": 2}},
-            "`fit` trains on one GPU",
+            {"rounds": {"r1": {"after": "r7"}}},
+            "r1 follows 'r7', and there is no such training; there are start, softmax",
         ),
+        ({"rounds": {"r1": {"after": "r2"}, "r2": {"after": "r1"}}}, "r1, r2 follow each other in a circle"),
+        ({"rounds": {1: {"after": "softmax"}}}, "a training is called 1, which is no text; write it in quotes: '1'"),
+        ({"evaluate": {"models": []}}, "evaluate.models names no model"),
+        ({**WITHOUT_ROUNDS, "kubernetes": {"num_nodes": 2}}, "`fit` trains on one GPU"),
+        ({"fits": {"softmax": {**CRL, "method": {"kind": "lmle"}}}}, "lmle is trained on quintuplets, so in `rounds`"),
+        ({"fits": {"softmax": {**CRL, "bacth": 3}}}, "fits.softmax.bacth is not a parameter; did you mean 'batch'?"),
     ],
 )
-def test_parameters_of_no_one_pipeline_are_refused(
+def test_trainings_that_cannot_be_are_refused(
     folder: Path, command: Command, changes: dict[str, Any], sentence: str
 ) -> None:
     write(folder, **changes)
     assert sentence in error_of(command("compile"))
+
+
+@pytest.mark.parametrize("after", ["r7", "r1", 1])
+def test_what_a_training_follows_is_refused_in_one_sentence_by_whoever_reads_it(
+    folder: Path, command: Command, after: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(folder, rounds={"r1": {"after": after}})
+    sentence = error_of(command("compile"))
+    monkeypatch.setattr(sys, "argv", ["longtail", "check"])
+    with pytest.raises(SystemExit) as ended:
+        longtail.__main__.main()
+    assert ended.value.code == sentence
+    matrix = {
+        "title": "one",
+        "baseline": "lmle",
+        "base": {"fits": {"softmax": {"after": "start"}}, "rounds": {"r1": {"after": after}}},
+        "settings": {"all": {}},
+        "methods": {"lmle": {"model": "r1"}},
+    }
+    (folder / "one.yaml").write_text(yaml.safe_dump(matrix))
+    with pytest.raises(DataError) as refused:
+        read_matrix(folder / "one.yaml")
+    assert sentence.partition("params.yaml: ")[2] in str(refused.value)
 
 
 def test_a_dead_host_is_one_sentence(submit: Command) -> None:
@@ -428,7 +460,7 @@ def test_in_a_terminal_every_step_has_its_line(submit: Command, stub: KfpStub, m
     assert status == 0
     last = errors[errors.rindex("fetch") :].splitlines()
     assert last[0].split() == ["fetch", "succeeded"]
-    assert [line.split()[0] for line in last[1:8]] == TASKS_AFTER_FETCH
+    assert [line.split()[0] for line in last[1 : 1 + len(TASKS_AFTER_FETCH)]] == TASKS_AFTER_FETCH
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -475,14 +507,14 @@ def test_the_command_itself_with_dvc_and_images_by_digest(folder: Path, stub: Kf
 
 
 @pytest.mark.slow
-def test_the_compiled_file_serves_kfp_as_the_readme_says(folder: Path, stub: KfpStub, command: Command) -> None:
-    assert command("compile", "lmle.yaml")[0] == 0
+def test_the_compiled_file_serves_kfp_as_the_docs_say(folder: Path, stub: KfpStub, command: Command) -> None:
+    assert command("compile", "longtail.yaml")[0] == 0
     stub.token, stub.namespace = "s3cret", "team"
     settings = {"KFP_HOST": stub.address, "KFP_NAMESPACE": "team", "KFP_TOKEN": "s3cret"}
     own = environment(folder) | settings
     own["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-c", shell_command("README.md", "kfp ")],
+        ["bash", "-c", shell_command("docs/cluster.md", "kfp ")],
         cwd=folder,
         env=own,
         capture_output=True,

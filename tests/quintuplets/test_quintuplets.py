@@ -13,22 +13,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longtail.quintuplets import (
-    WHOLE,
-    Part,
-    QuintupletTable,
-    Task,
-    candidates,
-    draw_pool,
-    load_tables,
-    merge,
-    pooled_tables,
-    product,
-    quintuplet_tables,
-    save_tables,
-    search,
-)
+from longtail.quintuplets import candidates, product, search
+from longtail.quintuplets.candidates import Task
 from longtail.quintuplets.gpu import GPUProduct
+from longtail.quintuplets.pools import draw_pool, pooled_tables
+from longtail.quintuplets.search import quintuplet_tables
+from longtail.quintuplets.table import WHOLE, Part, QuintupletTable, load_tables, merge, save_tables
 from longtail.rules.distances import squared_distances
 
 Ints = npt.NDArray[np.int64]

@@ -12,16 +12,24 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from report_content import class_names, make_map, make_report, make_rounds, make_task
+from report_content import TITLES, class_names, make_map, make_models, make_report, make_rounds, make_task
 
 from longtail.data.imbalance import measure
 from longtail.metrics.classification import evaluate
-from longtail.report import KCurve, KSearch, MethodRow, Report, Round, TaskReport, render
+from longtail.metrics.significance import Difference
+from longtail.report import KCurve, KSearch, ModelReport, Report, Round, Row, TaskReport, render
 from longtail.report.figures import style
 from longtail.report.map_figure import pushed_apart
 from longtail.report.names import columns, short
 from longtail.report.round_figures import training_curves, validation_curve
-from longtail.report.tables import gain_rows, metric_table, parameter_sections, task_rows
+from longtail.report.tables import (
+    comparison_rows,
+    gain_rows,
+    metric_table,
+    parameter_sections,
+    round_rows,
+    task_rows,
+)
 
 NASTY = [
     "<script>alert(1)</script>",
@@ -36,9 +44,10 @@ NASTY = [
 
 # Parts that cost time to draw.
 LIGHT: dict[str, Any] = {"embedding": None, "k_search": None, "mistakes": []}
-# Distribution, intervals, confusion, classes, map and k of a task; loss and validation of the rounds.
-FIGURES = 8
-HEAD = "softmax head of the start"
+# Distribution, intervals, confusion, classes, map and k of a task; the loss of each of three models, and the validation
+# of the one with rounds.
+FIGURES = 10
+LEADING, BASELINE = "r3 (cluster-wise kNN)", "softmax (softmax head)"
 NETWORK = re.compile(r'(src|href)="(?!data:|#)|<script|@import|url\(')
 
 
@@ -62,7 +71,7 @@ def test_renders_for_any_number_of_classes(K: int) -> None:
 
 def test_two_tasks_have_a_section_each() -> None:
     tasks = [make_task(["a", "b"], "label", **LIGHT), make_task(["c", "d", "e"], "kids", seed=1, **LIGHT)]
-    html = render(make_report(tasks, rounds=[]))
+    html = render(make_report(tasks))
     ids = re.findall(r'id="([^"]+)"', html)
     assert len(ids) == len(set(ids))
     assert all(target in ids for target in re.findall(r'href="#([^"]+)"', html))
@@ -77,40 +86,115 @@ def test_all_tasks_stand_in_one_table_binary_ones_first_by_imbalance_level() -> 
         make_task(name="even", counts={"train": [51, 49], "test": [1, 1]}, **two),
     ]
     heading, rows = task_rows(tasks)
-    assert heading[:3] == ["task", "imbalance", "cluster-wise kNN (LMLE)"]
+    assert heading[:3] == ["task", "imbalance", LEADING]
     assert [row[0] for row in rows] == ["even", "rare", "kind", "mean"]
     assert [row[1] for row in rows[:2]] == ["level 1", "level 48"]
-    values = [task.metrics("cluster-wise kNN (LMLE)").mean_class_accuracy for task in tasks]
+    values = [task.main.metrics.mean_class_accuracy for task in tasks]
     assert rows[-1][2] == f"{100 * sum(value or 0 for value in values) / 3:.1f}"
     assert "All tasks" in render(make_report(tasks))
     assert "All tasks" not in render(make_report(tasks[:1]))
 
 
-def test_gains_over_the_compared_head_stand_by_imbalance_ratio() -> None:
-    def task(name: str, counts: list[int], mine: float, other: float | None, beside: str = HEAD) -> TaskReport:
-        made = make_task(["no", "yes"], name, compared=beside, imbalance=measure(counts, ["no", "yes"]))
-        values = {made.main: mine, beside: other}
-        rows = [
-            replace(row, metrics=row.metrics.model_copy(update={"mean_class_accuracy": values[row.name]}))
-            if row.name in values
-            else row
-            for row in made.methods
-        ]
-        return replace(made, methods=rows)
+def with_accuracies(task: TaskReport, values: dict[str, float | None]) -> TaskReport:
+    """The task with other mean per-class accuracies of each model by its own rule."""
+    rows = [
+        replace(row, metrics=row.metrics.model_copy(update={"mean_class_accuracy": values[row.model]}))
+        if row.own and row.model in values
+        else row
+        for row in task.rows
+    ]
+    return replace(task, rows=rows)
+
+
+def alone(task: TaskReport) -> TaskReport:
+    """The task with the leading model alone, by all its rules."""
+    rows = [replace(row, difference=None) for row in task.rows if row.model == task.main.model]
+    return replace(task, rows=rows, baseline=task.main.model)
+
+
+def test_gains_over_the_baseline_stand_by_imbalance_ratio() -> None:
+    def task(name: str, counts: list[int], mine: float, other: float | None) -> TaskReport:
+        made = make_task(["no", "yes"], name, imbalance=measure(counts, ["no", "yes"]))
+        return with_accuracies(made, {"r3": mine, "softmax": other})
 
     tasks = [
         task("rare", [90, 10], 0.6, 0.7),
         task("empty", [90, 0], 0.5, 0.4),
         task("even", [50, 50], 0.8, 0.5),
         task("untested", [50, 50], 0.8, None),
-        task("against neighbours", [50, 50], 0.8, 0.5, "sample-wise kNN"),
+        alone(task("one model", [50, 50], 0.8, 0.5)),
     ]
     found = gain_rows(tasks)
     assert [(name, ratio) for name, ratio, _ in found] == [("even", 1.0), ("rare", 9.0), ("empty", None)]
     assert [gain for *_, gain in found] == pytest.approx([0.3, -0.1, 0.1])
     html = render(make_report(tasks))
-    assert f"gains over {HEAD}" in html
+    assert f"gains over {BASELINE}" in html
     assert "gains over" not in render(make_report(tasks[:1]))
+
+
+def test_a_leading_baseline_gains_over_the_next_model() -> None:
+    task = with_accuracies(make_task(["no", "yes"]), {"r3": 0.8, "softmax": 0.6})
+    ((_, _, gain),) = gain_rows([replace(task, baseline="r3")])
+    assert gain == pytest.approx(0.2)
+
+
+def test_models_stand_side_by_side_with_their_differences_to_the_baseline() -> None:
+    task = with_accuracies(make_task(class_names(3)), {"r3": 0.801, "softmax": 0.66, "crl": 0.666})
+    rows = comparison_rows(task, make_models(["label"]))
+    assert [(model.text, model.below) for model, *_ in rows] == list(TITLES.items())
+    assert [rule.text for _, rule, *_ in rows] == ["cluster-wise kNN", "softmax head", "softmax head"]
+    assert [score.text for *_, score, _ in rows] == ["80.1", "66.0", "66.6"]
+    low, high = task.main.metrics.intervals["mean_class_accuracy"]
+    assert rows[0][2].below == f"{100 * low:.1f}\u00a0to\u00a0{100 * high:.1f}"
+    differences = [(difference.text, difference.below) for *_, difference in rows]
+    assert differences == [("+14.0*", "+12.0\u00a0to +16.0"), ("baseline", ""), ("+0.6", "−0.4\u00a0to +1.6")]
+    html = render(make_report([task]))
+    assert "Models side by side" in html
+    assert "difference to softmax, points" in html
+    assert 'href="#models-1"' in html
+
+
+def test_one_model_alone_has_no_table_of_models() -> None:
+    task = alone(make_task(class_names(3)))
+    html = render(make_report([task], models=make_models(["label"])[:1]))
+    assert "Models side by side" not in html
+    assert "difference to" not in html
+    assert 'href="#models-1"' not in html
+    # With no other model the rule is told, not the model; beside it stands its next rule.
+    assert "<span>sample-wise kNN: " in html
+    assert LEADING not in html
+
+
+def test_a_difference_that_was_not_measured_is_a_dash() -> None:
+    task = make_task(class_names(3))
+    rows = [replace(row, difference=None) for row in task.rows]
+    found = comparison_rows(replace(task, rows=rows), make_models(["label"]))
+    assert [difference.text for *_, difference in found] == ["–", "baseline", "–"]
+
+
+def test_a_model_that_is_worse_has_a_negative_difference() -> None:
+    task = make_task(class_names(3))
+    rows = [replace(row, difference=Difference(-0.013, -0.023, -0.003, 0.01)) if row.own else row for row in task.rows]
+    (*_, difference), *_ = comparison_rows(replace(task, rows=rows), make_models(["label"]))
+    assert (difference.text, difference.below) == ("−1.3*", "−2.3\u00a0to −0.3")
+
+
+def test_rounds_stand_in_a_table_and_a_training_alone_is_no_round() -> None:
+    heading, rows = round_rows(make_rounds(["label"], number=2))
+    assert heading == ["round", "iterations", "final loss", "validation: label, %"]
+    assert [row[0] for row in rows] == ["0", "1", "2 (selected)"]
+    assert [row[-1] for row in rows] == ["68.0", "77.0", "80.0"]
+    heading, rows = round_rows([Round(0, [50, 100], [2.0, 1.0], validation={"label": 0.66}, selected=True)])
+    assert heading == ["iterations", "final loss", "validation: label, %"]
+    assert rows == [["100", "1", "66.0"]]
+
+
+def test_each_model_has_its_training_and_a_link_to_it() -> None:
+    html = render(make_report([make_task(class_names(3))]))
+    for number, (name, title) in enumerate(TITLES.items(), start=1):
+        assert f'<section id="training-{number}">' in html
+        assert f'<a href="#training-{number}">{name}</a>' in html
+        assert f"Training of {name} <small>{title}</small>" in html
 
 
 def test_many_tasks_share_one_line_of_validation_and_begin_with_their_table() -> None:
@@ -147,31 +231,32 @@ def test_names_of_users_are_text_everywhere() -> None:
 
 def test_absent_parts_are_sentences() -> None:
     task = make_task(["a", "b", "c"], embedding=None, k_search=None, mistakes=[])
-    html = render(make_report([task], rounds=[], parameters={}))
+    models = [ModelReport(name, title, "nothing was trained") for name, title in TITLES.items()]
+    html = render(make_report([task], models=models, parameters={}))
     for sentence in (
         "No map of the embedding was made",
         "No k was searched",
         "There is no wrongly classified image",
-        "No rounds were run",
+        "there is no curve of the loss",
         "No parameters were recorded",
     ):
         assert sentence in html
-    assert len(figures(html)) == FIGURES - 4
+    assert len(figures(html)) == FIGURES - 6
 
 
 def test_figures_of_a_single_point_are_sentences() -> None:
     one = make_map(np.random.default_rng(0), 1)
     search = KSearch([KCurve("vote", [3], [0.5])], "vote", 3)
     task = make_task(["a", "b"], embedding=one, k_search=search)
-    html = render(make_report([task], rounds=[Round(0, validation={"label": 0.5}, selected=True)]))
+    rounds = [Round(0, [1], [0.5], validation={"label": 0.5}, selected=True)]
+    html = render(make_report([task], models=[ModelReport(name, "Softmax", "one training", rounds) for name in TITLES]))
     for sentence in (
         "fewer than two classes",
         "Only one k was tried: vote, k = 3",
-        "No round logged two steps of training",
-        "Fewer than two rounds",
+        "No two steps of a training were logged",
     ):
         assert sentence in html
-    assert len(figures(html)) == FIGURES - 4
+    assert len(figures(html)) == FIGURES - 6
 
 
 def test_a_loss_without_hinges_is_drawn() -> None:
@@ -181,23 +266,34 @@ def test_a_loss_without_hinges_is_drawn() -> None:
     assert training_curves([Round(0)]) is None
 
 
-def test_a_stopped_and_the_selected_round_are_marked() -> None:
+def test_what_the_rounds_started_from_is_not_drawn_beside_their_loss() -> None:
+    start, only = (
+        Round(0, [50, 100], [9.0, 8.0]),
+        Round(1, [50, 100], [0.2, 0.1], {"between classes (g3)": [0.1, 0.05]}),
+    )
+    with style():
+        drawn, without = training_curves([start, only]), training_curves([only])
+        alone = training_curves([start])
+    assert drawn == without
+    assert alone is not None
+
+
+def test_the_selected_round_is_marked() -> None:
     with style():
         drawn = validation_curve(make_rounds(["label"]))
     assert drawn is not None
     (text,) = figures(f'"{drawn.address}"')
-    assert "a stopped round" in text
     assert "the selected round" in text
 
 
 def task_without_test_images() -> TaskReport:
     labels = np.full(4, -1)
     metrics = evaluate(labels, labels, classes=["a", "b"], train_counts=[3, 3])
-    return make_task(["a", "b"], methods=[MethodRow("only", metrics)], main="only", compared=None, **LIGHT)
+    return make_task(["a", "b"], rows=[Row("r3", "head", metrics, own=True)], baseline="r3", **LIGHT)
 
 
 def test_a_task_without_test_labels_has_no_metrics_but_renders() -> None:
-    html = render(make_report([task_without_test_images()], rounds=[]))
+    html = render(make_report([task_without_test_images()]))
     assert "No test image has a label" in html
     assert "no test image" in " ".join(figures(html))
 
@@ -210,13 +306,12 @@ def test_the_background_class_and_absent_classes_are_shown_as_such() -> None:
         classes,
         counts={"train": train},
         imbalance=measure(train[:3], classes[:3]),
-        methods=[MethodRow("m", metrics)],
-        main="m",
-        compared=None,
+        rows=[Row("r3", "head", metrics, own=True)],
+        baseline="r3",
         background="background",
         **LIGHT,
     )
-    html = render(make_report([task], rounds=[]))
+    html = render(make_report([task]))
     assert "the background class “background” count nowhere" in html
     assert "no test image" in " ".join(figures(html))
     assert [row.name for row in metrics.per_class] == classes[:3]
@@ -225,7 +320,7 @@ def test_the_background_class_and_absent_classes_are_shown_as_such() -> None:
 def test_the_best_shown_value_of_a_column_is_bold() -> None:
     table = metric_table(make_task(class_names(3)))
     for column in range(len(table.headings)):
-        cells = [cells[column] for _, cells in table.rows]
+        cells = [cells[column] for *_, cells in table.rows]
         best = max(float(cell.text) for cell in cells if cell.text != "–")
         assert [cell.best for cell in cells] == [cell.text != "–" and float(cell.text) == best for cell in cells]
 
@@ -238,9 +333,23 @@ def test_parameters_become_sections() -> None:
     ]
 
 
-def test_a_report_of_a_method_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ValueError, match="no method 'nothing'"):
-        make_task(["a", "b"], main="nothing")
+def test_a_long_name_of_a_parameter_breaks_behind_points_and_underscores() -> None:
+    parameters = {"train": {"optimisation": {"freeze_batch_norm": 0.05}, "method": {"kind": "class_rectification"}}}
+    html = render(make_report([], models=[], parameters=parameters))
+    assert "optimisation.<wbr>freeze_<wbr>batch_<wbr>norm</th><td>0.05</td>" in html
+    assert "<td>class_<wbr>rectification</td>" in html
+
+
+def test_each_training_is_a_section_of_the_parameters() -> None:
+    sections = parameter_sections({"fits": {"a": {"batch": 2}, "b": {"method": {"kind": "softmax"}}}, "seed": 0})
+    assert sections == [("", [("seed", "0")]), ("fits.a", [("batch", "2")]), ("fits.b", [("method.kind", "softmax")])]
+
+
+def test_a_report_without_the_baseline_or_without_a_model_is_refused() -> None:
+    with pytest.raises(ValueError, match="'nothing'"):
+        make_task(["a", "b"], baseline="nothing")
+    with pytest.raises(ValueError, match="is a model's own"):
+        make_task(["a", "b"], rows=[])
 
 
 @pytest.mark.parametrize(
@@ -258,7 +367,7 @@ def test_labels_at_one_place_are_pushed_apart() -> None:
 
 
 def test_an_empty_run_renders() -> None:
-    html = render(Report(title="t", method="m", dataset="d", images=0, seed=0, tasks=[]))
+    html = render(Report(title="t", dataset="d", images=0, seed=0, tasks=[], models=[]))
     assert "No parameters were recorded" in html
 
 

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from longtail.rules.evaluation import class_means, sample_wise
-from longtail.rules.knn import NearestNeighbours
-from longtail.rules.search import Search, choose, cluster_wise, mean_class_accuracy
+from longtail.rules.base import Evidence
+from longtail.rules.cluster_wise import ClusterWise
+from longtail.rules.sample_wise import SampleWise
+from longtail.rules.search import Search, choose, mean_class_accuracy
 
 LINE = np.array([[0], [1], [2], [10], [11]], np.float32)
 CLASSES = np.array([1, 0, 0, 1, 1])
@@ -69,36 +70,18 @@ def test_only_train_makes_the_clusters_and_only_validation_the_choice() -> None:
     train, validation = np.where(part == 0, labels, -1), np.where(part == 1, labels, -1)
     changed = embeddings.copy()
     changed[part == 2] = spread(labels, 1)[part == 2]
-    results = [
-        cluster_wise(x, train, validation, 3, cluster_size=5, how=Search(), seed=0) for x in (embeddings, changed)
-    ]
-    (one, clusters), (other, _) = results
+    one, other = (
+        ClusterWise.fit(Evidence(x, None, train, validation, 3, 5, Search(), 0), {}) for x in (embeddings, changed)
+    )
     assert one.summary() == other.summary()
-    assert (one.classifier.points == other.classifier.points).all()
-    assert ((clusters.assignment >= 0) == (part == 0)).all()
+    assert (one.neighbours.points == other.neighbours.points).all()
+    assert ((one.clusters.assignment >= 0) == (part == 0)).all()
     assert one.score == max(point["score"] for point in one.curve)
-
-
-def slow_class_mean(embeddings: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], code: int) -> list[float]:
-    members = [row for row, label in zip(embeddings.tolist(), labels.tolist(), strict=True) if label == code]
-    mean = [sum(column) / len(members) for column in zip(*members, strict=True)]
-    norm = sum(value**2 for value in mean) ** 0.5
-    return [value / norm for value in mean]
-
-
-def test_class_means_are_normalised_means_of_the_labelled_samples() -> None:
-    labels = np.array([0, 2, 2, -1, 0, 2])  # class 1 has no sample
-    embeddings = spread(labels, 0)
-    classifier = class_means(embeddings, labels, 3)
-    assert classifier.classes.tolist() == [0, 2]
-    for code, mean in zip((0, 2), classifier.points, strict=True):
-        assert mean.tolist() == pytest.approx(slow_class_mean(embeddings, labels, code), abs=1e-6)
 
 
 def test_the_sample_wise_classifier_holds_every_labelled_sample() -> None:
     labels = np.array([0, 1, -1, 1])
     embeddings = spread(labels, 0)
-    classifier = sample_wise(embeddings, labels, 2, 1)
-    assert isinstance(classifier, NearestNeighbours)
-    assert classifier.predict(embeddings[[0, 1, 3]])[0].tolist() == [0, 1, 1]
-    assert len(classifier.points) == 3
+    rule = SampleWise.fit(Evidence(embeddings, None, labels, labels, 2, 5, Search(neighbours=[1]), 0), {})
+    assert rule.predict(embeddings[[0, 1, 3]], None)[0].tolist() == [0, 1, 1]
+    assert len(rule.neighbours.points) == 3

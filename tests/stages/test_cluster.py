@@ -1,12 +1,12 @@
 """Clustering as a stage: its own parameters."""
 
-import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 from tiny import run_stage
 
+from longtail.artifacts.lineage import Lineage
 from longtail.rules.clusters import load_clusters
 
 
@@ -18,6 +18,5 @@ def test_a_sample_makes_other_clusters_of_the_same_samples(tmp_path: Path, one_t
     assert (after.classes == before.classes).all()
     assert ((after.assignment >= 0) == (before.assignment >= 0)).all()
     assert (after.assignment != before.assignment).any()
-    origin = json.loads((tmp_path / "r1/clusters/lineage.json").read_text())
-    assert origin["stages"]["cluster"]["sample_per_cluster"] == 2
+    assert Lineage.read(tmp_path / "r1/clusters").parameters()["cluster"]["sample_per_cluster"] == 2
     assert np.bincount(after.assignment[after.assignment >= 0]).min() > 0

@@ -6,22 +6,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny import ARTIFACTS, ROUNDS, run_stage
+from tiny import ARTIFACTS, run_stage
 
 from longtail.errors import DataError
 from longtail.stages.contract import artifacts
 
 # What a stage has among its inputs and does not read.
 UNREAD = {
+    "fit": ("model/state.json", "current/embeddings-*", "current/network.json"),
     "cluster": ("model/current/logits-*", "model/current/network.*"),
     "quintuplets": ("model/current/logits-*", "model/current/*.safetensors"),
-    "train": ("model/current/embeddings-*", "model/current/logits-*", "model/current/network.json"),
+    "train": ("model/current/network.json",),
     "index": ("model/current/network.*",),
-    "evaluate": ("r0/model/state.json", "r0/model/current/embeddings-*", "model/current/network.*", "index/judge.json"),
+    "evaluate": ("snapshot/network.*",),
 }
 
 # JSON that is taken as it is.
-UNCHECKED = ("lineage.json", "tasks.json", "index.json", "search.json")
+UNCHECKED = ("tasks.json", "rules.json", "about.json")
 
 
 def half(content: bytes) -> bytes:
@@ -37,7 +38,7 @@ def another_format(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [half, nothing, another_format])
-@pytest.mark.parametrize("stage", list(ROUNDS))
+@pytest.mark.parametrize("stage", list(ARTIFACTS))
 def test_every_file_that_a_stage_reads(
     tmp_path: Path, one_task: Path, stage: str, damage: Callable[[bytes], bytes]
 ) -> None:
@@ -46,7 +47,7 @@ def test_every_file_that_a_stage_reads(
     paths = ARTIFACTS[stage]
     outputs = {name: f"out/{path}" for name, path in paths.items() if kinds[name] == "output"}
     tried = []
-    for artifact in (tmp_path / path for name, path in paths.items() if kinds[name] == "input"):
+    for artifact in (tmp_path / path for name, path in paths.items() if kinds[name] != "output"):
         for file in (one for one in artifact.rglob("*") if one.is_file()):
             unread = UNREAD.get(stage, ()) + (UNCHECKED if damage is another_format else ())
             if any(file.match(pattern) for pattern in unread):
@@ -61,4 +62,5 @@ def test_every_file_that_a_stage_reads(
             assert "\n" not in message, file
             file.write_bytes(content)
     assert len(tried) >= 3
-    assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    # A checkpoint may be left, of a training whose score could not be computed.
+    assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file() and ".model.work" not in file.parts]

@@ -11,8 +11,9 @@ from tiny import ARTIFACTS, PARAMETERS, hashes, run_stage
 
 from longtail.errors import DataError
 from longtail.network.snapshot import State
-from longtail.quintuplets import Part, load_tables, search
+from longtail.quintuplets import search
 from longtail.quintuplets.candidates import Candidates
+from longtail.quintuplets.table import Part, load_tables
 from longtail.stages.quintuplets import Params, write_part
 
 HOG = {"prior": "hog"}
@@ -31,7 +32,7 @@ components.quintuplets_part.python_func(split, model, clusters, {section}, numbe
 @pytest.fixture
 def root(tmp_path: Path, two_tasks: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What precedes the step, and a volume that pods share."""
-    for artifact in ("dataset", "split", "r0", "r1/clusters"):
+    for artifact in ("dataset", "split", "softmax", "r1/clusters"):
         shutil.copytree(two_tasks / artifact, tmp_path / artifact)
     monkeypatch.setenv("LONGTAIL_WORK", str(tmp_path / "volume"))
     (tmp_path / "volume").mkdir()
@@ -130,8 +131,8 @@ def test_a_part_needs_a_volume(root: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_stopped_round_has_no_parts(root: Path) -> None:
-    state = State.read(root / "r0/model")
-    state.model_copy(update={"stopped": True}).write(root / "r0/model")
+    state = State.read(root / "softmax/model")
+    state.model_copy(update={"stopped": True}).write(root / "softmax/model")
     write_part(*paths(root), params=params(), part=Part(0, 1))
     assert list((root / "volume").iterdir()) == []
     assert run_stage(root, "quintuplets") == {"stopped": 1.0}
@@ -141,8 +142,9 @@ def test_tasks_with_the_same_features_have_the_tables_that_each_would_have_alone
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hand-crafted features are the same for every task: their tables are made from one product."""
+    of_start = {"model": "start/model"}
     run_stage(root, "start", **HOG)
-    run_stage(root, "cluster")
+    run_stage(root, "cluster", paths=of_start)
     products = []
     made = search.Product.of
 
@@ -151,11 +153,11 @@ def test_tasks_with_the_same_features_have_the_tables_that_each_would_have_alone
         return made(embeddings, candidates)
 
     monkeypatch.setattr(search.Product, "of", counted)
-    run_stage(root, "quintuplets", **ALL_OF_IT)
+    run_stage(root, "quintuplets", paths=of_start, **ALL_OF_IT)
     assert products == [2]
     together = load_tables(root / "r1/quintuplets")
     # Two equal pools are no other candidates, but each task then has a product of its own.
-    run_stage(root, "quintuplets", **ALL_OF_IT, pools=2)
+    run_stage(root, "quintuplets", paths=of_start, **ALL_OF_IT, pools=2)
     for task, table in load_tables(root / "r1/quintuplets").items():
         assert (together[task].members == table.members).all()
 

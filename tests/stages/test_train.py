@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from safetensors import safe_open
-from tiny import ARTIFACTS, PARAMETERS, hashes, run_stage, write_parameters
+from tiny import ARTIFACTS, PARAMETERS, arguments, hashes, run_stage, write_parameters
 
+from longtail.artifacts import work
 from longtail.errors import DataError
-from longtail.stages import contract
 from longtail.training.checkpoint import FILE
 from longtail.training.loop import train
 from longtail.world import World
@@ -24,8 +24,7 @@ OPTIMISATION = {**PARAMETERS["train"]["optimisation"], "iterations": 60, "checkp
 
 
 def command(root: Path, parameters: Path, stage: str = "train") -> list[str]:
-    flags = [word for name, path in ARTIFACTS[stage].items() for word in (f"--{name}", str(root / path))]
-    return [sys.executable, "-m", "longtail", stage, *flags, "--params", str(parameters)]
+    return [sys.executable, "-m", "longtail", *arguments(root, stage, parameters)]
 
 
 def checkpoint_step(work: Path) -> int:
@@ -43,13 +42,13 @@ def work_folder(stage: str) -> Path:
     return Path(ARTIFACTS[stage]["model"]).with_name(".model.work")
 
 
-def kill_in_training(root: Path, parameters: Path, after: int, work: Path | None = None, stage: str = "train") -> int:
+def kill_in_training(root: Path, parameters: Path, after: int, folder: Path | None = None, stage: str = "train") -> int:
     """Start a real training and kill it once its checkpoint is of step `after` or later; return that step."""
-    work = work or root / work_folder(stage)
+    folder = folder or root / work_folder(stage)
     process = subprocess.Popen(command(root, parameters, stage), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         deadline = time.monotonic() + 240
-        while checkpoint_step(work) < after:
+        while checkpoint_step(folder) < after:
             assert process.poll() is None, process.stderr.read().decode() if process.stderr else ""
             assert time.monotonic() < deadline
             time.sleep(0.005)
@@ -57,7 +56,7 @@ def kill_in_training(root: Path, parameters: Path, after: int, work: Path | None
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
     assert process.returncode == -signal.SIGKILL
-    return checkpoint_step(work)
+    return checkpoint_step(folder)
 
 
 @pytest.fixture
@@ -88,10 +87,11 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_killed_training_resumes_and_ends_with_the_same_bytes(
     tmp_path: Path, root: Path, steps: list[int], stage: str
 ) -> None:
+    model = ARTIFACTS[stage]["model"]
+    shutil.rmtree(root / model, ignore_errors=True)
     shutil.copytree(root, tmp_path / "unkilled")
     parameters = write_parameters(tmp_path / "params.yaml", **{stage: {"optimisation": OPTIMISATION}})
     step = kill_in_training(root, parameters, after=16, stage=stage)
-    model = ARTIFACTS[stage]["model"]
     assert 16 <= step < 60
     assert not (root / model).exists()
 
@@ -113,7 +113,7 @@ def test_a_training_that_is_tried_again_elsewhere_finds_its_work_on_the_volume(
     other = volume / "0123456789abcdef"  # another training's, which is left alone
     other.mkdir(parents=True)
     monkeypatch.setenv("LONGTAIL_WORK", str(volume))
-    step = kill_in_training(root, parameters, after=16, work=volume)
+    step = kill_in_training(root, parameters, after=16, folder=volume)
     assert not (root / "r1" / ".model.work").exists()
     assert [len(found.name) for found in volume.iterdir()] == [16, 16]
     shutil.rmtree(root)
@@ -130,18 +130,18 @@ def test_two_trainings_of_the_same_at_once_keep_out_of_each_others_way(
     volume = tmp_path / "volume"
     monkeypatch.setenv("LONGTAIL_WORK", str(volume))
     program = (
-        "import pathlib, longtail.stages.contract as c\n"
+        "import pathlib, longtail.artifacts.work as c\n"
         "print(c.work_directory(pathlib.Path('model'), 'a' * 64), flush=True); input()"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdin=-1, stdout=-1, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline().strip() == str(volume / ("a" * 16))
-        mine = contract.work_directory(tmp_path / "model", "a" * 64)
+        mine = work.work_directory(tmp_path / "model", "a" * 64)
         assert mine.parent == volume
         assert mine.name.startswith("a" * 16 + "-")
         other.kill()
-    assert contract.work_directory(tmp_path / "model", "a" * 64) == volume / ("a" * 16)
-    contract._release()
+    assert work.work_directory(tmp_path / "model", "a" * 64) == volume / ("a" * 16)
+    work.release()
 
 
 def interrupted(root: Path, after: int, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
@@ -217,8 +217,10 @@ def test_a_failed_round_keeps_the_earlier_output(root: Path) -> None:
     assert not (root / "r1" / ".model.partial").exists()
 
 
-def test_the_training_loop_is_one_for_all_methods() -> None:
-    from longtail.stages import start
+def test_one_training_is_behind_both_stages_and_one_loop_behind_all_methods() -> None:
+    from longtail.stages import fit
     from longtail.stages import train as stage
+    from longtail.training import model
 
-    assert start.train is stage.train is train
+    assert fit.train_model is stage.train_model is model.train_model
+    assert model.train is train

@@ -87,12 +87,11 @@ def execute_pipeline(folder: Path, margin: float, accuracy: float) -> None:
 
 
 def log_model(folder: Path) -> None:
-    for name in ("model", "index"):
-        (folder / name).mkdir(exist_ok=True)
-        (folder / name / "weights").touch()
+    (folder / "index").mkdir(exist_ok=True)
+    (folder / "index" / "weights").touch()
     example = np.zeros((1, 4, 4, 1), np.uint8)
     task = Task(name="label", classes=["zero", "one"])
-    tracking.log_model(folder / "model", folder / "index", tasks=[task], example=example, parent=True)
+    tracking.log_model(folder / "index", tasks=[task], example=example, parent=True)
 
 
 @pytest.fixture(scope="module")

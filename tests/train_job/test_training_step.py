@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compiled import Compiled, kinds, step, types
+from compiled import Compiled, kinds, stage_of, types
 from job_example import INPUTS, JOB, ROOT, Tree, section
 from mlflow_server import make_database
 from small_disk import small_disk
@@ -124,7 +124,7 @@ def test_one_setting_changes_the_training_step_and_nothing_else(compiled: Compil
     default = Compiled()
     assert set(compiled.tasks) == set(default.tasks)
     for task in compiled.tasks:
-        if step(task) == "train":
+        if stage_of(task) == "train":
             continue
         assert compiled.tasks[task] == default.tasks[task]
         assert compiled.pods[task] == default.pods[task]
@@ -132,11 +132,11 @@ def test_one_setting_changes_the_training_step_and_nothing_else(compiled: Compil
 
 
 def test_the_training_step_has_the_artifacts_of_its_stage_and_asks_for_no_gpu(compiled: Compiled) -> None:
-    assert compiled.with_gpu() == {"start"}
-    component = compiled.component("train-2")
+    assert compiled.with_gpu() == {"start", "fit"}
+    component = compiled.component("train@r2")
     assert types(component["inputDefinitions"]) == kinds("train", "input")
     assert types(component["outputDefinitions"]) == kinds("train", "output") | {"metrics": "Metrics"}
-    for task in ("train", "train-2", "train-3"):
+    for task in ("train@r1", "train@r2"):
         box, parameters = compiled.containers[task], compiled.tasks[task]["inputs"]["parameters"]
         assert box["resources"]["resourceCpuLimit"] == LAUNCHER.cpu
         assert box["image"] == CUDA
@@ -156,7 +156,7 @@ def test_the_number_of_machines_is_a_parameter(tmp_path: Path) -> None:
 
 
 def test_several_gpus_of_one_machine_are_a_job_too() -> None:
-    assert Compiled(gpus_per_node=2).with_gpu() == {"start"}
+    assert Compiled(gpus_per_node=2).with_gpu() == {"start", "fit"}
 
 
 def test_the_stage_and_the_job_agree_about_the_inputs() -> None:

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from mlflow_server import make_database
 from safetensors import safe_open
 from safetensors.torch import load_file
-from tiny import ARTIFACTS, PARAMETERS, hashes, run_stage
+from tiny import ARTIFACTS, CRL, hashes, run_stage
 from torchrun import OPTIMISATION, logged_steps, run, torchrun
 
 from longtail.network.backbones import SmallCNN
@@ -85,23 +85,21 @@ def test_two_processes_train_a_round_as_one_with_the_doubled_batch_and_one_write
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("stage", "changes"), [("start", {}), ("fit", {"method": {"kind": "softmax"}})])
-def test_two_processes_train_a_classifier_as_one_with_the_doubled_batch(
-    tmp_path: Path, root: Path, stage: str, changes: dict[str, Any]
-) -> None:
+def test_two_processes_train_a_classifier_as_one_with_the_doubled_batch(tmp_path: Path, root: Path) -> None:
     one = shutil.copytree(root, tmp_path / "one")
-    run_stage(one, stage, batch=24, optimisation=SLOW, **changes)
-    done = run(torchrun(root, stage, batch=12, optimisation=SLOW, **changes), tmp_path)
+    run_stage(one, "fit", batch=24, optimisation=SLOW)
+    done = run(torchrun(root, "fit", batch=12, optimisation=SLOW), tmp_path)
     assert done.returncode == 0, done.stderr
-    assert_same_training(one, root, ARTIFACTS[stage]["model"])
+    assert_same_training(one, root, ARTIFACTS["fit"]["model"])
 
 
 @pytest.mark.slow
 def test_two_processes_rectify_the_classes_of_their_own_mini_batches(tmp_path: Path, root: Path) -> None:
     model, how = ARTIFACTS["fit"]["model"], {**SLOW, "iterations": 4, "log_every": 1}
     one = shutil.copytree(root, tmp_path / "one")
-    run_stage(one, "fit", batch=48, optimisation=how)
-    done = run(torchrun(root, "fit", batch=24, optimisation=how), tmp_path)
+    crl = {**CRL, "name": "softmax"}  # where the tiny pipeline's only training of `fits` is
+    run_stage(one, "fit", batch=48, optimisation=how, **crl)
+    done = run(torchrun(root, "fit", batch=24, optimisation=how, **crl), tmp_path)
     assert done.returncode == 0, done.stderr
     whole, halves = curve(one, model)[0], curve(root, model)[0]
     assert halves["cross_entropy"] == pytest.approx(whole["cross_entropy"], rel=TOLERANCE)
@@ -156,9 +154,9 @@ def test_two_killed_processes_resume_and_end_with_the_same_bytes(
         f"if rank: os.environ['LONGTAIL_WORK'] = {str(private)!r}",
         "from longtail.training import loop as training",
         "whole = training.learning_rate",
-        "def noted(how, iterations, step):",
+        "def noted(optimisation, iterations, step):",
         "    with open(f'steps-{rank}', 'a') as steps: print(step, file=steps)",
-        "    return whole(how, iterations, step)",
+        "    return whole(optimisation, iterations, step)",
         "training.learning_rate = noted",
     )
     command = torchrun(root, "train", noting, **changes)
@@ -239,17 +237,6 @@ def test_a_stage_that_does_not_train_is_the_same_in_any_process(root: Path, monk
         monkeypatch.setenv(name, value)
     assert run_stage(root, "cluster")
     assert hashes(root / "r1" / "clusters") == before
-
-
-def test_round_0_without_a_training_is_made_by_the_first_process(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from longtail.stages import start
-
-    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
-        monkeypatch.setenv(name, value)
-    body = start.run.__wrapped__.__wrapped__  # type: ignore[attr-defined]
-    params = start.Params(**{**PARAMETERS["start"], "prior": "pixels"})
-    assert body(root / "dataset", root / "split", root / "new", params=params) == {}
-    assert not (root / "new").exists()
 
 
 def test_batch_norm_over_all_gpus_changes_neither_names_nor_weights_nor_what_a_trained_network_gives(

@@ -2,14 +2,12 @@
 
 from typing import Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Tensor
 
-from longtail.data.samplers import mean_weights
-from longtail.methods.base import Batch, Drawn, Given, Ints, Method
+from longtail.methods.base import Batch, Method, MethodParams, Setup
 from longtail.methods.class_rectification.comparisons import (
     Pairs,
     absolute,
@@ -22,7 +20,7 @@ from longtail.methods.class_rectification.hard_mining import Mined, mine_by_clas
 from longtail.network.network import Network
 
 
-class ClassRectificationParams(BaseModel, extra="forbid"):
+class Params(MethodParams):
     """Which of the six variants, and its numbers; the defaults are the paper's CRL(I) with relative comparison."""
 
     kind: Literal["class_rectification"] = "class_rectification"
@@ -35,9 +33,8 @@ class ClassRectificationParams(BaseModel, extra="forbid"):
     bins: int = Field(100, ge=2, description="τ: bins of the distribution comparison")
     weight: float = Field(1.0, ge=0, description="of the rectification beside the cross-entropy")
 
-    def build(self, given: Given) -> "ClassRectification":
-        """The method."""
-        return ClassRectification(given, self)
+    def build(self, setup: Setup) -> "ClassRectification":
+        return ClassRectification(setup, self)
 
 
 class ClassRectification(Method):
@@ -47,47 +44,32 @@ class ClassRectification(Method):
     in its own share of a mini-batch, so the rectification of several is not that of the whole.
     """
 
-    trains_classifier = True
+    shares_images = True
 
-    def __init__(self, given: Given, how: ClassRectificationParams) -> None:
-        super().__init__(given)
-        self.how = how
-
-    def draw(self, step: int) -> dict[str, Drawn]:
-        positions = self.sampler.images(step)
-        return {task: self.drawn(task, positions) for task in self.labels}
-
-    def drawn(self, task: str, positions: Ints) -> Drawn:
-        # An image that is drawn twice would be its own positive: it is there once, with the weight of both.
-        _, first, of_draw = np.unique(positions, return_index=True, return_inverse=True)
-        codes = self.labels[task][positions]
-        known = codes >= 0
-        summed = np.bincount(of_draw[known], mean_weights(codes[known], cost=self.cost), len(first))
-        order = np.argsort(first)  # as drawn: several processes take their shares from a shuffled mini-batch
-        kept, weights = positions[first[order]], summed[order].astype(np.float32)
-        share = np.full(len(kept), 1 / len(kept), np.float32)
-        return Drawn(kept, {"codes": self.labels[task][kept], "weights": weights, "share": share})
+    def __init__(self, setup: Setup, params: Params) -> None:
+        super().__init__(setup)
+        self.params = params
 
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         features, logits = network.features_and_logits(images)
         tasks = list(logits)
-        rows, about = batch.draws[tasks[0]], batch.about
+        rows, targets = batch.rows[tasks[0]], batch.targets
         cross_entropy = torch.zeros((), device=images.device)
         for task in tasks:
-            codes = about[task]["codes"]
+            codes = targets[task]["codes"]
             losses = F.cross_entropy(logits[task][rows], codes, reduction="none", ignore_index=-1)
-            cross_entropy = cross_entropy + (losses * about[task]["weights"]).sum()
+            cross_entropy = cross_entropy + (losses * targets[task]["weights"]).sum()
         mined, pairs = self._mine(
             torch.stack([features[task] for task in tasks])[:, rows].float(),
-            torch.stack([about[task]["codes"] for task in tasks]),
+            torch.stack([targets[task]["codes"] for task in tasks]),
             _probabilities([logits[task].detach()[rows] for task in tasks]),
         )
         counts = torch.tensor([logits[task].shape[1] for task in tasks], device=images.device)
         # A mean over this process's pairs; the means of all processes are added up.
-        share = about[tasks[0]]["share"].sum()
+        share = targets[tasks[0]]["share"].sum()
         rectification = share * self._compare(pairs, class_margins(counts)[mined.tasks])
         return {
-            "loss": cross_entropy + self.how.weight * rectification,
+            "loss": cross_entropy + self.params.weight * rectification,
             "cross_entropy": cross_entropy,
             "rectification": rectification,
             "anchors": torch.tensor(float(len(mined.rows)), device=images.device),
@@ -95,20 +77,20 @@ class ClassRectification(Method):
         }
 
     def _mine(self, features: Tensor, labels: Tensor, scores: Tensor) -> tuple[Mined, Pairs]:
-        if self.how.mining == "class":
-            mined = mine_by_class(labels, scores, self.how.hard)
+        if self.params.mining == "class":
+            mined = mine_by_class(labels, scores, self.params.hard)
         else:
-            mined = mine_by_instance(labels, scores, features, self.how.hard)
+            mined = mine_by_instance(labels, scores, features, self.params.hard)
         return mined, mined_pairs(features, mined)
 
     def _compare(self, pairs: Pairs, margins: Tensor) -> Tensor:
-        match self.how.comparison:
+        match self.params.comparison:
             case "relative":
                 return relative(pairs, margins)
             case "absolute":
-                return absolute(pairs, self.how.margin)
+                return absolute(pairs, self.params.margin)
             case "distribution":
-                return distribution(pairs, self.how.bins)
+                return distribution(pairs, self.params.bins)
 
 
 def _probabilities(logits: list[Tensor]) -> Tensor:

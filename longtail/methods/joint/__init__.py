@@ -8,17 +8,17 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, Field
+from pydantic import Field
 from torch import Tensor
 
 from longtail.data.samplers import mean_weights
-from longtail.methods.base import Batch, Drawn, Given, Ints, Method
-from longtail.methods.lmle import DEFAULT_MARGINS
+from longtail.methods.base import Batch, Ints, MethodParams, Selection, Setup
+from longtail.methods.quintuplets import QuintupletMethod
 from longtail.network.network import Network
-from longtail.quintuplets.hinge import Margins, triple_header_hinge
+from longtail.quintuplets.hinge import DEFAULT_MARGINS, Margins, triple_header_hinge
 
 
-class JointParams(BaseModel, extra="forbid"):
+class Params(MethodParams):
     """The margins of Eq. 2, and what each of the losses counts."""
 
     kind: Literal["joint"] = "joint"
@@ -26,43 +26,45 @@ class JointParams(BaseModel, extra="forbid"):
     cross_entropy: float = Field(1.0, gt=0, description="weight of the cross-entropy")
     hinges: float = Field(1.0, ge=0, description="weight of the three hinges")
 
-    def build(self, given: Given) -> "Joint":
-        """The method."""
-        return Joint(given, self)
+    def build(self, setup: Setup) -> "Joint":
+        return Joint(setup, self)
 
 
-class Joint(Method):
+class Joint(QuintupletMethod):
     """On `batch` quintuplets a task and step the hinges of LMLE, and cross-entropy on all five members of each."""
 
     trains_classifier = True
 
-    def __init__(self, given: Given, how: JointParams) -> None:
-        super().__init__(given)
-        self.how = how
+    def __init__(self, setup: Setup, params: Params) -> None:
+        super().__init__(setup)
+        self.params = params
 
-    def drawn(self, task: str, positions: Ints) -> Drawn:
+    def select_for(self, task: str, positions: Ints) -> Selection:
         table, rows = self.tables[task], self.tables[task].rows(positions)
         members = table.members[rows]
         codes = self.labels[task][members]
-        about = {
+        targets = {
             "weights": mean_weights(codes[:, 0], cost=self.cost),
             "has_other_cluster": table.has_other_cluster[rows],
             "codes": codes,
             "class_weights": mean_weights(codes.ravel(), cost=self.cost).reshape(codes.shape),
         }
-        return Drawn(members, about)
+        return Selection(members, targets)
 
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         names = ("cross_entropy", "hinge_1", "hinge_2", "hinge_3")
         scalars = {name: torch.zeros((), device=images.device) for name in names}
-        embedded, scored = network.embed_and_classify(images)
-        for task, embeddings in embedded.items():
-            known, members = batch.about[task], batch.draws[task]
+        all_embeddings, all_logits = network.embed_and_classify(images)
+        for task, embeddings in all_embeddings.items():
+            targets, members = batch.targets[task], batch.rows[task]
             _, *hinges = triple_header_hinge(
-                embeddings, members, known["has_other_cluster"], known["weights"], self.how.margins
+                embeddings, members, targets["has_other_cluster"], targets["weights"], self.params.margins
             )
-            losses = F.cross_entropy(scored[task][members.flatten()], known["codes"].flatten(), reduction="none")
-            parts = [(losses * known["class_weights"].flatten()).sum(), *hinges]
+            logits = all_logits[task][members.flatten()]
+            losses = F.cross_entropy(logits, targets["codes"].flatten(), reduction="none")
+            parts = [(losses * targets["class_weights"].flatten()).sum(), *hinges]
             scalars = {name: scalars[name] + part for name, part in zip(names, parts, strict=True)}
         hinges_sum = scalars["hinge_1"] + scalars["hinge_2"] + scalars["hinge_3"]
-        return {"loss": self.how.cross_entropy * scalars["cross_entropy"] + self.how.hinges * hinges_sum} | scalars
+        return {
+            "loss": self.params.cross_entropy * scalars["cross_entropy"] + self.params.hinges * hinges_sum
+        } | scalars

@@ -1,0 +1,65 @@
+"""How a model came about, from its state and its lineage to what the report says of it."""
+
+from longtail.artifacts.lineage import Lineage
+from longtail.methods.catalogue import PARTS, title_of
+from longtail.network.snapshot import Round as Past
+from longtail.network.snapshot import State, mean_score
+from longtail.report.content import ModelReport, Round
+from longtail.report.titles import rule_title
+
+PRIORS = {
+    "random": "Fresh weights",
+    "imagenet": "ImageNet weights",
+    "pixels": "Pixels",
+    "hog": "Histograms of oriented gradients",
+}
+
+
+def model_report(name: str, state: State, lineage: Lineage) -> ModelReport:
+    """What the report says of a model."""
+    return ModelReport(
+        name, method_title(lineage), _steps(state, lineage), [_round(past, state) for past in state.history]
+    )
+
+
+def method_title(lineage: Lineage) -> str:
+    """The method that a model was trained by last; of what `start` made, the prior."""
+    training = lineage.training()
+    if training is not None:
+        return title_of(training.params["method"])
+    return PRIORS[lineage.parameters()["start"]["prior"]]
+
+
+def _steps(state: State, lineage: Lineage) -> str:
+    training = lineage.training()
+    if training is None:
+        return "nothing was trained"
+    params = training.params
+    sampling, costs = params["sampling"].replace("_", "-"), "with" if params["cost"] else "without"
+    drawn = f"on {sampling} mini-batches, {costs} class costs"
+    if not state.round:
+        return f"one training {drawn}"
+    return f"{state.round} rounds {drawn}; round {state.best_round} is evaluated"
+
+
+def _round(past: Past, state: State) -> Round:
+    curve = past.curve
+    return Round(
+        number=past.round,
+        iterations=[int(point["iteration"]) for point in curve],
+        loss=[point["loss"] for point in curve],
+        parts={shown: [point[key] for point in curve] for key, shown in PARTS.items() if curve and key in curve[0]},
+        validation=past.scores,
+        selected=past.round == state.best_round,
+    )
+
+
+def notes(name: str, state: State) -> list[str]:
+    """What a reader must know of a model that was trained in rounds."""
+    before = state.history[0].scores
+    if not state.best_round or not before or mean_score(before) < state.best_score:
+        return []
+    return [
+        f"{name}: on validation no round beats what the rounds started from: {100 * state.best_score:.1f} % against "
+        f"{100 * mean_score(before):.1f} % by the {rule_title(state.rule)}."
+    ]

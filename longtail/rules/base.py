@@ -1,0 +1,77 @@
+"""What a rule is: from embeddings and, where a classifier was trained, its logits to classes and scores."""
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from longtail.errors import DataError
+from longtail.rules.search import Search
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a rule is fitted on, for one task: `embeddings` (n, d) and `logits` (n, K), None where no classifier was
+    trained; `train` and `validation` (n,): class codes, −1 for whatever is not in the subset; what may be tried.
+    """
+
+    embeddings: Floats
+    logits: Floats | None
+    train: Ints
+    validation: Ints
+    class_count: int
+    cluster_size: int
+    search: Search
+    seed: int
+
+
+class Rule(ABC):
+    """A rule, fitted: on the training samples, with what is open chosen on the validation samples.
+
+    Adding one is a file here and its key in registry.py.
+    """
+
+    title: ClassVar[str]
+    # Whether it asks the trained classifier, and so needs one.
+    needs_logits: ClassVar[bool] = False
+    # Its mean per-class accuracy on validation.
+    score: float
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, evidence: Evidence, fitted: Mapping[str, "Rule"]) -> Self:
+        """The rule on this evidence; `fitted` holds, by key, those before it in the registry."""
+
+    @abstractmethod
+    def predict(self, embeddings: Floats, logits: Floats | None) -> tuple[Ints, Floats]:
+        """Class codes (n,) and class scores (n, K) of embeddings (n, d) with their logits (n, K), if there are any."""
+
+    @abstractmethod
+    def save(self, folder: Path, task: str) -> None:
+        """Write what it holds for a task into a directory, beside other rules and tasks."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path, task: str) -> Self:
+        """The rule that `save` wrote. Raises DataError if it cannot be read."""
+
+    def summary(self) -> dict[str, Any]:
+        """What was tried on validation, as JSON has it: at least the score."""
+        return {"score": self.score}
+
+
+def rule_class(key: str) -> type[Rule]:
+    """The rule of that key, not fitted: its module is loaded. Raises DataError if there is none."""
+    try:
+        found: type[Rule] = importlib.import_module(f"longtail.rules.{key}").RULE
+    except (ImportError, AttributeError) as error:
+        raise DataError(f"there is no rule {key!r}") from error
+    return found

@@ -1,0 +1,14 @@
+"""Which rules there are, in the order in which they are fitted and shown. A rule's key is its module here."""
+
+from longtail.rules.base import Evidence, Rule, rule_class
+
+RULES = ("cluster_wise", "sample_wise", "head", "head_and_knn")
+
+
+def fit_rules(keys: list[str], evidence: Evidence) -> dict[str, Rule]:
+    """Those of the rules that this evidence allows, fitted, in the order of the registry."""
+    fitted: dict[str, Rule] = {}
+    for key in RULES:
+        if key in keys and (evidence.logits is not None or not rule_class(key).needs_logits):
+            fitted[key] = rule_class(key).fit(evidence, fitted)
+    return fitted

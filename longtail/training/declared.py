@@ -1,0 +1,114 @@
+"""Which trainings params.yaml declares, what each follows, which models are evaluated: the one reader of `after`."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from longtail.errors import DataError
+
+START = "start"  # what the first training follows
+# Names of other artifacts, beside which each model lies.
+TAKEN = ("start", "dataset", "split", "index", "report", "local", "experiments")
+
+
+@dataclass(frozen=True)
+class Trainings:
+    """`after`: what each training follows, every one behind those before it. `fits` and `rounds`: their names in that
+    order. `models`: those evaluated, of which the first leads, each with its difference to `baseline`.
+    """
+
+    after: dict[str, str]
+    fits: list[str]
+    rounds: list[str]
+    models: list[str]
+    baseline: str
+
+    def up_to(self, model: str) -> list[str]:
+        """The trainings that lead to a model, in their order, itself included; none lead to `start`."""
+        found: list[str] = []
+        while model != START:
+            found.insert(0, model)
+            model = self.after[model]
+        return found
+
+
+def declared_trainings(values: dict[str, Any], source: str) -> Trainings:
+    """The trainings of all parameters. Raises DataError, naming the `source`, for whatever is wrong with one."""
+    fits, rounds = (_section(values, name, source) for name in ("fits", "rounds"))
+    for name in [*fits, *rounds]:
+        _check_name(name, source)
+    if twice := sorted(set(fits) & set(rounds)):
+        raise DataError(f"{source}: {twice[0]} stands in `fits` and in `rounds`; give one of them another name")
+    for name, entry in rounds.items():
+        if more := sorted(set(entry) - {"after"}, key=str):
+            raise DataError(f"{source}: rounds.{name}.{more[0]}: all rounds are trained as the section `train` says")
+    entries = {**fits, **rounds}
+    after = {name: _after(name, entry, entries, source) for name, entry in entries.items()}
+    order = _in_order(after, source)
+    models, baseline = _evaluated(values.get("evaluate") or {}, order, source)
+    return Trainings(
+        {name: after[name] for name in order},
+        [name for name in order if name in fits],
+        [name for name in order if name in rounds],
+        models,
+        baseline,
+    )
+
+
+def _section(values: dict[str, Any], name: str, source: str) -> dict[Any, dict[str, Any]]:
+    section = values.get(name) or {}
+    if not isinstance(section, dict) or not all(isinstance(entry, dict) for entry in section.values()):
+        raise DataError(
+            f"{source}: `{name}` must name trainings, each with what it follows: {name}: {{a: {{after: start}}}}"
+        )
+    return section
+
+
+def _check_name(name: Any, source: str) -> None:
+    if not isinstance(name, str):
+        raise DataError(f"{source}: a training is called {name!r}, which is no text; write it in quotes: '{name}'")
+    if not re.fullmatch(r"[A-Za-z0-9_]+", name):
+        raise DataError(f"{source}: a training is called {name!r}; a name has letters, digits and _ alone")
+    if name in TAKEN:
+        raise DataError(f"{source}: a training is called {name}, as another artifact is; give it another name")
+
+
+def _after(name: str, entry: dict[str, Any], entries: dict[str, Any], source: str) -> str:
+    if "after" not in entry:
+        raise DataError(f"{source}: {name} does not say what it follows; give it `after: {START}`, or another training")
+    before = entry["after"]
+    if not isinstance(before, str):
+        raise DataError(f"{source}: {name} follows {before!r}, which is no text; write it in quotes: '{before}'")
+    if before != START and before not in entries:
+        known = ", ".join([START, *(other for other in entries if other != name)])
+        raise DataError(f"{source}: {name} follows {before!r}, and there is no such training; there are {known}")
+    return before
+
+
+def _in_order(after: dict[str, str], source: str) -> list[str]:
+    """Every training behind the one that it follows; else as they were declared."""
+    order: list[str] = []
+    while len(order) < len(after):
+        ready = [name for name, before in after.items() if name not in order and before in (START, *order)]
+        if not ready:
+            circle = ", ".join(name for name in after if name not in order)
+            raise DataError(f"{source}: {circle} follow each other in a circle; let one of them follow {START}")
+        order.append(ready[0])
+    return order
+
+
+def _evaluated(section: Any, trainings: list[str], source: str) -> tuple[list[str], str]:
+    section = section if isinstance(section, dict) else {}
+    models = section.get("models")
+    known = [START, *trainings]
+    if not isinstance(models, list) or not models:
+        raise DataError(f"{source}: evaluate.models names no model; name one or more of {', '.join(known)}")
+    for model in models:
+        if model not in known:
+            raise DataError(f"{source}: evaluate.models names {model!r}; the models are {', '.join(known)}")
+    if len(set(models)) < len(models):
+        raise DataError(f"{source}: evaluate.models names a model twice: {models}")
+    baseline = section.get("baseline") or models[0]
+    if baseline not in models:
+        raise DataError(f"{source}: evaluate.baseline is {baseline!r}, which is none of evaluate.models: {models}")
+    return models, baseline

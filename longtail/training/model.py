@@ -1,0 +1,108 @@
+"""Training a model: the same for every method, for a training of `fits` as for a round."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from longtail.artifacts.fingerprint import fingerprint
+from longtail.artifacts.weights import read_weights
+from longtail.artifacts.work import work_directory
+from longtail.data.dataset import PackedDataset
+from longtail.data.splits import Split
+from longtail.errors import DataError
+from longtail.methods.base import AnyMethod, Sampling, Setup
+from longtail.methods.catalogue import entry_of
+from longtail.network.embedder import Embedder, blueprint_for, build_network, write_snapshot
+from longtail.network.network import Network, NetworkParams
+from longtail.network.snapshot import Blueprint, current
+from longtail.rules.search import Search
+from longtail.training.loop import Optimisation, train
+from longtail.training.outcome import Scoring, warn_of_collapse
+from longtail.world import World
+
+
+class TrainingParams(Sampling):
+    """The parameters of any training, with the shared seed, cluster_size, network and search."""
+
+    seed: int = Field(0, ge=0)
+    cluster_size: int = Field(200, ge=1)
+    network: NetworkParams = NetworkParams()
+    search: Search = Search()
+    method: AnyMethod
+    freeze: Literal["backbone"] | None = Field(
+        None, description="backbone: only what is on top of it is trained; its batch-norm statistics stay too"
+    )
+    optimisation: Optimisation = Optimisation(iterations=1000)
+
+    @property
+    def scoring(self) -> Scoring:
+        """How the training is scored on validation: by its method's rule."""
+        return Scoring(entry_of(self.method.kind).rule, self.cluster_size, self.search, self.seed)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a training reads; `snapshot`: with whose weights it begins, `table`: the directory of quintuplet tables."""
+
+    dataset: Path
+    split: Path
+    snapshot: Path
+    table: Path | None = None
+
+
+def train_model(
+    sources: Sources, model: Path, params: TrainingParams, *, inputs: list[Path], seed: int, world: World
+) -> list[dict[str, float]] | None:
+    """Train, and write the snapshot `current` of the directory `model`; return the curve of the logged scalars.
+
+    `inputs`: the artifacts that the training depends on: a checkpoint is found again by them and the parameters. None
+    in all processes but the first, which alone writes.
+    """
+    packed, table = PackedDataset.open(sources.dataset), Split.open(sources.split)
+    rows = table.samples["row"].to_numpy()
+    method_params = params.method.model_dump(mode="json")
+    blueprint = blueprint_for(params.network, "network", table.tasks, packed.info.image_shape, method_params)
+    torch.manual_seed(seed)
+    network = initial_network(sources.snapshot, blueprint)
+    if params.freeze:
+        network.backbone.requires_grad_(requires_grad=False)
+    labels = {task.name: table.train_labels(task) for task in table.tasks}
+    method = params.method.build(Setup(labels, params, seed, world.size, sources.table))
+    key = fingerprint(params, *inputs, processes=world.size)
+    work = work_directory(model, key)
+    curve = train(
+        network, method, packed, rows, params.optimisation, seed=seed, work=work, fingerprint=key, world=world
+    )
+    if not world.first:
+        return None
+    write_snapshot(current(model), Embedder(blueprint, network), packed, rows, logits=method.trains_classifier)
+    warn_of_collapse(current(model), table)
+    return curve
+
+
+def initial_network(snapshot: Path, blueprint: Blueprint) -> Network:
+    """A network with the weights of a snapshot; what that one does not have, or has in another shape, is fresh.
+
+    Raises DataError if the snapshot has weights, of another backbone.
+    """
+    network = build_network(blueprint)
+    file = snapshot / "network.safetensors"
+    if not file.is_file():  # prior features that no network made
+        return network
+    fresh, stored = network.state_dict(), read_weights(file)
+    if _of_backbone(stored) != _of_backbone(fresh):
+        raise DataError(
+            f"the weights in {snapshot} are of another backbone than {blueprint.backbone}; give both the same `network`"
+        )
+    taken = {name: weight for name, weight in stored.items() if name in fresh and weight.shape == fresh[name].shape}
+    network.load_state_dict(fresh | taken)
+    return network
+
+
+def _of_backbone(weights: dict[str, Tensor]) -> set[str]:
+    """The names of a backbone's weights: all of them, as those of one ResNet are in part those of another."""
+    return {name for name in weights if name.startswith("backbone.")}

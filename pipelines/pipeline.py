@@ -1,0 +1,105 @@
+"""The pipeline as Kubeflow runs it: one graph for whatever trainings params.yaml declares.
+
+fetch → split → start → fit and (cluster → quintuplets → train), each after another → index each → evaluate together
+"""
+
+import inspect
+
+from kfp import dsl
+from kfp.dsl.base_component import BaseComponent
+from kfp.dsl.pipeline_channel import PipelineArtifactChannel
+
+import components as step
+from longtail.errors import DataError
+from longtail.training.declared import START, Trainings
+from pipelines.resources import Kubernetes, place
+from pipelines.training import training_step
+
+NAME = "longtail"
+
+
+def pipeline(trainings: Trainings, settings: Kubernetes | None) -> BaseComponent:
+    """The pipeline. Every step has one parameter, which holds its section of params.yaml with the shared values; each
+    of `fits` has its own, called fit_<name>.
+
+    Raises DataError if the settings ask for what no step can do.
+    """
+    if settings and settings.trains_by_job and not trainings.rounds:
+        raise DataError("`fit` trains on one GPU; leave num_nodes and gpus_per_node of `kubernetes` at 1")
+    names = parameter_names(trainings)
+
+    def graph(*sections: dict) -> None:
+        _Graph(dict(zip(names, sections, strict=True)), settings).build(trainings)
+
+    parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=dict) for name in names]
+    graph.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    describe = dsl.pipeline(name=NAME, description="Train classifiers of class-imbalanced images, and compare them")
+    return describe(graph)
+
+
+def parameter_names(trainings: Trainings) -> list[str]:
+    """The parameters of the pipeline, in the order of the steps."""
+    in_rounds = ["cluster", "quintuplets", "train"] if trainings.rounds else []
+    return ["fetch", "split", "start", *(f"fit_{name}" for name in trainings.fits), *in_rounds, "index", "evaluate"]
+
+
+class _Graph:
+    """The tasks, as they are made."""
+
+    def __init__(self, sections: dict[str, dict], settings: Kubernetes | None) -> None:
+        self.sections, self.settings = sections, settings
+
+    def build(self, trainings: Trainings) -> None:
+        self.dataset = self._place(step.fetch(params=self.sections["fetch"]), "fetch").outputs["dataset"]
+        split = step.split(params=self.sections["split"], dataset=self.dataset)
+        self.split = self._place(split, "split").outputs["split"]
+        start = step.start(params=self.sections["start"], dataset=self.dataset, split=self.split)
+        self.models = {START: self._place(start, "start").outputs["model"]}
+        for name, before in trainings.after.items():
+            train = self._round if name in trainings.rounds else self._fit
+            self.models[name] = train(name, self.models[before])
+        indexes = [self._index(name) for name in trainings.models]
+        self._place(
+            step.evaluate(len(indexes))(
+                params=self.sections["evaluate"],
+                dataset=self.dataset,
+                split=self.split,
+                **{f"index_{number}": index for number, index in enumerate(indexes, 1)},
+            ),
+            "evaluate",
+        )
+
+    def _fit(self, name: str, previous: PipelineArtifactChannel) -> PipelineArtifactChannel:
+        params = self.sections[f"fit_{name}"]
+        task = step.fit(params=params, dataset=self.dataset, split=self.split, previous=previous)
+        return self._place(task, f"fit@{name}").outputs["model"]
+
+    def _round(self, name: str, previous: PipelineArtifactChannel) -> PipelineArtifactChannel:
+        cluster = step.cluster(params=self.sections["cluster"], split=self.split, model=previous)
+        clusters = self._place(cluster, f"cluster@{name}").outputs["clusters"]
+        inputs = {"split": self.split, "model": previous, "clusters": clusters}
+        params = self.sections["quintuplets"]
+        pods = self.settings.quintuplets_pods if self.settings else 1
+        parts = [
+            self._place(
+                step.quintuplets_part(params=params, number=part, of=pods, **inputs),
+                f"quintuplets.part{part + 1}@{name}",
+            )
+            for part in range(pods if pods > 1 else 0)
+        ]
+        table = self._place(step.quintuplets(params=params, **inputs).after(*parts), f"quintuplets@{name}")
+        task = training_step(self.settings)(
+            params=self.sections["train"],
+            dataset=self.dataset,
+            split=self.split,
+            previous=previous,
+            quintuplets=table.outputs["quintuplets"],
+        )
+        return self._place(task, f"train@{name}").outputs["model"]
+
+    def _index(self, name: str) -> PipelineArtifactChannel:
+        task = step.index(params=self.sections["index"], split=self.split, model=self.models[name])
+        return self._place(task, f"index@{name}").outputs["index"]
+
+    def _place(self, task: dsl.PipelineTask, name: str) -> dsl.PipelineTask:
+        return place(task, name, self.settings)

@@ -1,0 +1,219 @@
+"""What holds for every rule of the registry, those that come later too."""
+
+import importlib
+import json
+import pkgutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from longtail import rules
+from longtail.errors import DataError
+from longtail.methods.catalogue import CATALOGUE
+from longtail.rules.base import Evidence, Rule, rule_class
+from longtail.rules.registry import RULES, fit_rules
+from longtail.rules.search import Search, mean_class_accuracy
+
+Floats = npt.NDArray[np.float32]
+CLASSES = 4
+WITHOUT_LOGITS = tuple(key for key in RULES if not rule_class(key).needs_logits)
+
+
+def evidence(seed: int = 0, *, logits: bool = True, count: int = 300) -> Evidence:
+    """Classes of several sizes that overlap, half of the samples for training, a quarter for validation, some without
+    label; the logits are another view of the same samples.
+    """
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(CLASSES, count, p=[0.5, 0.25, 0.15, 0.1])
+    subset = rng.permutation(np.repeat([0, 1, 2], [count // 2, count // 4, count - count // 2 - count // 4]))
+    points = rng.normal(size=(count, 6)) + 1.5 * np.eye(6)[labels]
+    embeddings = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
+    scores = (rng.normal(size=(count, CLASSES)) + 1.2 * np.eye(CLASSES)[labels]).astype(np.float32)
+    known = rng.random(count) < 0.95
+    return Evidence(
+        embeddings,
+        scores if logits else None,
+        np.where((subset == 0) & known, labels, -1),
+        np.where((subset == 1) & known, labels, -1),
+        CLASSES,
+        10,
+        Search(neighbours=[1, 3, 7]),
+        0,
+    )
+
+
+def fitted(found: Evidence, keys: tuple[str, ...] = RULES) -> dict[str, Rule]:
+    return fit_rules(list(keys), found)
+
+
+def answers(rule: Rule, found: Evidence) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Of all samples of the evidence."""
+    return rule.predict(found.embeddings, found.logits)
+
+
+def same(one: tuple[npt.NDArray[np.generic], ...], two: tuple[npt.NDArray[np.generic], ...]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+def half(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def nothing(content: bytes) -> bytes:
+    return b""
+
+
+def test_the_registry_has_every_rule_that_there_is() -> None:
+    """A module is a rule's if it says which class RULE is."""
+    modules = [
+        importlib.import_module(f"longtail.rules.{found.name}") for found in pkgutil.iter_modules(rules.__path__)
+    ]
+    of_rules = {module.__name__.rpartition(".")[2]: module.RULE for module in modules if hasattr(module, "RULE")}
+    assert set(of_rules) == set(RULES)
+    assert len(RULES) == len(set(RULES))
+    for key, rule in of_rules.items():
+        assert issubclass(rule, Rule)
+        assert rule_class(key) is rule
+    titles = [rule.title for rule in of_rules.values()]
+    assert all(titles)
+    assert len(set(titles)) == len(titles), "the report tells rules by their titles"
+
+
+@pytest.mark.parametrize("key", ["heads", "", "knn", "search", "base", "registry", "../head"])
+def test_what_is_no_rule_is_refused(key: str) -> None:
+    with pytest.raises(DataError, match=f"^there is no rule {key!r}$"):
+        rule_class(key)
+
+
+@pytest.mark.parametrize("key", RULES)
+def test_a_rule_answers_with_a_class_and_a_score_for_each(key: str) -> None:
+    found = evidence()
+    codes, scores = answers(fitted(found)[key], found)
+    assert codes.shape == (300,)
+    assert scores.shape == (300, CLASSES)
+    assert np.issubdtype(codes.dtype, np.integer)
+    assert scores.dtype == np.float32
+    assert np.isfinite(scores).all()
+    assert (codes == scores.argmax(1)).all()
+    assert set(codes.tolist()) <= set(range(CLASSES))
+
+
+@pytest.mark.parametrize("key", RULES)
+def test_its_score_is_the_mean_class_accuracy_of_its_own_answers_on_validation(key: str) -> None:
+    found = evidence()
+    rule, known = fitted(found)[key], found.validation >= 0
+    logits = None if found.logits is None else found.logits[known]
+    codes, _ = rule.predict(found.embeddings[known], logits)
+    assert rule.score == mean_class_accuracy(found.validation[known], codes)
+    assert 1 / CLASSES < rule.score < 1, "neither a guess nor all right, so that the test can fail"
+    summary = rule.summary()
+    assert summary["score"] == rule.score
+    assert json.loads(json.dumps(summary)) == summary
+
+
+@pytest.mark.parametrize("key", RULES)
+def test_a_rule_is_read_as_it_was_written_beside_other_rules_and_tasks(tmp_path: Path, key: str) -> None:
+    tasks = {"digit": evidence(0), "kids": evidence(1), "digit-2": evidence(2)}
+    made = {task: fitted(found) for task, found in tasks.items()}
+    for task, of_task in made.items():
+        for rule in of_task.values():
+            rule.save(tmp_path, task)
+    for task, found in tasks.items():
+        loaded = rule_class(key).load(tmp_path, task)
+        assert same(answers(made[task][key], found), answers(loaded, found))
+        assert loaded.score == made[task][key].score
+        assert loaded.summary() == made[task][key].summary()
+
+
+@pytest.mark.parametrize("key", RULES)
+@pytest.mark.parametrize("damage", [half, nothing, None])
+def test_a_file_that_cannot_be_read_is_one_sentence(
+    tmp_path: Path, key: str, damage: Callable[[bytes], bytes] | None
+) -> None:
+    needed = [key] if key in WITHOUT_LOGITS else list(RULES)
+    for rule in fit_rules(needed, evidence()).values():
+        rule.save(tmp_path, "digit")
+    refused = {}
+    for file in (path for path in sorted(tmp_path.rglob("*")) if path.is_file()):
+        content = file.read_bytes()
+        if damage is None:
+            file.unlink()
+        else:
+            file.write_bytes(damage(content))
+        try:
+            rule_class(key).load(tmp_path, "digit")
+        except DataError as error:
+            refused[file] = str(error)
+        file.write_bytes(content)
+    assert refused, "of all that was written it reads something"
+    for file, message in refused.items():
+        assert message.startswith(f"cannot read {file}: ")
+        assert "\n" not in message
+
+
+@pytest.mark.parametrize("key", RULES)
+def test_a_rule_sees_training_and_validation_alone(key: str) -> None:
+    found = evidence()
+    other = evidence(5)
+    assert found.logits is not None
+    assert other.logits is not None
+    unseen = (found.train < 0) & (found.validation < 0)
+    changed = replace(
+        found,
+        embeddings=np.where(unseen[:, None], other.embeddings, found.embeddings),
+        logits=np.where(unseen[:, None], other.logits, found.logits),
+    )
+    assert not np.array_equal(found.embeddings, changed.embeddings)
+    one, two = fitted(found)[key], fitted(changed)[key]
+    assert one.summary() == two.summary()
+    assert same(answers(one, found), answers(two, found))
+
+
+@pytest.mark.parametrize("key", RULES)
+def test_the_same_evidence_gives_the_same_rule_and_a_sample_the_same_answer_in_any_company(key: str) -> None:
+    found = evidence()
+    rule, again = fitted(found)[key], fitted(evidence())[key]
+    codes, scores = answers(rule, found)
+    assert same((codes, scores), answers(again, found))
+    for row in range(0, 300, 60):
+        logits = None if found.logits is None else found.logits[[row]]
+        code, score = rule.predict(found.embeddings[[row]], logits)
+        assert code.tolist() == [codes[row]]
+        assert score[0] == pytest.approx(scores[row], rel=1e-5)
+
+
+@pytest.mark.parametrize("key", RULES)
+def test_a_class_that_training_lacks_is_never_answered_by_neighbours_and_breaks_nothing(key: str) -> None:
+    found = evidence()
+    found = replace(found, train=np.where(found.train == 3, -1, found.train))
+    codes, scores = answers(fitted(found)[key], found)
+    assert scores.shape == (300, CLASSES)
+    if key in WITHOUT_LOGITS:
+        assert 3 not in codes
+
+
+def test_rules_that_need_a_classifier_are_left_out_where_none_was_trained() -> None:
+    found = evidence(logits=False)
+    made = fitted(found)
+    assert tuple(made) == WITHOUT_LOGITS
+    assert 0 < len(WITHOUT_LOGITS) < len(RULES)
+    for key, rule in made.items():
+        assert same(answers(rule, found), answers(fitted(evidence())[key], found)), "the logits make no difference"
+
+
+def test_rules_are_fitted_in_the_order_of_the_registry_each_once() -> None:
+    made = fitted(evidence(), tuple(reversed(RULES)) * 2)
+    assert tuple(made) == RULES
+    assert {key: type(rule) for key, rule in made.items()} == {key: rule_class(key) for key in RULES}
+    assert fitted(evidence(), ()) == {}
+
+
+@pytest.mark.parametrize("kind", CATALOGUE)
+def test_a_methods_rule_can_score_a_training_without_any_other(kind: str) -> None:
+    found, key = evidence(), CATALOGUE[kind].rule
+    rule = rule_class(key).fit(found, {})
+    assert same(answers(rule, found), answers(fitted(found)[key], found))
