@@ -28,7 +28,7 @@ HEADLINE = "mean_class_accuracy"
 
 @dataclass(frozen=True)
 class Judged:
-    """A model on one task: its embeddings and logits of the split's samples, its rules, and which of them reports it."""
+    """A model on one task: its embeddings and logits of the split's samples, its rules, and its own rule's key."""
 
     name: str
     rule: str
