@@ -14,7 +14,7 @@ BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --file docker/Dockerfile --build-arg C
   $(if $(CA),--secret id=ca$(comma)src=$(CA)) $(if $(NETWORK),--network $(NETWORK))
 comma := ,
 
-.PHONY: help setup repro test bench experiment ui images push local lint format types lock clean
+.PHONY: help setup repro test test-all picture bench experiment ui images push local lint format types lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,10 +35,19 @@ setup: .venv/.installed ## Install everything into .venv (uv is bootstrapped)
 	@touch $@
 
 repro: setup ## Run the pipeline: dvc repro on the embedded data set (or on params.yaml's)
+	longtail check
 	dvc repro
 
-test: setup ## Run the tests, on all cores
-	OMP_NUM_THREADS=1 pytest -n auto --dist loadfile --no-loadscope-reorder
+PYTEST = OMP_NUM_THREADS=1 pytest -n auto --dist loadfile --no-loadscope-reorder
+test: setup ## Run the quick tests, on all cores: all but those that take long, need containers or a browser
+	$(PYTEST) -m "not slow and not docker and not browser"
+
+test-all: setup ## Run every test that this machine can run
+	$(PYTEST)
+
+picture: setup ## Take the README's picture of the report that is in artifacts/ (needs Chromium)
+	chromium --headless --no-sandbox --hide-scrollbars --window-size=1100,1180 --screenshot=docs/report.png \
+	  "file://$(CURDIR)/artifacts/report/report.html"
 
 bench: setup ## Measure everything and write docs/benchmarks.md (FULL=1: the large sizes too, over an hour)
 	python -m benchmarks $(if $(FULL),--full)

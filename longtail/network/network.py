@@ -44,7 +44,7 @@ class Network(nn.Module):
         """float N×C×H×W to the embeddings before normalisation, N×d for each task, none of them negative.
 
         The classifier and the distances see the same numbers: with the ReLU in the classifier alone, neighbours were
-        searched among components that it never looks at (docs/results.md).
+        searched among components that it never looks at (docs/trials.md).
         """
         features = self.backbone(images)
         raw = [F.relu(head(features)) for head in self.embeddings]

@@ -34,6 +34,9 @@ def run(
         if world.first:
             shutil.copytree(previous, model)
         return {"round": float(state.round), "stopped": 1.0, "best_score": state.best_score}
+    table = Split.open(split)
+    if world.first:
+        state = before_rounds(params.scoring, previous, table)
     number = state.round + 1
     curve = train_model(
         Sources(dataset, split, current(previous), quintuplets),
@@ -45,9 +48,8 @@ def run(
     )
     if curve is None:
         return {}
-    table = Split.open(split)
     scores = validation_scores(params.scoring, current(model), table)
-    state = next_state(before_rounds(params.scoring, previous, table), scores, curve, params.patience)
+    state = next_state(state, scores, curve, params.patience)
     if state.best_round != number:
         shutil.copytree(best(previous), model / "best")
     state.write(model)

@@ -18,7 +18,7 @@ from longtail.methods.base import AnyMethod, Sampling, Setup
 from longtail.methods.catalogue import entry_of
 from longtail.network.embedder import Embedder, blueprint_for, build_network, write_snapshot
 from longtail.network.network import Network, NetworkParams
-from longtail.network.snapshot import Blueprint, current
+from longtail.network.snapshot import Blueprint, current, read_blueprint
 from longtail.rules.search import Search
 from longtail.training.loop import Optimisation, train
 from longtail.training.outcome import Scoring, warn_of_collapse
@@ -98,9 +98,24 @@ def initial_network(snapshot: Path, blueprint: Blueprint) -> Network:
         raise DataError(
             f"the weights in {snapshot} are of another backbone than {blueprint.backbone}; give both the same `network`"
         )
+    stored = _by_task(stored, read_blueprint(snapshot), blueprint)
     taken = {name: weight for name, weight in stored.items() if name in fresh and weight.shape == fresh[name].shape}
     network.load_state_dict(fresh | taken)
     return network
+
+
+def _by_task(weights: dict[str, Tensor], before: Blueprint, after: Blueprint) -> dict[str, Tensor]:
+    """The weights with those of each task's embedding and classifier under its new number; of other tasks there are
+    none, nor of one whose classes are others.
+    """
+    numbers = {task.name: number for number, task in enumerate(before.tasks) if task in after.tasks}
+    moved = {name: weight for name, weight in weights.items() if name.startswith("backbone.")}
+    for place, task in enumerate(after.tasks):
+        for part, shared in (("embeddings", before.shared_embedding), ("classifiers", False)):
+            old = f"{part}.0." if shared else f"{part}.{numbers.get(task.name)}."
+            new = f"{part}.0." if part == "embeddings" and after.shared_embedding else f"{part}.{place}."
+            moved |= {new + name.removeprefix(old): w for name, w in weights.items() if name.startswith(old)}
+    return moved
 
 
 def _of_backbone(weights: dict[str, Tensor]) -> set[str]:

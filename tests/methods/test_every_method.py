@@ -1,4 +1,4 @@
-"""Every method of the catalogue as a training, new ones too; test_methods.py has what it does in a step."""
+"""Every method of the catalogue as a training, those that come later too; test_methods.py has what a step does."""
 
 from pathlib import Path
 from typing import Any

@@ -99,6 +99,10 @@ def test_nothing_need_be_trained(empty: Any) -> None:
             "rounds.r1.batch: all rounds are trained as the section `train` says",
         ),
         (
+            {"rounds": {"r1": {"after": "b", "batch": 8, 1: 2}}},
+            "rounds.r1.1: all rounds are trained as the section `train` says",
+        ),
+        (
             {"fits": ["a"]},
             "`fits` must name trainings, each with what it follows: fits: {a: {after: start}}",
         ),
@@ -121,6 +125,13 @@ def test_nothing_need_be_trained(empty: Any) -> None:
 )
 def test_what_is_wrong_is_one_sentence(changes: dict[str, Any], says: str) -> None:
     assert refusal(**changes) == says
+
+
+@pytest.mark.parametrize("name", ["a/b", "../up", "a b", "a.b", "r1\n", "$x", "a@b"])
+@pytest.mark.parametrize("section", ["fits", "rounds"])
+def test_no_name_leads_elsewhere_or_means_something_to_dvc(section: str, name: str) -> None:
+    says = f"a training is called {name!r}; a name has letters, digits and _ alone"
+    assert refusal(**{section: {name: AFTER_START}}) == says
 
 
 @pytest.mark.parametrize("name", TAKEN)

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from tiny import DIGIT, KIDS, SHAPE, hashes, run_stage
 
 from longtail.artifacts.weights import write_weights
+from longtail.data.dataset import Task
 from longtail.errors import DataError
 from longtail.network.embedder import blueprint_for, build_network
 from longtail.network.network import Network, NetworkParams
@@ -125,6 +126,7 @@ def test_a_model_of_another_backbone_is_refused_in_one_sentence(tmp_path: Path, 
         for backbone in (theirs, ours)
     )
     made = snapshot(tmp_path / "snapshot", build_network(before))
+    (made / "network.json").write_text(before.model_dump_json())
     with pytest.raises(DataError) as refusal:
         initial_network(made, after)
     assert str(refusal.value) == (
@@ -138,6 +140,7 @@ def test_so_are_the_weights_of_a_resnet_for_another_though_some_have_the_same_na
         for backbone in ("resnet18", "resnet50")
     )
     made = snapshot(tmp_path / "snapshot", build_network(before))
+    (made / "network.json").write_text(before.model_dump_json())
     with pytest.raises(DataError, match="are of another backbone than resnet50"):
         initial_network(made, after)
 
@@ -159,9 +162,31 @@ def test_what_the_model_before_has_in_another_shape_is_fresh(tmp_path: Path) -> 
     torch.manual_seed(3)
     fresh = build_network(after).state_dict()
     made = snapshot(tmp_path / "snapshot", build_network(before))
+    (made / "network.json").write_text(before.model_dump_json())
     torch.manual_seed(3)
     found = initial_network(made, after).state_dict()
     assert same(of_part("backbone", load_file(made / FILE_OF_NETWORK)), found)
     for part in ("embeddings", "classifiers"):
         weights_alone = {name: value for name, value in of_part(part, fresh).items() if name.endswith("weight")}
         assert same(weights_alone, found)
+
+
+def test_what_is_on_top_goes_by_the_name_of_its_task(tmp_path: Path) -> None:
+    """A model of other tasks gives its backbone, and what it has of those that both have, whatever their order."""
+    digit, kids, other = (Task(name=name, classes=["a", "b"]) for name in ("digit", "kids", "other"))
+    before, after = (
+        blueprint_for(NetworkParams(embedding=6), "network", tasks, (16, 16, 1))
+        for tasks in ([digit, kids], [kids, other])
+    )
+    torch.manual_seed(0)
+    network = build_network(before)
+    (tmp_path / "network.json").write_text(before.model_dump_json())
+    write_weights(network.state_dict(), tmp_path / "network.safetensors")
+    torch.manual_seed(1)
+    fresh = build_network(after)
+    torch.manual_seed(1)
+    taken = initial_network(tmp_path, after)
+    assert torch.equal(taken.classifiers[0].weight, network.classifiers[1].weight)
+    assert torch.equal(taken.embeddings[0].weight, network.embeddings[1].weight)
+    assert torch.equal(taken.classifiers[1].weight, fresh.classifiers[1].weight)
+    assert torch.equal(taken.embeddings[1].weight, fresh.embeddings[1].weight)
