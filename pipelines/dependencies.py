@@ -12,13 +12,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from longtail.methods.catalogue import CATALOGUE, PARTS
-from longtail.rules.registry import RULES
 
 ROOT = Path(__file__).parents[1]
 # Tracking and serving watch a step and change nothing of what it writes.
 WATCHERS = ("longtail.tracking", "longtail.serving")
 
 
+RULES = Path("longtail/rules")
+# Which stages load rules by name: every file of that folder may be one.
+RULES_OF = dict.fromkeys(
+    ("index", "evaluate"), tuple(f"longtail.rules.{file.stem}" for file in (ROOT / RULES).glob("*.py"))
+)
 # Where params.yaml names the method of a training.
 METHOD_OF = {"fit": "${item.method.kind}", "train": "${train.method.kind}"}
 
@@ -36,8 +40,9 @@ def stage_dependencies(stage: str) -> list[str]:
         own = [Path(*method.split(".")) for method in methods]
         shared = {file for file in files if not any(file.is_relative_to(folder) for folder in own)}
         return sorted([*_folders(shared), f"longtail/methods/{METHOD_OF[stage]}"])
-    named = [f"longtail.rules.{rule}" for rule in RULES] if stage in ("index", "evaluate") else []
-    return _folders(imported_files(f"longtail.stages.{stage}", *named))
+    files = imported_files(f"longtail.stages.{stage}", *RULES_OF.get(stage, ()))
+    # As a folder: a new rule is in it, and changes no line of dvc.yaml.
+    return _folders(files | (set(_sources_below(RULES)) if stage in RULES_OF else set()))
 
 
 def imported_files(*modules: str) -> set[Path]:

@@ -77,7 +77,7 @@ def test_an_edit_of_a_method_changes_its_own_trainings_alone(own_code: Workspace
     [
         (("methods/catalogue.yaml", "rule: cluster_wise", "rule: sample_wise"), {"train@r1", "evaluate"}),
         (("rules/sample_wise.py",), {*ALL_INDEXES, "evaluate"}),
-        (("rules/registry.py",), ALL_INDEXES),
+        (("rules/registry.py",), {*ALL_INDEXES, "evaluate"}),
         (("quintuplets/hinge.py",), {"train@r1"}),
         (("quintuplets/search.py",), {"quintuplets@r1"}),
         (("training/loop.py",), ALL_TRAININGS),
