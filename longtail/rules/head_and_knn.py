@@ -59,7 +59,7 @@ class HeadAndKNN(Rule):
 
     @classmethod
     def fit(cls, evidence: Evidence, fitted: Mapping[str, Rule]) -> Self:
-        knn = fitted["cluster_wise"]
+        knn = fitted["cluster_wise"] if "cluster_wise" in fitted else ClusterWise.fit(evidence, fitted)
         assert isinstance(knn, ClusterWise)
         assert evidence.logits is not None
         known = evidence.validation >= 0

@@ -1,8 +1,10 @@
 """A workspace in which the pipeline has run, by `dvc repro` and by `pipelines local`: made once, only read."""
 
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +37,13 @@ class Finished:
         """A workspace of one's own, as it was when it was finished or when its data was made."""
         source = self.root / ("ingested" if ingested else "workspace")
         shutil.copytree(source, path, symlinks=True)
+        if (path / "mlflow.db").exists():
+            # MLflow's database holds the absolute folder of the artifacts: the copy's runs belong in the copy.
+            with closing(sqlite3.connect(path / "mlflow.db")) as database, database:
+                database.execute(
+                    "UPDATE experiments SET artifact_location = replace(artifact_location, ?, ?)",
+                    (str(source), str(path)),
+                )
         return Workspace(path, new=False)
 
 

@@ -83,6 +83,16 @@ def test_the_registry_has_every_rule_that_there_is() -> None:
     assert len(set(titles)) == len(titles), "the report tells rules by their titles"
 
 
+@pytest.mark.parametrize("key", RULES)
+def test_a_rule_alone_answers_as_beside_the_others(key: str) -> None:
+    """A training's rounds are scored by one rule, whichever the catalogue names."""
+    found = evidence()
+    alone = rule_class(key).fit(found, {})
+    expected = fitted(found)[key]
+    assert alone.score == expected.score
+    assert same(answers(alone, found), answers(expected, found))
+
+
 @pytest.mark.parametrize("key", ["heads", "", "knn", "search", "base", "registry", "../head"])
 def test_what_is_no_rule_is_refused(key: str) -> None:
     with pytest.raises(DataError, match=f"^there is no rule {key!r}$"):
