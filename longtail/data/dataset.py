@@ -7,7 +7,6 @@ lineage.json         the md5 again, as every later artifact carries it
 """
 
 import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, Self
@@ -17,7 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import BaseModel, Field
 
-from longtail.artifacts.reading import UNREADABLE, reason
+from longtail.artifacts.reading import UNREADABLE, reason, write_json
+from longtail.data.injection import NONE, Injection
 from longtail.errors import DataError
 
 SHARD_BYTES = 256 * 2**20
@@ -34,7 +34,7 @@ class Task(BaseModel, extra="forbid"):
 
 
 class DatasetInfo(BaseModel, extra="forbid"):
-    """What dataset.json holds."""
+    """What dataset.json holds. `imbalance` is what an example asks to have injected into its training subset."""
 
     format_version: Literal[1] = 1
     tasks: list[Task]
@@ -44,6 +44,7 @@ class DatasetInfo(BaseModel, extra="forbid"):
     md5: str
     provenance: str
     licence: str
+    imbalance: Injection = NONE
 
 
 class PackedDataset:
@@ -60,7 +61,7 @@ class PackedDataset:
     def open(cls, path: Path) -> Self:
         """Open the directory `path`. Raises DataError if it is not a packed dataset of this format."""
         try:
-            info = DatasetInfo.model_validate_json((path / "dataset.json").read_text())
+            info = DatasetInfo.model_validate_json((path / "dataset.json").read_text(encoding="utf-8"))
             return cls(path, info, pd.read_parquet(path / "samples.parquet"))
         except UNREADABLE as error:
             why = reason(error, "dataset.json")
@@ -106,6 +107,7 @@ def write_dataset(
     image_shape: tuple[int, int, int],
     provenance: str,
     licence: str,
+    imbalance: Injection = NONE,
 ) -> DatasetInfo:
     """Write a packed dataset into the directory `path`.
 
@@ -131,9 +133,10 @@ def write_dataset(
         md5=digest.hexdigest(),
         provenance=provenance,
         licence=licence,
+        imbalance=imbalance,
     )
-    (path / "dataset.json").write_text(info.model_dump_json(indent=1) + "\n")
-    (path / "lineage.json").write_text(json.dumps({"dataset": info.md5}) + "\n")
+    (path / "dataset.json").write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_json(path / "lineage.json", {"dataset": info.md5})
     return info
 
 

@@ -12,21 +12,21 @@ from longtail.errors import DataError
 Ints = npt.NDArray[np.int64]
 
 
-class Gaussian(BaseModel, extra="forbid"):
+class Gaussian(BaseModel, extra="forbid", frozen=True):
     """Keep rates that are Gaussian over the class order, the middle classes kept whole (LMLE, Table 5)."""
 
     kind: Literal["gaussian"]
     removed: float = Field(gt=0, lt=1, description="share of all samples to remove")
 
 
-class Exponential(BaseModel, extra="forbid"):
+class Exponential(BaseModel, extra="forbid", frozen=True):
     """n_c = n_0 · factor^(−c / (K − 1)) over the class order (Cui et al. 2019)."""
 
     kind: Literal["exponential"]
     factor: float = Field(gt=1, description="largest class over smallest")
 
 
-class Step(BaseModel, extra="forbid"):
+class Step(BaseModel, extra="forbid", frozen=True):
     """The last `minority` share of the classes has `factor` times fewer samples (Buda et al. 2018).
 
     Of K classes at least one is in the minority, and at most K − 1.
@@ -37,16 +37,17 @@ class Step(BaseModel, extra="forbid"):
     minority: float = Field(0.5, gt=0, lt=1)
 
 
-class Balanced(BaseModel, extra="forbid"):
+class Balanced(BaseModel, extra="forbid", frozen=True):
     """No imbalance is injected."""
 
     kind: Literal["none"] = "none"
 
 
 Injection = Annotated[Gaussian | Exponential | Step | Balanced, Field(discriminator="kind")]
+NONE = Balanced()
 
 
-def kept_counts(counts: Ints, injection: Gaussian | Exponential | Step | Balanced) -> Ints:
+def kept_counts(counts: Ints, injection: Injection) -> Ints:
     """How many samples of each class stay, at least one and at most what there is. Shape (K,)."""
     classes = np.arange(len(counts))
     if isinstance(injection, Gaussian):
@@ -77,7 +78,7 @@ def gaussian_rates(counts: Ints, removed: float) -> npt.NDArray[np.float64]:
     if surplus(-3.0) > 0:  # even the narrowest Gaussian keeps the middle class, or two
         most = 1 - (counts * rates(-3.0)).sum() / counts.sum()
         raise DataError(
-            f"split.imbalance: a Gaussian over {len(counts)} classes can remove at most {most:.0%} of the samples, "
+            f"imbalance: a Gaussian over {len(counts)} classes can remove at most {most:.0%} of the samples, "
             f"and removed is {removed}; ask for less, or for another kind of imbalance"
         )
     # scipy's optimisers take half a second to import, and only this kind of imbalance needs one.

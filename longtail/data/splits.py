@@ -30,12 +30,29 @@ class SubsetCounts(BaseModel):
     tasks: dict[str, ImbalanceMeasures]
 
 
+class Injected(BaseModel):
+    """That `removed` of the `of` training samples were taken out, so that the classes of `task` became imbalanced."""
+
+    kind: str
+    task: str
+    removed: int
+    of: int
+
+    def sentence(self) -> str:
+        """What a person is told."""
+        return (
+            f"imbalance injected ({self.kind}): {self.removed:,} of {self.of:,} training samples were taken out, "
+            f"by the classes of {self.task}"
+        )
+
+
 class SplitInfo(BaseModel):
-    """What split.json holds."""
+    """What split.json holds; `injected` where the imbalance is not the data's own."""
 
     format_version: int = 1
     tasks: list[Task]
     subsets: dict[str, SubsetCounts]
+    injected: Injected | None = None
 
 
 class Split:
@@ -51,7 +68,7 @@ class Split:
     def open(cls, path: Path) -> Self:
         """Open the directory `path`. Raises DataError if it holds no split."""
         try:
-            info = SplitInfo.model_validate_json((path / "split.json").read_text())
+            info = SplitInfo.model_validate_json((path / "split.json").read_text(encoding="utf-8"))
             return cls(pd.read_parquet(path / "samples.parquet"), info)
         except UNREADABLE as error:
             why = reason(error, "split.json")
@@ -61,7 +78,7 @@ class Split:
         """Write into the directory `path`."""
         path.mkdir(parents=True, exist_ok=True)
         self.samples.to_parquet(path / "samples.parquet", index=False)
-        (path / "split.json").write_text(self.info.model_dump_json(indent=1) + "\n")
+        (path / "split.json").write_text(self.info.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
     def labels(self, task: Task) -> Ints:
         """Class codes in the order of the task's classes; −1 where missing. Shape (samples,)."""
@@ -81,7 +98,9 @@ class Split:
         return np.where(self.subset == "train", self.labels(task), -1)
 
 
-def make_split(samples: pd.DataFrame, subset: npt.NDArray[np.str_], tasks: list[Task]) -> Split:
+def make_split(
+    samples: pd.DataFrame, subset: npt.NDArray[np.str_], tasks: list[Task], injected: Injected | None = None
+) -> Split:
     """The split that gives the samples of a packed dataset those subsets; an empty string leaves a sample out."""
     used = np.flatnonzero(subset != "")
     names = [task.name for task in tasks]
@@ -89,7 +108,7 @@ def make_split(samples: pd.DataFrame, subset: npt.NDArray[np.str_], tasks: list[
     table.insert(0, "row", used.astype(np.int64))
     table.insert(3, "subset", pd.Series(pd.Categorical(subset[used], categories=list(SUBSETS))))
     counts = {name: _count(table[table["subset"] == name], tasks) for name in SUBSETS}
-    return Split(table, SplitInfo(tasks=tasks, subsets=counts))
+    return Split(table, SplitInfo(tasks=tasks, subsets=counts, injected=injected))
 
 
 def check_every_class(subset: npt.NDArray[np.str_], labels: dict[str, Ints], tasks: list[Task], groups: Ints) -> None:

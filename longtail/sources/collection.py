@@ -11,6 +11,7 @@ import pandas as pd
 from pydantic import BaseModel
 
 from longtail.data.dataset import Task
+from longtail.data.injection import NONE, Injection
 from longtail.sources.problems import Problems
 
 Pixels = npt.NDArray[np.uint8]
@@ -41,13 +42,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Collection:
-    """What a source gives: `samples` as in `write_dataset`, and uint8 blocks of n×H×W×C in the same order."""
+    """What a source gives: `samples` as in `write_dataset`, and uint8 blocks of n×H×W×C in the same order.
+
+    `imbalance`: what an example wants injected into its training subset; data of one's own have theirs already.
+    """
 
     samples: pd.DataFrame
     tasks: list[Task]
     images: Iterable[Pixels]
     provenance: str
     licence: str
+    imbalance: Injection = NONE
 
 
 class Source(ABC, BaseModel, extra="forbid"):

@@ -9,6 +9,7 @@ import pandas as pd
 from PIL import Image
 from pydantic import Field
 
+from longtail.data.injection import NONE, Injection
 from longtail.sources.classes import make_task
 from longtail.sources.collection import Collection, Ints, Pixels, Request, Source
 from longtail.sources.decoding import conform
@@ -32,7 +33,8 @@ LICENCE = "digits: CC BY 4.0; photographs: CC BY 2.0"
 class Digits(Source):
     """Each of 1,797 digits is rendered `copies` times, over patches as in `Photographs`.
 
-    The copies of a digit are one group; there are no official subsets.
+    The copies of a digit are one group; there are no official subsets. The example is balanced: `imbalance` says what
+    `split` injects into its training subset.
     """
 
     kind: Literal["digits"]
@@ -42,6 +44,7 @@ class Digits(Source):
     scale: tuple[float, float] = (0.9, 1.1)
     min_deviation: float = Field(15.0, ge=0)
     max_brightness: float = Field(180.0, ge=0)
+    imbalance: Injection = NONE
 
     def load(self, root: Path, request: Request) -> Collection:
         """See `Source.load`; `root` is not read."""
@@ -53,7 +56,7 @@ class Digits(Source):
         samples["id"] = [f"{name}-{copy}" for name, copy in zip(names, copies, strict=True)]
         task = make_task("digit", [str(digit) for digit in range(10)])
         images = self._images(canvases, index, request)
-        return Collection(samples, [task], images, PROVENANCE, LICENCE)
+        return Collection(samples, [task], images, PROVENANCE, LICENCE, self.imbalance)
 
     def _images(self, canvases: Pixels, index: Ints, request: Request) -> Iterator[Pixels]:
         posing, rendering = np.random.SeedSequence(request.seed).spawn(2)

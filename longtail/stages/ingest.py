@@ -56,6 +56,7 @@ def run(data: Input, dataset: Output, *, params: Params) -> dict[str, float]:
         image_shape=params.image_shape,
         provenance=collection.provenance,
         licence=collection.licence,
+        imbalance=collection.imbalance,
     )
     shutil.rmtree(scratch)
     classes = {f"classes_{task.name}": float(len(task.classes)) for task in info.tasks}

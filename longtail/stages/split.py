@@ -1,4 +1,6 @@
-"""Divide a packed dataset into train, validation and test, and inject imbalance into train."""
+"""Divide a packed dataset into train, validation and test; inject imbalance into train where that is asked."""
+
+import sys
 
 import numpy as np
 import numpy.typing as npt
@@ -7,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from longtail.data.dataset import SUBSETS, PackedDataset, Task
 from longtail.data.injection import Balanced, Injection, choose_kept, kept_counts
-from longtail.data.splits import check_every_class, make_split, stratify
+from longtail.data.splits import Injected, check_every_class, make_split, stratify
 from longtail.errors import DataError
 from longtail.stages.contract import Input, Output, stage
 
@@ -20,7 +22,10 @@ class Params(BaseModel, extra="forbid"):
     seed: int = Field(0, ge=0)
     validation: float = Field(0.1, gt=0, lt=1, description="share of the samples that are not test")
     test: float = Field(0.2, gt=0, lt=1, description="share of all samples, where there is no official test subset")
-    imbalance: Injection = Balanced()
+    imbalance: Injection | None = Field(
+        None,
+        description="to inject into train; null: what the data set itself asks for, as the embedded example does",
+    )
     tasks: list[str] | None = Field(
         None, min_length=1, description="those to learn; the subsets are drawn with all, whichever are learned"
     )
@@ -38,11 +43,14 @@ def run(dataset: Input, split: Output, *, params: Params) -> dict[str, float]:
     groups = pd.factorize(packed.samples["group"])[0].astype(np.int64)
     subset = _subsets(packed, list(labels.values()), groups, params, rng)
     check_every_class(subset, labels, learned, groups)
-    _inject(subset, labels, groups, params, rng)
+    injected = _inject(subset, labels, groups, params, params.imbalance or packed.info.imbalance, rng)
     check_every_class(subset, labels, learned, groups)
-    made = make_split(packed.samples, subset, learned)
+    made = make_split(packed.samples, subset, learned, injected)
     made.write(split)
     report = {f"samples_{name}": float(counts.samples) for name, counts in made.info.subsets.items()}
+    if injected:
+        print(f"split: {injected.sentence()}", file=sys.stderr)
+        report["injection_removed"] = float(injected.removed)
     for name, measures in made.info.subsets["train"].tasks.items():
         scalars = {"K": measures.K, "IR": measures.IR, "minority_classes": measures.m, "BD": measures.BD}
         report |= {f"{name}_{key}": float(value) for key, value in scalars.items() if value is not None}
@@ -109,16 +117,18 @@ def _inject(
     labels: dict[str, npt.NDArray[np.int64]],
     groups: npt.NDArray[np.int64],
     params: Params,
+    imbalance: Injection,
     rng: np.random.Generator,
-) -> None:
-    """Take samples out of train, in place, so that the chosen task has the asked imbalance."""
-    if isinstance(params.imbalance, Balanced):
-        return
+) -> Injected | None:
+    """Take samples out of train, in place, so that the chosen task has the asked imbalance; say how many."""
+    if isinstance(imbalance, Balanced):
+        return None
     name = params.imbalance_task or next(iter(labels))
     if name not in labels:
         raise DataError(f"split.imbalance_task is {name!r}; the tasks are {sorted(labels)}")
     train = np.flatnonzero(subset == "train")
     codes = labels[name][train]
     units = groups[train] if params.imbalance_unit == "group" else np.arange(len(train))
-    kept = choose_kept(codes, units, kept_counts(np.bincount(codes[codes >= 0]), params.imbalance), rng)
+    kept = choose_kept(codes, units, kept_counts(np.bincount(codes[codes >= 0]), imbalance), rng)
     subset[train[~kept]] = ""
+    return Injected(kind=imbalance.kind, task=name, removed=int((~kept).sum()), of=len(train))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from longtail.data.dataset import Task, write_dataset
+from longtail.data.injection import NONE, Injection
 
 DIGIT = Task(name="digit", classes=["zero", "one", "two"])
 KIDS = Task(name="kids", classes=["no", "yes", "unsure"], background="unsure")
@@ -56,7 +57,9 @@ ARTIFACTS: dict[str, dict[str, str]] = {
 CRL = {"name": "crl", "method": {"kind": "class_rectification"}, "sampling": "natural", "cost": False}
 
 
-def write_tiny_dataset(path: Path, *, per_class: int = 40, two_tasks: bool = False, seed: int = 0) -> None:
+def write_tiny_dataset(
+    path: Path, *, per_class: int = 40, two_tasks: bool = False, seed: int = 0, imbalance: Injection = NONE
+) -> None:
     """Three classes of 28×28 images, a bright band at another height each; groups of two images.
 
     With `two_tasks` every image also has a label of the task "kids", a third of them missing, one class background.
@@ -78,7 +81,8 @@ def write_tiny_dataset(path: Path, *, per_class: int = 40, two_tasks: bool = Fal
         }
     )
     tasks = [DIGIT, KIDS] if two_tasks else [DIGIT]
-    write_dataset(path, samples, [images], tasks=tasks, image_shape=SHAPE, provenance="made for a test", licence="none")
+    about: dict[str, Any] = {"provenance": "made for a test", "licence": "none", "imbalance": imbalance}
+    write_dataset(path, samples, [images], tasks=tasks, image_shape=SHAPE, **about)
 
 
 def run_stage(root: Path, stage: str, *, paths: dict[str, str] | None = None, **changes: Any) -> dict[str, float]:

@@ -8,12 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import hashes, write_tiny_dataset
 
 from longtail.data.dataset import Task, write_dataset
 from longtail.data.imbalance import measure
+from longtail.data.injection import Gaussian
 from longtail.data.splits import Split, stratify
 from longtail.errors import DataError
 from longtail.stages.split import Params, run
@@ -246,3 +248,40 @@ def test_the_background_class_counts_in_no_measure(tmp_path: Path) -> None:
     train = made.info.subsets["train"]
     assert len(train.counts["kids"]) == len(made.tasks[1].classes) == train.tasks["kids"].K + 1
     assert background not in train.tasks["kids"].classes
+
+
+def test_a_data_set_of_ones_own_loses_nothing_to_the_parameters_as_shipped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "dataset", digit=digits(300, 200, 100))
+    shipped = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8"))["split"]
+    made = split(tmp_path, **shipped)
+    assert len(made.samples) == 600
+    assert made.info.injected is None
+    assert "injected" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("asked", "injected"),
+    [
+        (None, "gaussian"),  # what the data set asks for
+        ({"kind": "none"}, None),
+        ({"kind": "step", "factor": 4}, "step"),
+    ],
+)
+def test_an_example_asks_for_its_imbalance_and_what_is_taken_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: dict[str, Any] | None, injected: str | None
+) -> None:
+    write_tiny_dataset(tmp_path / "dataset", per_class=100, imbalance=Gaussian(kind="gaussian", removed=0.3))
+    report = run(tmp_path / "dataset", tmp_path / "split", params=Params(imbalance=asked))
+    made = Split.open(tmp_path / "split")
+    said = capsys.readouterr().err
+    if injected is None:
+        assert (made.info.injected, said, "injection_removed" in report) == (None, "", False)
+        return
+    assert made.info.injected is not None
+    found = made.info.injected
+    assert (found.kind, found.task) == (injected, "digit")
+    assert found.of - found.removed == report["samples_train"]
+    assert report["injection_removed"] == found.removed == 300 - len(made.samples)
+    assert f"{found.removed} of {found.of} training samples" in said
