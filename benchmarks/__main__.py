@@ -20,7 +20,7 @@ def main() -> None:
             print("==", name, *size, flush=True)
             if subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *size], check=False).returncode:
                 failed.append(" ".join([name, *size]))
-    PAGE.write_text(page())
+    PAGE.write_text(page(), encoding="utf-8")
     if failed:
         sys.exit(f"error: these tables failed and keep their former figures: {', '.join(failed)}")
 

@@ -166,7 +166,9 @@ def _memory() -> float:
 
 
 def _pss(file: Path) -> float:
-    return next(int(line.split()[1]) / 1024 for line in file.read_text().splitlines() if line.startswith("Pss:"))
+    return next(
+        int(line.split()[1]) / 1024 for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("Pss:")
+    )
 
 
 if __name__ == "__main__":

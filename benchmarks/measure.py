@@ -58,7 +58,7 @@ def ratio(above: list[float], below: list[float]) -> Spread:
 
 def peak_memory(work: Callable[[], object]) -> float:
     """By how many MiB the resident memory of this process rises at most above what it is now, while `work` runs."""
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the highest value so far
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # Linux: forget the highest value so far
     before = _resident("VmRSS")
     work()
     return (_resident("VmHWM") - before) / MIB
@@ -70,5 +70,5 @@ def resident_memory() -> float:
 
 
 def _resident(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))

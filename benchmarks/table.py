@@ -62,13 +62,13 @@ def write(name: str, table: Table) -> Path:
     """Keep a table as results/<name>.json."""
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / f"{name}.json"
-    file.write_text(json.dumps(asdict(table), indent=1) + "\n")
+    file.write_text(json.dumps(asdict(table), indent=1) + "\n", encoding="utf-8")
     return file
 
 
 def read(file: Path) -> Table:
     """The table that `write` wrote."""
-    values = json.loads(file.read_text())
+    values = json.loads(file.read_text(encoding="utf-8"))
     return Table(**values | {"aims": [Aim(**aim) for aim in values["aims"]]})
 
 

@@ -35,7 +35,7 @@ class Cost:
 
 def run(full: bool) -> Table:
     """Start-up, overhead and memory of every stage, and a pipeline with nothing to do; with --full all rounds."""
-    default = yaml.safe_load((ROOT / "params.yaml").read_text())
+    default = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     one_round = _one_round(default)
     with tempfile.TemporaryDirectory() as folder:
         whole = _stages(Path(folder) / "default", default if full else one_round)
@@ -132,7 +132,7 @@ def _stages(folder: Path, params: dict[str, Any], **environment: str) -> dict[st
 
 def _workspace(folder: Path, params: dict[str, Any]) -> None:
     (folder / "data").mkdir(parents=True)
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     (folder / "longtail").symlink_to(ROOT / "longtail")
     for name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(ROOT / name, folder / name)
@@ -140,7 +140,7 @@ def _workspace(folder: Path, params: dict[str, Any]) -> None:
 
 def _commands(params: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Stage and command, in an order in which DVC can run them where no training of `fits` follows a round."""
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     in_rounds = [name for name, stage in stages.items() if stage.get("foreach") == "${rounds}"]
     for name, stage in stages.items():
         match stage.get("foreach"):
@@ -176,14 +176,14 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _measured(command: list[str], folder: Path, stage: str, **more: str) -> Cost:
     log = folder / "log"
-    with log.open("w") as output:
+    with log.open("w", encoding="utf-8") as output:
         began = time.perf_counter()
         environment = _environment(folder) | {"DVC_STAGE": stage} | more
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)
         _, status, usage = os.wait4(process.pid, 0)
         took = time.perf_counter() - began
     if status:
-        raise RuntimeError(f"{stage} failed: {log.read_text()[-2000:]}")
+        raise RuntimeError(f"{stage} failed: {log.read_text(encoding='utf-8')[-2000:]}")
     return Cost(took, usage.ru_maxrss * 1024 / MIB)
 
 

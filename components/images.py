@@ -16,7 +16,7 @@ def built(kind: Kind) -> str:
 
 def pushed(kind: Kind) -> str:
     """The image for a cluster: what `make push` pushed last, by digest; if nothing was, that of this machine."""
-    digests = json.loads(PUSHED.read_text()) if PUSHED.is_file() else {}
+    digests = json.loads(PUSHED.read_text(encoding="utf-8")) if PUSHED.is_file() else {}
     return os.environ.get(f"LONGTAIL_{kind.upper()}_IMAGE") or digests.get(kind) or built(kind)
 
 

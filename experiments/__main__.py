@@ -45,7 +45,7 @@ def main(
         written = []
         if len(results.rows):
             written = [write_results(file.stem, results), place.work / "results.csv", *draw(results)]
-            print(written[0].read_text())
+            print(written[0].read_text(encoding="utf-8"))
         elif not failed:
             raise DataError(f"no cell of {file} is done in {place.work} with --data {data}")
         if not report:

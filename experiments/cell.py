@@ -52,16 +52,16 @@ class Steps:
         with _alone(output.with_suffix(".lock")):
             note = output.with_suffix(".commit")
             if not output.exists():
-                note.write_text(commit())
+                note.write_text(commit(), encoding="utf-8")
                 stage.run(*inputs, output, params=params)
-            self.made_by.add(note.read_text())
+            self.made_by.add(note.read_text(encoding="utf-8"))
         return output
 
 
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
     """Wait until no other cell makes this output; the lock of a process that is killed is released."""
-    with lock.open("w") as file:
+    with lock.open("w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -102,7 +102,7 @@ def run_cell(cell: Cell, data: Path, work: Path, result: Path) -> None:
         "tasks": tasks,
     }
     partial = result / ".result.json"
-    partial.write_text(json.dumps(written, indent=1) + "\n")
+    partial.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     partial.rename(result / "result.json")
 
 
@@ -123,7 +123,7 @@ def main() -> None:
     """The command that experiments/run.py starts for each cell."""
     cell, data, work, result = sys.argv[1:]
     with one_sentence():
-        run_cell(Cell.model_validate_json(Path(cell).read_text()), Path(data), Path(work), Path(result))
+        run_cell(Cell.model_validate_json(Path(cell).read_text(encoding="utf-8")), Path(data), Path(work), Path(result))
 
 
 if __name__ == "__main__":

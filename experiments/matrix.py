@@ -250,7 +250,7 @@ def _declared(file: Path, after: tuple[Path, ...] = ()) -> Any:
     """What a YAML says, with what it takes of other experiments; `after`: the files whose reading led to this one."""
     if file in after:
         raise DataError(f"the experiment {file} takes from itself; leave one `extends` or `methods` out")
-    values = yaml.safe_load(file.read_text())
+    values = yaml.safe_load(file.read_text(encoding="utf-8"))
     if isinstance(values, dict):
         if "extends" in values:
             values["base"] = merge(_taken("base", values.pop("extends"), (*after, file)), values.get("base", {}))

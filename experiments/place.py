@@ -42,7 +42,7 @@ class Place:
     def done(self, cell: Cell) -> dict[str, Any] | None:
         """The result of a cell that has run with these very parameters, or None."""
         try:
-            found: dict[str, Any] = json.loads((self.result(cell) / "result.json").read_text())
+            found: dict[str, Any] = json.loads((self.result(cell) / "result.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         try:

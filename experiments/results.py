@@ -149,7 +149,7 @@ def write_results(name: str, results: Results) -> Path:
     """Write `results.csv` and `results.md` into the experiment's directory; return the latter."""
     results.rows.to_csv(results.place.work / "results.csv", index=False)
     file = results.place.work / "results.md"
-    file.write_text(markdown(name, results))
+    file.write_text(markdown(name, results), encoding="utf-8")
     return file
 
 

@@ -81,7 +81,7 @@ def _run(cell: Cell, place: Place, processes: int, children: list[subprocess.Pop
     log = place.log(cell)
     log.parent.mkdir(parents=True, exist_ok=True)
     described = log.with_suffix(".json")
-    described.write_text(cell.model_dump_json(indent=1))
+    described.write_text(cell.model_dump_json(indent=1), encoding="utf-8")
     threads = str(max(1, budget() // processes))
     environment = os.environ | {"LONGTAIL_TRACKING": "off", "OMP_NUM_THREADS": threads, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "experiments.cell"]
@@ -95,7 +95,7 @@ def _run(cell: Cell, place: Place, processes: int, children: list[subprocess.Pop
 
 
 def _last_line(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     return f"{lines[-1].strip()} ({log})" if lines else f"it said nothing ({log})"
 
 

@@ -121,7 +121,7 @@ def adopt(remote: Remote, chosen: list[Adoptable]) -> None:
 
 def _place(one: Adoptable, folder: Path) -> None:
     metrics = folder / "metrics.json"
-    metrics.write_text(json.dumps(one.metrics, indent=1) + "\n")
+    metrics.write_text(json.dumps(one.metrics, indent=1) + "\n", encoding="utf-8")
     moves = {metrics: one.outputs.metrics}
     moves |= {folder / artifact: path for artifact, path in one.outputs.artifacts.items()}
     for new, path in moves.items():

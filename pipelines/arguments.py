@@ -115,7 +115,9 @@ def _dvc_config() -> dict[str, str]:
 
 def dvc(*arguments: str) -> str:
     """What a dvc command prints. Raises DataError if it fails."""
-    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     if done.returncode:
         raise DataError(f"dvc {' '.join(arguments)} failed: {' '.join(done.stderr.split())}")
     return done.stdout

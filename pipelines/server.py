@@ -53,7 +53,7 @@ def access(host: str | None, namespace: str | None, token: str | None, token_fil
 def read_token(file: Path) -> str:
     """Raises DataError if the file cannot be read."""
     try:
-        return file.read_text().strip()
+        return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read a token from {file}: {error}") from error
 

@@ -16,7 +16,7 @@ WITHOUT_TORCH = ("ingest", "fetch", "split", "cluster", "quintuplets", "index", 
 def imported(file: Path) -> set[str]:
     """The top-level modules that a file imports, anywhere in it."""
     names = []
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
     return {name.partition(".")[0] for name in names}
@@ -88,7 +88,7 @@ def source_of(module: str) -> Path | None:
 
 def modules_imported(file: Path) -> set[Path]:
     """The files of the package that a file imports as it is loaded, not those inside functions."""
-    tree = ast.parse(file.read_text())
+    tree = ast.parse(file.read_text(encoding="utf-8"))
     inside = {
         node for function in ast.walk(tree) if isinstance(function, ast.FunctionDef) for node in ast.walk(function)
     }

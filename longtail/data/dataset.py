@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import BaseModel, Field
 
+from longtail.artifacts.digests import check_file
 from longtail.artifacts.reading import UNREADABLE, reason, write_json
 from longtail.data.injection import NONE, Injection
 from longtail.errors import DataError
@@ -55,6 +56,7 @@ class PackedDataset:
         self.info = info
         self.samples = samples
         self._ends = np.cumsum(info.shard_sizes)
+        self._checked: set[int] = set()
         self._shards = [np.load(_shard(path, i), mmap_mode="r") for i in range(len(info.shard_sizes))]
 
     @classmethod
@@ -62,10 +64,25 @@ class PackedDataset:
         """Open the directory `path`. Raises DataError if it is not a packed dataset of this format."""
         try:
             info = DatasetInfo.model_validate_json((path / "dataset.json").read_text(encoding="utf-8"))
-            return cls(path, info, pd.read_parquet(path / "samples.parquet"))
+            packed = cls(path, info, pd.read_parquet(path / "samples.parquet"))
+            packed._check()
+            return packed
         except UNREADABLE as error:
             why = reason(error, "dataset.json")
             raise DataError(f"{path} is not a packed dataset: {why}; make it with `longtail ingest`") from error
+
+    def _check(self) -> None:
+        """Raise ValueError if the files do not fit each other."""
+        lacking = {"id", "group", "subset", *(task.name for task in self.info.tasks)} - set(self.samples.columns)
+        if lacking:
+            raise ValueError(f"samples.parquet has no column {sorted(lacking)}")
+        if not len(self.samples) == self.info.count == sum(self.info.shard_sizes):
+            raise ValueError(
+                f"samples.parquet has {len(self.samples)} rows, dataset.json counts {self.info.count} images"
+            )
+        for size, shard in zip(self.info.shard_sizes, self._shards, strict=True):
+            if shard.dtype != np.uint8 or shard.shape != (size, *self.info.image_shape):
+                raise ValueError(f"{Path(shard.filename).name} holds {shard.dtype} {shard.shape}")
 
     def __len__(self) -> int:
         return self.info.count
@@ -82,10 +99,16 @@ class PackedDataset:
         return codes(self.samples, self.task(task))
 
     def images(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """The images of those rows of `samples`, uint8, len(rows)×H×W×C, in the order asked."""
+        """The images of those rows of `samples`, uint8, len(rows)×H×W×C, in the order asked.
+
+        Raises DataError if a file of images is not as `ingest` wrote it: each is read as a whole when first needed.
+        """
         shards = np.searchsorted(self._ends, rows, side="right")
         out = np.empty((len(rows), *self.info.image_shape), np.uint8)
         for shard in np.unique(shards):
+            if shard not in self._checked:
+                check_file(_shard(self.path, shard))
+                self._checked.add(shard)
             here = shards == shard
             start = self._ends[shard] - self.info.shard_sizes[shard]
             out[here] = self._shards[shard][rows[here] - start]

@@ -1,6 +1,5 @@
 """What a quintuplet table is; its parts, merged; and how it lies on disk."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from longtail.artifacts.reading import read_array, read_json
+from longtail.artifacts.reading import read_array, read_json, write_json
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -55,7 +54,7 @@ def merge(parts: Iterable[QuintupletTable]) -> QuintupletTable:
 def save_tables(path: Path, tables: dict[str, QuintupletTable]) -> None:
     """Write one table a task into the directory `path`."""
     path.mkdir(parents=True, exist_ok=True)
-    (path / "tasks.json").write_text(json.dumps(list(tables)) + "\n")
+    write_json(path / "tasks.json", list(tables))
     for task, table in tables.items():
         np.save(path / f"members-{task}.npy", table.members, allow_pickle=False)
         np.save(path / f"has_other_cluster-{task}.npy", table.has_other_cluster, allow_pickle=False)

@@ -1,6 +1,5 @@
 """k-means inside each class (LMLE, section 3.1): clusters of about equal size, whatever the size of the class."""
 
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from longtail.artifacts.reading import read_array, read_json
+from longtail.artifacts.reading import read_array, read_json, write_json
 from longtail.threads import budget
 
 Floats = npt.NDArray[np.float32]
@@ -125,7 +124,7 @@ def centroids(embeddings: Floats, clusters: Clusters) -> Floats:
 def save_clusters(path: Path, clusters: dict[str, Clusters]) -> None:
     """Write the clusters of each task into the directory `path`."""
     path.mkdir(parents=True, exist_ok=True)
-    (path / "tasks.json").write_text(json.dumps(list(clusters)) + "\n")
+    write_json(path / "tasks.json", list(clusters))
     for task, of_task in clusters.items():
         np.save(path / f"assignment-{task}.npy", of_task.assignment, allow_pickle=False)
         np.save(path / f"classes-{task}.npy", of_task.classes, allow_pickle=False)

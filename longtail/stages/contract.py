@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, overload
 
-from longtail.artifacts.files import remove, replace
+from longtail.artifacts.digests import check_artifact, write_digests
 from longtail.artifacts.lineage import Lineage, check_same_rows, extended
+from longtail.artifacts.outputs import written_whole
 from longtail.artifacts.work import release, succeed
 from longtail.errors import DataError
 
@@ -41,10 +42,12 @@ def stage(*, keeps_lineage: bool) -> Callable[[Run], Run]: ...
 def stage(run: Run | None = None, *, keeps_lineage: bool = False) -> Run | Callable[[Run], Run]:
     """Give `run` temporary paths for its outputs and rename them when it returns, so that each is whole or absent.
 
-    Every output is a directory, and also gets `lineage.json`: from which data and parameters it comes. A stage that
-    only brings an artifact made elsewhere is `@stage(keeps_lineage=True)`: its outputs stay as `run` wrote them.
+    Every output is a directory, and also gets `lineage.json`: from which data and parameters it comes; and
+    `digests.json`: of each of its files. A stage that only brings an artifact made elsewhere is
+    `@stage(keeps_lineage=True)`: its outputs stay as `run` wrote them.
 
-    Raises DataError if an input does not exist, or if the inputs' rows are not those of the same data and split.
+    Raises DataError if an input does not exist or is not as its step wrote it, if the inputs' rows are not those of the
+    same data and split, and if another run is writing an output.
     """
     if run is None:
         return functools.partial(stage, keeps_lineage=keeps_lineage)
@@ -55,27 +58,21 @@ def stage(run: Run | None = None, *, keeps_lineage: bool = False) -> Run | Calla
         bound = inspect.signature(run).bind(*args, params=params, **kwargs).arguments
         paths = {name: Path(bound[name]) for name in kinds}
         inputs = read_inputs(kinds, paths, params)
+        for path in inputs.values():
+            check_artifact(path)
         origins = {name: Lineage.read(path) for name, path in inputs.items()}
         rows = {name: one for name, one in origins.items() if kinds.get(name) != "weights"}
         others = {name: one for name, one in origins.items() if name not in rows}
         check_same_rows(name_of_stage, rows)
         outputs = {name: path for name, path in paths.items() if kinds[name] == "output"}
-        partial = {name: path.with_name(f".{path.name}.partial") for name, path in outputs.items()}
-        for path in partial.values():
-            remove(path)
-            path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            report = run(**paths | partial, params=params)
-            for path in () if keeps_lineage else partial.values():
-                made = Lineage.read(path)
-                extended(name_of_stage, params.model_dump(mode="json"), rows, others, made).write(path)
-            for name, path in outputs.items():
-                replace(partial[name], path)
+            with written_whole(outputs) as partial:
+                report = run(**paths | partial, params=params)
+                for path in () if keeps_lineage else partial.values():
+                    made = Lineage.read(path)
+                    extended(name_of_stage, params.model_dump(mode="json"), rows, others, made).write(path)
+                    write_digests(path)
             succeed(list(outputs.values()))
-        except BaseException:
-            for path in partial.values():
-                remove(path)
-            raise
         finally:
             release()
         return report

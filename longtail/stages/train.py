@@ -32,7 +32,7 @@ def run(
     state = State.read(previous)
     if state.stopped:
         if world.first:
-            shutil.copytree(previous, model)
+            shutil.copytree(previous, model, dirs_exist_ok=True)
         return {"round": float(state.round), "stopped": 1.0, "best_score": state.best_score}
     table = Split.open(split)
     if world.first:

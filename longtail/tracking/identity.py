@@ -48,7 +48,9 @@ def git_state() -> dict[str, str]:
 
 
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=5, check=True)
+    done = subprocess.run(
+        ["git", *arguments], capture_output=True, encoding="utf-8", errors="replace", timeout=5, check=True
+    )
     return done.stdout.strip()
 
 

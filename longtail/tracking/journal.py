@@ -131,7 +131,7 @@ class Journal:
     def receipt(self, uri: str) -> Receipt:
         """What the store at `uri` has of this journal so far."""
         if self._receipt is None and (self.path / "receipt.json").is_file():
-            self._receipt = Receipt(**json.loads((self.path / "receipt.json").read_text()))
+            self._receipt = Receipt(**json.loads((self.path / "receipt.json").read_text(encoding="utf-8")))
         if self._receipt is None or self._receipt.uri != uri:
             self._receipt = Receipt(uri)
         return self._receipt
@@ -142,7 +142,7 @@ class Journal:
         if self.on_disk:
             new = self.path / "receipt.json.new"
             try:
-                new.write_text(json.dumps(asdict(receipt)))
+                new.write_text(json.dumps(asdict(receipt)), encoding="utf-8")
                 new.replace(self.path / "receipt.json")
             except OSError as error:
                 self._on_error(error)

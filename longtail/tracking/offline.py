@@ -15,14 +15,14 @@ def mark(uri: str) -> None:
     """Note that the store at `uri` failed just now."""
     with suppress(OSError):  # without the note, every step finds out by itself
         journal.root().mkdir(parents=True, exist_ok=True)
-        (journal.root() / "offline").write_text(uri)
+        (journal.root() / "offline").write_text(uri, encoding="utf-8")
 
 
 def recent(uri: str) -> bool:
     """Whether a step noted in the last minute that the store at `uri` failed."""
     note = journal.root() / "offline"
     try:
-        return time.time() - note.stat().st_mtime < NOTE_SECONDS and note.read_text() == uri
+        return time.time() - note.stat().st_mtime < NOTE_SECONDS and note.read_text(encoding="utf-8") == uri
     except OSError:
         return False
 

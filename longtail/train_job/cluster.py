@@ -48,7 +48,9 @@ class Cluster:
         """The cluster, namespace and account of the pod that this is. Raises DataError elsewhere."""
         try:
             config.load_incluster_config()
-            namespace, token = ((IDENTITY / name).read_text().strip() for name in ("namespace", "token"))
+            namespace, token = (
+                (IDENTITY / name).read_text(encoding="utf-8").strip() for name in ("namespace", "token")
+            )
             return cls(client.ApiClient(), namespace, _account(token))
         except (config.ConfigException, OSError) as error:
             raise DataError(

@@ -22,7 +22,7 @@ def main() -> None:
     except SystemExit as end:
         if isinstance(end.code, str):
             with suppress(OSError):
-                Path(os.environ[VARIABLE]).write_text(end.code.removeprefix("error: "))
+                Path(os.environ[VARIABLE]).write_text(end.code.removeprefix("error: "), encoding="utf-8")
         raise
 
 

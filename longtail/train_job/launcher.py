@@ -105,7 +105,7 @@ def _bring_inputs(folder: Path, inputs: dict[str, Path], section: dict[str, Any]
     partial = folder / ".inputs.partial"
     for name, path in inputs.items():
         _copy(path, partial / name)
-    (partial / "params.json").write_text(json.dumps(_before(inputs) | {"train": section}))
+    (partial / "params.json").write_text(json.dumps(_before(inputs) | {"train": section}), encoding="utf-8")
     partial.rename(folder / "inputs")
 
 
@@ -164,7 +164,7 @@ def _deleted_if_stopped(cluster: Cluster, name: str) -> Iterator[None]:
 def _report(result: Path) -> dict[str, float] | None:
     """The stage's scalars; None while they are not there, or not whole: a full disk leaves an empty file."""
     try:
-        report: dict[str, float] = json.loads(result.read_text())
+        report: dict[str, float] = json.loads(result.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
     return report

@@ -34,7 +34,7 @@ def child(parent: int, word: str) -> int:
         for children in Path(f"/proc/{parent}/task").glob("*/children"):
             with contextlib.suppress(OSError):  # a thread or a process may end meanwhile
                 for number in children.read_text().split():
-                    if word in Path(f"/proc/{number}/cmdline").read_text():
+                    if word in Path(f"/proc/{number}/cmdline").read_text(encoding="utf-8"):
                         return int(number)
         time.sleep(0.05)
     raise AssertionError("no cell was started")

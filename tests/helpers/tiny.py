@@ -129,7 +129,7 @@ def write_parameters(path: Path, **changes: dict[str, Any]) -> Path:
     fit = sections.pop("fit")
     name = fit.pop("name")
     trainings = {"fits": {name: {"after": "start", **fit}}, "rounds": {"r1": {"after": name}}}
-    path.write_text(json.dumps(sections | trainings))
+    path.write_text(json.dumps(sections | trainings), encoding="utf-8")
     return path
 
 
@@ -137,5 +137,5 @@ def arguments(root: Path, stage: str, parameters: Path) -> list[str]:
     """The words of `longtail STAGE …` for the artifacts below `root`, `fit` for the only training of the parameters."""
     words = [word for name, path in ARTIFACTS[stage].items() for word in (f"--{name}", str(root / path))]
     if stage == "fit":
-        words = ["--name", *json.loads(parameters.read_text())["fits"], *words]
+        words = ["--name", *json.loads(parameters.read_text(encoding="utf-8"))["fits"], *words]
     return [stage, *words, "--params", str(parameters)]

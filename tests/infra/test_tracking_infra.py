@@ -61,7 +61,7 @@ def step(installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyP
 def train(dataset: str) -> None:
     with tracking.stage_run("train", "train", params={"rate": 0.1}, config={"seed": 1}, dataset=dataset, last=True):
         tracking.log_metrics({"loss": 0.5}, step=1)
-        Path("report.html").write_text("<h1>report</h1>")
+        Path("report.html").write_text("<h1>report</h1>", encoding="utf-8")
         tracking.log_artifact(Path("report.html"), "report")
 
 

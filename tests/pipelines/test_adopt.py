@@ -148,12 +148,12 @@ Adopt = Callable[..., tuple[int, str, str]]
 
 def refusal(adopt: Adopt, *words: str) -> str:
     """The one sentence of a command that fails and leaves the workspace as it was."""
-    before = hashes(Path("artifacts")), Path("dvc.lock").read_text()
+    before = hashes(Path("artifacts")), Path("dvc.lock").read_text(encoding="utf-8")
     status, _, errors = adopt(*words)
     assert status == 1
     assert errors.startswith("error: ")
     assert errors.count("\n") == 1
-    assert (hashes(Path("artifacts")), Path("dvc.lock").read_text()) == before
+    assert (hashes(Path("artifacts")), Path("dvc.lock").read_text(encoding="utf-8")) == before
     return errors
 
 

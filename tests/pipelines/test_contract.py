@@ -118,7 +118,7 @@ def test_dvc_yaml_names_the_sources_that_the_imports_say(tmp_path: Path) -> None
     """`python -m pipelines dependencies` writes them."""
     copy = Path(shutil.copy(ROOT / "dvc.yaml", tmp_path))
     write_dependencies(copy)
-    assert copy.read_text() == (ROOT / "dvc.yaml").read_text()
+    assert copy.read_text(encoding="utf-8") == (ROOT / "dvc.yaml").read_text()
 
 
 @pytest.mark.parametrize("stage", LOCAL)

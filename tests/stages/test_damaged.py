@@ -1,4 +1,8 @@
-"""A damaged file of an artifact, as a full disk or a broken copy leaves it: one sentence on it, and no output."""
+"""A damaged file of an artifact, as a full disk or a broken copy leaves it: one sentence on it, and no output.
+
+Here the artifacts have no digests, as some that were made by hand: what reads a file has to find out by itself.
+test_mutations.py has the same with digests.
+"""
 
 import importlib
 import shutil
@@ -43,6 +47,8 @@ def test_every_file_that_a_stage_reads(
     tmp_path: Path, one_task: Path, stage: str, damage: Callable[[bytes], bytes]
 ) -> None:
     shutil.copytree(one_task, tmp_path, dirs_exist_ok=True)
+    for file in tmp_path.rglob("digests.json"):
+        file.unlink()
     kinds = artifacts(importlib.import_module(f"longtail.stages.{stage}").run)
     paths = ARTIFACTS[stage]
     outputs = {name: f"out/{path}" for name, path in paths.items() if kinds[name] == "output"}

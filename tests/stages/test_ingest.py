@@ -48,7 +48,8 @@ def test_the_default_becomes_a_packed_dataset(tmp_path: Path) -> None:
 
 def test_only_the_packed_dataset_is_left_behind(tmp_path: Path, photographs: Path) -> None:
     ingest(photographs, tmp_path / "out", FOLDER)
-    assert list(content(tmp_path / "out")) == ["dataset.json", "images-00000.npy", "lineage.json", "samples.parquet"]
+    packed = ["dataset.json", "digests.json", "images-00000.npy", "lineage.json", "samples.parquet"]
+    assert list(content(tmp_path / "out")) == packed
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "photographs"]
 
 

@@ -20,6 +20,7 @@ from tiny import (
     write_tiny_dataset,
 )
 
+from longtail.artifacts.digests import write_digests
 from longtail.artifacts.lineage import Lineage
 from longtail.artifacts.reading import read_json
 from longtail.data.dataset import PackedDataset
@@ -154,7 +155,14 @@ def test_the_index_holds_the_clusters_of_the_best_round_on_train_alone(one_task:
 
 def test_the_index_has_all_that_answers_for_the_model(two_tasks: Path) -> None:
     index, model = two_tasks / "index/r1", two_tasks / "r1/model"
-    assert {path.name for path in index.iterdir()} == {"snapshot", "state.json", "rules.json", "rules", "lineage.json"}
+    assert {path.name for path in index.iterdir()} == {
+        "snapshot",
+        "state.json",
+        "rules.json",
+        "rules",
+        "lineage.json",
+        "digests.json",
+    }
     assert hashes(index / "snapshot") == hashes(best(model))
     assert State.read(index) == State.read(model)
     # Hinges train no classifier that the other rules could ask.
@@ -287,18 +295,21 @@ def test_a_stopped_round_passes_everything_through(tmp_path: Path, one_task: Pat
     shutil.copytree(one_task, tmp_path, dirs_exist_ok=True)
     state = State.read(tmp_path / "r1/model")
     state.model_copy(update={"stopped": True}).write(tmp_path / "r1/model")
+    write_digests(tmp_path / "r1/model")
     paths = round_paths(2)
     for stage in ("cluster", "quintuplets", "train"):
         report = run_stage(tmp_path, stage, paths=paths[stage])
         assert report["stopped"] == 1
         assert (tmp_path / list(paths[stage].values())[-1]).is_dir()
     before, after = hashes(tmp_path / "r1/model"), hashes(tmp_path / "r2/model")
-    del before["lineage.json"], after["lineage.json"]  # which gains the skipped round
+    for one in (before, after):  # the lineage gains the skipped round
+        del one["lineage.json"], one["digests.json"]
     assert before == after
     for name, model in (("index-1", "r1/model"), ("index-2", "r2/model")):
         run_stage(tmp_path, "index", paths={"model": model, "index": name})
     before, after = hashes(tmp_path / "index-1"), hashes(tmp_path / "index-2")
-    del before["lineage.json"], after["lineage.json"]
+    for one in (before, after):
+        del one["lineage.json"], one["digests.json"]
     assert before == after
 
 
@@ -307,6 +318,7 @@ def score_the_round(model: Path, score: float) -> None:
     state = State.read(model)
     scored = state.history[1].model_copy(update={"scores": {"digit": score}})
     state.model_copy(update={"history": [state.history[0], scored]}).write(model)
+    write_digests(model)
 
 
 def test_a_worse_round_keeps_the_best_one_beside_it(tmp_path: Path, one_task: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tiny import ARTIFACTS, PARAMETERS, hashes, run_stage
 
+from longtail.artifacts.digests import write_digests
 from longtail.errors import DataError
 from longtail.network.snapshot import State
 from longtail.quintuplets import search
@@ -133,6 +134,7 @@ def test_a_part_needs_a_volume(root: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_stopped_round_has_no_parts(root: Path) -> None:
     state = State.read(root / "softmax/model")
     state.model_copy(update={"stopped": True}).write(root / "softmax/model")
+    write_digests(root / "softmax/model")
     write_part(*paths(root), params=params(), part=Part(0, 1))
     assert list((root / "volume").iterdir()) == []
     assert run_stage(root, "quintuplets") == {"stopped": 1.0}

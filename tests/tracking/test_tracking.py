@@ -202,7 +202,7 @@ def test_an_artifact_is_logged_as_it_was_when_logged(store: LocalStore, tmp_path
         shutil.rmtree(tmp_path / "figures")
     (nested,) = store.nested("evaluate")
     path = store.client.download_artifacts(nested.info.run_id, "figures/curve.txt")
-    assert Path(path).read_text() == "first"
+    assert Path(path).read_text(encoding="utf-8") == "first"
 
 
 def test_metrics_that_are_not_finite_are_refused_together(store: LocalStore) -> None:
@@ -373,7 +373,7 @@ def test_what_a_pod_could_not_deliver_waits_on_the_volume(
 
 
 def test_a_disk_that_fills_up_does_not_stop_the_step(store: LocalStore, capsys: pytest.CaptureFixture[str]) -> None:
-    with Path("/dev/full").open("w") as full, step("train"):
+    with Path("/dev/full").open("w", encoding="utf-8") as full, step("train"):
         tracking.log_metrics({"loss": 2.0}, step=0)
         current = run.current()
         assert current is not None

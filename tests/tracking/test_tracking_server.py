@@ -41,7 +41,7 @@ def train(before: int = 0, after: int = 10, *, last: bool = True) -> Iterator[No
             if number == before:
                 yield
             tracking.log_metrics({"loss": float(number)}, step=number)
-        Path("report.html").write_text("<h1>report</h1>")
+        Path("report.html").write_text("<h1>report</h1>", encoding="utf-8")
         tracking.log_artifact(Path("report.html"), "report")
 
 

@@ -1,0 +1,61 @@
+"""The outputs of a step: whole or absent, and of one run at a time."""
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from longtail.artifacts.files import remove, replace
+from longtail.errors import DataError
+
+
+@contextmanager
+def written_whole(outputs: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
+    """An empty directory for each output, which takes its place when the block ends and is deleted if it fails.
+
+    Raises DataError if another run is at one of them.
+    """
+    partial = {name: path.with_name(f".{path.name}.partial") for name, path in outputs.items()}
+    with ExitStack() as locks:
+        for name, path in partial.items():
+            locks.callback(os.close, _claim(path, outputs[name]))
+        try:
+            yield partial
+            for name, path in outputs.items():
+                replace(partial[name], path)
+        except BaseException:
+            for path in partial.values():
+                remove(path)
+            raise
+
+
+def _claim(path: Path, output: Path) -> int:
+    """Make the directory, or empty what a killed run has left, and lock it; the lock ends with the process."""
+    while True:
+        if path.is_symlink() or not path.is_dir():
+            remove(path)
+        path.mkdir(parents=True, exist_ok=True)
+        try:
+            folder = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:  # the other run has just ended
+            continue
+        if not _lock(folder):
+            os.close(folder)
+            raise DataError(f"another run is writing {output}; let it end, or end it, then run this step again")
+        if path.exists() and os.path.samestat(os.fstat(folder), path.stat()):
+            break
+        os.close(folder)
+    for left in path.iterdir():
+        remove(left)
+    return folder
+
+
+def _lock(folder: int) -> bool:
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True

@@ -1,0 +1,85 @@
+"""One run at a time writes an output; the others are told, and what a killed run has left is in nobody's way."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from longtail.artifacts.outputs import written_whole
+from longtail.errors import DataError
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from longtail.artifacts.outputs import written_whole
+from longtail.errors import DataError
+try:
+    with written_whole({"model": Path(sys.argv[1])}) as partial:
+        for part in range(5):
+            (partial["model"] / str(part)).write_text(sys.argv[2], encoding="utf-8")
+            print("writing", flush=True)
+            time.sleep(float(sys.argv[3]))
+except DataError as error:
+    sys.exit(str(error))
+"""
+
+
+def writer(output: Path, name: str, pause: float) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WRITER, str(output), name, str(pause)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_second_run_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
+    with writer(tmp_path / "model", "first", 0.1) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "writing\n"
+        refused = pytest.raises(DataError, match=f"another run is writing {tmp_path / 'model'}")
+        with refused, written_whole({"model": tmp_path / "model"}):
+            raise AssertionError("two runs are at one output")
+        assert first.wait() == 0
+    assert [file.read_text(encoding="utf-8") for file in sorted((tmp_path / "model").iterdir())] == ["first"] * 5
+
+
+def test_of_many_runs_at_once_the_output_is_of_one(tmp_path: Path) -> None:
+    runs = [writer(tmp_path / "model", str(number), 0.01) for number in range(6)]
+    ends = [run.communicate() for run in runs]
+    assert [run.returncode for run in runs].count(0) >= 1
+    for run, (_, said) in zip(runs, ends, strict=True):
+        assert (run.returncode == 0) == (said == ""), said
+        assert not said or said.startswith("another run is writing "), said
+    assert len({file.read_text(encoding="utf-8") for file in (tmp_path / "model").iterdir()}) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def left_by_a_kill(partial: Path) -> None:
+    with writer(partial.with_name("model"), "killed", 60) as run:
+        assert run.stdout is not None
+        run.stdout.readline()
+        run.kill()
+    assert partial.is_dir()
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [
+        left_by_a_kill,
+        lambda partial: partial.write_bytes(b""),
+        lambda partial: partial.symlink_to("nowhere"),
+        lambda partial: partial.symlink_to("."),
+    ],
+)
+def test_what_is_left_there_is_in_nobodys_way(tmp_path: Path, leave: Callable[[Path], None]) -> None:
+    leave(tmp_path / ".model.partial")
+    with written_whole({"model": tmp_path / "model"}) as partial:
+        assert list(partial["model"].iterdir()) == []
+        (partial["model"] / "state.json").write_bytes(b"{}")
+    assert [path.name for path in tmp_path.rglob("*")] == ["model", "state.json"]
+
+
+def test_a_failed_run_leaves_the_output_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(KeyboardInterrupt), written_whole({"model": tmp_path / "model", "log": tmp_path / "log"}):
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
