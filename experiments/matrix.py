@@ -5,9 +5,10 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from longtail.artifacts.yaml_file import read_yaml
+from longtail.data.seed import Seed
 from longtail.errors import DataError
 from longtail.methods.catalogue import entry_of
 from longtail.parameters import SHARED, check_section, label, stage_section
@@ -56,7 +57,7 @@ class Matrix(BaseModel, extra="forbid"):
 
     title: str
     about: str = ""
-    seeds: list[int] = Field([0, 1, 2], min_length=1)
+    seeds: list[Seed] = Field([0, 1, 2], min_length=1)
     baseline: str
     base: Sections
     settings: dict[str, Sections] = Field(min_length=1)
@@ -233,10 +234,7 @@ def experiment_file(name: str) -> Path:
 
 def read_matrix(file: Path) -> Matrix:
     """The experiment that a YAML declares. Raises DataError with one sentence on what is wrong."""
-    try:
-        values = _declared(file)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"cannot read the experiment {file}: {' '.join(str(error).split())}") from error
+    values = _declared(file)
     try:
         return Matrix.model_validate(values)
     except ValidationError as error:
@@ -250,7 +248,7 @@ def _declared(file: Path, after: tuple[Path, ...] = ()) -> Any:
     """What a YAML says, with what it takes of other experiments; `after`: the files whose reading led to this one."""
     if file in after:
         raise DataError(f"the experiment {file} takes from itself; leave one `extends` or `methods` out")
-    values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    values = read_yaml(file)
     if isinstance(values, dict):
         if "extends" in values:
             values["base"] = merge(_taken("base", values.pop("extends"), (*after, file)), values.get("base", {}))

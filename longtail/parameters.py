@@ -4,9 +4,9 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from longtail.artifacts.yaml_file import read_yaml
 from longtail.errors import DataError
 from longtail.methods.catalogue import CATALOGUE, params_class
 from longtail.stages import STAGES
@@ -23,11 +23,7 @@ def read_parameters(file: Path) -> dict[str, Any]:
     """All of params.yaml. Raises DataError if it is not a mapping, has a key that nothing reads, or declares trainings
     that cannot be.
     """
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        # YAML's own message is laid out over several lines.
-        raise DataError(f"cannot read the parameters in {file}: {' '.join(str(error).split())}") from error
+    values = read_yaml(file)
     if not isinstance(values, dict):
         raise DataError(f"{file} holds no parameters; it needs sections such as {', '.join(STAGES)}")
     known = [*(stage for stage in STAGES if stage != "fit"), *SHARED, *PIPELINE, CLUSTER]

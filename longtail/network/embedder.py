@@ -50,7 +50,9 @@ class Embedder:
         return embeddings, logits
 
     def _in_blocks(self, images: Images, function: Callable[[Images], dict[str, Floats]]) -> dict[str, Floats]:
-        parts = [function(images[start : start + BLOCK]) for start in range(0, len(images), BLOCK)]
+        # Of no images there is one block, which has none. torch reads no array backwards.
+        starts = range(0, max(1, len(images)), BLOCK)
+        parts = [function(np.ascontiguousarray(images[start : start + BLOCK])) for start in starts]
         return {task.name: np.concatenate([part[task.name] for part in parts]) for task in self.tasks}
 
     def _embed(self, images: Images) -> dict[str, Floats]:

@@ -10,14 +10,15 @@ Images = npt.NDArray[np.uint8]
 
 def pixels(images: Images) -> Floats:
     """N×H×W×C to the centred, L2-normalised pixels, N×(H·W·C)."""
-    return _normalise(images.reshape(len(images), -1).astype(np.float32))
+    return _normalise(images.reshape(len(images), int(np.prod(images.shape[1:]))).astype(np.float32))
 
 
 def histograms_of_gradients(images: Images) -> Floats:
     """N×H×W×C to L2-normalised histograms of oriented gradients (Dalal and Triggs 2005), 9 bins in 7 cells a side."""
     cell = (max(2, images.shape[1] // 7), max(2, images.shape[2] // 7))
-    features = [hog(image, pixels_per_cell=cell, cells_per_block=(2, 2), channel_axis=-1) for image in images]
-    return _normalise(np.asarray(features, np.float32))
+    some = images if len(images) else np.zeros((1, *images.shape[1:]), np.uint8)  # how long the features are
+    features = [hog(image, pixels_per_cell=cell, cells_per_block=(2, 2), channel_axis=-1) for image in some]
+    return _normalise(np.asarray(features, np.float32)[: len(images)])
 
 
 def _normalise(features: Floats) -> Floats:

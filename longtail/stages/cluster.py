@@ -3,6 +3,7 @@
 import numpy as np
 from pydantic import BaseModel, Field
 
+from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.network.snapshot import State, current, read_embeddings
 from longtail.rules.clusters import cluster_classes, save_clusters
@@ -12,7 +13,7 @@ from longtail.stages.contract import Input, Output, stage
 class Params(BaseModel, extra="forbid"):
     """The shared seed and cluster_size; a `cluster` section of params.yaml may set them for this stage alone."""
 
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     cluster_size: int = Field(200, ge=1, description="l: samples a cluster, about")
     sample_per_cluster: int | None = Field(
         None, ge=1, description="k-means from a sample of so many a cluster, faster where l is large; null: from all"

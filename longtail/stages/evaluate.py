@@ -12,6 +12,7 @@ from longtail import tracking
 from longtail.artifacts.lineage import Lineage, merged
 from longtail.artifacts.reading import read_json, write_json
 from longtail.data.dataset import PackedDataset, Task
+from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.methods.catalogue import PARTS
 from longtail.network.snapshot import State, collapse_warning, mean_score, read_embeddings, read_logits
@@ -28,7 +29,7 @@ CHOSEN = "Rounds, k, decisions and weights are chosen on the validation subset; 
 class Params(BaseModel, extra="forbid"):
     """The `evaluate` section of params.yaml, with the shared seed."""
 
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     models: list[str] = Field(min_length=1, description="names of trainings; the first leads")
     baseline: str | None = Field(None, description="the model that the others are compared with; default: the first")
     resamples: int = Field(1000, ge=0, description="bootstrap resamples for the 95 % intervals; 0: none")

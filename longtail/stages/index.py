@@ -5,6 +5,7 @@ import shutil
 from pydantic import BaseModel, Field, field_validator
 
 from longtail.artifacts.reading import write_json
+from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.network.snapshot import State, best, read_embeddings, read_logits
 from longtail.rules.base import Evidence
@@ -16,7 +17,7 @@ from longtail.stages.contract import Input, Output, stage
 class Params(BaseModel, extra="forbid"):
     """The `index` section of params.yaml, with the shared seed, cluster_size and search."""
 
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     cluster_size: int = Field(200, ge=1)
     search: Search = Search()
     rules: list[str] = Field(

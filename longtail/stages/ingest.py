@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from longtail.data.dataset import write_dataset
+from longtail.data.seed import Seed
 from longtail.errors import DataError
 from longtail.sources.celeba import CelebA
 from longtail.sources.collection import Collection, Request
@@ -31,7 +32,7 @@ class Params(BaseModel, extra="forbid"):
     image_shape: tuple[Length, Length, Literal[1, 3]]
     on_error: OnError = "fail"
     workers: int = Field(2, ge=1, exclude=True)
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
 
 
 @stage

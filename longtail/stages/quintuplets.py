@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, model_validator
 from longtail.artifacts.files import remove
 from longtail.artifacts.fingerprint import fingerprint
 from longtail.artifacts.work import remove_on_success
+from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.network.snapshot import State, current, read_blueprint, read_embeddings
@@ -25,7 +26,7 @@ from longtail.tracking.identity import code_md5
 class Params(BaseModel, extra="forbid"):
     """The `quintuplets` section of params.yaml, with the shared seed. A pool has one of the two sizes."""
 
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     pool_fraction: float | None = Field(None, gt=0, le=1, description="share of each class; the paper's is 0.5")
     pool_per_class: int | None = Field(None, ge=2, description="samples of each class")
     pools: int = Field(1, ge=1, description="pools drawn, each for its share of the anchors")

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from longtail.data.dataset import SUBSETS, PackedDataset, Task
 from longtail.data.injection import Balanced, Injection, choose_kept, kept_counts
+from longtail.data.seed import Seed
 from longtail.data.splits import Injected, check_every_class, make_split, stratify
 from longtail.errors import DataError
 from longtail.stages.contract import Input, Output, stage
@@ -19,7 +20,7 @@ class Params(BaseModel, extra="forbid"):
     is drawn by its share from all the rest, official train included.
     """
 
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     validation: float = Field(0.1, gt=0, lt=1, description="share of the samples that are not test")
     test: float = Field(0.2, gt=0, lt=1, description="share of all samples, where there is no official test subset")
     imbalance: Injection | None = Field(

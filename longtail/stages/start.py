@@ -3,9 +3,10 @@
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, model_validator
 
 from longtail.data.dataset import PackedDataset
+from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.network.embedder import Embedder, blueprint_for, build_network, write_snapshot
 from longtail.network.network import NetworkParams
@@ -18,7 +19,7 @@ FEATURES: dict[str, Features] = {"random": "network", "imagenet": "backbone", "p
 class Params(BaseModel, extra="forbid"):
     """The `start` section of params.yaml, with the shared seed and network."""
 
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     network: NetworkParams = NetworkParams()
     prior: Literal["random", "imagenet", "pixels", "hog"] = "random"
 

@@ -3,13 +3,15 @@
 One file is replaced in one step, so a kill at any moment leaves the last whole checkpoint.
 """
 
+import hashlib
 import json
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from longtail.artifacts.weights import write_weights
@@ -44,14 +46,16 @@ def save_checkpoint(
     about = {"fingerprint": fingerprint, "step": step, "history": history}
     work.mkdir(parents=True, exist_ok=True)
     new = work / f"{FILE}.new"
-    write_weights(tensors, new, about={"about": json.dumps(about)})
+    text = json.dumps(about)
+    write_weights(tensors, new, about={"about": text, "digest": _digest(text, tensors)})
     os.replace(new, work / FILE)
 
 
 def load_checkpoint(
     work: Path, fingerprint: str, module: nn.Module, optimiser: torch.optim.Optimizer, world: World = ALONE
 ) -> tuple[int, list[dict[str, float]]]:
-    """Load the checkpoint in `work` and return its step and history; (0, []) if there is none of that fingerprint.
+    """Load the checkpoint in `work` and return its step and history; (0, []) if there is none of that fingerprint, or
+    it is damaged, which is said.
 
     The first process reads it for all, so that they agree on the step even where the others do not see `work`.
     """
@@ -66,16 +70,32 @@ def load_checkpoint(
 def _read(file: Path, fingerprint: str) -> Checkpoint | None:
     if not file.is_file():
         return None
-    with safe_open(file, "pt") as stored:
-        about = json.loads(stored.metadata()["about"])
-        if about["fingerprint"] != fingerprint:
-            return None
-        checkpoint = Checkpoint(about["step"], about["history"])
-        for key in stored.keys():  # noqa: SIM118 (not a dict)
-            kind, rest = key.split(".", 1)
-            if kind == "weights":
-                checkpoint.weights[rest] = stored.get_tensor(key)
-            else:
-                number, name = rest.split(".", 1)
-                checkpoint.optimiser.setdefault(int(number), {})[name] = stored.get_tensor(key)
+    try:
+        with safe_open(file, "pt") as stored:
+            header = stored.metadata()
+            about = json.loads(header["about"])
+            if about["fingerprint"] != fingerprint:
+                return None
+            tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (not a dict)
+        if _digest(header["about"], tensors) != header["digest"]:
+            raise ValueError("its content has changed")
+    except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        print(f"warning: {file} is damaged ({error}): the training begins anew", file=sys.stderr)
+        return None
+    checkpoint = Checkpoint(about["step"], about["history"])
+    for key, tensor in tensors.items():
+        kind, rest = key.split(".", 1)
+        if kind == "weights":
+            checkpoint.weights[rest] = tensor
+        else:
+            number, name = rest.split(".", 1)
+            checkpoint.optimiser.setdefault(int(number), {})[name] = tensor
     return checkpoint
+
+
+def _digest(about: str, tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256(about.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

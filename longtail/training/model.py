@@ -12,6 +12,7 @@ from longtail.artifacts.fingerprint import fingerprint
 from longtail.artifacts.weights import read_weights
 from longtail.artifacts.work import work_directory
 from longtail.data.dataset import PackedDataset
+from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.methods.base import AnyMethod, Sampling, Setup
@@ -28,7 +29,7 @@ from longtail.world import World
 class TrainingParams(Sampling):
     """The parameters of any training, with the shared seed, cluster_size, network and search."""
 
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
     cluster_size: int = Field(200, ge=1)
     network: NetworkParams = NetworkParams()
     search: Search = Search()

@@ -77,8 +77,8 @@ def made_a_pipe(file: Path, rng: np.random.Generator) -> None:
 
 
 def taken_from_another(file: Path, rng: np.random.Generator) -> None:
-    root = file.parents[2]
-    others = sorted(one for one in root.rglob(f"*{file.suffix}") if one.is_file() and one != file)
+    files = [one for one in sorted(file.parents[2].rglob("*")) if one.is_file() and one != file]
+    others = [one for one in files if one.suffix == file.suffix] or files
     shutil.copyfile(others[int(rng.integers(len(others)))], file)
 
 
@@ -86,8 +86,9 @@ def joined_by_another(file: Path, rng: np.random.Generator) -> None:
     shutil.copyfile(file, file.with_name(f"best-{file.name}"))
 
 
+BYTES: list[Mutation] = [*map(_bytes, (truncated, bit_flipped, zeroed, repeated, overwritten, lengthened))]
 ANY: list[Mutation] = [
-    *map(_bytes, (truncated, bit_flipped, zeroed, repeated, overwritten, lengthened)),
+    *BYTES,
     *(deleted, made_a_directory, linked_to_itself, made_a_pipe, taken_from_another, joined_by_another),
 ]
 

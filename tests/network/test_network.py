@@ -69,3 +69,15 @@ def test_an_image_has_the_same_embedding_in_any_batch(features: Features) -> Non
     assert np.allclose(of_all["digit"][300:], of_all["digit"][:300], atol=1e-5)
     assert np.allclose(of_all["kids"][:3], embedder(features)(images[:3])["kids"], atol=1e-5)
     assert np.linalg.norm(of_all["kids"], axis=1) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("features", ["network", "backbone", "pixels", "hog"])
+def test_images_may_be_none_and_may_lie_in_memory_in_any_order(features: Features) -> None:
+    embed = embedder(features)
+    images = np.random.default_rng(0).integers(0, 256, (5, 28, 28, 1), dtype=np.uint8)
+    expected = embed(images)
+    for lying in (np.flip(np.flip(images, 2).copy(), 2), np.asfortranarray(images), images[::-1].copy()[::-1]):
+        for task, values in embed(lying).items():
+            assert np.array_equal(values, expected[task])
+    for task, values in embed(images[:0]).items():
+        assert values.shape == (0, expected[task].shape[1])

@@ -113,6 +113,14 @@ def test_a_rule_answers_with_a_class_and_a_score_for_each(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", RULES)
+def test_a_rule_answers_for_no_sample_with_none(key: str) -> None:
+    found = evidence()
+    assert found.logits is not None
+    codes, scores = fitted(found)[key].predict(found.embeddings[:0], found.logits[:0])
+    assert (codes.shape, scores.shape) == ((0,), (0, CLASSES))
+
+
+@pytest.mark.parametrize("key", RULES)
 def test_its_score_is_the_mean_class_accuracy_of_its_own_answers_on_validation(key: str) -> None:
     found = evidence()
     rule, known = fitted(found)[key], found.validation >= 0

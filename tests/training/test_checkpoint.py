@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from mutations import BYTES
 from torch import nn
 
 from longtail.training.checkpoint import FILE, load_checkpoint, save_checkpoint
@@ -56,3 +58,27 @@ def test_a_new_checkpoint_replaces_the_old_in_one_file(tmp_path: Path) -> None:
         save_checkpoint(tmp_path, "key", network, optimiser, step, [])
     assert [file.name for file in tmp_path.iterdir()] == [FILE]
     assert load_checkpoint(tmp_path, "key", network, optimiser)[0] == 2
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_damaged_checkpoint_is_said_and_not_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], seed: int
+) -> None:
+    network, optimiser = training("adamw")
+    advance(network, optimiser, range(3))
+    save_checkpoint(tmp_path, "key", network, optimiser, 3, [{"iteration": 3.0, "loss": 0.1}])
+    before = (tmp_path / FILE).read_bytes()
+    mutation = BYTES[seed % len(BYTES)]
+    mutation(tmp_path / FILE, np.random.default_rng(seed))
+    other, its_optimiser = training("adamw")
+    fresh = {name: value.clone() for name, value in other.state_dict().items()}
+    step, _ = load_checkpoint(tmp_path, "key", other, its_optimiser)
+    if (tmp_path / FILE).read_bytes() == before:  # zeros over zeros
+        assert step == 3
+        return
+    assert step == 0
+    assert all(torch.equal(value, fresh[name]) for name, value in other.state_dict().items())
+    said = capsys.readouterr().err
+    assert said.count("\n") <= 1
+    # One whose fingerprint was hit is another training's.
+    assert said == "" or "is damaged" in said

@@ -1,0 +1,49 @@
+"""YAML that people write: a key that stands twice is named with both lines."""
+
+from pathlib import Path
+
+import pytest
+
+from longtail.artifacts.yaml_file import read_yaml
+from longtail.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "first", "again"),
+    [
+        ("seed: 1\ndata: a\nseed: 2\n", "seed", 1, 3),
+        ("split:\n  test: 0.1\n  validation: 0.1\n  test: 0.2\n", "test", 2, 4),
+        ("fits:\n  a: {after: start}\n  b: {after: a}\n  a: {after: b}\n", "a", 2, 4),
+        ("split: {test: 0.1, test: 0.1}\n", "test", 1, 1),
+        ("models:\n- {a: 1}\n- {b: 1,\n   'b': 2}\n", "b", 3, 4),
+        ("1: a\n'1': b\n1: c\n", "1", 1, 3),
+    ],
+)
+def test_a_key_that_stands_twice(tmp_path: Path, text: str, key: str, first: int, again: int) -> None:
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=f"'{key}' stands on line {first} and again on line {again}") as refusal:
+        read_yaml(tmp_path / "params.yaml")
+    assert str(tmp_path / "params.yaml") in str(refusal.value)
+
+
+def test_keys_of_different_mappings_and_types_are_no_matter(tmp_path: Path) -> None:
+    text = "a: {x: 1, y: &shared {k: 1}}\nb: {x: 1, <<: *shared}\n1: one\n'1': one as text\n"
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    assert read_yaml(tmp_path / "params.yaml") == {
+        "a": {"x": 1, "y": {"k": 1}},
+        "b": {"k": 1, "x": 1},
+        1: "one",
+        "1": "one as text",
+    }
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"a: [1, 2", b"\xff\xfe", b"a: \x00", b"[" * 100_000, b"a: *nowhere", b"!!python/x a", b"? {1: a}\n: x"],
+)
+def test_what_is_no_yaml_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "params.yaml").write_bytes(content)
+    with pytest.raises(DataError, match=r"cannot read .*params\.yaml") as refusal:
+        read_yaml(tmp_path / "params.yaml")
+    assert "\n" not in str(refusal.value)
+    assert len(str(refusal.value)) < 500
