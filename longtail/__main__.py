@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from longtail.errors import Faults
 from longtail.execution import execute, one_sentence
 from longtail.parameters import CLUSTER, read_parameters, stage_parameters
 from longtail.stages import PARALLEL, STAGES
@@ -55,14 +56,16 @@ def check(
     params: Annotated[Path, typer.Option(help="YAML file of parameters")] = Path("params.yaml"),
 ) -> None:
     """Check all parameters before anything runs: every section, every training, and what each follows."""
-    values = read_parameters(params)
+    values, faults = read_parameters(params), Faults()
     trainings = declared_trainings(values, str(params))
     for stage in STAGES:
         # `fetch` has a section where a pipeline is submitted alone.
         if stage != "fetch":
             run = importlib.import_module(f"longtail.stages.{stage}").run
             for name in trainings.fits if stage == "fit" else [None]:
-                stage_parameters(params, stage, params_model(run), name)
+                with faults.collected():
+                    stage_parameters(params, stage, params_model(run), name)
+    faults.settle()
 
 
 def _command(stage: str) -> Callable[..., None]:

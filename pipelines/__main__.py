@@ -7,6 +7,7 @@ import typer
 from kfp.compiler import Compiler
 from kfp.dsl.base_component import BaseComponent
 
+from longtail.errors import Faults
 from longtail.execution import one_sentence
 from pipelines import adopt as adoption
 from pipelines import submit as submission
@@ -98,7 +99,7 @@ def submit(
     name = run_name or submission.run_name()
     run = submission.Submission(pipeline, arguments, experiment, name, cache, service_account or None)
     if dry_run:
-        typer.echo(run)
+        typer.echo(f"{run}\nto: {host or 'no host given'}, namespace: {namespace or 'the server has one for all'}")
         return
     to = access(host, namespace, token, token_file)
     client = connect(to)
@@ -116,9 +117,18 @@ def _for_cluster(
     params: Path, lock: Path, remote: str | None, endpoint: str | None, *, mutable_images: bool
 ) -> tuple[BaseComponent, dict[str, Any]]:
     """The pipeline and its arguments, checked; doubts are printed. Raises DataError if no cluster could run them."""
-    arguments = {"fetch": fetch_section(lock, remote, endpoint), **sections(params)}
-    pipeline = built(trainings_of(params), kubernetes_settings(params))
-    submission.check(pipeline, arguments["fetch"], mutable_images=mutable_images)
+    faults = Faults()
+    with faults.collected():
+        fetch = fetch_section(lock, remote, endpoint)
+        submission.check_reachable(**fetch)
+    with faults.collected():
+        of_steps = sections(params)
+    with faults.collected():
+        settings = kubernetes_settings(params)
+    with faults.collected():
+        submission.check_images(mutable=mutable_images)
+    faults.settle()
+    pipeline, arguments = built(trainings_of(params), settings), {"fetch": fetch, **of_steps}
     for doubt in submission.doubts():
         typer.echo(f"warning: {doubt}", err=True)
     return pipeline, arguments

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from longtail.artifacts.lineage import merged
-from longtail.errors import DataError
+from longtail.errors import DataError, Faults
 from longtail.execution import own_section
 from longtail.parameters import check_section, label, read_parameters, stage_section
 from longtail.stages import DATA_STAGES, STAGES
@@ -32,14 +32,17 @@ def sections(params: Path) -> dict[str, dict[str, Any]]:
     """For every parameter of the pipeline but `fetch` its section of the parameters, with the shared values. Raises
     DataError.
     """
-    values, trainings = read_parameters(params), trainings_of(params)
+    values, trainings, faults = read_parameters(params), trainings_of(params), Faults()
     found = {}
     for step in STEPS:
         if step == "fit":
             for name in trainings.fits:
-                found[f"fit_{name}"] = _checked(values, params, step, name)
+                with faults.collected():
+                    found[f"fit_{name}"] = _checked(values, params, step, name)
         elif trainings.rounds or step not in IN_ROUNDS:
-            found[step] = _checked(values, params, step)
+            with faults.collected():
+                found[step] = _checked(values, params, step)
+    faults.settle()
     return found
 
 

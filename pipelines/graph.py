@@ -14,12 +14,17 @@ ORDER = ("fetch", *STEPS)
 
 @dataclass(frozen=True)
 class Task:
-    """A task of the pipeline: `name` in the specification ("train-2"), `step` as dvc.yaml has it ("train@r2")."""
+    """A task of the pipeline: `name` in the specification ("train-2"), `step` as dvc.yaml has it ("train@r2"); what it
+    asks of a cluster, where it asks.
+    """
 
     name: str
     step: str
     image: str
     gpu: bool
+    cpu: str | None = None
+    memory: str | None = None
+    executor: str = ""
 
 
 def specification(pipeline: BaseComponent) -> dict[str, Any]:
@@ -33,10 +38,24 @@ def tasks(specification: dict[str, Any]) -> list[Task]:
     found = []
     for name, task in specification["root"]["dag"]["tasks"].items():
         component = specification["components"][task["componentRef"]["name"]]
-        container = executors[component["executorLabel"]]["container"]
-        gpu = "accelerator" in container.get("resources", {})
-        found.append(Task(name, task["taskInfo"]["name"], container["image"], gpu))
+        executor = component["executorLabel"]
+        container = executors[executor]["container"]
+        asked = container.get("resources", {})
+        cpu, memory = asked.get("resourceCpuRequest"), asked.get("resourceMemoryRequest")
+        step, gpu = task["taskInfo"]["name"], "accelerator" in asked
+        found.append(Task(name, step, container["image"], gpu, cpu, memory, executor))
     return _in_order(found, {task.name: set(_before(specification, task.name)) for task in found})
+
+
+def hours(pipeline: BaseComponent) -> dict[str, float]:
+    """After how many hours a pod is ended, by the task's executor."""
+    platform = json_format.MessageToDict(pipeline.platform_spec)
+    executors = platform.get("platforms", {}).get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
+    return {
+        name: int(of_one["activeDeadlineSeconds"]) / 3600
+        for name, of_one in executors.items()
+        if "activeDeadlineSeconds" in of_one
+    }
 
 
 def processes(specification: dict[str, Any]) -> int:

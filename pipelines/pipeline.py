@@ -3,7 +3,10 @@
 fetch → split → start → fit and (cluster → quintuplets → train), each after another → index each → evaluate together
 """
 
+import functools
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
@@ -34,7 +37,23 @@ def pipeline(trainings: Trainings, settings: Kubernetes | None) -> BaseComponent
     parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=dict) for name in names]
     graph.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     describe = dsl.pipeline(name=NAME, description="Train classifiers of class-imbalanced images, and compare them")
-    return describe(graph)
+    with _stacks_without_source():
+        return describe(graph)
+
+
+@contextmanager
+def _stacks_without_source() -> Iterator[None]:
+    """Let kfp have what it asks of `inspect.stack`, dozens of times a task: the name of its caller.
+
+    By default that reads the source of every frame, and for that looks at every module that is loaded: of 120 rounds,
+    with torch loaded, for half a minute.
+    """
+    stack = inspect.stack
+    inspect.stack = functools.partial(stack, 0)
+    try:
+        yield
+    finally:
+        inspect.stack = stack
 
 
 def parameter_names(trainings: Trainings) -> list[str]:

@@ -15,7 +15,7 @@ from kfp.dsl.base_component import BaseComponent
 from components import images
 from longtail.errors import DataError
 from longtail.tracking.identity import git_state
-from pipelines.graph import Task, specification, tasks
+from pipelines.graph import Task, hours, specification, tasks
 from pipelines.server import Access, explained, quietly
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -39,8 +39,13 @@ class Submission:
 
     def __str__(self) -> str:
         """What would be sent, for the user to read."""
-        width = max(len(task.step) for task in self.tasks)
-        steps = [f"  {task.step:{width}}  {'GPU' if task.gpu else '   '}  {task.image}" for task in self.tasks]
+        wanted, ends = self.tasks, hours(self.pipeline)
+        width = max(len(task.step) for task in wanted)
+        steps = [
+            f"  {task.step:{width}}  {task.cpu:>4} CPU  {task.memory:>5}  {'GPU' if task.gpu else '   '}  "
+            f"{ends[task.executor]:>3g} h at most  {task.image}"
+            for task in wanted
+        ]
         values = [f"  {name}: {json.dumps(value)}" for name, value in self.arguments.items()]
         about = f"run {self.name!r} of {self.pipeline.name} in the experiment {self.experiment!r}"
         how = f"as {self.service_account or 'the default account'}, {'with' if self.cache else 'without'} the cache"
@@ -53,18 +58,18 @@ def run_name() -> str:
     return f"longtail {datetime.now():%Y-%m-%d %H:%M:%S} {commit}".rstrip()
 
 
-def check(pipeline: BaseComponent, fetch: dict[str, Any], *, mutable_images: bool) -> None:
-    """Raises DataError if the cluster could not run this, or not run the same again."""
-    _check_reachable(**fetch)
-    by_name = sorted({task.image for task in tasks(specification(pipeline)) if "@sha256:" not in task.image})
-    if by_name and not mutable_images:
+def check_images(*, mutable: bool) -> None:
+    """Raise DataError if an image may be another one tomorrow, unless that is allowed."""
+    by_name = [image for kind in ("cpu", "cuda") if "@sha256:" not in (image := images.pushed(kind))]
+    if by_name and not mutable:
         raise DataError(
             f"the image {by_name[0]} may change under its name: run `make push REGISTRY=…`, or set LONGTAIL_CPU_IMAGE "
             "and LONGTAIL_CUDA_IMAGE to references with @sha256:… (or allow names with --mutable-images)"
         )
 
 
-def _check_reachable(remote: str, md5: str, endpoint: str | None = None) -> None:
+def check_reachable(remote: str, md5: str, endpoint: str | None = None) -> None:
+    """Raise DataError if a step in the cluster could not fetch the data."""
     if not remote.startswith("s3://"):
         raise DataError(f"a cluster cannot fetch the data from {remote}: push it to S3 and give --remote s3://…")
     if endpoint and urlsplit(endpoint).hostname in LOOPBACK:

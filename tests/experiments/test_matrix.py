@@ -198,7 +198,7 @@ def test_an_experiment_begins_with_the_base_and_has_the_methods_of_another(tmp_p
     third.write_text(yaml.safe_dump(values | {"extends": str(file), "base": {}}))
     assert read_matrix(third).base == found.base
     file.write_text(yaml.safe_dump(values | {"methods": "nothing"}))
-    with pytest.raises(DataError, match="cannot read .*nothing.yaml"):
+    with pytest.raises(DataError, match=r"cannot read .*nothing\.yaml"):
         read_matrix(file)
     file.write_text(yaml.safe_dump(values | {"methods": str(third)}))
     with pytest.raises(DataError, match="takes from itself"):

@@ -1,6 +1,7 @@
 """`python -m pipelines submit` and `kfp run create` against a stub of the server: what arrives, and what is said."""
 
 import functools
+import inspect
 import json
 import os
 import shlex
@@ -156,8 +157,9 @@ def test_a_dry_run_shows_everything_and_sends_nothing(submit: Command, stub: Kfp
     assert status == 0
     assert stub.requests == []
     lines = [line.split() for line in out.splitlines()]
-    assert ["train@r1", "GPU", IMAGES["LONGTAIL_CUDA_IMAGE"]] in lines
-    assert ["index@r1", IMAGES["LONGTAIL_CPU_IMAGE"]] in lines
+    assert ["train@r1", "8", "CPU", "32Gi", "GPU", "48", "h", "at", "most", IMAGES["LONGTAIL_CUDA_IMAGE"]] in lines
+    assert ["index@r1", "4", "CPU", "16Gi", "2", "h", "at", "most", IMAGES["LONGTAIL_CPU_IMAGE"]] in lines
+    assert lines[-1] == ["to:", "no", "host", "given,", "namespace:", "the", "server", "has", "one", "for", "all"]
     assert [line[0] for line in lines if "longtail-" in line[-1]][-1] == "evaluate"
     assert f'fetch: {{"remote": "{REMOTE}", "md5": "{MD5}"}}' in out
 
@@ -195,6 +197,35 @@ def test_images_that_may_change_are_for_those_who_say_so(command: Command, folde
     assert "the image longtail-cpu:local may change under its name: run `make push" in error_of(command(*words))
     assert not (folder / "longtail.yaml").exists()
     assert command(*words, "--mutable-images")[0] == 0
+
+
+@pytest.mark.usefixtures("built_here")
+@pytest.mark.parametrize("words", [("submit", "--dry-run"), ("compile",)])
+def test_all_that_is_wrong_is_told_at_once(command: Command, folder: Path, words: tuple[str]) -> None:
+    write(folder, split={"tset": 0.3}, index={"rules": ["none"]}, kubernetes={"retries": -1})
+    (folder / "dvc.lock").write_text("stages: {}\n")
+    status, _, said = command(*words)
+    assert status == 1
+    assert "Traceback" not in said
+    heading, *problems = said.splitlines()
+    assert heading == "error: 5 problems:"
+    for problem, words_of_it in zip(
+        problems, ("dvc.lock has no md5", "split.tset", "index.rules", "kubernetes.retries", "make push"), strict=True
+    ):
+        assert words_of_it in problem
+
+
+def test_a_graph_is_built_without_reading_the_source_of_its_callers(
+    command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which takes 0.1 s a task with torch loaded: of 120 rounds, more than half a minute."""
+    read: list[Any] = []
+    found = inspect.findsource
+    monkeypatch.setattr(inspect, "findsource", lambda one: read.append(one) or found(one))
+    rounds = {f"r{number}": {"after": f"r{number - 1}" if number > 1 else "softmax"} for number in range(1, 31)}
+    write(folder, rounds=rounds, evaluate={"models": ["r30"]})
+    assert command("compile")[0] == 0
+    assert len(read) < 30
 
 
 def shell_command(guide: str, start: str, *words: str) -> str:
