@@ -18,6 +18,7 @@ from longtail.network.network import Network
 from longtail.world import ALONE, World
 
 Ints = npt.NDArray[np.int64]
+MANY = 8  # tasks: each draws for itself up to here, and a step has their mini-batches one beside the other
 
 
 class Sampling(BaseModel, extra="forbid"):
@@ -26,7 +27,9 @@ class Sampling(BaseModel, extra="forbid"):
     batch: int = Field(128, ge=1, description="samples, of methods with a table anchors, a step and task and process")
     sampling: Scheme = Field("class_even", description="natural, class_even, or over- and under-sampled data")
     cost: bool = Field(True, description="give the classes of a mini-batch equal weight")
-    together: bool = Field(False, description="tasks take turns to draw, and share what is drawn")
+    together: bool | None = Field(
+        None, description=f"tasks take turns to draw, and share what is drawn; null: where they are more than {MANY}"
+    )
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ class Method(nn.Module, ABC):
             params.batch * setup.processes,
             scheme=params.sampling,
             seed=setup.seed,
-            together=params.together or self.shares_images,
+            together=self.shares_images or (len(setup.labels) > MANY if params.together is None else params.together),
         )
 
     def select(self, step: int) -> dict[str, Selection]:

@@ -18,6 +18,7 @@ from longtail.methods.catalogue import params_class
 from longtail.network.network import Network, NetworkParams
 from longtail.network.prior_features import histograms_of_gradients, pixels
 from longtail.network.snapshot import Blueprint, Features, read_blueprint
+from longtail.progress import Advance
 
 Floats = npt.NDArray[np.float32]
 Images = npt.NDArray[np.uint8]
@@ -98,13 +99,20 @@ def write_snapshot(
     if embedder.network:
         weights = {name: value.contiguous().cpu() for name, value in embedder.network.state_dict().items()}
         write_weights(weights, snapshot / "network.safetensors")
-    blocks = (dataset.images(rows[start : start + BLOCK]) for start in range(0, len(rows), BLOCK))
+    embeddings, scores = [], []
+    with Advance("embedding", len(rows)) as advance:
+        for start in range(0, len(rows), BLOCK):
+            images = dataset.images(rows[start : start + BLOCK])
+            if logits:
+                of_block, of_classes = embedder.embed_and_classify(images)
+                scores.append(of_classes)
+            else:
+                of_block = embedder(images)
+            embeddings.append(of_block)
+            advance.add(len(images))
+    _write_rows(snapshot, "embeddings", embeddings)
     if logits:
-        passes = [embedder.embed_and_classify(block) for block in blocks]
-        _write_rows(snapshot, "embeddings", [embeddings for embeddings, _ in passes])
-        _write_rows(snapshot, "logits", [of_block for _, of_block in passes])
-    else:
-        _write_rows(snapshot, "embeddings", [embedder(block) for block in blocks])
+        _write_rows(snapshot, "logits", scores)
 
 
 def _write_rows(snapshot: Path, name: str, parts: list[dict[str, Floats]]) -> None:

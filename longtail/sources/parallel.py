@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from longtail.progress import Advance
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -20,17 +19,16 @@ def ordered_map(
     Threads, because decoding and resizing release the interpreter's lock.
     """
     waiting: deque[Future[Result]] = deque()
-    with _progress() as progress, ThreadPoolExecutor(workers) as pool:
-        bar = progress.add_task(title, total=len(items))
+    with Advance(title, len(items)) as advance, ThreadPoolExecutor(workers) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))
                 if len(waiting) > 2 * workers:
                     yield waiting.popleft().result()
-                    progress.advance(bar)
+                    advance.add()
             while waiting:
                 yield waiting.popleft().result()
-                progress.advance(bar)
+                advance.add()
         finally:
             for future in waiting:
                 future.cancel()
@@ -39,8 +37,3 @@ def ordered_map(
 def spans(count: int, size: int) -> list[slice]:
     """Cut `count` rows into consecutive slices of at most `size`."""
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))

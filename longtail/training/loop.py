@@ -1,9 +1,8 @@
 """The one training loop. Every draw is a function of the seed and the step, so a resumed run repeats a whole one."""
 
 import math
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -11,18 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import BaseModel, Field, model_validator
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from longtail import tracking
 from longtail.data.dataset import PackedDataset
 from longtail.data.transforms import Augmentation
-from longtail.errors import DataError
 from longtail.methods.base import Batch, Method
 from longtail.network.network import Network
 from longtail.training.checkpoint import load_checkpoint, save_checkpoint
 from longtail.training.distributed import data_parallel, synchronise_batch_norm, total
 from longtail.training.loading import mini_batches, seeds
+from longtail.training.meter import Meter, announcement
 from longtail.world import ALONE, World
 
 PROBED = 50  # mini-batches whose images are counted
@@ -91,7 +88,9 @@ def train(
     iterations = length(optimisation, method)
     steps = range(start, iterations)
     _set_modes(network, optimisation)
-    meter = _Meter(optimisation, iterations, start, history, shown=world.first)
+    if world.first:
+        print(announcement(method, start, iterations), file=sys.stderr)
+    meter = Meter(optimisation.log_every, iterations, start, history, shown=world.first)
     loader = mini_batches(
         dataset,
         rows,
@@ -177,63 +176,3 @@ def _set_modes(network: Network, optimisation: Optimisation) -> None:
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
-
-
-class _Meter:
-    """Averages the scalars of `log_every` steps, shows them on a progress bar, and logs them.
-
-    Values stay on the device until then: to look at one makes the GPU wait for the next step.
-    """
-
-    def __init__(
-        self, optimisation: Optimisation, iterations: int, start: int, history: list[dict[str, float]], *, shown: bool
-    ) -> None:
-        self.every, self.iterations, self.history = optimisation.log_every, iterations, history
-        self.values: list[dict[str, Tensor]] = []
-        self.images, self.waited, self.began = 0, 0.0, time.perf_counter()
-        self.progress = Progress(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[now]}"),
-            disable=not shown,
-        )
-        self.bar = self.progress.add_task("", total=iterations, completed=start, now="")
-
-    def __enter__(self) -> "_Meter":
-        self.progress.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.progress.stop()
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Time in which a step waits for its images."""
-        began = time.perf_counter()
-        yield
-        self.waited += time.perf_counter() - began
-
-    def add(self, done: int, scalars: dict[str, Tensor], images: int) -> None:
-        self.values.append(scalars)
-        self.images += images
-        if done % self.every == 0 or done == self.iterations:
-            self._flush(done)
-        self.progress.advance(self.bar)
-
-    def _flush(self, done: int) -> None:
-        values = torch.stack([torch.stack(list(scalars.values())) for scalars in self.values]).double().cpu()
-        means = dict(zip(self.values[0], values.mean(0).tolist(), strict=True))
-        if not math.isfinite(means["loss"]):
-            finite = values[:, list(means).index("loss")].isfinite().tolist()
-            first = done - len(finite) + 1 + finite.index(False)
-            raise DataError(f"the loss is not finite at iteration {first}: lower the learning rate")
-        self.history.append({"iteration": float(done), **means})
-        took = time.perf_counter() - self.began
-        speed, share = self.images / took, self.waited / took
-        tracking.log_metrics({f"training/{name}": value for name, value in means.items()}, step=done)
-        tracking.log_metrics({"training/images_per_second": speed, "training/loader_share": share}, step=done)
-        text = " ".join(f"{name} {value:.3f}" for name, value in means.items())
-        self.progress.update(self.bar, now=f"{text} {speed:,.0f} images/s")
-        self.values, self.images, self.waited, self.began = [], 0, 0.0, time.perf_counter()

@@ -1,14 +1,19 @@
 """The parameters of the optimisation, the learning rate over the steps, and what is logged of them."""
 
 import math
+import re
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
 from longtail.errors import DataError
-from longtail.training import loop as training
+from longtail.methods.base import Sampling, Setup
+from longtail.methods.softmax import Softmax
+from longtail.training import meter as meters
 from longtail.training.loop import Optimisation, learning_rate
+from longtail.training.meter import Meter, announcement
 
 
 def rates(**changes: object) -> list[float]:
@@ -53,15 +58,15 @@ def test_what_cannot_be_trained_with_is_refused(wrong: dict[str, object]) -> Non
 def logged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, dict[str, float]]]:
     """What is logged, with its step."""
     found: list[tuple[int, dict[str, float]]] = []
-    monkeypatch.setattr(training.tracking, "log_metrics", lambda values, step: found.append((step, values)))
+    monkeypatch.setattr(meters.tracking, "log_metrics", lambda values, step: found.append((step, values)))
     return found
 
 
-def meter(clock: list[float], monkeypatch: pytest.MonkeyPatch, **changes: object) -> training._Meter:
+def meter(clock: list[float], monkeypatch: pytest.MonkeyPatch, **changes: object) -> Meter:
     """A meter for steps of which four are logged together, and its clock."""
-    monkeypatch.setattr(training.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(meters.time, "perf_counter", lambda: clock[0])
     how = Optimisation.model_validate({"iterations": 10, "log_every": 4, "checkpoint_every": 4, **changes})
-    return training._Meter(how, 10, 0, [], shown=False)
+    return Meter(how.log_every, 10, 0, [], shown=False)
 
 
 def test_speed_and_loading_are_those_since_the_last_log(
@@ -93,7 +98,7 @@ def test_a_loss_that_is_not_finite_is_named_by_its_iteration_and_never_logged(
     logged: list[tuple[int, dict[str, float]]], monkeypatch: pytest.MonkeyPatch, wrong: float, first: int
 ) -> None:
     timed = meter([0.0], monkeypatch)
-    monkeypatch.setattr(training.time, "perf_counter", iter(range(1, 100)).__next__)
+    monkeypatch.setattr(meters.time, "perf_counter", iter(range(1, 100)).__next__)
 
     def run() -> None:
         for step in range(1, 11):
@@ -103,3 +108,26 @@ def test_a_loss_that_is_not_finite_is_named_by_its_iteration_and_never_logged(
         run()
     assert [line["iteration"] for line in timed.history] == ([4.0] if first > 4 else [])
     assert {step for step, _ in logged} == ({4} if first > 4 else set())
+
+
+def method(tasks: int, together: bool | None) -> Softmax:
+    rng = np.random.default_rng(0)
+    labels = {f"task-{number}": rng.integers(0, 2, 400) for number in range(tasks)}
+    return Softmax(Setup(labels, Sampling(batch=16, together=together), 0))
+
+
+def test_a_training_says_how_much_a_step_is_before_it_begins() -> None:
+    assert announcement(method(1, None), 0, 600) == "training: 600 steps, of about 16 images"
+    said = announcement(method(3, None), 200, 6000)
+    assert re.fullmatch(
+        r"training: 6,000 steps, from step 200 on, of about 4\d images: 3 tasks draw for themselves \(.*\)", said
+    )
+
+
+@pytest.mark.parametrize(
+    ("tasks", "asked", "shares"), [(8, None, False), (9, None, True), (9, False, False), (2, True, True)]
+)
+def test_many_tasks_share_what_is_drawn_unless_they_are_told(tasks: int, asked: bool | None, shares: bool) -> None:
+    chosen = method(tasks, asked)
+    assert chosen.sampler.together == shares
+    assert chosen.batch(0).whole == 16 if shares else chosen.batch(0).whole > 16
