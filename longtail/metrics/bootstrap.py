@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# The weights of one block of resamples hold at most this many numbers (32 MiB of int64).
+# The weights of one block of resamples, and its sums, hold at most this many numbers (32 MiB of int64).
 BLOCK = 2**22
 
 
@@ -22,7 +22,7 @@ def resampled_sums(table: Any, *, resamples: int, seed: int) -> Iterator[npt.NDA
     """
     rng = np.random.default_rng(seed)
     groups = table.shape[0]
-    per_block = max(1, BLOCK // max(1, groups))
+    per_block = max(1, BLOCK // max(1, *table.shape))
     for start in range(0, resamples, per_block):
         weights = multinomial_weights(rng, min(per_block, resamples - start), groups)
         yield np.asarray(table.T @ weights.T, dtype=np.int64).T

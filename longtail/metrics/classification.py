@@ -37,14 +37,24 @@ class WorstClass(BaseModel, frozen=True, extra="forbid"):
     recall: float
 
 
+class Confused(BaseModel, frozen=True, extra="forbid"):
+    """`count` samples of the class `true` that were predicted as another: `share` of that class, in (0, 1]."""
+
+    true: str
+    predicted: str
+    count: int
+    share: float
+
+
 class Metrics(BaseModel, frozen=True, extra="forbid"):
     """The metrics of one method on one task, all in [0, 1]; None is absent.
 
     `mean_class_accuracy` is the mean recall over the classes that have test samples (class-balanced accuracy), and
     `average_f1` the mean F1 over the same. Minority classes are those with ζ < 1/K in training. Many, medium and few
-    are mean recalls over the classes of that many training images. `confusion` counts true × predicted classes, K × K
-    in the order of `classes`; the row of a background class is 0. `intervals` are 95 % (low, high), from resamples in
-    which the metric exists, each over the classes that it holds. `per_class` leaves the background class out.
+    are mean recalls over the classes of that many training images. `confusion` holds (true, predicted, count) of each
+    cell of the confusion matrix that is not 0, as codes of `classes` in ascending order; a background class has no
+    true samples. `intervals` are 95 % (low, high), from resamples in which the metric exists, each over the classes
+    that it holds. `per_class` leaves the background class out.
     """
 
     classes: list[str]
@@ -59,7 +69,7 @@ class Metrics(BaseModel, frozen=True, extra="forbid"):
     geometric_mean: float | None
     worst_class: WorstClass | None
     per_class: list[ClassMetrics]
-    confusion: list[list[int]]
+    confusion: list[tuple[int, int, int]]
     intervals: dict[str, tuple[float, float]]
 
     def scalars(self) -> dict[str, float]:
@@ -70,6 +80,21 @@ class Metrics(BaseModel, frozen=True, extra="forbid"):
         for name, (low, high) in self.intervals.items():
             flat[f"{name}_low"], flat[f"{name}_high"] = low, high
         return flat
+
+    def most_confused(self, number: int) -> list[Confused]:
+        """The pairs of classes with the most mistakes, at most so many; of equals the one of the larger share first."""
+        support = {row.name: row.support for row in self.per_class}
+        wrong = [
+            Confused(true=name, predicted=self.classes[p], count=count, share=count / support[name])
+            for y, p, count in self.confusion
+            if y != p and (name := self.classes[y])
+        ]
+        return sorted(wrong, key=lambda pair: (-pair.count, -pair.share))[:number]
+
+    def worst_classes(self, number: int) -> list[ClassMetrics]:
+        """The classes of lowest recall, at most so many; of equals the one with more test samples first."""
+        tested = [row for row in self.per_class if row.recall is not None]
+        return sorted(tested, key=lambda row: (row.recall, -row.support))[:number]
 
 
 def evaluate(
@@ -98,8 +123,8 @@ def evaluate(
     if len(train_counts) != K:
         raise ValueError(f"{len(train_counts)} training counts for {K} classes")
     y, p = labels[kept], predictions[kept]
-    confusion = np.bincount(y * K + p, minlength=K * K).reshape(K, K)
-    counts = ClassCounts(np.diagonal(confusion), confusion.sum(1), confusion.sum(0))
+    cells, sizes = np.unique(y * K + p, return_counts=True)  # K² cells would be 800 MB of 10,000 classes
+    counts = ClassCounts(*(np.bincount(codes, minlength=K) for codes in (y[y == p], y, p)))
     sets = class_sets(train_counts, foreground, many, few)
     point = {name: _present(value) for name, value in scores(counts, sets).items()}
     ids = np.arange(len(y)) if groups is None else np.unique(groups[kept], return_inverse=True)[1]
@@ -109,7 +134,7 @@ def evaluate(
         **point,
         worst_class=_worst_class(counts, classes),
         per_class=_per_class(counts, classes, train_counts, foreground),
-        confusion=confusion.tolist(),
+        confusion=list(zip(*(part.tolist() for part in (cells // K, cells % K, sizes)), strict=True)),
         intervals=_intervals(y, p, ids, sets=sets, resamples=resamples, seed=seed),
     )
 

@@ -3,6 +3,7 @@
 import math
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 BLOCK = 200  # resamples at a time: with 20,000 groups 64 MB
+DENSE = 2**25  # numbers of a table that is kept whole (256 MiB)
 
 
 @dataclass(frozen=True)
@@ -102,23 +104,48 @@ def _observed(answers: Answers, weights: Floats) -> float:
 
 def _resampled(seeds: list[Answers], weights: Floats, resamples: int, rng: np.random.Generator) -> Floats:
     """The mean difference over the seeds in each resample of the groups, (resamples,)."""
-    parts = [_gains(answers) for answers in seeds]
-    groups = _group_numbers(seeds)
-    classes = len(weights)
-    table = np.zeros((1 + max(int(numbers.max()) for numbers in groups), len(seeds), 2, classes), np.int64)
-    for place, ((truth, gain), numbers) in enumerate(zip(parts, groups, strict=True)):
-        np.add.at(table[:, place, 0], (numbers, truth), gain)
-        np.add.at(table[:, place, 1], (numbers, truth), 1)
-    # Groups that are alike are drawn together: single samples are of three kinds a class.
-    kinds, counts = np.unique(table.reshape(len(table), -1), axis=0, return_counts=True)
-    # In floating point, whose matrix product is the fast one; sums of this size are exact in it.
-    tables = kinds.astype(np.float64)
-    sizes = [min(BLOCK, resamples - start) for start in range(0, resamples, BLOCK)]
-    drawn = (rng.multinomial(counts.sum(), counts / counts.sum(), size=size) for size in sizes)
-    by_seed = np.concatenate([times.astype(np.float64) @ tables for times in drawn])
-    by_seed = by_seed.reshape(resamples, len(seeds), 2, classes)
-    mean: Floats = _difference(by_seed[:, :, 0], by_seed[:, :, 1], weights).mean(axis=1)
-    return mean
+    kinds, counts = _kinds_of_groups(seeds, len(weights))
+    drawn = []
+    for start in range(0, resamples, BLOCK):
+        times = rng.multinomial(counts.sum(), counts / counts.sum(), size=min(BLOCK, resamples - start))
+        # Sums of this size are exact in floating point.
+        sums = np.asarray(times.astype(np.float64) @ kinds).reshape(-1, len(seeds), 2, len(weights))
+        drawn.append(_difference(sums[:, :, 0], sums[:, :, 1], weights).mean(axis=1))
+    return np.concatenate(drawn)
+
+
+def _kinds_of_groups(seeds: list[Answers], classes: int) -> tuple[Any, Ints]:
+    """What groups hold, and how many groups hold just that: groups that are alike are drawn together. Single samples
+    are of three kinds a class.
+
+    The table is kinds × (seeds · 2 · classes): for each seed the gains, then the support of each class.
+    """
+    from scipy.sparse import coo_array
+
+    numbers, parts = _group_numbers(seeds), [_gains(answers) for answers in seeds]
+    rows = np.concatenate([of_seed for of_seed in numbers for _ in range(2)])
+    columns = [(2 * place + part) * classes + truth for place, (truth, _) in enumerate(parts) for part in range(2)]
+    values = [of for _, gain in parts for of in (gain, np.ones_like(gain))]
+    shape = (int(rows.max()) + 1, len(seeds) * 2 * classes)
+    table = coo_array((np.concatenate(values), (rows, np.concatenate(columns))), shape=shape).tocsr()
+    table.eliminate_zeros()
+    keys = row_keys(table)
+    _, first, counts = np.unique(np.array(keys, dtype=object), return_index=True, return_counts=True)
+    kinds = table[first].astype(np.float64)
+    # A dense product is the fast one, where there is room for the table.
+    return kinds.toarray() if kinds.shape[0] * kinds.shape[1] <= DENSE else kinds, counts
+
+
+def row_keys(table: Any) -> list[bytes]:
+    """For each row of a sparse integer matrix bytes that compare as the rows do, number by number from the left."""
+    # A number above 0 is more than the 0 of a row whose next number comes later, and the sooner the more; below 0 less.
+    sooner = table.shape[1] - table.indices.astype(np.int64)
+    sizes = np.abs(table.data)
+    weights = np.sign(table.data) * (sooner * (int(sizes.max(initial=0)) + 1) + sizes)
+    ended = np.insert(weights, table.indptr[1:], 0)  # behind its last number a row is 0
+    text = (ended + 2**62).astype(">u8").tobytes()
+    ends = 8 * (table.indptr[1:] + np.arange(1, table.shape[0] + 1))
+    return [text[start:stop] for start, stop in pairwise([0, *ends.tolist()])]
 
 
 def _group_numbers(seeds: list[Answers]) -> list[Ints]:

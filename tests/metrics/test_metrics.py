@@ -2,6 +2,8 @@
 
 import json
 import math
+import tracemalloc
+from collections import Counter
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from longtail.metrics import bootstrap
 from longtail.metrics.classification import Metrics, evaluate
+from longtail.metrics.significance import Answers, paired_difference
 
 INTERVALS = ("mean_class_accuracy", "accuracy", "average_f1", "minority_f1", "geometric_mean")
 
@@ -139,8 +142,23 @@ def test_per_class_scores_agree_with_the_slow_oracle(case: Case) -> None:
         assert (row.precision, row.recall, row.f1) == pytest.approx(expected)
         assert row.support == sum(y == c for y, _, _ in pairs)
         assert row.train_count == case.train_counts[c]
-        for p in range(len(case.classes)):
-            assert metrics.confusion[c][p] == sum((y, q) == (c, p) for y, q, _ in pairs)
+
+
+@given(cases())
+@settings(max_examples=200, deadline=None)
+def test_the_cells_of_the_confusion_matrix_and_its_worst_agree_with_plain_counts(case: Case) -> None:
+    metrics, pairs = case.evaluate(resamples=0), case.pairs()
+    expected = Counter((y, p) for y, p, _ in pairs)
+    assert metrics.confusion == sorted((y, p, count) for (y, p), count in expected.items())
+    found = metrics.most_confused(3)
+    wrong = sorted((count for (y, p), count in expected.items() if y != p), reverse=True)
+    assert [pair.count for pair in found] == wrong[:3]
+    for pair in found:
+        y, p = case.classes.index(pair.true), case.classes.index(pair.predicted)
+        assert pair.count == expected[y, p]
+        assert pair.share == pytest.approx(pair.count / sum(true == y for true, _, _ in pairs))
+    recalls = sorted(row.recall for row in metrics.per_class if row.recall is not None)
+    assert [row.recall for row in metrics.worst_classes(2)] == recalls[:2]
 
 
 @given(cases())
@@ -169,7 +187,10 @@ def test_agrees_with_scikit_learn(case: Case) -> None:
     assert metrics.average_f1 == pytest.approx(np.mean(f1))
     assert metrics.accuracy == pytest.approx(sklearn.metrics.accuracy_score(y, p))
     assert metrics.mean_class_accuracy == pytest.approx(np.mean(recall))
-    assert metrics.confusion == sklearn.metrics.confusion_matrix(y, p, labels=range(K)).tolist()
+    whole = np.zeros((K, K), dtype=int)
+    for true, predicted, count in metrics.confusion:
+        whole[true, predicted] = count
+    assert whole.tolist() == sklearn.metrics.confusion_matrix(y, p, labels=range(K)).tolist()
 
 
 def test_an_absent_class_is_absent_and_an_unpredicted_one_has_precision_0() -> None:
@@ -265,6 +286,23 @@ def test_50000_groups_take_a_few_seconds() -> None:
     low, high = metrics.intervals["accuracy"]
     half = 1.96 * math.sqrt(0.73 * 0.27 / 50_000)
     assert (high - low) / 2 == pytest.approx(half, rel=0.15)
+
+
+@pytest.mark.parametrize("groups", [20, 4000])
+def test_many_classes_take_memory_of_the_samples_and_not_of_their_pairs(groups: int) -> None:
+    K, n = 4000, 8000  # K² counts would be 128 MB, and every resample at once 100 MB in each of a dozen arrays
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % K
+    predictions = np.where(rng.random(n) < 0.5, labels, rng.integers(0, K, n))
+    names, of = [str(c) for c in range(K)], rng.integers(0, groups, n)
+    tracemalloc.start()
+    metrics = evaluate(labels, predictions, classes=names, train_counts=[1] * K, groups=of, resamples=1000)
+    difference = paired_difference([Answers(labels, predictions, labels[::-1], of.astype(str))], resamples=400)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert metrics.accuracy == pytest.approx(0.5, abs=0.03)
+    assert difference.significant
+    assert peak < 400e6
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,11 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
-from longtail.metrics.significance import Answers, paired_difference
+from longtail.metrics.significance import Answers, paired_difference, row_keys
 
 Ints = npt.NDArray[np.int64]
 CLASSES = 4
@@ -123,3 +126,11 @@ def test_the_mean_over_tasks_counts_every_task_alike_and_draws_their_samples_tog
     assert found.mean == pytest.approx((slow_difference(first) + slow_difference(second)) / 2)
     assert found.significant
     assert found.low < found.mean < found.high < 0
+
+
+@given(st.lists(st.lists(st.integers(-3, 3), min_size=5, max_size=5), min_size=1, max_size=12))
+@settings(max_examples=300, deadline=None)
+def test_the_keys_of_sparse_rows_are_equal_and_ordered_as_the_rows_themselves(rows: list[list[int]]) -> None:
+    keys = row_keys(csr_array(np.array(rows, dtype=np.int64)))
+    for row, key in zip(rows, keys, strict=True):
+        assert [(other < row, other == row) for other in rows] == [(other < key, other == key) for other in keys]
