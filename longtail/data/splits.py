@@ -5,7 +5,7 @@ split.json        the tasks; per subset and task the class counts and imbalance 
 """
 
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -114,10 +114,12 @@ def make_split(
 def check_every_class(subset: npt.NDArray[np.str_], labels: dict[str, Ints], tasks: list[Task], groups: Ints) -> None:
     """Raise DataError, naming the class and its count, if a class is missing from a subset."""
     for task in tasks:
+        codes_ = labels[task.name]
+        found = {s: np.bincount(codes_[(codes_ >= 0) & (subset == s)], minlength=len(task.classes)) for s in SUBSETS}
         for code, name in enumerate(task.classes):
-            of_class = labels[task.name] == code
-            absent = [s for s in SUBSETS if not (of_class & (subset == s)).any()]
+            absent = [s for s, counts in found.items() if not counts[code]]
             if absent:
+                of_class = codes_ == code
                 raise DataError(
                     f"class {name!r} of task {task.name!r} has {of_class.sum()} samples in "
                     f"{len(np.unique(groups[of_class]))} groups and none in {' and '.join(absent)}; "
@@ -133,35 +135,38 @@ def stratify(
     Parameters: `labels` one array (n,) a task, −1 missing; `groups` (n,) codes; `shares` sum to 1.
     Source: Sechidis, Tsoumakas and Vlahavas 2011, with groups in the place of instances and (task, class) as labels.
     """
-    table = _group_counts(labels, groups)
-    wanted = np.outer(np.array(list(shares.values())), table.sum(0))
-    order = rng.permutation(len(table))
-    order = order[np.argsort(-table[order, -1], kind="stable")]
-    columns = [order[table[order, column] > 0] for column in range(table.shape[1])]
-    assigned = np.full(len(table), -1)
+    sizes = np.bincount(groups)
+    order = rng.permutation(len(sizes))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    table = _group_counts(labels, groups)[order]  # its rows in the order in which groups are assigned
+    columns = table.tocsc()
+    wanted = np.outer(np.array(list(shares.values())), table.sum(0)).astype(np.float64)
+    assigned = np.full(len(sizes), -1)
     # The last column counts all samples: groups without any label come last.
-    rarest = [*np.argsort([len(groups) for groups in columns[:-1]], kind="stable"), table.shape[1] - 1]
+    rarest = [*np.argsort(np.diff(columns.indptr)[:-1], kind="stable"), table.shape[1] - 1]
     for column in rarest:
-        for group in columns[column]:
-            if assigned[group] < 0:
+        for row in columns.indices[slice(*columns.indptr[column : column + 2])]:
+            if assigned[order[row]] < 0:
                 best = int(np.lexsort((-wanted[:, -1], -wanted[:, column]))[0])
-                assigned[group] = best
-                wanted[best] -= table[group]
+                assigned[order[row]] = best
+                here = slice(*table.indptr[row : row + 2])
+                wanted[best, table.indices[here]] -= table.data[here]
     names: npt.NDArray[np.str_] = np.array(list(shares))
     of_samples: npt.NDArray[np.str_] = names[assigned[groups]]
     return of_samples
 
 
-def _group_counts(labels: list[Ints], groups: Ints) -> npt.NDArray[np.float64]:
-    """Groups × (classes of all tasks, then all samples): how many samples of each a group has."""
-    columns = []
-    for codes_ in labels:
-        known = codes_ >= 0
-        counts = np.zeros((groups.max() + 1, codes_.max(initial=-1) + 1))
-        np.add.at(counts, (groups[known], codes_[known]), 1)
-        columns.append(counts)
-    total = np.bincount(groups).astype(float)[:, None]
-    return np.concatenate([*columns, total], axis=1)
+def _group_counts(labels: list[Ints], groups: Ints) -> Any:
+    """Groups × (classes of all tasks, then all samples), sparse: how many samples of each a group has."""
+    from scipy.sparse import coo_array
+
+    starts = np.cumsum([0, *(codes_.max(initial=-1) + 1 for codes_ in labels)])
+    known = [codes_ >= 0 for codes_ in labels]
+    columns = [start + codes_[mask] for start, codes_, mask in zip(starts, labels, known, strict=False)]
+    rows = np.concatenate([*(groups[mask] for mask in known), groups])
+    places = np.concatenate([*columns, np.full(len(groups), starts[-1])])
+    shape = (int(groups.max()) + 1, int(starts[-1]) + 1)
+    return coo_array((np.ones(len(rows), dtype=np.int64), (rows, places)), shape=shape).tocsr()
 
 
 def _count(samples: pd.DataFrame, tasks: list[Task]) -> SubsetCounts:
