@@ -17,7 +17,7 @@ from longtail.rules.base import Rule
 from longtail.rules.cluster_wise import ClusterWise
 from longtail.rules.clusters import Clusters
 from longtail.rules.distances import squared_distances
-from longtail.rules.knn import nearest
+from longtail.rules.knn import nearest, row_blocks
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -35,11 +35,17 @@ class Judged:
     rules: Mapping[str, Rule]
     embeddings: Floats
     logits: Floats | None
+    class_count: int
 
     def answers(self, positions: Ints) -> dict[str, Ints]:
         """By rule the class codes of the samples at these positions."""
+        # A rule makes a score a class, which of many samples and classes nobody has memory for.
+        blocks = [positions[rows] for rows in row_blocks(len(positions), self.class_count)]
+        return {key: np.concatenate([self._said(rule, at) for at in blocks]) for key, rule in self.rules.items()}
+
+    def _said(self, rule: Rule, positions: Ints) -> Ints:
         logits = None if self.logits is None else self.logits[positions]
-        return {key: rule.predict(self.embeddings[positions], logits)[0] for key, rule in self.rules.items()}
+        return rule.predict(self.embeddings[positions], logits)[0]
 
 
 @dataclass(frozen=True)

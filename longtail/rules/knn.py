@@ -16,6 +16,9 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Decision = Literal["large_margin", "vote"]
 
+# Class scores are worked out for so many rows at a time that a block holds at most this many (128 MiB of float64).
+BLOCK = 2**24
+
 # Margins of Eq. 3 lie in [−4, 4] on the unit sphere; these stand for "not in the neighbourhood" and "alone in it".
 ABSENT = np.float32(-5)
 ALONE = np.float32(5)
@@ -68,8 +71,18 @@ def _search(index: faiss.IndexFlatL2, points: Floats, queries: Floats, k: int) -
 
 def decide(distances: Floats, classes: Ints, class_count: int, decision: Decision) -> tuple[Ints, Floats]:
     """Classify from the neighbours' distances (n, k), nearest first, and classes (n, k)."""
-    scores = large_margin(distances, classes, class_count) if decision == "large_margin" else vote(classes, class_count)
+    if decision == "large_margin":
+        scores = large_margin(distances, classes, class_count)
+    else:
+        blocks = [vote(classes[rows], class_count) for rows in row_blocks(len(classes), class_count)]
+        scores = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
     return scores.argmax(1), scores
+
+
+def row_blocks(rows: int, columns: int) -> list[slice]:
+    """At least one slice of the rows, each of at most BLOCK numbers in so many columns."""
+    size = max(1, BLOCK // columns)
+    return [slice(start, min(start + size, rows)) for start in range(0, max(rows, 1), size)]
 
 
 def large_margin(distances: Floats, classes: Ints, class_count: int) -> Floats:

@@ -61,7 +61,8 @@ class Indexed:
         keys = read_json(self.path / "rules.json")[task.name]
         rules = {key: rule_class(key).load(self.path / "rules", task.name) for key in keys}
         embeddings = read_embeddings(self.path / "snapshot", task.name)
-        return Judged(self.name, self.state.rule, rules, embeddings, read_logits(self.path / "snapshot", task.name))
+        logits = read_logits(self.path / "snapshot", task.name)
+        return Judged(self.name, self.state.rule, rules, embeddings, logits, len(task.classes))
 
 
 @stage

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from longtail.rules import knn
 from longtail.rules.knn import (
     ABSENT,
     ALONE,
@@ -210,3 +211,16 @@ def test_an_index_is_read_as_it_was_written(tmp_path: Path) -> None:
         )
         for before, after in zip(index.predict(points), loaded[task].predict(points), strict=True):
             assert (before == after).all()
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5, 50])
+@pytest.mark.parametrize("block", [1, 30, 100, 10_000])
+def test_votes_counted_in_blocks_are_those_counted_at_once(
+    rows: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(rows)
+    distances, classes = np.sort(rng.random((rows, 4)), axis=1).astype(np.float32), rng.integers(0, 7, (rows, 4))
+    scores = vote(classes, 7)
+    monkeypatch.setattr(knn, "BLOCK", block)
+    in_blocks = decide(distances, classes, 7, "vote")[1]
+    assert np.array_equal(in_blocks, scores)
