@@ -1,6 +1,7 @@
 """Whether one classifier is better than another: a paired bootstrap over test samples, a paired t-test over seeds."""
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -49,6 +50,34 @@ class Difference:
     def as_json(self) -> dict[str, float]:
         """The same as numbers by name."""
         return asdict(self)
+
+
+def joined(tasks: Sequence[Answers], classes: Sequence[int]) -> tuple[Answers, Floats]:
+    """The answers of several tasks of so many classes, one after the other, the classes of each behind those before it.
+    And the weights by which every task counts alike in their mean, whichever of its classes are tested.
+
+    The groups need names.
+    """
+    starts = np.cumsum([0, *classes[:-1]])
+
+    def behind(values: Iterable[Ints]) -> Ints:
+        return np.concatenate([np.where(v >= 0, v + start, v) for v, start in zip(values, starts, strict=True)])
+
+    of_each = [1 / max(1, len(np.unique(task.truth[task.truth >= 0]))) for task in tasks]
+    together = Answers(
+        behind(task.truth for task in tasks),
+        behind(task.first for task in tasks),
+        behind(task.second for task in tasks),
+        np.concatenate([np.asarray(task.groups) for task in tasks]),
+    )
+    return together, np.repeat(of_each, classes)
+
+
+def mean_accuracy(
+    truth: Ints, said: Ints, groups: npt.NDArray[np.generic] | None, weights: Floats, **options: Any
+) -> Difference:
+    """The weighted mean per-class accuracy of one classifier with its interval: what it has before one never right."""
+    return paired_difference([Answers(truth, said, np.full_like(said, -2), groups)], weights=weights, **options)
 
 
 def paired_difference(
@@ -111,7 +140,7 @@ def _resampled(seeds: list[Answers], weights: Floats, resamples: int, rng: np.ra
         # Sums of this size are exact in floating point.
         sums = np.asarray(times.astype(np.float64) @ kinds).reshape(-1, len(seeds), 2, len(weights))
         drawn.append(_difference(sums[:, :, 0], sums[:, :, 1], weights).mean(axis=1))
-    return np.concatenate(drawn)
+    return np.concatenate([np.empty(0), *drawn])
 
 
 def _kinds_of_groups(seeds: list[Answers], classes: int) -> tuple[Any, Ints]:

@@ -31,6 +31,18 @@ class Row:
         return f"{self.model}.{self.rule}"
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What a model reaches by its own rule: its mean per-class accuracy in [0, 1], over several tasks their mean, with
+    the 95 % interval, and the difference to the baseline; None is absent.
+    """
+
+    model: str
+    accuracy: float | None
+    interval: tuple[float, float] | None = None
+    difference: Difference | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class EmbeddingMap:
     """Points of an embedding in the plane, and the centroids of their clusters.
@@ -112,6 +124,12 @@ class TaskReport:
                 )
 
     @property
+    def by_size(self) -> list[int]:
+        """The class codes, most training images first."""
+        train = self.counts.get("train", self.imbalance.counts)
+        return sorted(range(len(self.classes)), key=lambda code: (-train[code], code))
+
+    @property
     def own_rows(self) -> list[Row]:
         """Each model by its own rule."""
         return [row for row in self.rows if row.own]
@@ -154,20 +172,25 @@ class Round:
 
 @dataclass(frozen=True)
 class ModelReport:
-    """A model: its name in params.yaml, the title of its method, a sentence on how it came about, and its rounds."""
+    """A model: its name in params.yaml, the title of its method, a sentence on how it came about, and its rounds.
+
+    `after` is the nearest of the report's other models that it was trained from, if any.
+    """
 
     name: str
     title: str
     steps: str
     rounds: Sequence[Round] = ()
+    after: str | None = None
 
 
 @dataclass(frozen=True)
 class Report:
-    """A run: which models on which data (`images` in all), with which seed, and what came out. The first model leads.
+    """A run: which models on which data, with which seed, and what came out. The first model leads.
 
-    `parameters` may be nested; `notes` are sentences for the reader. No time of creation: the same run gives the same
-    bytes.
+    The data set has `images`, of which each subset holds what `samples` says. `means` are the models' standings over
+    several tasks; of one they are its rows. `parameters` may be nested; `notes` are sentences for the reader. No time
+    of creation: the same run gives the same bytes.
     """
 
     title: str
@@ -176,5 +199,22 @@ class Report:
     seed: int
     tasks: Sequence[TaskReport]
     models: Sequence[ModelReport]
+    means: Sequence[Standing] = ()
+    samples: Mapping[str, int] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
+
+    @property
+    def standings(self) -> list[Standing]:
+        """How the models stand to each other, over all tasks."""
+        if self.means or not self.tasks:
+            return list(self.means)
+        return [
+            Standing(
+                row.model,
+                row.metrics.mean_class_accuracy,
+                row.metrics.intervals.get("mean_class_accuracy"),
+                row.difference,
+            )
+            for row in self.tasks[0].own_rows
+        ]

@@ -1,5 +1,7 @@
 """How a model came about, from its state and its lineage to what the report says of it."""
 
+from collections.abc import Mapping
+
 from longtail.artifacts.lineage import Lineage
 from longtail.methods.catalogue import PARTS, title_of
 from longtail.network.snapshot import Round as Past
@@ -15,11 +17,24 @@ PRIORS = {
 }
 
 
-def model_report(name: str, state: State, lineage: Lineage) -> ModelReport:
+def model_report(name: str, state: State, lineage: Lineage, after: str | None = None) -> ModelReport:
     """What the report says of a model."""
     return ModelReport(
-        name, method_title(lineage), _steps(state, lineage), [_round(past, state) for past in state.history]
+        name, method_title(lineage), _steps(state, lineage), [_round(past, state) for past in state.history], after
     )
+
+
+def started_from(name: str, models: Mapping[str, Lineage]) -> str | None:
+    """Of the models with these lineages the nearest one behind `name`, if any."""
+    trained = {key: other for other, lineage in models.items() if other != name and (key := _model_step(lineage))}
+    behind = [step.key for step in models[name].chain()][::-1]
+    own = _model_step(models[name])
+    return next((trained[key] for key in behind if key in trained and key != own), None)
+
+
+def _model_step(lineage: Lineage) -> str | None:
+    """The key of the step that made the model, of which the lineage of an index tells."""
+    return lineage.steps[lineage.made_by].inputs.get("model") if lineage.made_by else None
 
 
 def method_title(lineage: Lineage) -> str:

@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 from longtail.metrics.scores import BOOTSTRAPPED
 from longtail.report.content import KSearch, TaskReport
 from longtail.report.figures import BLUE, INK, LINES, Picture, picture, row_panels
+from longtail.report.limits import MOST_GAINS
 from longtail.report.names import short
-from longtail.report.tables import TITLES, gain_rows, shown_rows
+from longtail.report.tables import TITLES, shown_rows
+from longtail.report.task_tables import gain_rows
 from longtail.report.titles import row_title
 
 
@@ -40,11 +42,14 @@ def intervals(task: TaskReport) -> Picture | None:
 
 def gains(tasks: Sequence[TaskReport]) -> Picture | None:
     """What the leading model gains over its rival, task by task, the most imbalanced last (CRL, Figures 5 and 6);
-    None where fewer than two tasks compare two models.
+    None where fewer than two tasks compare two models. Of many tasks those of the largest differences are drawn.
     """
     found = gain_rows(tasks)
     if len(found) < 2:
         return None
+    if len(found) > MOST_GAINS:
+        smallest = sorted((abs(gain) for *_, gain in found), reverse=True)[MOST_GAINS - 1]
+        found = [row for row in found if abs(row[2]) >= smallest]
     names = [f"{short(name, 30)}  1 : {'∞' if ratio is None else round(ratio)}" for name, ratio, _ in found]
     figure, (axes,) = row_panels(names, ["mean per-class accuracy"], row=0.26, longest=44)
     for y, (*_, gain) in enumerate(found):

@@ -10,16 +10,19 @@ import numpy.typing as npt
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from longtail.report.class_figures import by_size, distribution, per_class
-from longtail.report.confusion_figure import confusion
+from longtail.report.class_figures import distribution, per_class
+from longtail.report.confusion_figure import MOST_WITH_COUNTS, confusion
 from longtail.report.content import ModelReport, Report, TaskReport
 from longtail.report.figures import style
+from longtail.report.limits import MANY_CLASSES, MANY_TASKS, WORST, in_full
 from longtail.report.map_figure import class_colours, class_labels, embedding_map
 from longtail.report.method_figures import gains, intervals, k_curves
 from longtail.report.names import printable
 from longtail.report.round_figures import training_curves, validation_curve
-from longtail.report.tables import comparison_rows, metric_table, parameter_sections, percent, round_rows, task_rows
+from longtail.report.tables import comparison_rows, metric_table, parameter_sections, percent, round_rows
+from longtail.report.task_tables import task_rows
 from longtail.report.titles import row_title
+from longtail.report.verdict import remarks, verdict
 
 
 def page(report: Report) -> str:
@@ -35,13 +38,16 @@ def page(report: Report) -> str:
     environment.filters |= {"percent": percent, "pieces": pieces, "png": png}
     with style():
         models = [model_parts(model) for model in report.models]
-        tasks = [task_parts(task, report) for task in report.tasks]
+        tasks = [task_parts(report.tasks[place], report) for place in in_full(report.tasks)]
         task_gains = gains(report.tasks)
     return environment.get_template("report.html").render(
         report=report,
         models=models,
         tasks=tasks,
-        all_tasks=task_rows(report.tasks),
+        verdict=verdict(report),
+        notes=[*report.notes, *remarks(report)],
+        many=len(report.tasks) > MANY_TASKS,
+        all_tasks=task_rows(report.tasks, report.means),
         gains=task_gains,
         parameters=parameter_sections(report.parameters),
     )
@@ -59,8 +65,10 @@ def model_parts(model: ModelReport) -> dict[str, Any]:
 
 def task_parts(task: TaskReport, report: Report) -> dict[str, Any]:
     """What the template needs of one task beside the task itself."""
-    rows = {row.name: row for row in task.main.metrics.per_class}
-    names = [task.classes[code] for code in by_size(task)]
+    metrics = task.main.metrics
+    rows = {row.name: row for row in metrics.per_class}
+    names = [task.classes[code] for code in task.by_size]
+    many = len(rows) > MANY_CLASSES
     return {
         "task": task,
         "main": row_title(task.main, task),
@@ -69,9 +77,13 @@ def task_parts(task: TaskReport, report: Report) -> dict[str, Any]:
         "distribution": distribution(task),
         "table": metric_table(task),
         "intervals": intervals(task),
-        "confusion": confusion(task) if task.main.metrics.samples else None,
+        "confusion": confusion(task) if metrics.samples else None,
+        "grouped": many,
+        "confused": metrics.most_confused(WORST) if len(rows) > MOST_WITH_COUNTS else [],
+        "wrong": sum(count for true, predicted, count in metrics.confusion if true != predicted),
+        "minority": task.imbalance.minority[:WORST],
         "per_class": per_class(task) if rows else None,
-        "rows": [rows[name] for name in names if name in rows],
+        "rows": metrics.worst_classes(WORST) if many else [rows[name] for name in names if name in rows],
         "map": embedding_map(task),
         "legend": map_legend(task),
         "k_curves": k_curves(task.k_search) if task.k_search else None,

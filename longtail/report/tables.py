@@ -1,11 +1,12 @@
 """The tables of the report: rows of text, ready for the template."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from longtail.data.imbalance import imbalance_level
+from longtail.metrics.significance import Difference
 from longtail.report.content import ModelReport, Round, Row, TaskReport
+from longtail.report.limits import MANY_TASKS
 from longtail.report.titles import row_title, rule_title
 
 # Every number that a table of metrics can show, and its heading.
@@ -73,24 +74,24 @@ def comparison_rows(task: TaskReport, models: Sequence[ModelReport]) -> list[lis
         [
             Cell(row.model, titles[row.model]),
             Cell(rule_title(row.rule)),
-            _headline(row),
-            Cell("baseline") if row.model == task.baseline else _difference(row),
+            headline(row.metrics.mean_class_accuracy, row.metrics.intervals.get("mean_class_accuracy")),
+            Cell("baseline") if row.model == task.baseline else difference(row.difference),
         ]
         for row in task.own_rows
     ]
 
 
-def _headline(row: Row) -> Cell:
-    interval = row.metrics.intervals.get("mean_class_accuracy")
-    return Cell(percent(row.metrics.mean_class_accuracy), _between(*interval) if interval else "")
+def headline(accuracy: float | None, interval: tuple[float, float] | None) -> Cell:
+    """A mean per-class accuracy above its interval."""
+    return Cell(percent(accuracy), _between(*interval) if interval else "")
 
 
-def _difference(row: Row) -> Cell:
-    found = row.difference
+def difference(found: Difference | None) -> Cell:
+    """A difference in points above its interval, with a star where it is significant."""
     if found is None:
         return Cell("–")
     mark = "*" if found.significant else ""
-    return Cell(_points(found.mean) + mark, f"{_points(found.low)}\u00a0to {_points(found.high)}")
+    return Cell(points(found.mean) + mark, f"{points(found.low)}\u00a0to {points(found.high)}")
 
 
 def _between(low: float, high: float) -> str:
@@ -98,7 +99,8 @@ def _between(low: float, high: float) -> str:
     return f"{percent(low)}\u00a0to\u00a0{percent(high)}"
 
 
-def _points(difference: float) -> str:
+def points(difference: float) -> str:
+    """A difference of shares in points, with its sign."""
     return f"{100 * difference:+.1f}".replace("-", "−")
 
 
@@ -114,7 +116,7 @@ def _cell(row: Row, metric: str, values: Mapping[str, float], best: float) -> Ce
         below = _between(values[f"{metric}_low"], values[f"{metric}_high"])
     worst = row.metrics.worst_class
     if metric == "worst_recall" and worst is not None:
-        below = worst.name
+        below = f"class “{worst.name}”"
     return Cell(percent(value), below, best=value is not None and percent_order(value) == best)
 
 
@@ -148,56 +150,17 @@ def readable(value: Any) -> str:
     return "–" if value is None or value == "" else str(value)
 
 
-def task_rows(tasks: Sequence[TaskReport]) -> tuple[list[str], list[list[str]]]:
-    """Heading and rows of the table of all tasks (LMLE, Table 2): mean per-class accuracy of each row, and its mean.
-
-    Binary tasks come first, by their imbalance level; then the others, by the ratio of their largest class to the
-    smallest.
-    """
-    titles = list(dict.fromkeys(row_title(row, task) for task in tasks for row in shown_rows(task)))
-    heading = ["task", "imbalance", *titles]
-    found = [
-        {
-            row_title(row, task): row.metrics.mean_class_accuracy
-            for row in shown_rows(task)
-            if row.metrics.mean_class_accuracy is not None
-        }
-        for task in tasks
-    ]
-    rows = [
-        [tasks[place].name, _imbalance(tasks[place]), *(percent(found[place].get(title)) for title in titles)]
-        for place in sorted(range(len(tasks)), key=lambda place: _by_imbalance(tasks[place]))
-    ]
-    means = [[values[title] for values in found if title in values] for title in titles]
-    return heading, [*rows, ["mean", "", *(percent(sum(of) / len(of) if of else None) for of in means)]]
-
-
-def _by_imbalance(task: TaskReport) -> tuple[bool, float]:
-    level = imbalance_level(task.counts["train"])
-    return level is None, task.imbalance.IR or 0.0 if level is None else level
-
-
-def _imbalance(task: TaskReport) -> str:
-    level = imbalance_level(task.counts["train"])
-    return f"{task.imbalance.IR or 0:.0f} : 1" if level is None else f"level {level:.0f}"
-
-
-def gain_rows(tasks: Sequence[TaskReport]) -> list[tuple[str, float | None, float]]:
-    """Task, imbalance ratio (None: an empty class), and what the leading model gains over its rival, in [−1, 1]; the
-    least imbalanced first. Tasks without a rival, or without test samples, are out.
-    """
-    found = []
-    for task in tasks:
-        if task.rival is not None:
-            mine, other = (row.metrics.mean_class_accuracy for row in (task.main, task.rival))
-            if mine is not None and other is not None:
-                found.append((task.name, task.imbalance.IR, mine - other))
-    return sorted(found, key=lambda row: (row[1] is None, row[1] or 0.0))
-
-
 def round_rows(rounds: Sequence[Round]) -> tuple[list[str], list[list[str]]]:
-    """Heading and rows of the table of rounds: iterations, last loss, validation by task. A training alone is none."""
+    """Heading and rows of the table of rounds: iterations, last loss, validation by task, of many tasks their mean. A
+    training alone is none.
+    """
     tasks = list(dict.fromkeys(name for r in rounds for name in r.validation))
+    if len(tasks) > MANY_TASKS:
+        tasks = [f"mean of {len(tasks)} tasks"]
+        rounds = [
+            replace(r, validation={tasks[0]: sum(r.validation.values()) / len(r.validation)}) if r.validation else r
+            for r in rounds
+        ]
     alone = len(rounds) < 2
     heading = [*([] if alone else ["round"]), "iterations", "final loss", *(f"validation: {name}, %" for name in tasks)]
     rows = [

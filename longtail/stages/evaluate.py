@@ -1,28 +1,38 @@
 """Metrics on the test subset, the models side by side, the report, and the first model as MLflow serves it."""
 
-from dataclasses import dataclass
+import math
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import numpy.typing as npt
 from pydantic import BaseModel, Field, model_validator
 
 from longtail import tracking
 from longtail.artifacts.lineage import Lineage, merged
-from longtail.artifacts.reading import read_json, write_json
+from longtail.artifacts.reading import read_json
 from longtail.data.dataset import PackedDataset, Task
 from longtail.data.seed import Seed
 from longtail.data.splits import Split
-from longtail.methods.catalogue import PARTS
-from longtail.network.snapshot import State, collapse_warning, mean_score, read_embeddings, read_logits
-from longtail.problems.classification import HEADLINE, Extent, Judged, task_report
+from longtail.network.snapshot import State, collapse_warning, read_embeddings, read_logits
+from longtail.problems.classification import HEADLINE, Extent, Judged, answers_table, task_means, task_report
+from longtail.problems.explanation import explained
 from longtail.report import Report, TaskReport, render
-from longtail.report.history import method_title, model_report, notes
+from longtail.report.files import write_tables
+from longtail.report.history import method_title, model_report, notes, started_from
+from longtail.report.limits import MANY_TASKS, in_full
+from longtail.report.names import short
 from longtail.report.titles import rule_title
+from longtail.report.verdict import verdict
 from longtail.rules.base import rule_class
 from longtail.stages.contract import Input, Inputs, Output, stage
 
+# Seconds between two lines on what is being done.
+SAID_EVERY = 5.0
 CHOSEN = "Rounds, k, decisions and weights are chosen on the validation subset; the metrics are on the test subset."
 
 
@@ -67,31 +77,54 @@ class Indexed:
 
 @stage
 def run(dataset: Input, split: Input, indexes: Inputs, report: Output, *, params: Params) -> dict[str, float]:
-    """Write `report.html`, `metrics.json`, the predictions and the plots' tables; return the main metrics.
+    """Write `report.html`, `metrics.json`, the predictions and the tables beside them; return the main metrics.
 
     `indexes` has an index for each of the models, by its name.
     """
     packed, table = PackedDataset.open(dataset), Split.open(split)
     models = [Indexed.open(name, indexes / name) for name in params.models]
-    (report / "plots").mkdir(parents=True)
+    baseline = params.baseline or params.models[0]
+    report.mkdir(parents=True)
     extent = Extent(params.resamples, params.mistakes, params.map_points, params.seed)
     pages: list[TaskReport] = []
-    scalars: dict[str, float] = {}
+    own: list[dict[str, npt.NDArray[np.int64]]] = []
     warnings: list[str] = []
-    for task in table.tasks:
+    for task in _announced(table.tasks):
         judged = [model.on(task) for model in models]
-        page, answers = task_report(task, judged, params.baseline or params.models[0], table, packed, extent)
+        page, said = task_report(task, judged, baseline, table, extent)
         pages.append(page)
-        scalars |= _log(page)
-        answers.to_parquet(report / f"predictions-{task.name}.parquet", index=False)
+        own.append({model.name: said[model.name][model.rule] for model in judged})
+        answers_table(task, said, table).to_parquet(report / f"predictions-{task.name}.parquet", index=False)
         warnings += filter(None, (_warning(model, task, table) for model in judged))
-    _write_tables(pages, models[0].state, report)
-    content = _report(pages, models, packed, params, warnings)
+    means = task_means(pages, own, table, extent) if len(pages) > 1 else []
+    for place in in_full(pages):
+        task, said_by_lead = table.tasks[place], own[place][models[0].name]
+        _say(f"the map and the mistakes of {short(task.name)}")
+        pages[place] = explained(pages[place], task, models[0].on(task), said_by_lead, table, packed, extent)
+    _say("writing the report")
+    content = replace(_report(pages, models, packed, table, params, warnings), means=means)
+    write_tables(content, models[0].state, report)
     (report / "report.html").write_text(render(content), encoding="utf-8")
-    tracking.log_artifact(report / "report.html", parent=True)
+    print(verdict(content))
+    for name in ("report.html", "per_class.csv"):
+        tracking.log_artifact(report / name, parent=True)
     example = packed.images(table.samples["row"].to_numpy()[table.positions("test")[:2]])
     tracking.log_model(models[0].path, tasks=table.tasks, example=example, parent=True)
-    return scalars
+    return _log(content)
+
+
+def _say(text: str) -> None:
+    print(f"evaluate: {text}", file=sys.stderr, flush=True)
+
+
+def _announced(tasks: list[Task]) -> Iterator[Task]:
+    """The tasks; of many, which one it is stands on stderr every few seconds."""
+    said = -math.inf
+    for number, task in enumerate(tasks, start=1):
+        if time.monotonic() - said > SAID_EVERY or number == len(tasks):
+            said = time.monotonic()
+            _say(f"task {number} of {len(tasks)}, {short(task.name)}")
+        yield task
 
 
 def _warning(model: Judged, task: Task, table: Split) -> str | None:
@@ -99,14 +132,27 @@ def _warning(model: Judged, task: Task, table: Split) -> str | None:
     return f"{model.name}: {warning}" if warning else None
 
 
-def _log(page: TaskReport) -> dict[str, float]:
-    """Log every metric; return what the step reports: all of the leading row, and how the others compare."""
+def _log(content: Report) -> dict[str, float]:
+    """Log the metrics of every row, of many tasks the headline of each model; return what the step reports: all of the
+    leading row, and how the others compare.
+    """
     scalars: dict[str, float] = {}
-    for row in page.rows:
-        values = {f"test/{page.name}/{row.model}/{row.rule}/{name}": v for name, v in row.metrics.scalars().items()}
-        tracking.log_metrics(values)
-        of_classes = pd.DataFrame([of_class.model_dump() for of_class in row.metrics.per_class])
-        tracking.log_table(of_classes, f"per_class/{page.name}/{row.model}/{row.rule}.csv", parent=row == page.main)
+    for page in content.tasks:
+        scalars |= _of_task(page, many=len(content.tasks) > MANY_TASKS)
+    for one in content.means:
+        found = {HEADLINE: one.accuracy, "difference": one.difference.mean if one.difference else None}
+        scalars |= {f"mean/{one.model}/{name}": value for name, value in found.items() if value is not None}
+    if content.means:
+        scalars[f"mean/{HEADLINE}"] = content.means[0].accuracy or 0.0
+    tracking.log_metrics({f"test/{name}": value for name, value in scalars.items()}, parent=True)
+    return scalars
+
+
+def _of_task(page: TaskReport, *, many: bool) -> dict[str, float]:
+    scalars: dict[str, float] = {}
+    for row in page.own_rows if many else page.rows:
+        measured = {} if many else row.metrics.scalars()
+        tracking.log_metrics({f"test/{page.name}/{row.model}/{row.rule}/{name}": v for name, v in measured.items()})
         headline = getattr(row.metrics, HEADLINE)
         if headline is not None:
             scalars[f"{page.name}/{row.model}/{row.rule}/{HEADLINE}"] = headline
@@ -114,72 +160,44 @@ def _log(page: TaskReport) -> dict[str, float]:
             scalars[f"{page.name}/{row.model}/difference"] = row.difference.mean
     # Under names without the model's, by which pipelines are compared whatever their trainings are called.
     main = page.main.metrics.scalars()
-    scalars |= {f"{page.name}/{name}": v for name, v in main.items() if not name.endswith(("_low", "_high"))}
-    tracking.log_metrics({f"test/{name}": value for name, value in scalars.items()}, parent=True)
-    return scalars
-
-
-def _write_tables(pages: list[TaskReport], state: State, report: Path) -> None:
-    """`metrics.json`, and the tables that `dvc plots show` draws of the leading model."""
-    write_json(report / "metrics.json", {page.name: _metrics(page) for page in pages})
-    plots = report / "plots"
-    # Round 0 is what rounds start from, or, without any, all that was trained.
-    trained = state.history[1:] or state.history
-    curves = [pd.DataFrame(past.curve).assign(round=past.round) for past in trained if past.curve]
-    loss = pd.concat([pd.DataFrame(columns=["iteration", "loss", *PARTS, "round"]), *curves])
-    lengths = [0.0, *(curve["iteration"].iloc[-1] for curve in curves)]
-    loss["iteration"] += np.repeat(np.cumsum(lengths)[:-1], [len(curve) for curve in curves])
-    loss.to_csv(plots / "loss.csv", index=False)
-    scores = [{"round": past.round, HEADLINE: mean_score(past.scores)} for past in state.history if past.scores]
-    pd.DataFrame(scores, columns=["round", HEADLINE]).to_csv(plots / "validation.csv", index=False)
-    tried = pd.DataFrame(
-        [
-            {"decision": curve.rule, "k": k, "score": score}
-            for page in pages
-            if page.k_search
-            for curve in page.k_search.curves
-            for k, score in zip(curve.k, curve.accuracy, strict=True)
-        ]
-    )
-    tried.pivot_table(index="k", columns="decision", values="score").to_csv(plots / "k.csv")
-    confusion = [_answers(page, report, prefix=len(pages) > 1) for page in pages]
-    pd.concat(confusion).to_csv(plots / "confusion.csv", index=False)
-
-
-def _metrics(page: TaskReport) -> dict[str, Any]:
-    """By model and rule all metrics of a task, and each model's difference to the baseline."""
-    found: dict[str, Any] = {}
-    for row in page.rows:
-        of_model = found.setdefault(row.model, {"rule": None, "difference": None, "rules": {}})
-        of_model["rules"][row.rule] = row.metrics.model_dump()
-        if row.own:
-            of_model["rule"] = row.rule
-            of_model["difference"] = row.difference.as_json() if row.difference else None
-    return found
-
-
-def _answers(page: TaskReport, report: Path, *, prefix: bool) -> pd.DataFrame:
-    """What the leading model says of each labelled test sample; of several tasks, with their names."""
-    answers = pd.read_parquet(report / f"predictions-{page.name}.parquet").dropna()
-    pairs = answers.rename(columns={"true": "actual", page.main.key: "predicted"})[["actual", "predicted"]]
-    return page.name + ": " + pairs if prefix else pairs
+    shown = [name for name in main if name == HEADLINE or not (many or name.endswith(("_low", "_high")))]
+    return scalars | {f"{page.name}/{name}": main[name] for name in shown}
 
 
 def _report(
-    pages: list[TaskReport], models: list[Indexed], packed: PackedDataset, params: Params, warnings: list[str]
+    pages: list[TaskReport],
+    models: list[Indexed],
+    packed: PackedDataset,
+    table: Split,
+    params: Params,
+    warnings: list[str],
 ) -> Report:
     parameters: dict[str, Any] = {}
     for model in models:
         parameters = merged(model.lineage.parameters(), parameters)
-    lead = models[0]
-    remarks = [CHOSEN, *(note for model in models for note in notes(model.name, model.state)), *warnings]
+    lead, origins = models[0], {model.name: model.lineage for model in models}
+    remarks = [
+        CHOSEN,
+        *_injected(table),
+        *(note for model in models for note in notes(model.name, model.state)),
+        *warnings,
+    ]
     return Report(
         title=f"{method_title(lead.lineage)}, answered by the {rule_title(lead.state.rule)}",
         dataset=f"{packed.info.provenance} (md5 {packed.info.md5}; licence: {packed.info.licence})",
         images=len(packed),
         seed=params.seed,
         tasks=pages,
-        models=[model_report(model.name, model.state, model.lineage) for model in models],
+        models=[
+            model_report(model.name, model.state, model.lineage, started_from(model.name, origins)) for model in models
+        ],
+        samples={name: subset.samples for name, subset in table.info.subsets.items()},
         parameters=parameters | {"evaluate": params.model_dump(mode="json")},
         notes=remarks,
     )
+
+
+def _injected(table: Split) -> list[str]:
+    """What was taken out of the training subset to make it imbalanced, if anything was."""
+    sentence = table.info.injected.sentence() if table.info.injected else ""
+    return [f"{sentence[0].upper()}{sentence[1:]}."] if sentence else []

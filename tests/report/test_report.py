@@ -22,14 +22,8 @@ from longtail.report.figures import style
 from longtail.report.map_figure import pushed_apart
 from longtail.report.names import columns, short
 from longtail.report.round_figures import training_curves, validation_curve
-from longtail.report.tables import (
-    comparison_rows,
-    gain_rows,
-    metric_table,
-    parameter_sections,
-    round_rows,
-    task_rows,
-)
+from longtail.report.tables import comparison_rows, metric_table, parameter_sections, round_rows
+from longtail.report.task_tables import gain_rows, task_rows
 
 NASTY = [
     "<script>alert(1)</script>",
@@ -87,10 +81,10 @@ def test_all_tasks_stand_in_one_table_binary_ones_first_by_imbalance_level() -> 
     ]
     heading, rows = task_rows(tasks)
     assert heading[:3] == ["task", "imbalance", LEADING]
-    assert [row[0] for row in rows] == ["even", "rare", "kind", "mean"]
-    assert [row[1] for row in rows[:2]] == ["level 1", "level 48"]
+    assert [row[0].text for row in rows] == ["even", "rare", "kind", "mean"]
+    assert [row[1].text for row in rows[:2]] == ["level 1", "level 48"]
     values = [task.main.metrics.mean_class_accuracy for task in tasks]
-    assert rows[-1][2] == f"{100 * sum(value or 0 for value in values) / 3:.1f}"
+    assert rows[-1][2].text == f"{100 * sum(value or 0 for value in values) / 3:.1f}"
     assert "All tasks" in render(make_report(tasks))
     assert "All tasks" not in render(make_report(tasks[:1]))
 

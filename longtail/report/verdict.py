@@ -1,0 +1,126 @@
+"""What a report says in words: whether the leading model beats the baseline, and what its reader would ask next."""
+
+from collections.abc import Iterator, Sequence
+
+from longtail.metrics.significance import Difference
+from longtail.report.content import Report, Row, Standing, TaskReport
+from longtail.report.limits import MANY_TASKS
+from longtail.report.names import short
+from longtail.report.tables import percent, points
+from longtail.report.titles import rule_title
+
+UNIT = "mean per-class accuracy on test"
+
+
+def verdict(report: Report) -> str:
+    """Whether the leading model beats the baseline, by how much, and whether that is more than chance.
+
+    Where the baseline leads itself, the best of the others takes the leading model's place.
+    """
+    known = [one for one in report.standings if one.accuracy is not None]
+    if not known:
+        return "No test image has a label, so nothing can be said of the models."
+    over = f", the mean of {len(report.tasks)} tasks" if len(report.tasks) > 1 else ""
+    lead, baseline = known[0], next((one for one in known if one.model == report.tasks[0].baseline), known[0])
+    others = [one for one in known if one is not baseline]
+    if not others:
+        interval = f" (95 % interval {_between(*lead.interval)})" if lead.interval else ""
+        reached = f"{name(lead.model)} reaches {percent(lead.accuracy)} % in {UNIT}{over}{interval}"
+        return f"{reached}. It stands alone: no baseline says whether that is much."
+    challenger = max(others, key=lambda one: one.accuracy or 0.0) if lead is baseline else lead
+    return _comparison(challenger, baseline, over) + _task_by_task(report, challenger.model)
+
+
+def _comparison(one: Standing, baseline: Standing, over: str) -> str:
+    gained = (one.accuracy or 0.0) - (baseline.accuracy or 0.0)
+    figures = f"{percent(one.accuracy)} % against {percent(baseline.accuracy)} % in {UNIT}{over}"
+    by = f"{points(gained)} points"
+    who, whom = name(one.model), f"the baseline {name(baseline.model)}"
+    found = one.difference
+    if found is None:
+        return f"Whether {who} beats {whom} is not known, since nothing was resampled: {figures} ({by})."
+    interval = f"{by}, 95 % interval {_between_points(found)}"
+    if not found.significant:
+        return (
+            f"{who} does not beat {whom}: {figures} ({interval}), which chance alone may explain (p = {found.p:.2f})."
+        )
+    if found.mean > 0:
+        return f"{who} beats {whom}: {figures} ({interval}), which is more than chance (p = {found.p:.2g})."
+    return f"{who} does not beat {whom}, it is worse: {figures} ({interval}), more than by chance (p = {found.p:.2g})."
+
+
+def _task_by_task(report: Report, model: str) -> str:
+    """In how many tasks a model is better or worse; empty of one task, or where nothing was resampled."""
+    rows = [row for task in report.tasks for row in task.own_rows if row.model == model]
+    found = [row.difference for row in rows if row.difference is not None]
+    if len(report.tasks) < 2 or not found:
+        return ""
+    better = sum(one.significant and one.mean > 0 for one in found)
+    worse = sum(one.significant and one.mean < 0 for one in found)
+    return (
+        f" Task by task it is better in {better}, worse in {worse}, and not to be told apart in "
+        f"{len(found) - better - worse} (p < 0.05 in each, not corrected for their number)."
+    )
+
+
+def remarks(report: Report) -> list[str]:
+    """Where a model falls behind what it was trained from, or behind another rule of its own; of many, the first."""
+    found = [*_behind_their_start(report), *(text for task in report.tasks for text in _behind_a_rule(task))]
+    more = [f"… and {len(found) - MANY_TASKS} more of this kind."] if len(found) > MANY_TASKS else []
+    return found[:MANY_TASKS] + more
+
+
+def _behind_their_start(report: Report) -> Iterator[str]:
+    standings = {one.model: one for one in report.standings}
+    for model in report.models:
+        one, start = standings.get(model.name), standings.get(model.after or "")
+        if one and start and _clearly_below(_interval(one), _interval(start)):
+            lost = (start.accuracy or 0.0) - (one.accuracy or 0.0)
+            yield (
+                f"{name(model.name)} is {100 * lost:.1f} points below {name(start.model)}, from which it was trained: "
+                f"{percent(one.accuracy)} % against {percent(start.accuracy)} % in {UNIT}. Its training lost more than "
+                "it learned."
+            )
+
+
+def _behind_a_rule(task: TaskReport) -> Iterator[str]:
+    for own in task.own_rows:
+        others = [row for row in task.rows if row.model == own.model and not row.own]
+        best = max(others, key=_accuracy, default=None)
+        if best and _clearly_below(_row_interval(own), _row_interval(best)):
+            yield (
+                f"{name(own.model)} on {name(task.name)}: the {rule_title(best.rule)} would reach "
+                f"{percent(best.metrics.mean_class_accuracy)} % with the same embedding, and the "
+                f"{rule_title(own.rule)}, by which the model is reported, {percent(own.metrics.mean_class_accuracy)} %."
+            )
+
+
+def name(text: str) -> str:
+    """A name that a user chose, as it stands in a sentence."""
+    return short(text, 40)
+
+
+def _accuracy(row: Row) -> float:
+    return row.metrics.mean_class_accuracy or 0.0
+
+
+def _interval(one: Standing) -> Sequence[float] | None:
+    return one.interval or (None if one.accuracy is None else (one.accuracy, one.accuracy))
+
+
+def _row_interval(row: Row) -> Sequence[float] | None:
+    found = row.metrics.mean_class_accuracy
+    return row.metrics.intervals.get("mean_class_accuracy") or (None if found is None else (found, found))
+
+
+def _clearly_below(one: Sequence[float] | None, other: Sequence[float] | None) -> bool:
+    """Whether two intervals do not even touch."""
+    return bool(one and other and one[1] < other[0])
+
+
+def _between(low: float, high: float) -> str:
+    return f"{percent(low)} to {percent(high)}"
+
+
+def _between_points(found: Difference) -> str:
+    return f"{points(found.low)} to {points(found.high)}"
