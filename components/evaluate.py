@@ -54,7 +54,8 @@ def _evaluate(
         answers = pd.read_csv(f"{report.path}/plots/confusion.csv", dtype=str)
         classes = sorted({*answers["actual"], *answers["predicted"]})
         counts = pd.crosstab(answers["actual"], answers["predicted"]).reindex(index=classes, columns=classes)
-        confusion.log_confusion_matrix(classes, counts.fillna(0).to_numpy().tolist())
+        if classes:  # of very many the report alone has a picture
+            confusion.log_confusion_matrix(classes, counts.fillna(0).to_numpy().tolist())
 
     with tempfile.TemporaryDirectory() as indexes:
         for name, index in zip(params["models"], [index_1], strict=True):

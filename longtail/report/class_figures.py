@@ -61,7 +61,7 @@ def per_class(task: TaskReport) -> Picture:
     sizes = [float(np.mean([rows[name].train_count for name in of])) for of in names]
     titles = ["training images", "accuracy (recall) of the class", "F1 of the class"]
     if len(groups) < len(rows):
-        titles = [f"{title}, mean" for title in titles]
+        titles = ["training images, mean", "accuracy (recall), mean", "F1, mean"]
     figure, axes = row_panels([group.label for group in groups], titles, row=0.3)
     bars = axes[0].barh(range(len(groups)), sizes, color=GREY, height=0.66)
     axes[0].bar_label(bars, [f"{size:,.0f}" if size >= 10 else f"{size:.3g}" for size in sizes], padding=3, fontsize=8)

@@ -11,7 +11,7 @@ from longtail.artifacts.reading import write_json
 from longtail.methods.catalogue import PARTS
 from longtail.network.snapshot import State, mean_score
 from longtail.report.content import Report, Row, Standing, TaskReport
-from longtail.report.limits import MANY_CLASSES, MANY_TASKS, WORST
+from longtail.report.limits import MANY_CLASSES, MANY_TASKS, WORST, in_full
 
 # What `dvc metrics show` compares models by, beside their mean per-class accuracy.
 COMPARED = ("accuracy", "average_f1", "minority_f1", "geometric_mean", "worst_recall")
@@ -107,11 +107,14 @@ def _write_plots(pages: Sequence[TaskReport], state: State, folder: Path) -> Non
             if page.k_search
             for curve in page.k_search.curves
             for k, score in zip(curve.k, curve.accuracy, strict=True)
-        ]
+        ],
+        columns=["decision", "k", "score"],
     )
     tried.pivot_table(index="k", columns="decision", values="score").to_csv(plots / "k.csv")
-    confusion = [_answers(page, folder, prefix=len(pages) > 1) for page in pages]
-    pd.concat(confusion).to_csv(plots / "confusion.csv", index=False)
+    # A matrix of more classes, or of more tasks, nobody draws from its samples.
+    drawn = [pages[place] for place in in_full(pages) if len(pages[place].classes) <= MANY_CLASSES]
+    confusion = [_answers(page, folder, prefix=len(pages) > 1) for page in drawn]
+    pd.concat([pd.DataFrame(columns=["actual", "predicted"]), *confusion]).to_csv(plots / "confusion.csv", index=False)
 
 
 def _answers(page: TaskReport, folder: Path, *, prefix: bool) -> pd.DataFrame:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 from longtail.metrics.significance import Difference
 from longtail.report.content import Report, Row, Standing, TaskReport
-from longtail.report.limits import MANY_TASKS
 from longtail.report.names import short
 from longtail.report.tables import percent, points
 from longtail.report.titles import rule_title
@@ -64,10 +63,8 @@ def _task_by_task(report: Report, model: str) -> str:
 
 
 def remarks(report: Report) -> list[str]:
-    """Where a model falls behind what it was trained from, or behind another rule of its own; of many, the first."""
-    found = [*_behind_their_start(report), *(text for task in report.tasks for text in _behind_a_rule(task))]
-    more = [f"… and {len(found) - MANY_TASKS} more of this kind."] if len(found) > MANY_TASKS else []
-    return found[:MANY_TASKS] + more
+    """Where a model falls clearly behind what it was trained from, or behind another rule of its own."""
+    return [*_behind_their_start(report), *_behind_a_rule(report.tasks)]
 
 
 def _behind_their_start(report: Report) -> Iterator[str]:
@@ -83,16 +80,23 @@ def _behind_their_start(report: Report) -> Iterator[str]:
             )
 
 
-def _behind_a_rule(task: TaskReport) -> Iterator[str]:
-    for own in task.own_rows:
-        others = [row for row in task.rows if row.model == own.model and not row.own]
-        best = max(others, key=_accuracy, default=None)
-        if best and _clearly_below(_row_interval(own), _row_interval(best)):
-            yield (
-                f"{name(own.model)} on {name(task.name)}: the {rule_title(best.rule)} would reach "
-                f"{percent(best.metrics.mean_class_accuracy)} % with the same embedding, and the "
-                f"{rule_title(own.rule)}, by which the model is reported, {percent(own.metrics.mean_class_accuracy)} %."
-            )
+def _behind_a_rule(tasks: Sequence[TaskReport]) -> Iterator[str]:
+    """A sentence a model: of the task in which its own rule loses most, and in how many it loses."""
+    found: dict[str, list[tuple[float, TaskReport, Row, Row]]] = {}
+    for task in tasks:
+        for own in task.own_rows:
+            others = [row for row in task.rows if row.model == own.model and not row.own]
+            best = max(others, key=_accuracy, default=None)
+            if best and _clearly_below(_row_interval(own), _row_interval(best)):
+                found.setdefault(own.model, []).append((_accuracy(best) - _accuracy(own), task, own, best))
+    for model, lost in found.items():
+        _, task, own, best = max(lost, key=lambda one: one[0])
+        where = f" on {name(task.name)}" if len(tasks) > 1 else ""
+        more = f" In {len(lost)} of {len(tasks)} tasks another rule does clearly better." if len(tasks) > 1 else ""
+        yield (
+            f"{name(model)}: with the same embedding the {rule_title(best.rule)} reaches {percent(_accuracy(best))} %"
+            f"{where}, and the {rule_title(own.rule)}, by which the model is reported, {percent(_accuracy(own))} %.{more}"
+        )
 
 
 def name(text: str) -> str:
