@@ -6,6 +6,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,6 +42,19 @@ def main() -> None:
         app.command(name, help=_summary(name))(_command(name) if name == asked else _nothing)
     with one_sentence(), first_speaks(World.from_environment() if asked in PARALLEL else ALONE):
         app()
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"longtail {metadata.version('longtail')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")] = False,
+) -> None:
+    """What stands before a command."""
 
 
 @app.command()

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +241,8 @@ def test_the_installed_command_ends_without_a_traceback(root: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert_one_sentence(done.stderr.rstrip("\n"))
     assert hashes(root) == before
+
+
+def test_the_version_is_told() -> None:
+    done = subprocess.run([sys.executable, "-m", "longtail", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"longtail {metadata.version('longtail')}"

@@ -92,10 +92,11 @@ def _behind_a_rule(tasks: Sequence[TaskReport]) -> Iterator[str]:
     for model, lost in found.items():
         _, task, own, best = max(lost, key=lambda one: one[0])
         where = f" on {name(task.name)}" if len(tasks) > 1 else ""
-        more = f" In {len(lost)} of {len(tasks)} tasks another rule does clearly better." if len(tasks) > 1 else ""
+        more = f" So it is in {len(lost)} of {len(tasks)} tasks." if len(tasks) > 1 else ""
         yield (
             f"{name(model)}: with the same embedding the {rule_title(best.rule)} reaches {percent(_accuracy(best))} %"
-            f"{where}, and the {rule_title(own.rule)}, by which the model is reported, {percent(_accuracy(own))} %.{more}"
+            f"{where}, and the {rule_title(own.rule)}, by which the model is reported, {percent(_accuracy(own))} %."
+            f"{more}"
         )
 
 

@@ -177,7 +177,7 @@ def test_after_adopt_there_is_nothing_to_reproduce(adopt: Adopt, workspace: Work
     assert (status, errors) == (0, "")
     assert out == f"adopted the run {run.id}; the report is artifacts/report/report.html\n"
     assert_adopted(workspace, run)
-    assert "validation_score" in workspace.dvc("metrics", "show")
+    assert "validation_score" in (workspace.path / "metrics/r1-train.json").read_text()
     # What is adopted is in DVC's cache, too.
     shutil.rmtree(workspace.path / "artifacts/report")
     workspace.dvc("checkout")

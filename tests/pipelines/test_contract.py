@@ -64,8 +64,12 @@ def test_inputs_are_dependencies_and_outputs_are_outs(stage: str) -> None:
     inputs = {paths[name] for name, kind in kinds.items() if kind != "output"}
     outputs = [paths[name] for name, kind in kinds.items() if kind == "output"]
     assert {dep for dep in definition(stage)["deps"] if not dep.startswith("longtail/")} == inputs
-    assert definition(stage)["outs"] == outputs
-    assert [next(iter(metrics)) for metrics in definition(stage)["metrics"]] == [paths["metrics"]]
+    assert definition(stage)["outs"] == [*outputs, {paths["metrics"]: {"cache": False}}]
+
+
+def test_dvc_compares_the_models_of_the_report_and_nothing_that_only_one_step_measures() -> None:
+    assert DVC["metrics"] == [f"{flags('evaluate')['report']}/models"]
+    assert not any("metrics" in definition(stage) for stage in LOCAL)
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -29,7 +29,11 @@ def test_dvc_runs_what_changed_and_each_execution_is_one_run(finished: Finished,
     assert len({run.data.metrics["test/digit/mean_class_accuracy"] for run in of_dvc}) == 1  # only intervals are new
     assert {run.info.status for run in of_dvc} == {"FINISHED"}
 
-    assert "mean_class_accuracy" in workspace.dvc("metrics", "show")
+    shown = json.loads(workspace.dvc("metrics", "show", "--json"))[""]["data"]
+    compared = {Path(file).stem: set(found["data"]["digit"]) for file, found in shown.items()}
+    assert set(compared) == {"r1", "softmax", "crl"}
+    assert len(set(map(frozenset, compared.values()))) == 1  # no dash: every model has every number
+    assert "mean_class_accuracy" in next(iter(compared.values()))
     workspace.dvc("plots", "show")
     page = (workspace.path / "dvc_plots/index.html").read_text()
     for title in ("Loss over the rounds", "Validation over the rounds", "k on validation", "Confusion"):
