@@ -22,7 +22,7 @@ class ClassGroup:
 
 def class_groups(task: TaskReport, codes: Sequence[int]) -> list[ClassGroup]:
     """Each class alone, or of many classes groups of equal number, in the order of the codes."""
-    if len(codes) <= MANY_CLASSES:
+    if len(task.classes) <= MANY_CLASSES:
         return [ClassGroup([code], task.classes[code]) for code in codes]
     groups, first = [], 1
     for part in np.array_split(np.asarray(codes), GROUPS):
@@ -60,7 +60,7 @@ def per_class(task: TaskReport) -> Picture:
     names = [[task.classes[code] for code in group.codes] for group in groups]
     sizes = [float(np.mean([rows[name].train_count for name in of])) for of in names]
     titles = ["training images", "accuracy (recall) of the class", "F1 of the class"]
-    if len(groups) < len(rows):
+    if len(task.classes) > MANY_CLASSES:
         titles = ["training images, mean", "accuracy (recall), mean", "F1, mean"]
     figure, axes = row_panels([group.label for group in groups], titles, row=0.3)
     bars = axes[0].barh(range(len(groups)), sizes, color=GREY, height=0.66)

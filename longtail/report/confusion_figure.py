@@ -29,7 +29,7 @@ def confusion(task: TaskReport) -> Picture:
     Up to MANY_CLASSES have their names, in the task's order; more stand by their size.
     """
     true, predicted = confused_classes(task)
-    if len(predicted) > MANY_CLASSES:
+    if len(task.classes) > MANY_CLASSES:
         return _of_many(task, true, predicted)
     counts = _counts(task, true, predicted)
     rows, columns = ([short(task.classes[code], 20) for code in codes] for codes in (true, predicted))

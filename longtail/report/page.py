@@ -68,7 +68,7 @@ def task_parts(task: TaskReport, report: Report) -> dict[str, Any]:
     metrics = task.main.metrics
     rows = {row.name: row for row in metrics.per_class}
     names = [task.classes[code] for code in task.by_size]
-    many = len(rows) > MANY_CLASSES
+    many = len(task.classes) > MANY_CLASSES
     return {
         "task": task,
         "main": row_title(task.main, task),

@@ -31,11 +31,11 @@ def verdict(report: Report) -> str:
 
 
 def _comparison(one: Standing, baseline: Standing, over: str) -> str:
-    gained = (one.accuracy or 0.0) - (baseline.accuracy or 0.0)
+    found = one.difference
+    gained = found.mean if found else (one.accuracy or 0.0) - (baseline.accuracy or 0.0)
     figures = f"{percent(one.accuracy)} % against {percent(baseline.accuracy)} % in {UNIT}{over}"
     by = f"{points(gained)} points"
     who, whom = name(one.model), f"the baseline {name(baseline.model)}"
-    found = one.difference
     if found is None:
         return f"Whether {who} beats {whom} is not known, since nothing was resampled: {figures} ({by})."
     interval = f"{by}, 95 % interval {_between_points(found)}"
