@@ -319,6 +319,46 @@ def test_the_best_shown_value_of_a_column_is_bold() -> None:
         assert [cell.best for cell in cells] == [cell.text != "–" and float(cell.text) == best for cell in cells]
 
 
+@pytest.mark.parametrize("shown", [3, 12])
+def test_mistakes_have_their_files_and_the_rule_of_their_choice(shown: int) -> None:
+    task = make_task(class_names(3))
+    wrong = sum(count for true, predicted, count in task.main.metrics.confusion if true != predicted)
+    page = " ".join(render(make_report([replace(task, mistakes=task.mistakes[:shown])], seed=7)).split())
+    assert f"{shown} of the {wrong} test images that {LEADING} gets wrong, drawn at random with the seed 7" in page
+    for number in range(12):
+        assert (f"test/{number}." in page.replace("<wbr>", "")) == (number < shown)
+
+
+def test_all_mistakes_are_called_all() -> None:
+    labels = np.array([0, 0, 1, 1, 1])
+    metrics = evaluate(labels, np.array([0, 1, 1, 0, 1]), classes=["a", "b"], train_counts=[3, 3], resamples=5)
+    task = make_task(["a", "b"], rows=[Row("r3", "head", metrics, own=True)], baseline="r3")
+    page = render(make_report([replace(task, mistakes=task.mistakes[:2])]))
+    assert "All 2 test images that softmax head gets wrong" in page
+
+
+@pytest.mark.parametrize("name", ["0", "7", "80 to 90", "class a"])
+def test_the_worst_class_does_not_read_like_a_number_or_an_interval(name: str) -> None:
+    labels = np.array([0, 0, 1, 1])
+    metrics = evaluate(labels, np.array([0, 1, 1, 1]), classes=[name, "b"], train_counts=[3, 3], resamples=5)
+    task = make_task([name, "b"], rows=[Row("r3", "head", metrics, own=True)], baseline="r3", **LIGHT)
+    ((*_, cells),) = metric_table(task).rows
+    assert cells[-1].below == f"class “{name}”"
+
+
+def test_minority_is_explained_where_it_is_used() -> None:
+    page = " ".join(render(make_report([make_task(class_names(4))])).split())
+    assert "whose share ζ of the training images is below 1/K = 1/4:" in page
+
+
+@pytest.mark.parametrize("samples", [{}, {"train": 7340, "validation": 2160, "test": 3590}, {"train": 17970}])
+def test_the_head_counts_the_images_that_are_used(samples: dict[str, int]) -> None:
+    page = render(make_report([make_task(class_names(3), **LIGHT)], samples=samples))
+    used = sum(samples.values())
+    assert (f"<dd>{used:,} of 17,970 packed" in page) == (0 < used < 17970)
+    assert ("train 7,340, validation 2,160, test 3,590" in page) == (len(samples) == 3)
+
+
 def test_parameters_become_sections() -> None:
     sections = parameter_sections({"a": {"b": {"c": 1e-3}, "d": [1, 2], "e": {}}, "seed": 0, "on": True, "x": None})
     assert sections == [

@@ -1,0 +1,71 @@
+"""What `evaluate` tells: the verdict on the console and the page, what it is doing, and what was used and injected."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import evaluate_models, run_pipeline, write_tiny_dataset
+
+from longtail.artifacts.reading import read_json
+from longtail.data.injection import Step
+from longtail.data.splits import Split
+
+
+@pytest.fixture
+def models(tmp_path: Path, two_tasks: Path) -> Path:
+    shutil.copytree(two_tasks, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def test_the_verdict_stands_on_the_console_and_at_the_head_of_the_page(
+    models: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    evaluate_models(models, "r1", "softmax", baseline="softmax")
+    said = capfd.readouterr()
+    (verdict,) = said.out.splitlines()
+    assert verdict.startswith("r1 ")
+    assert "the baseline softmax" in verdict
+    assert "the mean of 2 tasks" in verdict
+    page = (models / "report/report.html").read_text()
+    assert page.index(verdict.replace("<", "&lt;")) < page.index("<nav")
+    lines = said.err.splitlines()
+    assert [line for line in lines if "evaluate: task" in line] == [
+        "evaluate: task 1 of 2, digit",
+        "evaluate: task 2 of 2, kids",
+    ]
+    assert lines[-1] == "evaluate: writing the report"
+
+
+def test_the_mean_over_tasks_is_that_of_their_accuracies_with_an_interval(models: Path) -> None:
+    scalars = evaluate_models(models, "r1", "softmax", baseline="softmax")
+    of_tasks = {name: [scalars[f"{task}/{name}"] for task in ("digit", "kids")] for name in ("mean_class_accuracy",)}
+    assert scalars["mean/mean_class_accuracy"] == pytest.approx(np.mean(of_tasks["mean_class_accuracy"]))
+    differences = [scalars[f"{task}/r1/difference"] for task in ("digit", "kids")]
+    assert scalars["mean/r1/difference"] == pytest.approx(np.mean(differences))
+    compared = {name: read_json(models / f"report/models/{name}.json") for name in ("r1", "softmax")}
+    assert compared["r1"]["mean"]["low"] <= compared["r1"]["mean"]["mean_class_accuracy"]
+    assert compared["r1"]["mean"]["mean_class_accuracy"] <= compared["r1"]["mean"]["high"]
+    assert compared["softmax"]["mean"]["difference"] == 0
+    assert {len(of) for model in compared.values() for of in model.values()} == {4, 9}
+
+
+def test_without_resamples_there_are_figures_and_no_verdict_on_chance(
+    models: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    evaluate_models(models, "r1", "softmax", baseline="softmax", resamples=0)
+    assert "is not known, since nothing was resampled" in capfd.readouterr().out
+
+
+def test_the_page_says_how_many_images_are_used_and_how_many_were_taken_out(tmp_path: Path) -> None:
+    write_tiny_dataset(tmp_path / "dataset", imbalance=Step(kind="step", factor=4))
+    run_pipeline(tmp_path)
+    split = Split.open(tmp_path / "split")
+    injected = split.info.injected
+    assert injected is not None
+    page = (tmp_path / "report/report.html").read_text()
+    assert f"{injected.removed} of {injected.of} training samples were taken out" in page
+    used = sum(subset.samples for subset in split.info.subsets.values())
+    assert used < 120
+    assert f"<dd>{used} of 120 packed" in page
+    assert f"train {split.info.subsets['train'].samples}, validation" in page
