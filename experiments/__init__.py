@@ -4,7 +4,8 @@ matrix.py     what a YAML declares, and the cells that it makes
 cell.py       one cell: the pipeline's own stages, to answers on the test subset
 run.py         all cells, several at a time; what is done is not done again
 place.py      where an experiment works, and which of its cells are done
-results.py    the tables: mean ± deviation, best, differences and their significance
+results.py    what was found: accuracies, recalls, differences and their significance
+tables.py     the tables: mean ± deviation, best, differences; of many tasks their mean, and one row each
 figures.py    accuracy against imbalance, gain by class size
 margins.py    the coarse search over decreasing margins
 """

@@ -14,8 +14,9 @@ import typer
 from experiments.figures import draw
 from experiments.matrix import experiment_file, read_matrix
 from experiments.place import Place
-from experiments.results import Results, write_results
+from experiments.results import Results
 from experiments.run import end, run_all
+from experiments.tables import write_results
 from longtail.errors import DataError
 from longtail.execution import one_sentence
 

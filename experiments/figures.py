@@ -8,32 +8,35 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.results import Results
+from experiments.results import MANY_TASKS, Results
+from longtail.report.limits import GROUPS, MANY_CLASSES
+from longtail.report.names import short
 from longtail.report.titles import rule_title
 
 MARKERS = "osD^vP*X<>hd"
 COLOURS = 10  # of matplotlib's cycle
+ROW = 0.2  # inches of a class, or of a task
 
 
 def draw(results: Results) -> list[Path]:
-    """Write the figures of every task as SVG into the experiment's directory."""
+    """Write the figures as SVG into the experiment's directory: of a few tasks each one's, of many their mean's."""
     plt.rcParams["svg.hashsalt"] = "longtail"
-    made = []
+    figures: dict[str, Figure] = {}
     if len(results.tasks) > 2:
-        figure = _gain_by_imbalance(results)
-        made.append(results.place.work / "gain-by-imbalance.svg")
-        figure.savefig(made[-1], metadata={"Date": None}, bbox_inches="tight")
+        figures["gain-by-imbalance"] = _gain_by_imbalance(results)
+    if len(results.tasks) > MANY_TASKS:
+        figures["accuracy-mean"] = _accuracy(None, results)
+    for task in results.tasks if len(results.tasks) <= MANY_TASKS else ():
+        figures[f"accuracy-{task}"] = _accuracy(task, results)
+        figures[f"gain-{task}"] = _gain(task, results)
+    files = {results.place.work / f"{name}.svg": figure for name, figure in figures.items()}
+    for file, figure in files.items():
+        figure.savefig(file, metadata={"Date": None}, bbox_inches="tight")
         plt.close(figure)
-    for task in results.tasks:
-        for kind, figure in (("accuracy", _accuracy(task, results)), ("gain", _gain(task, results))):
-            file = results.place.work / f"{kind}-{task}.svg"
-            figure.savefig(file, metadata={"Date": None}, bbox_inches="tight")
-            plt.close(figure)
-            made.append(file)
-    return made
+    return list(files)
 
 
-def _accuracy(task: str, results: Results) -> Figure:
+def _accuracy(task: str | None, results: Results) -> Figure:
     """Accuracy of each method by its own rule in each setting, with the spread over the seeds."""
     figure, axes = plt.subplots(figsize=(7.5, 4.5))
     settings = list(results.matrix.settings)
@@ -50,60 +53,76 @@ def _accuracy(task: str, results: Results) -> Figure:
             **_line(place),
         )
     axes.set_xticks(range(len(settings)), settings)
+    if sum(map(len, settings)) > 70:  # what stands in a row without touching
+        axes.tick_params(axis="x", rotation=90)
     axes.set_xlim(-0.5, len(settings) - 0.5)
-    axes.set_ylabel(f"mean per-class accuracy of {task}, %")
-    _frame(axes)
+    of = f"{len(results.tasks)} tasks" if task is None else task
+    axes.set_ylabel(f"mean per-class accuracy of {of}, %")
+    _frame(axes, "y")
     return figure
 
 
 def _gain(task: str, results: Results) -> Figure:
-    """What each method gains over the baseline in recall, class by class, in the last setting, smallest class first."""
-    matrix = results.matrix
-    setting, baseline = matrix.last_setting, matrix.baseline
-    figure, axes = plt.subplots(figsize=(7.5, 4.5))
+    """What each method gains over the baseline in recall, class by class, in the last setting, smallest class first;
+    of many classes in groups of them.
+    """
+    setting = results.matrix.last_setting
     sizes = results.class_sizes(task, setting)
-    if not sizes:
-        return figure
     order = sorted(sizes, key=lambda name: sizes[name])
-    for place, name in enumerate(matrix.methods):
-        if name == baseline:
-            continue
-        gains = []
-        for class_name in order:
-            metric = f"recall/{class_name}"
-            mine = results.values(task, setting, *results.own(name), metric)
-            base = results.values(task, setting, *results.baseline, metric)
-            gains.append(100 * (mine - base).mean())
-        if not np.isnan(gains).all():
-            axes.plot(range(len(order)), gains, label=name, **_line(place))
-    names = [f"{class_name}\n{sizes[class_name]:,.0f}" for class_name in order]
-    axes.set_xticks(range(len(order)), names, fontsize=8, rotation=0 if len(order) <= 12 else 90)
-    axes.set_xlabel(f"class of {task}, and its training images, mean over the seeds ({setting})")
-    axes.set_ylabel(f"gain in recall over {baseline}, points")
-    axes.axhline(0, color="0.4", linewidth=0.8)
-    _frame(axes)
+    base = results.recalls(task, setting, *results.baseline)
+    gains = {}
+    for name in results.matrix.methods:
+        if name != results.matrix.baseline:
+            gained = (results.recalls(task, setting, *results.own(name)) - base).mean()
+            gains[name] = 100 * gained.reindex(order).to_numpy(dtype=float)
+    labels = [f"{short(name)}  {sizes[name]:,.0f}" for name in order]
+    if len(order) > MANY_CLASSES:
+        groups = np.array_split(np.arange(len(order)), GROUPS)
+        labels = [f"{len(group)} classes  {np.mean([sizes[order[i]] for i in group]):,.1f}" for group in groups]
+        gains = {name: np.array([_mean(of[group]) for group in groups]) for name, of in gains.items()}
+    figure, axes = _rows(labels)
+    _draw_gains(axes, gains, results)
+    axes.set_ylabel(f"class of {task}, and its training images,\nmean over the seeds ({setting})")
+    axes.set_xlabel(f"gain in recall over {results.matrix.baseline}, points")
     return figure
+
+
+def _mean(values: Any) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _gain_by_imbalance(results: Results) -> Figure:
     """What each method gains over the baseline, task by task in the last setting, as in CRL's Figure 5."""
-    matrix = results.matrix
-    setting = matrix.last_setting
-    ratios = results.ratios
+    matrix, setting, ratios = results.matrix, results.matrix.last_setting, results.ratios
     other = [results.values(task, setting, *results.baseline) for task in ratios]
-    figure, axes = plt.subplots(figsize=(7.5, 4.5))
-    for place, name in enumerate(matrix.methods):
-        mine = [results.values(task, setting, *results.own(name)) for task in ratios]
-        gains = [100 * (a - b).mean() for a, b in zip(mine, other, strict=True)]
-        if name != matrix.baseline and not np.isnan(gains).all():
-            axes.plot(range(len(ratios)), gains, label=name, **_line(place))
-    names = [f"{task}  1 : {ratio:.0f}" for task, ratio in ratios.items()]
-    axes.set_xticks(range(len(names)), names, fontsize=8, rotation=90)
-    axes.set_xlabel(f"task, and its imbalance ratio in training ({setting})")
-    axes.set_ylabel(f"gain in mean per-class accuracy\nover {matrix.baseline}, points")
-    axes.axhline(0, color="0.4", linewidth=0.8)
-    _frame(axes)
+    gains = {}
+    for name in matrix.methods:
+        if name != matrix.baseline:
+            mine = [results.values(task, setting, *results.own(name)) for task in ratios]
+            gains[name] = np.array([100 * (a - b).mean() for a, b in zip(mine, other, strict=True)])
+    figure, axes = _rows([f"{task}  1 : {ratio:.0f}" for task, ratio in ratios.items()])
+    _draw_gains(axes, gains, results)
+    axes.set_ylabel(f"task, and its imbalance ratio in training ({setting})")
+    axes.set_xlabel(f"gain in mean per-class accuracy over {matrix.baseline}, points")
     return figure
+
+
+def _rows(labels: list[str]) -> tuple[Figure, Axes]:
+    """Axes with a row for each label, the first on top, high enough that no two touch."""
+    figure, axes = plt.subplots(figsize=(7.5, max(2.5, ROW * len(labels) + 0.8)))
+    axes.set_yticks(range(len(labels)), labels, fontsize=8)
+    axes.set_ylim(max(len(labels), 1) - 0.5, -0.5)
+    return figure, axes
+
+
+def _draw_gains(axes: Axes, gains: dict[str, Any], results: Results) -> None:
+    """A line a method, from row to row; a method of which nothing is known is left out."""
+    for place, name in enumerate(results.matrix.methods):
+        if name in gains and not np.isnan(gains[name]).all():
+            axes.plot(gains[name], range(len(gains[name])), label=name, **_line(place))
+    axes.axvline(0, color="0.4", linewidth=0.8)
+    _frame(axes, "x")
 
 
 def _line(place: int) -> dict[str, Any]:
@@ -116,7 +135,8 @@ def _line(place: int) -> dict[str, Any]:
     }
 
 
-def _frame(axes: Axes) -> None:
+def _frame(axes: Axes, grid: Any) -> None:
     """A grid, and the methods' names beside."""
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
-    axes.grid(axis="y", alpha=0.3)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
+    axes.grid(axis=grid, alpha=0.3)

@@ -1,19 +1,23 @@
-"""The tables of an experiment: every figure from the answers on the test subset."""
+"""What an experiment has found: every figure from the answers on the test subset."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from experiments.matrix import Cell, Matrix
 from experiments.place import Place
-from longtail.metrics.significance import Answers, Difference, paired_difference
-from longtail.report.titles import rule_title
+from longtail.metrics.significance import Answers, Difference, joined, paired_difference
 from longtail.rules.search import mean_class_accuracy
 
-ACCURACY = "mean_class_accuracy"
+ACCURACY, RECALL = "mean_class_accuracy", "recall/"
+# Of so many tasks each has its own tables and figures; more stand in one.
+MANY_TASKS = 4
 
 
 def cell_rows(result: Path, cell: Cell, found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -28,18 +32,28 @@ def cell_rows(result: Path, cell: Cell, found: dict[str, Any]) -> list[dict[str,
                 values = {ACCURACY: mean_class_accuracy(truth[known], said[known])}
                 validation = found["validation"][task].get(rule)
                 values |= {} if validation is None else {f"validation_{ACCURACY}": validation}
-                for code, name in enumerate(about["classes"]):
-                    if (truth == code).any():
-                        values[f"recall/{name}"] = float((said[truth == code] == code).mean())
+                values |= {
+                    f"{RECALL}{about['classes'][code]}": recall for code, recall in recalls(truth[known], said[known])
+                }
                 rows += [
                     {"task": task, "rule": rule, "metric": metric, "value": value} for metric, value in values.items()
                 ]
     return [{"setting": cell.setting, "method": cell.method, "seed": cell.seed, **row} for row in rows]
 
 
+def recalls(truth: npt.NDArray[Any], said: npt.NDArray[Any]) -> Iterator[tuple[int, float]]:
+    """The code of each class that has samples, and the share of them that is right."""
+    support = np.bincount(truth)
+    right = np.bincount(truth[truth == said], minlength=len(support))
+    yield from ((code, float(right[code] / support[code])) for code in np.flatnonzero(support).tolist())
+
+
 @dataclass(frozen=True)
 class Results:
-    """What is done of an experiment: `rows`, and the cells with their results."""
+    """What is done of an experiment: `rows`, and the cells with their results.
+
+    Where a task is asked for, None is the mean over all of them.
+    """
 
     matrix: Matrix
     place: Place
@@ -59,6 +73,11 @@ class Results:
         return cls(matrix, place, found, pd.DataFrame(rows, columns=columns))
 
     @property
+    def seeds(self) -> list[int]:
+        """The seeds of which any cell is done."""
+        return sorted({seed for *_, seed in self.found})
+
+    @cached_property
     def tasks(self) -> list[str]:
         """The tasks that the cells classify."""
         return self.rows["task"].unique().tolist()
@@ -93,34 +112,44 @@ class Results:
         """A method with its own rule."""
         return method, self.matrix.rules_of(method)[0]
 
-    def values(self, task: str, setting: str, method: str, rule: str, metric: str = ACCURACY) -> "pd.Series[float]":
-        """One figure of each seed."""
+    @cached_property
+    def _accuracies(self) -> pd.DataFrame:
+        """The rows of accuracies alone, which are few beside those of the classes."""
+        return self.rows[self.rows.metric == ACCURACY]
+
+    def values(self, task: str | None, setting: str, method: str, rule: str) -> "pd.Series[float]":
+        """The accuracy of each seed; of the mean over the tasks, of each seed that has them all."""
+        if task is None:
+            of_tasks = [self.values(one, setting, method, rule) for one in self.tasks]
+            return pd.concat(of_tasks, axis=1).dropna().mean(axis=1)
+        r = self._accuracies
+        mask = (r.task == task) & (r.setting == setting) & (r.method == method) & (r.rule == rule)
+        return r[mask].set_index("seed")["value"]
+
+    def recalls(self, task: str, setting: str, method: str, rule: str) -> pd.DataFrame:
+        """Of each seed (a row) the recall of each class (a column)."""
         r = self.rows
-        mask = (r.task == task) & (r.setting == setting) & (r.method == method)
-        return r[mask & (r.rule == rule) & (r.metric == metric)].set_index("seed")["value"]
+        mask = (r.task == task) & (r.setting == setting) & (r.method == method) & (r.rule == rule)
+        found = r[mask & r.metric.str.startswith(RECALL)]
+        return found.assign(metric=found.metric.str.removeprefix(RECALL)).pivot(
+            index="seed", columns="metric", values="value"
+        )
 
-    def means(self, setting: str, method: str, rule: str) -> "pd.Series[float]":
-        """The mean accuracy over all tasks, of each seed that has them all."""
-        of_tasks = [self.values(task, setting, method, rule) for task in self.tasks]
-        return pd.concat(of_tasks, axis=1).dropna().mean(axis=1)
-
-    def mean_difference(self, setting: str, first: tuple[str, str], second: tuple[str, str]) -> Difference | None:
-        """As `difference`, of the mean over all tasks."""
-        seeds = sorted(set(self.means(setting, *first).index) & set(self.means(setting, *second).index))
-        if not seeds:
-            return None
-        joined = [[self._answers(task, setting, seed, first, second) for task in self.tasks] for seed in seeds]
-        about = next(found["tasks"] for key, found in self.found.items() if key[0] == setting)
-        sizes = [len(about[task]["classes"]) for task in self.tasks]
-        weights = np.repeat(1 / np.array(sizes), sizes)
-        return paired_difference([_as_one_task(of_seed, sizes) for of_seed in joined], weights=weights)
-
-    def difference(self, task: str, setting: str, first: tuple[str, str], second: tuple[str, str]) -> Difference | None:
+    def difference(
+        self, task: str | None, setting: str, first: tuple[str, str], second: tuple[str, str]
+    ) -> Difference | None:
         """Two contenders on the seeds in which both classify the task; None if there are none."""
         seeds = sorted(set.intersection(*(set(self.values(task, setting, *one).index) for one in (first, second))))
         if not seeds:
             return None
-        return paired_difference([self._answers(task, setting, seed, first, second) for seed in seeds])
+        if task is not None:
+            return paired_difference([self._answers(task, setting, seed, first, second) for seed in seeds])
+        about = next(found["tasks"] for key, found in self.found.items() if key[0] == setting)
+        sizes = [len(about[one]["classes"]) for one in self.tasks]
+        whole = [
+            joined([self._answers(one, setting, seed, first, second) for one in self.tasks], sizes) for seed in seeds
+        ]
+        return paired_difference([answers for answers, _ in whole], weights=whole[0][1])
 
     def _answers(self, task: str, setting: str, seed: int, first: tuple[str, str], second: tuple[str, str]) -> Answers:
         said = []
@@ -132,152 +161,3 @@ class Results:
         if not np.array_equal(truth, other_truth):
             raise ValueError(f"{first[0]} and {second[0]} were tested on different samples in {setting}, seed {seed}")
         return Answers(truth, one, other, groups)
-
-
-def _as_one_task(answers: list[Answers], sizes: list[int]) -> Answers:
-    """The answers of several tasks one after the other, the classes of each behind those before it."""
-    starts = np.cumsum([0, *sizes[:-1]])
-
-    def joined(values: list[Any]) -> Any:
-        return np.concatenate([np.where(v >= 0, v + start, -1) for v, start in zip(values, starts, strict=True)])
-
-    truth, first, second = (joined([getattr(one, name) for one in answers]) for name in ("truth", "first", "second"))
-    return Answers(truth, first, second, np.concatenate([np.asarray(one.groups) for one in answers]))
-
-
-def write_results(name: str, results: Results) -> Path:
-    """Write `results.csv` and `results.md` into the experiment's directory; return the latter."""
-    results.rows.to_csv(results.place.work / "results.csv", index=False)
-    file = results.place.work / "results.md"
-    file.write_text(markdown(name, results), encoding="utf-8")
-    return file
-
-
-def markdown(name: str, results: Results) -> str:
-    """The tables: accuracies; differences to the baseline; what it took."""
-    matrix = results.matrix
-    missing = len(matrix.cells()) - len(results.found)
-    lines = [f"## {matrix.title}", "", matrix.about.strip(), ""]
-    if missing:
-        lines += [f"**{missing} of {len(matrix.cells())} cells are missing.**", ""]
-    if len(results.tasks) > 1:
-        lines += [*_all_tasks(results), ""]
-    for task in results.tasks:
-        lines += [
-            f"Mean per-class accuracy on test, %, task `{task}`: mean ± standard deviation over the seeds; the best "
-        ]
-        lines[-1] += "of a column is bold, and ≈ marks what cannot be told from it (p ≥ 0.05)."
-        lines += ["", *_accuracies(task, results), ""]
-        lines += [
-            f"Difference to `{matrix.baseline}` in points, 95 % interval; * where p < 0.05 (paired bootstrap over "
-        ]
-        lines[-1] += "the test samples and paired t-test over the seeds, the larger p of the two)."
-        lines += [""]
-        lines += [*_differences(task, results), ""]
-    return "\n".join([*lines, _cost(name, results), ""])
-
-
-def _all_tasks(results: Results) -> list[str]:
-    """Every task in the last setting by its imbalance ratio (CRL, Table 2), and their mean with its difference to the
-    baseline.
-    """
-    setting, contenders = results.matrix.last_setting, results.contenders()
-    ratios = results.ratios
-    columns = [
-        *(f"{task} (1:{ratio:.0f})" for task, ratio in ratios.items()),
-        "mean of all",
-        f"to {results.matrix.baseline}",
-    ]
-    lines = [f"Mean per-class accuracy on test, %, all tasks ({setting}), by their imbalance ratio in training."]
-    lines += ["", *_heading(["method, rule", *columns])]
-    for one in contenders:
-        means = [100 * float(results.values(task, setting, *one).mean()) for task in ratios]
-        # One decimal: the table is wide, and the spread is in the mean.
-        cells = [
-            *("–" if np.isnan(value) else f"{value:.1f}" for value in means),
-            spread(100 * results.means(setting, *one)),
-        ]
-        cells.append(
-            "–" if one == results.baseline else _interval(results.mean_difference(setting, one, results.baseline))
-        )
-        lines.append(_row([_name(*one), *cells]))
-    return lines
-
-
-def _accuracies(task: str, results: Results) -> list[str]:
-    matrix, contenders = results.matrix, results.contenders()
-    columns = [_column(task, setting, results, contenders) for setting in matrix.settings]
-    lines = _heading(["method, rule", *matrix.settings])
-    for place, (method, rule) in enumerate(contenders):
-        lines.append(_row([_name(method, rule), *(column[place] for column in columns)]))
-    for method, figures in matrix.paper.items():
-        lines.append(_row([f"*{method}, the paper's*", *(_figure(figures.get(s)) for s in matrix.settings)]))
-    return lines
-
-
-def _column(task: str, setting: str, results: Results, contenders: list[tuple[str, str]]) -> list[str]:
-    values = [100 * results.values(task, setting, *one) for one in contenders]
-    means = [float(v.mean()) if len(v) else -1.0 for v in values]
-    best = int(np.argmax(means))
-    cells = []
-    for place, (one, of_seeds) in enumerate(zip(contenders, values, strict=True)):
-        text = spread(of_seeds)
-        if len(of_seeds) and place == best:
-            text = f"**{text}**"
-        elif len(of_seeds):
-            against = results.difference(task, setting, contenders[best], one)
-            text += " ?" if against is None else "" if against.significant else " ≈"
-        cells.append(text)
-    return cells
-
-
-def _differences(task: str, results: Results) -> list[str]:
-    matrix, baseline = results.matrix, results.baseline
-    lines = _heading(["method, rule", *matrix.settings])
-    for one in results.contenders():
-        if one != baseline:
-            found = [results.difference(task, setting, one, baseline) for setting in matrix.settings]
-            lines.append(_row([_name(*one), *map(_interval, found)]))
-    return lines
-
-
-def _interval(found: Difference | None) -> str:
-    if found is None:
-        return "–"
-    mark = "*" if found.significant else ""
-    return f"{100 * found.mean:+.2f}{mark} [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
-
-
-def _cost(name: str, results: Results) -> str:
-    found = list(results.found.values())
-    commits = sorted({commit for result in found for commit in result["commits"]})
-    machines = sorted({result["machine"] for result in found})
-    mixed = " **The cells are of several commits.**" if len(commits) > 1 else ""
-    return (
-        f"`make experiment NAME={name}`: seeds {', '.join(map(str, results.matrix.seeds))}; "
-        f"{results.matrix.cells()[0].budget():,} image passes for every method; {', '.join(machines)}; "
-        f"commit {', '.join(commits)}.{mixed}"
-    )
-
-
-def spread(values: "pd.Series[float]") -> str:
-    """Mean ± sample standard deviation; of one seed the value alone."""
-    if not len(values):
-        return "–"
-    return f"{values.mean():.2f} ± {values.std(ddof=1):.2f}" if len(values) > 1 else f"{values.mean():.2f}"
-
-
-def _name(method: str, rule: str) -> str:
-    return f"{method}, {rule_title(rule)}"
-
-
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
-
-
-def _heading(cells: list[str]) -> list[str]:
-    return [_row(cells), _row(["---", *["---:"] * (len(cells) - 1)])]
-
-
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from experiments.matrix import Cell, Matrix
 from experiments.place import Place
-from experiments.results import cell_rows
+from experiments.results import ACCURACY, cell_rows
 from longtail import tracking
 from longtail.errors import DataError
 from longtail.threads import budget
@@ -110,15 +110,23 @@ def _track(name: str, matrix: Matrix, place: Place, cell: Cell, *, failed: bool)
             found = place.done(cell)
             assert found is not None
             _log_history(found["history"])
-            rows = cell_rows(place.result(cell), cell, found)
-            tracking.log_metrics({f"test/{r['task']}/{r['rule']}/{r['metric']}": r["value"] for r in rows})
-            tracking.log_metrics({"seconds": found["seconds"]})
+            tracking.log_metrics(_accuracies(cell, matrix, place, found) | {"seconds": found["seconds"]})
         _tracked(place, cell).touch()
     settings = Settings.from_environment()
     if settings and not settings.later:
         # A local store would get these short runs with the next long one, which may be a day away.
         with suppress(DataError):
             tracking.sync()
+
+
+def _accuracies(cell: Cell, matrix: Matrix, place: Place, found: dict[str, Any]) -> dict[str, float]:
+    """What `evaluate` logs of a model, by the same names; the recalls of the classes are in results.csv."""
+    rows = [row for row in cell_rows(place.result(cell), cell, found) if row["metric"] == ACCURACY]
+    values = {f"test/{row['task']}/{cell.model}/{row['rule']}/{ACCURACY}": row["value"] for row in rows}
+    own = {row["task"]: row["value"] for row in rows if row["rule"] == matrix.rules_of(cell.method)[0]}
+    if len(own) > 1:
+        own["mean"] = sum(own.values()) / len(own)
+    return values | {f"test/{task}/{ACCURACY}": value for task, value in own.items()}
 
 
 def _log_history(history: list[dict[str, Any]]) -> None:
@@ -135,17 +143,17 @@ def _log_history(history: list[dict[str, Any]]) -> None:
 
 def end(name: str, matrix: Matrix, files: list[Path], *, failed: int) -> None:
     """End the experiment's run in MLflow, with its tables and figures; as failed, if cells failed."""
-    with suppress(CellFailedError), _run_of(name, matrix, "tables", {}, last=True):
+    with suppress(CellFailedError), _run_of(name, matrix, None, {}, last=True):
         for file in files:
-            tracking.log_artifact(file, parent=True)
+            tracking.log_artifact(file)
         if failed:
             raise CellFailedError(f"{failed} cells failed")
 
 
 def _run_of(
-    name: str, matrix: Matrix, step: str, params: dict[str, Any], *, last: bool = False
+    name: str, matrix: Matrix, step: str | None, params: dict[str, Any], *, last: bool = False
 ) -> AbstractContextManager[None]:
-    """A run below that of the experiment."""
+    """A run below that of the experiment; without a name the experiment's own."""
     os.environ["MLFLOW_RUN_NAME"] = f"experiment {name}"
     config = {"experiment": name, "matrix": matrix.model_dump(mode="json")}
     return tracking.stage_run("experiment", step, params=params, config=config, dataset=None, last=last)

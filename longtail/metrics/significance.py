@@ -35,12 +35,16 @@ class Answers:
 
 @dataclass(frozen=True)
 class Difference:
-    """The first classifier's mean per-class accuracy less the second's: mean over the seeds, 95 % interval, p-value."""
+    """The first classifier's mean per-class accuracy less the second's: mean over the seeds, 95 % interval, p-value.
+
+    Of one of the `seeds` alone nothing is known of others.
+    """
 
     mean: float
     low: float
     high: float
     p: float
+    seeds: int = 1
 
     @property
     def significant(self) -> bool:
@@ -103,7 +107,7 @@ def paired_difference(
     if len(seeds) > 1:
         half, p_seeds = _t_test(of_seeds)
         low, high, p = min(low, mean - half), max(high, mean + half), max(p, p_seeds)
-    return Difference(mean, low, high, p)
+    return Difference(mean, low, high, float(p), len(seeds))
 
 
 def _t_test(values: Floats) -> tuple[float, float]:

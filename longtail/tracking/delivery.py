@@ -88,7 +88,7 @@ class Store:
 
     def _targets(self, event: Event, receipt: Receipt) -> list[str]:
         both = event.get("parent") or event["kind"] == "end"
-        return [run for run in (receipt.run, receipt.parent if both else None) if run]
+        return list(dict.fromkeys(run for run in (receipt.run, receipt.parent if both else None) if run))
 
     def _send_to(self, runs: list[str], batch: list[Event], journal: Journal) -> None:
         event = batch[0]

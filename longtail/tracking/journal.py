@@ -49,7 +49,7 @@ class Journal:
     def create(cls, opening: Event, on_error: Callable[[OSError], None]) -> Self:
         """A new journal under the root, locked by this process."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
-        step = re.sub(r"[^\w.@-]", "_", opening["name"])[:60]
+        step = re.sub(r"[^\w.@-]", "_", opening["name"] or opening["stage"])[:60]
         path = root().absolute() / f"{stamp}-{step}-{secrets.token_hex(3)}"
         file = None
         try:

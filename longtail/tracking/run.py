@@ -32,14 +32,15 @@ def current() -> "StageRun | None":
 @contextmanager
 def stage_run(
     stage: str,
-    name: str,
+    name: str | None,
     *,
     params: dict[str, Any],
     config: dict[str, Any],
     dataset: Md5,
     last: bool = False,
 ) -> Iterator[None]:
-    """Track one step: everything logged inside lands in a nested run `name` of the pipeline's parent run.
+    """Track one step: everything logged inside lands in a nested run `name` of the pipeline's parent run, or without a
+    name in the parent run itself.
 
     `params` are the step's own, `config` every parameter of the pipeline. `dataset` is the md5 of the data; the step
     that makes the data gives a function, which is called when the step has succeeded. `last` says that the pipeline is
@@ -50,7 +51,13 @@ def stage_run(
     if settings is None:
         yield
         return
-    opening = {"stage": stage, "name": name.replace("'", "_"), "params": params, "config": config, "last": last}
+    opening = {
+        "stage": stage,
+        "name": name and name.replace("'", "_"),
+        "params": params,
+        "config": config,
+        "last": last,
+    }
     # As JSON has it: a fingerprint must be the same from memory and from the journal.
     run = _current = StageRun(settings, json.loads(json.dumps(opening, default=str)), dataset)
     try:

@@ -23,12 +23,14 @@ class Runs:
         self._client = client
 
     def open(self, opening: Event, dataset: str | None) -> tuple[str, str]:
-        """The ids of the parent and the nested run of a step, marked as running."""
+        """The ids of the parent and the nested run of a step, marked as running; a step without a name has no other run
+        than the parent.
+        """
         parent = self._given(opening) or self._parent(opening, dataset)
         self._complete(parent, identity.flatten(opening["config"]))
-        run = self._nested(parent, opening)
+        run = self._nested(parent, opening) if opening["name"] else parent
         self._complete(run, identity.flatten(opening["params"]))
-        for one in (parent, run) if not opening["parent"] else (run,):
+        for one in (parent, run) if not opening["parent"] and run is not parent else (run,):
             self._reopen(one, opening["time"])
         return parent.info.run_id, run.info.run_id
 
@@ -38,7 +40,8 @@ class Runs:
         A parent that somebody else made is left for him to end.
         """
         ends_parent = not opening["parent"] and (opening["last"] or end["status"] != "FINISHED")
-        for run in runs if ends_parent else runs[:1]:
+        own = runs[:1] if opening["name"] else []
+        for run in runs if ends_parent else own:
             self._terminate(run, opening["time"], end)
 
     def _given(self, opening: Event) -> Any:

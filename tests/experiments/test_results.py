@@ -2,17 +2,21 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from few_digits import MATRIX
 
-from experiments.figures import draw
+from experiments.figures import _gain, draw
 from experiments.matrix import Cell, Matrix
 from experiments.place import Place
-from experiments.results import Results, markdown
+from experiments.results import MANY_TASKS, Results
+from experiments.tables import markdown
+from longtail.report.limits import GROUPS, MANY_CLASSES
 
 METHODS: dict[str, Any] = {
     name: {"model": "crl", "change": {"fits": {"crl": {"cost": name == "better"}}}} for name in ("plain", "better")
@@ -22,23 +26,29 @@ TRAIN = {"rare": [[90, 10], [91, 8]], "even": [[30, 60], [30, 60]], "three": [[4
 TESTED = 200  # images of each class
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """Two methods with two seeds; in the last setting the second is 10 points better in every class of every task."""
+def make_results(root: Path, train: dict[str, list[list[int]]], seeds: list[int]) -> Results:
+    """Two methods; in the last setting the second is 10 points better in every class of every task. `train` has, for
+    each task, the training images of each class in the first seeds.
+    """
     matrix = Matrix.model_validate(
-        MATRIX | {"seeds": [0, 1], "baseline": "plain", "methods": METHODS, "paper": {}, "settings": {"a": {}, "b": {}}}
+        MATRIX | {"seeds": seeds, "baseline": "plain", "methods": METHODS, "paper": {}, "settings": {"a": {}, "b": {}}}
     )
-    place = Place(Path("/data"), tmp_path_factory.mktemp("many"), "many")
+    place = Place(Path("/data"), root, "many")
     for cell in matrix.cells():
-        _write(place, cell, scale=3 if cell.setting == "a" else 1)
+        _write(place, cell, train, scale=3 if cell.setting == "a" else 1)
     return Results.of(matrix, place)
 
 
-def _write(place: Place, cell: Cell, scale: int) -> None:
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return make_results(tmp_path_factory.mktemp("few"), TRAIN, [0, 1])
+
+
+def _write(place: Place, cell: Cell, train: dict[str, list[list[int]]], scale: int) -> None:
     result = place.result(cell)
     result.mkdir(parents=True)
     tasks, validation = {}, {}
-    for task, counts in TRAIN.items():
+    for task, counts in train.items():
         classes = [f"{task}-{code}" for code in range(len(counts[0]))]
         right = 120 + (20 if cell.method == "better" else 0) + cell.seed
         truth = np.repeat(np.arange(len(classes)), TESTED)
@@ -49,7 +59,9 @@ def _write(place: Place, cell: Cell, scale: int) -> None:
         sizes = [count if code else count * scale for code, count in enumerate(counts[cell.seed])]
         tasks[task], validation[task] = {"classes": classes, "train": sizes}, {"head": 0.5}
     about = {"cell": cell.model_dump(mode="json"), "data": str(place.data), "tasks": tasks, "validation": validation}
-    (result / "result.json").write_text(json.dumps(about | {"commits": ["abc"], "machine": "a machine"}))
+    (result / "result.json").write_text(
+        json.dumps(about | {"commits": ["abc"], "machine": "a machine"}), encoding="utf-8"
+    )
 
 
 def test_tasks_are_ordered_by_their_mean_imbalance_in_the_last_setting(results: Results) -> None:
@@ -62,21 +74,66 @@ def test_a_task_that_no_cell_of_the_last_setting_has_yet_is_left_out(results: Re
     assert replace(results, found=first).ratios == {}
 
 
-def test_the_table_of_all_tasks_has_their_mean_and_its_difference_to_the_baseline(results: Results) -> None:
-    lines = markdown("many", results).splitlines()
-    heading = next(line for line in lines if line.startswith("| method"))
-    columns = "method, rule | even (1:2) | three (1:4) | rare (1:10) | mean of all | to plain"
-    assert heading == f"| {columns} |"
-    start = lines.index(heading)
-    cells = [line.strip("| ").split(" | ") for line in lines[start + 2 : start + 4]]
+def table(text: str, first: str) -> list[list[str]]:
+    """The cells of the table whose heading begins with that word, heading and rows."""
+    lines = text.splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith(f"| {first} |"))
+    stop = next(place for place in range(start, len(lines)) if not lines[place])
+    return [line.strip("| ").split(" | ") for line in lines[start:stop] if not line.startswith("| ---")]
+
+
+def test_the_table_of_all_tasks_has_a_row_each_their_mean_and_its_difference_to_the_baseline(results: Results) -> None:
+    heading, *rows, mean, gain = table(markdown("many", results), "task")
+    assert heading == ["task", "plain, softmax head", "better, softmax head"]
+    assert rows == [[f"{task}", "60.2", "**70.2***"] for task in ("even (1:2)", "three (1:4)", "rare (1:10)")]
     spread = np.std([60, 60.5], ddof=1)
-    assert cells[0] == ["plain, softmax head", "60.2", "60.2", "60.2", f"60.25 ± {spread:.2f}", "–"]
-    assert cells[1][:5] == ["better, softmax head", "70.2", "70.2", "70.2", f"70.25 ± {spread:.2f}"]
-    assert cells[1][5].startswith("+10.00*")
+    assert mean == ["mean of all", f"60.25 ± {spread:.2f}", f"70.25 ± {spread:.2f}"]
+    assert gain[:2] == ["mean, to plain", "–"]
+    assert gain[2].startswith("+10.00*")
+
+
+@pytest.mark.parametrize("tasks", [1, MANY_TASKS, MANY_TASKS + 1, 40])
+def test_many_tasks_are_one_page(tmp_path: Path, tasks: int) -> None:
+    found = make_results(tmp_path, {f"t{t}": [[30 + t, 10], [30 + t, 10]] for t in range(tasks)}, [0, 1])
+    text = markdown("many", found)
+    tables = text.count("| --- |")
+    figures = {file.name for file in draw(found)}
+    widest = max(line.count(" | ") for line in text.splitlines())
+    assert widest <= 2
+    if tasks > MANY_TASKS:
+        assert tables == 3
+        assert figures == {"gain-by-imbalance.svg", "accuracy-mean.svg"}
+        assert table(text, "method, rule")[1:] == [
+            ["plain, softmax head", "60.25 ± 0.35", "60.25 ± 0.35"],
+            ["better, softmax head", "**70.25 ± 0.35**", "**70.25 ± 0.35**"],
+        ]
+    else:
+        assert tables == 2 * tasks + (tasks > 1)
+        assert {f"{kind}-t{t}.svg" for kind in ("accuracy", "gain") for t in range(tasks)} <= figures
+
+
+@pytest.mark.parametrize(("seeds", "mark", "absent"), [([0], "†", "t-test"), ([0, 1], "*", "one seed alone")])
+def test_the_caption_claims_no_test_over_seeds_of_a_single_one(
+    tmp_path: Path, seeds: list[int], mark: str, absent: str
+) -> None:
+    text = markdown("many", make_results(tmp_path, TRAIN, seeds))
+    assert f"+10.00{mark} [" in text
+    assert f"{mark} where p < 0.05" in text
+    assert absent not in text
+
+
+def test_a_difference_of_one_seed_is_marked_as_such_beside_those_of_more(results: Results) -> None:
+    without = {key: found for key, found in results.found.items() if key != ("b", "better", 1)}
+    rows = results.rows[~((results.rows.setting == "b") & (results.rows.method == "better") & (results.rows.seed == 1))]
+    text = markdown("many", replace(results, found=without, rows=rows))
+    assert "t-test over the seeds" in text
+    assert "one seed alone" in text
+    (row,) = (cells for cells in table(text[text.index("Difference to") :], "method, rule")[1:])
+    assert [cell.split(" ")[0][-1] for cell in row[1:]] == ["*", "†"]
 
 
 def test_the_mean_difference_counts_every_task_alike_and_draws_its_images_together(results: Results) -> None:
-    found = results.mean_difference("b", ("better", "head"), ("plain", "head"))
+    found = results.difference(None, "b", ("better", "head"), ("plain", "head"))
     alone = results.difference("even", "b", ("better", "head"), ("plain", "head"))
     assert found is not None
     assert alone is not None
@@ -91,3 +148,17 @@ def test_the_gain_of_every_task_is_drawn(results: Results) -> None:
     text = (results.place.work / "gain-by-imbalance.svg").read_text()
     for name in ("even  1 : 2", "three  1 : 4", "rare  1 : 10"):
         assert f"<!-- {name} -->" in text
+
+
+@pytest.mark.parametrize("K", [2, 43, MANY_CLASSES + 1, 1000])
+def test_the_gain_of_many_classes_is_drawn_in_rows_that_do_not_touch(tmp_path: Path, K: int) -> None:
+    found = make_results(tmp_path, {"kind": [list(range(1, K + 1))]}, [0])
+    figure = _gain("kind", found)
+    (axes,) = figure.axes
+    figure.draw_without_rendering()
+    labels = sorted((label.get_window_extent() for label in axes.get_yticklabels()), key=lambda box: box.y0)
+    assert len(labels) == (K if K <= MANY_CLASSES else GROUPS)
+    assert all(below.y1 <= above.y0 for below, above in pairwise(labels))
+    gains = axes.lines[0].get_xdata()
+    assert gains == pytest.approx([10] * len(labels))
+    plt.close(figure)

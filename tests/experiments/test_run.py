@@ -108,12 +108,17 @@ def test_every_cell_is_a_run_below_one_parent(folder: Path) -> None:
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert [run.info.run_name for run in parents] == ["experiment few"]
     cells = {run.info.run_name: run for run in runs if run not in parents}
-    names = {f"{method}, {setting}, seed 0" for method in ("softmax", "joint") for setting in ("0 %", "40 %")}
-    assert names <= set(cells)
-    assert {cells[name].info.status for name in names} == {"FINISHED"}
+    assert set(cells) == {f"{method}, {setting}, seed 0" for method in MATRIX["methods"] for setting in ("0 %", "40 %")}
+    assert {run.info.status for run in cells.values()} == {"FINISHED"}
     metrics = cells["joint, 40 %, seed 0"].data.metrics
-    assert 0 < metrics["test/digit/head/mean_class_accuracy"] <= 1
+    # As `evaluate` calls them: a cell compares with a pipeline.
+    assert 0 < metrics["test/digit/r1/head/mean_class_accuracy"] == metrics["test/digit/mean_class_accuracy"] <= 1
     assert metrics["training/loss"] > 0
+    # The tables are the experiment's: no run lies between its cells.
+    (parent,) = parents
+    files = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert {"results.md", "results.csv", "gain-digit.svg"} <= files
+    assert parent.info.status == "FINISHED"
 
 
 def test_the_parameters_of_a_cell_are_called_as_those_of_a_pipeline(folder: Path) -> None:
