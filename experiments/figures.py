@@ -75,10 +75,10 @@ def _gain(task: str, results: Results) -> Figure:
         if name != results.matrix.baseline:
             gained = (results.recalls(task, setting, *results.own(name)) - base).mean()
             gains[name] = 100 * gained.reindex(order).to_numpy(dtype=float)
-    labels = [f"{short(name)}  {sizes[name]:,.0f}" for name in order]
+    labels = [f"{short(name)} ({sizes[name]:,.0f})" for name in order]
     if len(order) > MANY_CLASSES:
         groups = np.array_split(np.arange(len(order)), GROUPS)
-        labels = [f"{len(group)} classes  {np.mean([sizes[order[i]] for i in group]):,.1f}" for group in groups]
+        labels = [f"{len(group)} classes ({np.mean([sizes[order[i]] for i in group]):,.1f})" for group in groups]
         gains = {name: np.array([_mean(of[group]) for group in groups]) for name, of in gains.items()}
     figure, axes = _rows(labels)
     _draw_gains(axes, gains, results)
