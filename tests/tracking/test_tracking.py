@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,36 @@ def test_the_steps_of_one_pipeline_are_nested_in_one_parent(store: LocalStore) -
     assert [one.data.tags["mlflow.parentRunId"] for one in nested] == [parent.info.run_id] * 2
     assert store.nested("split")[0].data.metrics == {"samples": 12.0}
     assert store.nested("evaluate")[0].data.metrics == {"test/label/accuracy": 0.9}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_step_without_a_name_logs_on_the_parent_once(store: LocalStore, tmp_path: Path, fails: bool) -> None:
+    (tmp_path / "table.md").write_text("a table")
+    with step("cell"):
+        pass
+    with suppress(RuntimeError), tracking.stage_run("all", None, params={}, config=CONFIG, dataset="d41d8c", last=True):
+        tracking.log_artifact(tmp_path / "table.md", parent=True)
+        tracking.log_metrics({"mean": 0.5}, parent=True)
+        if fails:
+            raise RuntimeError
+    (parent,) = store.parents()
+    assert len(store.runs()) == 2
+    assert store.files(parent) == ["table.md"]
+    assert parent.data.metrics == {"mean": 0.5}
+    assert len(store.client.get_metric_history(parent.info.run_id, "mean")) == 1
+    assert parent.info.status == ("FAILED" if fails else "FINISHED")
+
+
+def test_a_step_without_a_name_leaves_a_parent_that_somebody_else_made_to_him(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = store.client.create_run(store.client.create_experiment("longtail")).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", given)
+    with tracking.stage_run("all", None, params={}, config=CONFIG, dataset="d41d8c", last=True):
+        tracking.log_metrics({"mean": 0.5})
+    (parent,) = store.parents()
+    assert parent.info.status == "RUNNING"
+    assert parent.data.metrics == {"mean": 0.5}
 
 
 def test_the_parent_carries_every_parameter_and_where_it_came_from(store: LocalStore) -> None:
