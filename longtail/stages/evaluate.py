@@ -84,7 +84,7 @@ def run(dataset: Input, split: Input, indexes: Inputs, report: Output, *, params
     packed, table = PackedDataset.open(dataset), Split.open(split)
     models = [Indexed.open(name, indexes / name) for name in params.models]
     baseline = params.baseline or params.models[0]
-    report.mkdir(parents=True)
+    report.mkdir(parents=True, exist_ok=True)
     extent = Extent(params.resamples, params.mistakes, params.map_points, params.seed)
     pages: list[TaskReport] = []
     own: list[dict[str, npt.NDArray[np.int64]]] = []

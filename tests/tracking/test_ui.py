@@ -1,7 +1,5 @@
 """What a person sees in MLflow after two pipeline executions: metrics, report, tables, and a comparison."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from browser import FLAGS, chromium
 from mlflow_server import MlflowServer, make_database
 
 from longtail import tracking
@@ -17,12 +16,6 @@ from longtail.data.dataset import Task
 from longtail.tracking import identity
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-# The first flags let Chromium run as root in a container; the others keep it from calling home.
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -35,15 +28,6 @@ def page() -> Iterator[Any]:
         page.set_default_timeout(30_000)
         yield page
         browser.close()
-
-
-def chromium() -> str:
-    for name in (os.environ.get("CHROMIUM"), "chromium", "chromium-browser", "google-chrome"):
-        if name and (found := shutil.which(name)):
-            return found
-    if os.environ.get("CI"):
-        pytest.fail("no Chromium in CI: install the package `chromium`, or set CHROMIUM to a browser")
-    pytest.skip("no Chromium found: install it, or set CHROMIUM to its path")
 
 
 @pytest.fixture(scope="module")
