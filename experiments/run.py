@@ -19,6 +19,7 @@ from experiments.place import Place
 from experiments.results import ACCURACY, cell_rows
 from longtail import tracking
 from longtail.errors import DataError
+from longtail.report.content import MEAN
 from longtail.threads import budget
 from longtail.tracking.settings import Settings
 
@@ -125,7 +126,7 @@ def _accuracies(cell: Cell, matrix: Matrix, place: Place, found: dict[str, Any])
     values = {f"test/{row['task']}/{cell.model}/{row['rule']}/{ACCURACY}": row["value"] for row in rows}
     own = {row["task"]: row["value"] for row in rows if row["rule"] == matrix.rules_of(cell.method)[0]}
     if len(own) > 1:
-        own["mean"] = sum(own.values()) / len(own)
+        own[MEAN] = sum(own.values()) / len(own)
     return values | {f"test/{task}/{ACCURACY}": value for task, value in own.items()}
 
 

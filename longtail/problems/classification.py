@@ -12,7 +12,8 @@ from longtail.data.dataset import SUBSETS, Task
 from longtail.data.splits import Split
 from longtail.metrics.classification import Metrics, evaluate
 from longtail.metrics.significance import Answers, Difference, joined, mean_accuracy, paired_difference
-from longtail.report.content import KCurve, KSearch, Row, Standing, TaskReport
+from longtail.report.content import Row, Standing, TaskReport
+from longtail.report.explanation import KCurve, KSearch
 from longtail.rules.base import Rule
 from longtail.rules.knn import row_blocks
 
@@ -20,9 +21,6 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 # What models say of the test samples: by model and rule their class codes.
 Said = dict[str, dict[str, Ints]]
-
-# The score by which models are chosen and compared: the mean over the classes of their recall.
-HEADLINE = "mean_class_accuracy"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ import numpy.typing as npt
 from longtail.data.dataset import PackedDataset, Task
 from longtail.data.splits import Split
 from longtail.problems.classification import Extent, Floats, Ints, Judged, labels
-from longtail.report.content import EmbeddingMap, Mistake, TaskReport
+from longtail.report.content import TaskReport
+from longtail.report.explanation import EmbeddingMap, Mistake
 from longtail.report.limits import ON_MAP
 from longtail.rules.cluster_wise import ClusterWise
 from longtail.rules.clusters import Clusters

@@ -3,17 +3,8 @@
 Fill a `Report` (arrays and numbers, no paths) and call `render`.
 """
 
-from longtail.report.content import (
-    EmbeddingMap,
-    KCurve,
-    KSearch,
-    Mistake,
-    ModelReport,
-    Report,
-    Round,
-    Row,
-    TaskReport,
-)
+from longtail.report.content import ModelReport, Report, Round, Row, TaskReport
+from longtail.report.explanation import EmbeddingMap, KCurve, KSearch, Mistake
 
 __all__ = [
     "EmbeddingMap",

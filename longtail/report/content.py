@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from longtail.data.imbalance import ImbalanceMeasures
 from longtail.metrics.classification import Metrics
 from longtail.metrics.significance import Difference
+from longtail.report.explanation import EmbeddingMap, KSearch, Mistake
+
+# Under it stands the mean over the tasks; no task can be called so.
+MEAN = "mean of tasks"
 
 
 @dataclass(frozen=True)
@@ -41,55 +42,6 @@ class Standing:
     accuracy: float | None
     interval: tuple[float, float] | None = None
     difference: Difference | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class EmbeddingMap:
-    """Points of an embedding in the plane, and the centroids of their clusters.
-
-    `xy` is n × 2 and `classes` (n) the codes of the task's classes, −1 for a missing label. `clusters` (n) are rows of
-    `centroid_xy` (c × 2) and `centroid_classes` (c), −1 for no cluster. `projection` says how the plane was made.
-    """
-
-    xy: npt.NDArray[np.floating[Any]]
-    classes: npt.NDArray[np.integer[Any]]
-    clusters: npt.NDArray[np.integer[Any]]
-    centroid_xy: npt.NDArray[np.floating[Any]]
-    centroid_classes: npt.NDArray[np.integer[Any]]
-    projection: str = ""
-
-
-@dataclass(frozen=True)
-class KCurve:
-    """Validation mean per-class accuracy in [0, 1] at each k (ascending) of one decision rule."""
-
-    rule: str
-    k: Sequence[int]
-    accuracy: Sequence[float]
-
-
-@dataclass(frozen=True)
-class KSearch:
-    """The k curves of a task and the choice made on them: `rule` is the name of one of the curves."""
-
-    curves: Sequence[KCurve]
-    rule: str
-    k: int
-
-
-@dataclass(frozen=True, eq=False)
-class Mistake:
-    """A wrongly classified test image, and the image that represents the cluster nearest to it.
-
-    Images are uint8, H × W × C with C = 1 or 3. `true`, `predicted` and `cluster_class` are class names.
-    """
-
-    id: str
-    image: npt.NDArray[np.uint8]
-    true: str
-    predicted: str
-    cluster_image: npt.NDArray[np.uint8]
-    cluster_class: str
 
 
 @dataclass(frozen=True)

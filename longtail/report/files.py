@@ -10,7 +10,7 @@ import pandas as pd
 from longtail.artifacts.reading import write_json
 from longtail.methods.catalogue import PARTS
 from longtail.network.snapshot import State, mean_score
-from longtail.report.content import Report, Row, Standing, TaskReport
+from longtail.report.content import MEAN, Report, Row, Standing, TaskReport
 from longtail.report.limits import MANY_CLASSES, MANY_TASKS, WORST, in_full
 
 # What `dvc metrics show` compares models by, beside their mean per-class accuracy.
@@ -68,7 +68,7 @@ def _write_models(report: Report, folder: Path) -> None:
     """A file a model with the few numbers by which models are compared: a row each of `dvc metrics show`."""
     folder.mkdir()
     for one in report.standings:
-        compared: dict[str, Any] = {"mean": _standing(one)} if report.means else {}
+        compared: dict[str, Any] = {MEAN: _standing(one)} if report.means else {}
         for page in report.tasks if len(report.tasks) <= MANY_TASKS else ():
             row = next(row for row in page.own_rows if row.model == one.model)
             interval = row.metrics.intervals.get("mean_class_accuracy")

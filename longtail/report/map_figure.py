@@ -8,7 +8,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from longtail.report.content import EmbeddingMap, TaskReport
+from longtail.report.content import TaskReport
+from longtail.report.explanation import EmbeddingMap
 from longtail.report.figures import GREY, Picture, colours, picture, shade
 from longtail.report.names import columns, short
 

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from longtail.metrics.scores import BOOTSTRAPPED
-from longtail.report.content import KSearch, TaskReport
+from longtail.report.content import TaskReport
+from longtail.report.explanation import KSearch
 from longtail.report.figures import BLUE, INK, LINES, Picture, picture, row_panels
 from longtail.report.limits import MOST_GAINS
 from longtail.report.names import short

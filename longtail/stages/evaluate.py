@@ -19,13 +19,14 @@ from longtail.data.dataset import PackedDataset, Task
 from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.network.snapshot import State, collapse_warning, read_embeddings, read_logits
-from longtail.problems.classification import HEADLINE, Extent, Judged, answers_table, task_means, task_report
+from longtail.problems.classification import Extent, Judged, answers_table, task_means, task_report
 from longtail.problems.explanation import explained
 from longtail.report import Report, TaskReport, render
 from longtail.report.files import write_tables
 from longtail.report.history import method_title, model_report, notes, started_from
-from longtail.report.limits import MANY_TASKS, in_full
+from longtail.report.limits import in_full
 from longtail.report.names import short
+from longtail.report.scalars import row_scalars, step_scalars
 from longtail.report.titles import rule_title
 from longtail.report.verdict import verdict
 from longtail.rules.base import rule_class
@@ -83,26 +84,9 @@ def run(dataset: Input, split: Input, indexes: Inputs, report: Output, *, params
     """
     packed, table = PackedDataset.open(dataset), Split.open(split)
     models = [Indexed.open(name, indexes / name) for name in params.models]
-    baseline = params.baseline or params.models[0]
     report.mkdir(parents=True, exist_ok=True)
-    extent = Extent(params.resamples, params.mistakes, params.map_points, params.seed)
-    pages: list[TaskReport] = []
-    own: list[dict[str, npt.NDArray[np.int64]]] = []
-    warnings: list[str] = []
-    for task in _announced(table.tasks):
-        judged = [model.on(task) for model in models]
-        page, said = task_report(task, judged, baseline, table, extent)
-        pages.append(page)
-        own.append({model.name: said[model.name][model.rule] for model in judged})
-        answers_table(task, said, table).to_parquet(report / f"predictions-{task.name}.parquet", index=False)
-        warnings += filter(None, (_warning(model, task, table) for model in judged))
-    means = task_means(pages, own, table, extent) if len(pages) > 1 else []
-    for place in in_full(pages):
-        task, said_by_lead = table.tasks[place], own[place][models[0].name]
-        _say(f"the map and the mistakes of {short(task.name)}")
-        pages[place] = explained(pages[place], task, models[0].on(task), said_by_lead, table, packed, extent)
+    content = _judged(models, packed, table, params, report)
     _say("writing the report")
-    content = replace(_report(pages, models, packed, table, params, warnings), means=means)
     write_tables(content, models[0].state, report)
     (report / "report.html").write_text(render(content), encoding="utf-8")
     print(verdict(content))
@@ -110,7 +94,31 @@ def run(dataset: Input, split: Input, indexes: Inputs, report: Output, *, params
         tracking.log_artifact(report / name, parent=True)
     example = packed.images(table.samples["row"].to_numpy()[table.positions("test")[:2]])
     tracking.log_model(models[0].path, tasks=table.tasks, example=example, parent=True)
-    return _log(content)
+    tracking.log_metrics({f"test/{name}": value for name, value in row_scalars(content).items()})
+    scalars = step_scalars(content)
+    tracking.log_metrics({f"test/{name}": value for name, value in scalars.items()}, parent=True)
+    return scalars
+
+
+def _judged(models: list[Indexed], packed: PackedDataset, table: Split, params: Params, folder: Path) -> Report:
+    """What the report shows of the models on every task; their answers are written into the folder."""
+    extent = Extent(params.resamples, params.mistakes, params.map_points, params.seed)
+    pages: list[TaskReport] = []
+    own: list[dict[str, npt.NDArray[np.int64]]] = []
+    warnings: list[str] = []
+    for task in _announced(table.tasks):
+        judged = [model.on(task) for model in models]
+        page, said = task_report(task, judged, params.baseline or params.models[0], table, extent)
+        pages.append(page)
+        own.append({model.name: said[model.name][model.rule] for model in judged})
+        answers_table(task, said, table).to_parquet(folder / f"predictions-{task.name}.parquet", index=False)
+        warnings += filter(None, (_warning(model, task, table) for model in judged))
+    means = task_means(pages, own, table, extent) if len(pages) > 1 else []
+    for place in in_full(pages):
+        task, said_by_lead = table.tasks[place], own[place][models[0].name]
+        _say(f"the map and the mistakes of {short(task.name)}")
+        pages[place] = explained(pages[place], task, models[0].on(task), said_by_lead, table, packed, extent)
+    return replace(_report(pages, models, packed, table, params, warnings), means=means)
 
 
 def _say(text: str) -> None:
@@ -130,38 +138,6 @@ def _announced(tasks: list[Task]) -> Iterator[Task]:
 def _warning(model: Judged, task: Task, table: Split) -> str | None:
     warning = collapse_warning(task.name, model.embeddings, table.labels(task))
     return f"{model.name}: {warning}" if warning else None
-
-
-def _log(content: Report) -> dict[str, float]:
-    """Log the metrics of every row, of many tasks the headline of each model; return what the step reports: all of the
-    leading row, and how the others compare.
-    """
-    scalars: dict[str, float] = {}
-    for page in content.tasks:
-        scalars |= _of_task(page, many=len(content.tasks) > MANY_TASKS)
-    for one in content.means:
-        found = {HEADLINE: one.accuracy, "difference": one.difference.mean if one.difference else None}
-        scalars |= {f"mean/{one.model}/{name}": value for name, value in found.items() if value is not None}
-    if content.means:
-        scalars[f"mean/{HEADLINE}"] = content.means[0].accuracy or 0.0
-    tracking.log_metrics({f"test/{name}": value for name, value in scalars.items()}, parent=True)
-    return scalars
-
-
-def _of_task(page: TaskReport, *, many: bool) -> dict[str, float]:
-    scalars: dict[str, float] = {}
-    for row in page.own_rows if many else page.rows:
-        measured = {} if many else row.metrics.scalars()
-        tracking.log_metrics({f"test/{page.name}/{row.model}/{row.rule}/{name}": v for name, v in measured.items()})
-        headline = getattr(row.metrics, HEADLINE)
-        if headline is not None:
-            scalars[f"{page.name}/{row.model}/{row.rule}/{HEADLINE}"] = headline
-        if row.difference is not None:
-            scalars[f"{page.name}/{row.model}/difference"] = row.difference.mean
-    # Under names without the model's, by which pipelines are compared whatever their trainings are called.
-    main = page.main.metrics.scalars()
-    shown = [name for name in main if name == HEADLINE or not (many or name.endswith(("_low", "_high")))]
-    return scalars | {f"{page.name}/{name}": main[name] for name in shown}
 
 
 def _report(

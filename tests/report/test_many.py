@@ -16,7 +16,7 @@ from longtail.network.snapshot import Round, State
 from longtail.report import ModelReport, Row, TaskReport, render
 from longtail.report.class_figures import class_groups
 from longtail.report.confusion_figure import _counts, confused_classes
-from longtail.report.content import Standing
+from longtail.report.content import MEAN, Standing
 from longtail.report.files import write_tables
 from longtail.report.limits import GROUPS, IN_FULL, MANY_CLASSES, MANY_TASKS, WORST, in_full
 from longtail.report.tables import round_rows
@@ -128,5 +128,5 @@ def test_the_files_beside_the_page_hold_every_class_and_stay_small(tmp_path: Pat
         assert "confusion" not in measured
         assert len(measured["most_confused"]) == len(measured["worst_classes"]) == WORST
     compared = read_json(tmp_path / "models/r3.json")
-    expected = {1: ["task0"], 2: ["mean", "task0", "task1"]}.get(tasks, ["mean"])
+    expected = {1: ["task0"], 2: [MEAN, "task0", "task1"]}.get(tasks, [MEAN])
     assert list(compared) == expected
