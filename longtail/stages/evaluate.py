@@ -1,9 +1,6 @@
 """Metrics on the test subset, the models side by side, the report, and the first model as MLflow serves it."""
 
-import math
 import sys
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from longtail.data.splits import Split
 from longtail.network.snapshot import State, collapse_warning, read_embeddings, read_logits
 from longtail.problems.classification import Extent, Judged, answers_table, task_means, task_report
 from longtail.problems.explanation import explained
+from longtail.progress import Advance
 from longtail.report import Report, TaskReport, render
 from longtail.report.files import write_tables
 from longtail.report.history import method_title, model_report, notes, started_from
@@ -32,8 +30,6 @@ from longtail.report.verdict import verdict
 from longtail.rules.base import rule_class
 from longtail.stages.contract import Input, Inputs, Output, stage
 
-# Seconds between two lines on what is being done.
-SAID_EVERY = 5.0
 CHOSEN = "Rounds, k, decisions and weights are chosen on the validation subset; the metrics are on the test subset."
 
 
@@ -86,7 +82,7 @@ def run(dataset: Input, split: Input, indexes: Inputs, report: Output, *, params
     models = [Indexed.open(name, indexes / name) for name in params.models]
     report.mkdir(parents=True, exist_ok=True)
     content = _judged(models, packed, table, params, report)
-    _say("writing the report")
+    print("evaluate: writing the report", file=sys.stderr, flush=True)
     write_tables(content, models[0].state, report)
     (report / "report.html").write_text(render(content), encoding="utf-8")
     print(verdict(content))
@@ -106,33 +102,23 @@ def _judged(models: list[Indexed], packed: PackedDataset, table: Split, params: 
     pages: list[TaskReport] = []
     own: list[dict[str, npt.NDArray[np.int64]]] = []
     warnings: list[str] = []
-    for task in _announced(table.tasks):
-        judged = [model.on(task) for model in models]
-        page, said = task_report(task, judged, params.baseline or params.models[0], table, extent)
-        pages.append(page)
-        own.append({model.name: said[model.name][model.rule] for model in judged})
-        answers_table(task, said, table).to_parquet(folder / f"predictions-{task.name}.parquet", index=False)
-        warnings += filter(None, (_warning(model, task, table) for model in judged))
+    with Advance("evaluate: tasks", len(table.tasks)) as advance:
+        for task in table.tasks:
+            judged = [model.on(task) for model in models]
+            page, said = task_report(task, judged, params.baseline or params.models[0], table, extent)
+            pages.append(page)
+            own.append({model.name: said[model.name][model.rule] for model in judged})
+            answers_table(task, said, table).to_parquet(folder / f"predictions-{task.name}.parquet", index=False)
+            warnings += filter(None, (_warning(model, task, table) for model in judged))
+            advance.add(note=short(task.name))
     means = task_means(pages, own, table, extent) if len(pages) > 1 else []
-    for place in in_full(pages):
-        task, said_by_lead = table.tasks[place], own[place][models[0].name]
-        _say(f"the map and the mistakes of {short(task.name)}")
-        pages[place] = explained(pages[place], task, models[0].on(task), said_by_lead, table, packed, extent)
+    shown = in_full(pages)
+    with Advance("evaluate: maps and mistakes", len(shown)) as advance:
+        for place in shown:
+            task, said_by_lead = table.tasks[place], own[place][models[0].name]
+            pages[place] = explained(pages[place], task, models[0].on(task), said_by_lead, table, packed, extent)
+            advance.add(note=short(task.name))
     return replace(_report(pages, models, packed, table, params, warnings), means=means)
-
-
-def _say(text: str) -> None:
-    print(f"evaluate: {text}", file=sys.stderr, flush=True)
-
-
-def _announced(tasks: list[Task]) -> Iterator[Task]:
-    """The tasks; of many, which one it is stands on stderr every few seconds."""
-    said = -math.inf
-    for number, task in enumerate(tasks, start=1):
-        if time.monotonic() - said > SAID_EVERY or number == len(tasks):
-            said = time.monotonic()
-            _say(f"task {number} of {len(tasks)}, {short(task.name)}")
-        yield task
 
 
 def _warning(model: Judged, task: Task, table: Split) -> str | None:

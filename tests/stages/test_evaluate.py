@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tiny import evaluate_models, run_pipeline, write_tiny_dataset
 
+from longtail import progress
 from longtail.artifacts.reading import read_json
 from longtail.data.injection import Step
 from longtail.data.splits import Split
@@ -20,8 +21,10 @@ def models(tmp_path: Path, two_tasks: Path) -> Path:
 
 
 def test_the_verdict_stands_on_the_console_and_at_the_head_of_the_page(
-    models: Path, capfd: pytest.CaptureFixture[str]
+    models: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(progress, "FIRST", 0.0)
+    monkeypatch.setattr(progress, "EVERY", 0.0)
     evaluate_models(models, "r1", "softmax", baseline="softmax")
     said = capfd.readouterr()
     (verdict,) = said.out.splitlines()
@@ -31,10 +34,11 @@ def test_the_verdict_stands_on_the_console_and_at_the_head_of_the_page(
     page = (models / "report/report.html").read_text()
     assert page.index(verdict.replace("<", "&lt;")) < page.index("<nav")
     lines = said.err.splitlines()
-    assert [line for line in lines if "evaluate: task" in line] == [
-        "evaluate: task 1 of 2, digit",
-        "evaluate: task 2 of 2, kids",
+    assert [line.split(",")[0] for line in lines if "evaluate: tasks" in line] == [
+        "evaluate: tasks: 1 of 2",
+        "evaluate: tasks: 2 of 2",
     ]
+    assert "evaluate: maps and mistakes: 1 of 2" in said.err
     assert lines[-1] == "evaluate: writing the report"
 
 
