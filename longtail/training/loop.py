@@ -88,8 +88,6 @@ def train(
     iterations = length(optimisation, method)
     steps = range(start, iterations)
     _set_modes(network, optimisation)
-    if world.first:
-        print(announcement(method, start, iterations), file=sys.stderr)
     meter = Meter(optimisation.log_every, iterations, start, history, shown=world.first)
     loader = mini_batches(
         dataset,
@@ -108,6 +106,8 @@ def train(
             torch.manual_seed(seeds(seed, step)[1])
             _set_learning_rate(optimiser, learning_rate(optimisation, iterations, step))
             images, batch = next(batches)
+            if world.first and step == start:
+                print(announcement(method, batch, start, iterations), file=sys.stderr)
             with torch.autocast("cuda", torch.bfloat16, enabled=device().type == "cuda"):
                 scalars = trained(images, batch)
             optimiser.zero_grad()

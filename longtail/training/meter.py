@@ -10,13 +10,13 @@ from torch import Tensor
 
 from longtail import tracking
 from longtail.errors import DataError
-from longtail.methods.base import Method
+from longtail.methods.base import Batch, Method
 from longtail.progress import Advance
 
 
-def announcement(method: Method, start: int, iterations: int) -> str:
-    """How much work lies ahead; how long it takes is known when some of it is done."""
-    images, tasks = method.views * method.batch(start).whole, len(method.labels)
+def announcement(method: Method, batch: Batch, start: int, iterations: int) -> str:
+    """How much work lies ahead, as the first mini-batch shows; how long it takes is known when some of it is done."""
+    images, tasks = method.views * batch.whole, len(method.labels)
     share = "share what is drawn" if method.sampler.together else "draw for themselves (`together` lets them share)"
     of_tasks = f": {tasks} tasks {share}" if tasks > 1 else ""
     resumed = f", from step {start:,} on" if start else ""

@@ -117,8 +117,9 @@ def method(tasks: int, together: bool | None) -> Softmax:
 
 
 def test_a_training_says_how_much_a_step_is_before_it_begins() -> None:
-    assert announcement(method(1, None), 0, 600) == "training: 600 steps, of about 16 images"
-    said = announcement(method(3, None), 200, 6000)
+    one, three = method(1, None), method(3, None)
+    assert announcement(one, one.batch(0), 0, 600) == "training: 600 steps, of about 16 images"
+    said = announcement(three, three.batch(200), 200, 6000)
     assert re.fullmatch(
         r"training: 6,000 steps, from step 200 on, of about 4\d images: 3 tasks draw for themselves \(.*\)", said
     )
