@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from longtail.errors import DataError
 from longtail.sources.collection import Pixels, Request
-from longtail.sources.decoding import BadImageError, decode_grey, read_bytes
+from longtail.sources.decoding import BadImageError, bounded_pillow, decode_grey, read_bytes
 from longtail.sources.files import open_files
 from longtail.sources.parallel import ordered_map
 from longtail.sources.rotback import Photographs
@@ -24,19 +24,21 @@ class Backgrounds(BaseModel, extra="forbid"):
 
 def read_photographs(root: Path, backgrounds: Backgrounds, request: Request) -> Photographs:
     """Read them in grey, into memory. A bad image is a problem; raises DataError if none matches the pattern."""
-    files = open_files(root / backgrounds.path, request.scratch)
+    files = open_files(root / backgrounds.path, request)
     names = [name for name in files.names if fnmatch(name, backgrounds.pattern)]
     if not names:
         raise DataError(f"no file in {files.path} matches the pattern {backgrounds.pattern!r}")
 
     def read(name: str) -> Pixels | BadImageError:
         try:
-            return decode_grey(read_bytes(files, name))
+            return decode_grey(read_bytes(files.read, name))
         except BadImageError as error:
             return error
 
+    with bounded_pillow(request.limits):
+        found = list(ordered_map(read, names, workers=request.workers, title="backgrounds"))
     images = []
-    for name, image in zip(names, ordered_map(read, names, workers=request.workers, title="backgrounds"), strict=True):
+    for name, image in zip(names, found, strict=True):
         if isinstance(image, BadImageError):
             request.problems.add(image.reason, f"{files.path}/{name}", image.detail)
         else:

@@ -12,21 +12,14 @@ from pydantic import BaseModel
 
 from longtail.data.dataset import Task
 from longtail.data.injection import NONE, Injection
+from longtail.sources.deep_grey import DeepGrey
+from longtail.sources.limits import Limits
 from longtail.sources.problems import Problems
 
 Pixels = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Shape = tuple[int, int, int]
-
-SUBSET_NAMES = {
-    "train": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
-"""What users call the official subsets, and what a packed dataset calls them."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +31,8 @@ class Request:
     workers: int = 1
     seed: int = 0
     problems: Problems = field(default_factory=Problems)
+    limits: Limits = field(default_factory=Limits)
+    deep_grey: DeepGrey = field(default_factory=DeepGrey)
 
 
 @dataclass(frozen=True)

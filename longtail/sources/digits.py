@@ -12,7 +12,7 @@ from pydantic import Field
 from longtail.data.injection import NONE, Injection
 from longtail.sources.classes import make_task
 from longtail.sources.collection import Collection, Ints, Pixels, Request, Source
-from longtail.sources.decoding import conform
+from longtail.sources.pixels import conform
 from longtail.sources.rotback import Photographs, draw_poses, render
 
 SIDE = 28

@@ -1,24 +1,29 @@
-"""The files of a directory, a zip or a tar, read in place; an archive is never extracted."""
+"""The files of a directory, a zip or a tar, or of a folder inside one, read in place."""
 
-import bz2
-import gzip
-import lzma
 import os
-import shutil
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable
+import stat
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from PIL import Image
 
 from longtail.errors import DataError
+from longtail.sources.archives import open_archive
+from longtail.sources.collection import Request
+from longtail.sources.limits import Limits
+from longtail.sources.problems import Problems
+from longtail.sources.quoting import printable
+from longtail.sources.tree import Entry, walk
 
-LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
-COMPRESSED: dict[bytes, type[gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile]] = {
-    b"\x1f\x8b": gzip.GzipFile,
-    b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ": lzma.LZMAFile,
+Found = TypeVar("Found")
+KINDS = {
+    stat.S_IFIFO: "a pipe, no regular file",
+    stat.S_IFSOCK: "a socket, no regular file",
+    stat.S_IFCHR: "a device, no regular file",
+    stat.S_IFBLK: "a device, no regular file",
 }
 
 
@@ -26,110 +31,142 @@ COMPRESSED: dict[bytes, type[gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile]] = {
 class Files:
     """Files and folders by their path relative to `path`, with "/", sorted; hidden ones are not among them.
 
-    `read` gives the bytes of a file and may be called from many threads.
+    `read` gives the bytes of a file and may be called from many threads. `faults` says of every other entry, a device
+    or a link that leads nowhere, what it is.
     """
 
     path: Path
     names: list[str]
     folders: list[str]
+    faults: dict[str, str]
     read: Callable[[str], bytes]
 
     def below(self, folder: str) -> "Files":
-        """The files of one folder, by their path relative to it. Raises DataError if there is no such folder."""
-        prefix = _normal(folder)
-        if not prefix:
-            return self
-        prefix += "/"
-        names = [name.removeprefix(prefix) for name in self.names if name.startswith(prefix)]
-        folders = [name.removeprefix(prefix) for name in self.folders if name.startswith(prefix)]
-        if not names and not folders and prefix[:-1] not in self.folders:
-            raise DataError(f"no folder {folder!r} in {self.path}")
-        return Files(self.path / folder, names, folders, lambda name: self.read(prefix + name))
+        """The files of one folder, by their path relative to it."""
+        prefix = f"{folder}/"
+
+        def inside(names: Iterable[str]) -> list[str]:
+            return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+
+        faults = {name: self.faults[prefix + name] for name in inside(self.faults)}
+        read = lambda name: self.read(prefix + name)  # noqa: E731
+        return Files(self.path / folder, inside(self.names), inside(self.folders), faults, read)
+
+    def wrapping(self) -> str | None:
+        """The one folder that holds all images: archives often wrap their content in a folder of their own name."""
+        tops = [name for name in self.folders if "/" not in name]
+        alone = len(tops) == 1 and not any("/" not in name and has_image_suffix(name) for name in self.names)
+        return tops[0] if alone else None
+
+    def report_faults(self, problems: Problems, ignore: Iterable[str] = ()) -> None:
+        """Add every fault, except those whose name matches a pattern of `ignore`, to the problems."""
+        for name, fault in self.faults.items():
+            if not matches(name, ignore):
+                problems.add("unreadable entry", f"{self.path}/{name}", fault)
 
 
-def open_files(path: Path, scratch: Path) -> Files:
-    """The files of a directory, .zip or .tar (compressed or not: a compressed tar is unpacked into `scratch`).
+def has_image_suffix(name: str) -> bool:
+    """Whether a file's name says that it is an image: what tells a stray photograph from a README."""
+    return Image.registered_extensions().get(PurePosixPath(name).suffix.lower()) in Image.OPEN
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether a path matches one of the patterns, in which `*` stands for any characters, "/" too."""
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def open_files(path: Path, request: Request) -> Files:
+    """The files of a directory, of a .zip or .tar (compressed or not), or of a folder inside one of these.
 
     Raises DataError if there is nothing there or it is none of these.
     """
-    if path.is_dir():
-        return _directory(path)
-    if not path.is_file():
-        raise DataError(f"no such file or directory: {path}; source paths are relative to the stage's data input")
+    outer, inner = _in_file_system(path)
+    if outer.is_dir() and not inner:
+        return _directory(path, request.limits)
+    if not outer.is_file():
+        why = _missing(path)
+        raise DataError(f"{why}: {path}; source paths are relative to the stage's data input")
+    archive = open_archive(outer, request)
+    if archive is None:
+        raise DataError(f"{outer} is neither a directory nor a zip or tar archive")
+    members, read = archive
+    start = members.resolve(inner)
+    if start not in members.folders:
+        raise DataError(f"no folder {inner!r} in {outer}")
+    found = walk(f"/{start}".rstrip("/") or "/", members.children)
+    faults = found.faults | {printable(name): fault for name, fault in members.outside.items()}
+    return Files(path, sorted(found.files), sorted(found.folders), faults, lambda name: read(found.files[name]))
+
+
+def through_wrapping(path: Path, request: Request, find: Callable[[Path], Found | None]) -> tuple[Path, Found] | None:
+    """What `find` finds in a folder, or in the one folder that is around everything there; and where that was."""
+    while (found := find(path)) is None:
+        top = open_files(path, request).wrapping()
+        if top is None:
+            return None
+        path = path / top
+    return path, found
+
+
+def read_file(path: Path, request: Request) -> bytes | None:
+    """The bytes of a file, which may be inside an archive; None if there is none. Raises DataError if it is too large
+    or no regular file.
+    """
+    outer, inner = _in_file_system(path)
     try:
-        if zipfile.is_zipfile(path):
-            return _zip(path)
-        if tarfile.is_tarfile(path):
-            return _tar(path, scratch)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: a broken archive ({error})") from error
-    raise DataError(f"{path} is neither a directory nor a zip or tar archive")
+        if not inner and not outer.is_dir():
+            return read_regular(str(outer), request.limits)
+        if not outer.is_file():
+            return None
+        files = open_files(path.parent, request)
+        return files.read(path.name) if path.name in files.names else None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _directory(path: Path) -> Files:
-    names, folders = [], []
-    for parent, below, files in os.walk(path, followlinks=True):  # class folders are often links
-        here = Path(parent).relative_to(path)
-        names += [(here / name).as_posix() for name in files]
-        folders += [(here / name).as_posix() for name in below]
-    return Files(path, _visible(names), _visible(folders), lambda name: (path / name).read_bytes())
+def read_regular(path: str, limits: Limits) -> bytes:
+    """The bytes of a regular file. Raises OSError if it is none, or too large."""
+    # Without waiting: to open a pipe would wait for its other end.
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(KINDS.get(stat.S_IFMT(status.st_mode), "no regular file"))
+        limits.check_file(status.st_size)
+        return file.read()
 
 
-def _zip(path: Path) -> Files:
-    archive = zipfile.ZipFile(path)
-    entries = {_normal(entry.filename): entry for entry in archive.infolist() if not entry.is_dir()}
-    folders = [_normal(entry.filename) for entry in archive.infolist() if entry.is_dir()]
-
-    def read(name: str) -> bytes:
-        try:
-            return archive.read(entries[name])
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
-            raise OSError(f"the archive's entry is broken: {error}") from error
-
-    return Files(path, _visible(entries), _visible([*folders, *_parents(entries)]), read)
+def _directory(path: Path, limits: Limits) -> Files:
+    found = walk(os.path.realpath(path), _children)
+    names = sorted(found.files)
+    return Files(path, names, sorted(found.folders), found.faults, lambda name: read_regular(found.files[name], limits))
 
 
-def _tar(path: Path, scratch: Path) -> Files:
-    plain = _uncompressed(path, scratch)
-    with tarfile.open(plain) as archive:
-        members = archive.getmembers()
-    places = {_normal(m.name): (m.offset_data, m.size) for m in members if m.isfile()}
-    folders = [_normal(m.name) for m in members if m.isdir()]
-
-    def read(name: str) -> bytes:
-        offset, size = places[name]
-        with plain.open("rb") as file:
-            file.seek(offset)
-            return file.read(size)
-
-    return Files(path, _visible(places), _visible([*folders, *_parents(places)]), read)
+def _children(folder: str) -> Iterator[Entry]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                link = entry.is_symlink()
+                key = os.path.realpath(entry.path) if link else entry.path
+                yield Entry(entry.name, "link to a folder" if link else "folder", key)
+            elif entry.is_file():
+                yield Entry(entry.name, "file", entry.path)
+            else:
+                yield Entry(entry.name, "fault", _missing(Path(entry.path)))
 
 
-def _uncompressed(path: Path, scratch: Path) -> Path:
-    # Single files of a compressed stream can only be reached from its beginning, so it is inflated once.
-    with path.open("rb") as file:
-        start = file.read(8)
-    for magic, inflate in COMPRESSED.items():
-        if start.startswith(magic):
-            plain = scratch / f"{path.name}.plain"
-            with inflate(path) as source, plain.open("wb") as target:
-                shutil.copyfileobj(source, target, 2**20)
-            return plain
-    return path
+def _missing(path: Path) -> str:
+    """Why there is no file at a path."""
+    try:
+        return KINDS.get(stat.S_IFMT(path.stat().st_mode), "no regular file")
+    except (FileNotFoundError, NotADirectoryError):
+        return "a link to nothing" if path.is_symlink() else "no such file or directory"
+    except OSError as error:
+        return f"{error.strerror}"
 
 
-def _parents(names: Iterable[str]) -> set[str]:
-    return {parent.as_posix() for name in names for parent in PurePosixPath(name).parents if parent.name}
-
-
-def _normal(name: str) -> str:
-    plain = PurePosixPath(name).as_posix()
-    return "" if plain == "." else plain
-
-
-def _visible(names: Iterable[str]) -> list[str]:
-    return sorted({name for name in names if name and not any(map(_hidden, name.split("/")))})
-
-
-def _hidden(part: str) -> bool:
-    return part.startswith(".") or part in LITTER
+def _in_file_system(path: Path) -> tuple[Path, str]:
+    """The part of a path that the file system has, and what comes after it: a path inside an archive."""
+    for outer in (path, *path.parents):
+        if outer.exists() or outer.is_symlink():
+            return outer, "" if outer == path else path.relative_to(outer).as_posix()
+    return path, ""

@@ -1,25 +1,46 @@
-"""Class folders, as torchvision's ImageFolder reads them; train/, validation/ and test/ are the official subsets."""
+"""Class folders, as torchvision's ImageFolder reads them, in folders of official subsets or not."""
 
-from fnmatch import fnmatch
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import pandas as pd
 from pydantic import Field
 
 from longtail.errors import DataError
-from longtail.sources.classes import ClassName, make_task, ordered, without_empty_classes
-from longtail.sources.collection import SUBSET_NAMES, Collection, Request, Source
-from longtail.sources.decoding import Fit, blocks, has_image_suffix, spool_files
-from longtail.sources.files import Files, open_files
+from longtail.sources.classes import ClassName, class_name, found_classes, make_task, without_empty_classes
+from longtail.sources.collection import Collection, Request, Source
+from longtail.sources.files import Files, has_image_suffix, matches, open_files
+from longtail.sources.pixels import Fit
+from longtail.sources.problems import Problems
+from longtail.sources.quoting import shown
+from longtail.sources.spool import blocks, spool_files
+from longtail.sources.subsets import Layout, layout, subset_named
+
+# Files that come with images: lists, annotations, readmes.
+NOTES = (
+    ".csv",
+    ".tsv",
+    ".txt",
+    ".md",
+    ".json",
+    ".jsonl",
+    ".xml",
+    ".yaml",
+    ".yml",
+    ".html",
+    ".htm",
+    ".log",
+    ".ini",
+    ".pdf",
+)
 
 
 class Folder(Source):
-    """A directory, zip or tar at `path` (relative to the data) with one folder a class.
+    """A directory, zip or tar at `path` (relative to the data), or a folder inside one, with one folder a class.
 
-    Where there is a train/ or test/ folder, the class folders are inside those and val|valid|validation/. Every image
-    is its own group. Every file in a class folder has to be an image, and no image may lie elsewhere; but files that
-    match a pattern of `ignore` are passed over, and hidden ones always.
+    One folder around everything is seen through. Where folders are named after train or test, the class folders are
+    inside those. Every image is its own group. Every file in a class folder has to be an image, and no image may lie
+    elsewhere; but files that match a pattern of `ignore` are passed over, and always texts, tables and hidden files.
     """
 
     kind: Literal["folder"]
@@ -33,48 +54,56 @@ class Folder(Source):
 
     def load(self, root: Path, request: Request) -> Collection:
         """See `Source.load`."""
-        files = open_files(root / self.path, request.scratch)
-        samples = self._samples(files, request)
-        task = make_task(self.task, self._classes(files), self.background)
+        files = _unwrapped(open_files(root / self.path, request), self.classes or ())
+        files.report_faults(request.problems, self.ignore)
+        where = layout(files, self.classes or ())
+        classes = self.classes if self.classes is not None else self._found(files, where)
+        task = make_task(self.task, classes, self.background)
+        samples = self._samples(files, where, set(classes), request.problems)
         names = samples["source"].tolist()
         pixels, good = spool_files(files, names, [f"{files.path}/{name}" for name in names], request, self.fit)
         samples = samples[good]
         task = without_empty_classes(samples, task, str(files.path), request.problems)
-        provenance = f"class folders of {files.path.name}"
+        provenance = f"class folders of {shown(files.path.name)}"
         return Collection(samples, [task], blocks(pixels, good), provenance, self.licence)
 
-    def _classes(self, files: Files) -> list[str]:
-        if self.classes is not None:
-            return self.classes
-        parts = [tuple(folder.split("/")) for folder in files.folders]
-        depth = 2 if _has_subsets(files) else 1
-        found = {folder[-1] for folder in parts if len(folder) == depth and (depth == 1 or folder[0] in SUBSET_NAMES)}
+    def _found(self, files: Files, where: Layout) -> list[str]:
+        folders = [folder for folder in files.folders if not matches(f"{folder}/", self.ignore)]
+        found = {where.place(folder.split("/"))[1] for folder in folders} - {None}
         if not found:
             raise DataError(f"{files.path} has no class folder; it needs one folder of images a class")
-        return ordered(found)
+        return found_classes({class_name(str(folder)) for folder in found}, str(files.path))
 
-    def _samples(self, files: Files, request: Request) -> pd.DataFrame:
-        with_subsets = _has_subsets(files)
-        allowed = set(self._classes(files))
+    def _samples(self, files: Files, where: Layout, classes: set[str], problems: Problems) -> pd.DataFrame:
         rows = []
         for name in files.names:
-            if any(fnmatch(name, pattern) for pattern in self.ignore):
+            if PurePosixPath(name).suffix.lower() in NOTES or matches(name, self.ignore):
                 continue
-            *folders, _ = name.split("/")
-            subset = SUBSET_NAMES.get(folders[0]) if with_subsets and folders else None
-            inside = folders[1:] if with_subsets else folders
-            place = f"{files.path}/{name}"
-            if not inside or (with_subsets and subset is None):
+            folders = name.split("/")[:-1]
+            subset, folder = where.place(folders)
+            if folder is None:
                 if has_image_suffix(name):
-                    request.problems.add("image outside the class folders", place)
-            elif inside[0] not in allowed:
-                request.problems.add("label outside the declared classes", place, f"class folder {inside[0]!r}")
+                    _report_outside(problems, files, name)
+            elif (label := class_name(folder)) in classes:
+                rows.append((name, name, name, subset, label))
             else:
-                rows.append((name, name, name, subset, inside[0]))
+                place = f"{files.path}/{name}"
+                problems.add("label outside the declared classes", place, f"class folder {shown(folder)!r}")
         return pd.DataFrame(rows, columns=["id", "source", "group", "subset", self.task], dtype=object)
 
 
-def _has_subsets(files: Files) -> bool:
-    """Whether train/ or test/ are subsets: they hold class folders. A class may be called "train" too."""
-    tops = {name.split("/")[0] for name in files.names if name.count("/") >= 2}
-    return bool({"train", "test"} & tops)
+def _unwrapped(files: Files, classes: tuple[str, ...] | list[str]) -> Files:
+    """The files below the folders that alone hold everything; but `train` alone is an official subset."""
+    while (top := files.wrapping()) and top not in classes and not subset_named(top):
+        inside = files.below(top)
+        if not inside.folders:
+            break
+        files = inside
+    return files
+
+
+def _report_outside(problems: Problems, files: Files, name: str) -> None:
+    top, inside, _ = name.partition("/")
+    what = f"{top}/*" if inside else name
+    remedy = f'To pass over such images: `ignore: ["{shown(what)}"]`. To use them, move them into class folders.'
+    problems.add("image outside the class folders", f"{files.path}/{name}", remedy=remedy)

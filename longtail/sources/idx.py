@@ -14,8 +14,8 @@ from longtail.sources.attributes import Attribute, attribute_tasks
 from longtail.sources.backgrounds import Backgrounds, read_photographs
 from longtail.sources.classes import ClassName, make_task, ordered, without_empty_classes
 from longtail.sources.collection import Collection, Pixels, Request, Source
-from longtail.sources.decoding import conform
 from longtail.sources.idx_format import IdxPair, read_pair
+from longtail.sources.pixels import conform
 from longtail.sources.rotback import Poses, draw_poses, render
 
 

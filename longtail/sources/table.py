@@ -1,40 +1,46 @@
-"""A table of image names with one or many label columns, and the images in a directory, zip or tar."""
+"""A table of labels, and the images in a directory, zip or tar, or in the cells of parquet files."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+import numpy as np
 import pandas as pd
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, Field
 
 from longtail.data.dataset import Task
 from longtail.errors import DataError
-from longtail.sources.classes import ClassName, check_task_name, make_task, ordered, without_empty_classes
-from longtail.sources.collection import SUBSET_NAMES, Collection, Request, Source
-from longtail.sources.decoding import Fit, blocks, has_image_suffix, spool_files
+from longtail.sources.classes import check_task_name, class_name, found_classes, make_task, without_empty_classes
+from longtail.sources.collection import Collection, Pixels, Request, Source
+from longtail.sources.decoding import decode, read_bytes
 from longtail.sources.files import Files, open_files
-from longtail.sources.problems import Problems
-from longtail.sources.tabular import Table, read_table
+from longtail.sources.parquet import ImageCells, Shard
+from longtail.sources.pixels import Fit
+from longtail.sources.quoting import listed, shown
+from longtail.sources.rows import LabelColumn, Rows
+from longtail.sources.spool import blocks, spool
+from longtail.sources.subsets import subset_named, subset_of_shard
+from longtail.sources.table_files import find_tables
+from longtail.sources.tabular import Table, read_csv, require
 
 
-class LabelColumn(BaseModel, extra="forbid"):
-    """One task: its column, and its name if another. Without `classes`, they are the values found, sorted.
+def _one_character(text: str) -> str:
+    """A separator as the csv module takes it; YAML leaves '\\t' in single quotes as a backslash and a t."""
+    separator = "\t" if text == r"\t" else text
+    if len(separator) != 1 or separator in '"\r\n\0':
+        raise ValueError(f'must be one character, as "," or ";" or "\\t" for a tab, and is {text!r}')
+    return separator
 
-    An empty cell and the values of `missing` are missing labels; a row with a value of `drop` is left out.
-    """
 
-    column: str
-    name: str | None = None
-    classes: list[ClassName] | None = None
-    missing: list[ClassName] = []
-    drop: list[ClassName] = []
-    background: ClassName | None = None
+@dataclass(frozen=True)
+class _Part:
+    """The good rows of one table, where each is to be found, and how to read the image of the i-th."""
 
-    @property
-    def task(self) -> str:
-        """The name of the task."""
-        return self.name or self.column
+    table: Table
+    samples: pd.DataFrame
+    places: list[str]
+    read: Callable[[int], bytes]
 
 
 class LabelTable(Source):
@@ -43,12 +49,16 @@ class LabelTable(Source):
     The image of a row is `<images>/<cell of the column image><suffix>`; `images` is a folder inside `path`, or an
     archive there. Two rows for one image are a problem of the second. Without `group`, every image is its own group.
     Every image needs a row, except those that match a pattern of `ignore`.
+
+    A parquet file may hold the images themselves in the column `image`, as Hugging Face's `datasets` writes them. Then
+    `table` may be a pattern of several such files; those named `train-00000-of-00002.parquet` and so on are official
+    subsets, and classes have the names that the files declare.
     """
 
     kind: Literal["table"]
     path: str = "."
     table: str
-    separator: str = ","
+    separator: Annotated[str, AfterValidator(_one_character)] = ","
     images: str = "."
     suffix: str = ""
     image: str = "image"
@@ -61,111 +71,98 @@ class LabelTable(Source):
 
     def load(self, root: Path, request: Request) -> Collection:
         """See `Source.load`."""
-        here = open_files(root / self.path, request.scratch)
-        table = self._read(here, request.problems)
-        archive = root / self.path / self.images
-        files = open_files(archive, request.scratch) if archive.is_file() else here.below(self.images)
-        rows = _Checker(self, table, files, request.problems).good_rows()
-        names = (rows[self.image] + self.suffix).tolist()
-        places = [
-            f"{table.place(int(line))}: {files.path}/{name}" for line, name in zip(rows.index, names, strict=True)
-        ]
-        pixels, good = spool_files(files, names, places, request, self.fit)
-        samples = self._samples(rows[good])
-        tasks = [self._task(label, samples, table, request.problems) for label in self.labels]
-        provenance = f"table {self.table} of {here.path.name}, {len(table.rows)} rows"
+        self._check_tasks()
+        base, contents = find_tables(root / self.path, self.table, request)
+        shards = [Shard(name, content) for name, content in contents.items() if Shard.is_one(name)]
+        if shards and all(shard.holds_images(self.image) for shard in shards):
+            parts = [self._with_images(shard, request) for shard in shards]
+        elif len(contents) > 1:
+            raise DataError(f"{self.table} names {listed(contents)}: several tables need images in the column `image`")
+        else:
+            parts = [self._beside_images(base, *next(iter(contents.items())), request)]
+        ends = np.cumsum([len(part.samples) for part in parts])
+
+        def read(i: int) -> Pixels:
+            part = int(np.searchsorted(ends, i, side="right"))
+            data = read_bytes(parts[part].read, i - int(ends[part]) + len(parts[part].samples))
+            return decode(data, request.image_shape, self.fit, request.deep_grey)
+
+        pixels, good = spool(read, [place for part in parts for place in part.places], request)
+        samples = pd.concat([part.samples for part in parts], ignore_index=True)[good]
+        tasks = [self._task(label, samples, parts[0].table, request) for label in self.labels]
+        provenance = f"table {self.table} of {shown(base.name)}, {sum(len(part.table.rows) for part in parts)} rows"
         return Collection(samples, tasks, blocks(pixels, good), provenance, self.licence)
 
-    def _read(self, here: Files, problems: Problems) -> Table:
-        if self.table not in here.names:
-            raise DataError(f"no table {self.table!r} in {here.path}")
+    def _check_tasks(self) -> None:
         names = [label.task for label in self.labels]
         if len(set(names)) != len(names) or not names:
             raise DataError(f"{self.table}: give at least one label column, and each task another `name` ({names})")
         for name in names:
             check_task_name(name)
-        table = read_table(here.read(self.table), self.table, self.separator, problems)
-        extra = [column for column in (self.group, self.subset) if column]
-        table.require([self.image, *(label.column for label in self.labels), *extra])
-        return table
 
-    def _samples(self, rows: pd.DataFrame) -> pd.DataFrame:
-        samples = pd.DataFrame({"id": rows[self.image], "source": rows[self.image] + self.suffix})
+    def _columns(self) -> list[str]:
+        columns = [*(label.column for label in self.labels), self.group, self.subset]
+        return list(dict.fromkeys(column for column in columns if column))
+
+    def _with_images(self, shard: Shard, request: Request) -> _Part:
+        rows = self._rows(shard.read(self._columns()), request)
+        table, numbers = rows.table, rows.rows.index.tolist()
+        cells = ImageCells(shard, self.image, request.workers)
+        places = [table.place(number) for number in numbers]
+        ids = pd.Series(places, index=rows.rows.index, dtype=object)
+        samples = self._samples(rows.rows, ids, ids)
+        if not self.subset:
+            samples["subset"] = subset_of_shard(shard.name)
+        return _Part(table, samples, places, lambda i: cells.read(numbers[i]))
+
+    def _beside_images(self, base: Path, name: str, content: str | bytes, request: Request) -> _Part:
+        columns = [self.image, *self._columns()]
+        if Shard.is_one(name):
+            table = Shard(name, content).read(columns)
+        else:
+            assert isinstance(content, bytes)
+            table = read_csv(content, name, self.separator, request.problems)
+            require(columns, list(table.rows.columns), name)
+        rows = self._rows(table, request)
+        files = _around(open_files(base / self.images, request), table.rows[self.image] + self.suffix)
+        files.report_faults(request.problems, self.ignore)
+        names = rows.find_files(self.image, self.suffix, files, [*self.ignore, name])
+        found = names.tolist()
+        places = [f"{table.place(row)}: {files.path}/{file}" for row, file in zip(names.index, found, strict=True)]
+        samples = self._samples(rows.rows, rows.rows[self.image], names)
+        return _Part(table, samples, places, lambda i: files.read(found[i]))
+
+    def _rows(self, table: Table, request: Request) -> Rows:
+        for column in {label.column for label in self.labels}:
+            values = table.rows[column]
+            table.rows[column] = values.map({value: class_name(value) for value in values.unique()}).astype(object)
+        rows = Rows(table, request.problems)
+        rows.drop(self.labels)
+        rows.check(self.labels, self.subset)
+        return rows
+
+    def _samples(self, rows: pd.DataFrame, ids: "pd.Series[str]", sources: "pd.Series[str]") -> pd.DataFrame:
+        samples = pd.DataFrame({"id": ids, "source": sources}, dtype=object)
         # A row without a group must not share one with the other rows without.
-        groups = rows[self.group] if self.group else rows[self.image]
-        samples["group"] = groups.where(groups != "", "ungrouped " + rows[self.image])
-        samples["subset"] = rows[self.subset].map(SUBSET_NAMES) if self.subset else None
+        groups = rows[self.group] if self.group else ids
+        samples["group"] = groups.where(groups != "", "ungrouped " + ids)
+        samples["subset"] = rows[self.subset].map(subset_named) if self.subset else None
         for label in self.labels:
             values = rows[label.column]
             samples[label.task] = values.where(~values.isin(["", *label.missing]), None)
         return samples
 
-    def _task(self, label: LabelColumn, samples: pd.DataFrame, table: Table, problems: Problems) -> Task:
-        classes = label.classes if label.classes is not None else ordered(samples[label.task].dropna())
+    def _task(self, label: LabelColumn, samples: pd.DataFrame, table: Table, request: Request) -> Task:
         place = f"{table.name}, column {label.column!r}"
-        return without_empty_classes(samples, make_task(label.task, classes, label.background), place, problems)
+        classes = label.classes if label.classes is not None else table.classes.get(label.column)
+        if classes is None:
+            classes = found_classes(samples[label.task].dropna(), place)
+        task = make_task(label.task, classes, label.background)
+        return without_empty_classes(samples, task, place, request.problems)
 
 
-@dataclass
-class _Checker:
-    source: LabelTable
-    table: Table
-    files: Files
-    problems: Problems
-
-    def good_rows(self) -> pd.DataFrame:
-        """The rows without a problem; those to drop are counted, every other bad row is reported."""
-        rows = self.table.rows
-        all_rows, rows = rows, self._dropped(rows)
-        bad = self._duplicates(rows) | self._without_file(rows) | self._unknown_subsets(rows)
-        for label in self.source.labels:
-            bad |= self._unknown_classes(rows, label)
-        self._orphans(all_rows)
-        return rows[[line not in bad for line in rows.index]]
-
-    def _dropped(self, rows: pd.DataFrame) -> pd.DataFrame:
-        drop = pd.Series(False, index=rows.index)
-        for label in self.source.labels:
-            drop |= rows[label.column].isin(label.drop)
-        self.problems.drop("dropped by value", int(drop.sum()))
-        return rows[~drop]
-
-    def _report(self, rows: pd.DataFrame, mask: "pd.Series[bool]", reason: str, details: "pd.Series[str]") -> set[int]:
-        lines = [int(line) for line in rows.index[mask]]
-        for line in lines:
-            self.problems.add(reason, self.table.place(line), str(details[line]))
-        return set(lines)
-
-    def _duplicates(self, rows: pd.DataFrame) -> set[int]:
-        image = rows[self.source.image]
-        first = pd.Series(rows.index, index=rows.index).groupby(image).transform("first")
-        details = image + ", first on " + self.table.unit + " " + first.astype(str)
-        return self._report(rows, image.duplicated() & (image != ""), "two rows for one id", details)
-
-    def _without_file(self, rows: pd.DataFrame) -> set[int]:
-        names = rows[self.source.image] + self.source.suffix
-        missing = ~names.isin(self.files.names) | (rows[self.source.image] == "")
-        return self._report(rows, missing, "row without its file", f"{self.files.path}/" + names)
-
-    def _unknown_subsets(self, rows: pd.DataFrame) -> set[int]:
-        if self.source.subset is None:
-            return set()
-        values = rows[self.source.subset]
-        return self._report(rows, ~values.isin(["", *SUBSET_NAMES]), "unknown subset", values)
-
-    def _unknown_classes(self, rows: pd.DataFrame, label: LabelColumn) -> set[int]:
-        if label.classes is None:
-            return set()
-        values = rows[label.column]
-        unknown = ~values.isin(["", *label.missing, *label.classes])
-        details = label.column + ": " + values
-        return self._report(rows, unknown, "label outside the declared classes", details)
-
-    def _orphans(self, rows: pd.DataFrame) -> None:
-        known = {*(rows[self.source.image] + self.source.suffix), self.source.table}
-        for name in self.files.names:
-            ignored = any(fnmatch(name, pattern) for pattern in self.source.ignore)
-            if name not in known and has_image_suffix(name) and not ignored:
-                self.problems.add(
-                    "file without a row", f"{self.files.path}/{name}", f"no row of {self.table.name} names it"
-                )
+def _around(files: Files, cells: "pd.Series[str]") -> Files:
+    """The files below the folders that alone hold everything, if no cell names one from here."""
+    while (top := files.wrapping()) and not set(cells) & set(files.names):
+        files = files.below(top)
+    return files

@@ -1,62 +1,49 @@
-"""A CSV or parquet table as text, each row with the line at which a person finds it."""
+"""Tables as text, each row with the line at which a person finds it; CSV is read here."""
 
 import csv
 import difflib
 import io
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from longtail.errors import DataError
 from longtail.sources.problems import Problems
+from longtail.sources.quoting import listed, shown
 
 
 @dataclass(frozen=True)
 class Table:
-    """`rows` holds text only ("" where a cell is empty); its index is the line (CSV) or the row (parquet), from 1."""
+    """`rows` holds text only ("" where a cell is empty); its index is the line (CSV) or the row (parquet), from 1.
+
+    `classes` are the names that the file itself declares for a column.
+    """
 
     name: str
     unit: str
     rows: pd.DataFrame
+    classes: dict[str, list[str]] = field(default_factory=dict)
 
     def place(self, number: int) -> str:
         """How a person finds the row: `labels.csv, line 7`."""
         return f"{self.name}, {self.unit} {number}"
 
-    def require(self, columns: list[str]) -> None:
-        """Raise DataError for a column that is not there, with those that are."""
-        for column in columns:
-            if column not in self.rows.columns:
-                near = difflib.get_close_matches(column, list(self.rows.columns), 1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise DataError(f"{self.name} has no column {column!r}{hint} (it has {list(self.rows.columns)})")
+
+def require(columns: list[str], known: list[str], name: str) -> None:
+    """Raise DataError for a column that is not among the `known` ones of a table, with those that are."""
+    for column in columns:
+        if column not in known:
+            near = difflib.get_close_matches(column, known, 1)
+            hint = f"; did you mean {shown(near[0])!r}?" if near else ""
+            raise DataError(f"{name} has no column {column!r}{hint} (it has {listed(known)})")
 
 
-def read_table(data: bytes, name: str, separator: str, problems: Problems) -> Table:
-    """Parse a table by its suffix: .parquet or .pq, else CSV in UTF-8 with a header on line 1.
+def read_csv(data: bytes, name: str, separator: str, problems: Problems) -> Table:
+    """Parse a CSV in UTF-8 with a header on line 1. A row with too many or too few cells is a problem.
 
-    A CSV row with too many or too few cells is a problem. Raises DataError for what cannot be parsed or has no row.
+    Raises DataError for what cannot be parsed or has no row.
     """
-    parquet = PurePosixPath(name).suffix.lower() in (".parquet", ".pq")
-    table = _read_parquet(data, name) if parquet else _read_csv(data, name, separator, problems)
-    if table.rows.empty and not problems.found:
-        raise DataError(f"{name} has no row")
-    return table
-
-
-def _read_parquet(data: bytes, name: str) -> Table:
-    try:
-        # Nullable types, so that a column of integers with a gap stays one of integers.
-        rows = pd.read_parquet(io.BytesIO(data), dtype_backend="numpy_nullable")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{name} is not a readable parquet file: {error}") from error
-    text = rows.astype(object).map(lambda cell: "" if pd.isna(cell) else str(cell))
-    return Table(name, "row", text.set_axis(range(1, len(text) + 1)))
-
-
-def _read_csv(data: bytes, name: str, separator: str, problems: Problems) -> Table:
-    lines, cells = [], []
+    lines, cells, broken = [], [], False
     try:
         reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), delimiter=separator, strict=True)
         header = next(reader, [])
@@ -67,6 +54,7 @@ def _read_csv(data: bytes, name: str, separator: str, problems: Problems) -> Tab
                 lines.append(start)
                 cells.append(row)
             elif row:  # a blank line is no row
+                broken = True
                 problems.add("broken row", f"{name}, line {start}", f"{len(row)} cells, the header has {len(header)}")
             start = reader.line_num + 1
     except UnicodeDecodeError as error:
@@ -74,6 +62,8 @@ def _read_csv(data: bytes, name: str, separator: str, problems: Problems) -> Tab
         raise DataError(f"{name}, line {line}: not UTF-8 text ({error.reason}); save the table as UTF-8") from error
     except csv.Error as error:
         raise DataError(f"{name}, line {reader.line_num}: not a readable CSV ({error})") from error
+    if not cells and not broken:
+        raise DataError(f"{name} has no row")
     return Table(name, "line", pd.DataFrame(cells, columns=header, index=lines, dtype=object))
 
 
@@ -82,4 +72,4 @@ def _check_header(header: list[str], name: str) -> None:
         raise DataError(f"{name} is empty; it needs a header on line 1")
     twice = sorted({column for column in header if header.count(column) > 1})
     if twice:
-        raise DataError(f"{name}, line 1: the column(s) {twice} stand there twice")
+        raise DataError(f"{name}, line 1: the column(s) {listed(twice)} stand there twice")

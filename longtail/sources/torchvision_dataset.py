@@ -13,7 +13,9 @@ from pydantic import Field
 from longtail.errors import DataError
 from longtail.sources.classes import ClassName, make_task, ordered, without_empty_classes
 from longtail.sources.collection import Bools, Collection, Ints, Pixels, Request, Source
-from longtail.sources.decoding import DAMAGE, BadImageError, Fit, blocks, spool, to_shape
+from longtail.sources.decoding import damage_reported
+from longtail.sources.pixels import Fit, to_shape
+from longtail.sources.spool import blocks, spool
 
 Subset = Literal["train", "validation", "test"]
 
@@ -51,7 +53,8 @@ class TorchvisionDataset(Source):
         def read(row: int) -> Pixels:
             _, part, i = items[row]
             image, codes[row] = _read_item(self.name, part, i)
-            return to_shape(image, request.image_shape, self.fit)
+            with damage_reported():
+                return to_shape(request.deep_grey.to_bytes(image), request.image_shape, self.fit)
 
         pixels, good = spool(read, [f"{self.name} {sample}" for sample in ids], request)
         subsets = [subset for subset, _, _ in items]
@@ -136,10 +139,8 @@ def _arguments(make: Any) -> set[str]:
 
 
 def _read_item(name: str, part: Any, i: int) -> tuple[Image.Image, int]:
-    try:
+    with damage_reported():
         image, target = part[i]
-    except DAMAGE as error:
-        raise BadImageError("broken image", str(error)) from error
     if not isinstance(image, Image.Image) or not isinstance(target, int | np.integer):
         raise DataError(f"torchvision.datasets.{name} gives no image with one class: {type(image)}, {type(target)}")
     return image, int(target)

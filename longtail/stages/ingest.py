@@ -10,10 +10,13 @@ from longtail.data.seed import Seed
 from longtail.errors import DataError
 from longtail.sources.celeba import CelebA
 from longtail.sources.collection import Collection, Request
+from longtail.sources.deep_grey import DeepGrey
 from longtail.sources.digits import Digits
 from longtail.sources.folder import Folder
 from longtail.sources.idx import Idx
+from longtail.sources.limits import Limits
 from longtail.sources.problems import OnError, Problems
+from longtail.sources.quoting import listed
 from longtail.sources.table import LabelTable
 from longtail.sources.torchvision_dataset import TorchvisionDataset
 from longtail.stages.contract import Input, Output, stage
@@ -25,12 +28,16 @@ Length = Annotated[int, Field(ge=1)]
 class Params(BaseModel, extra="forbid"):
     """`image_shape` is height, width, channels (1: grey, 3: RGB). The result does not depend on `workers`.
 
+    `white` is the value of white in grey images of more than 8 bits; null: what the files say (`DeepGrey`).
+
     `on_error: fail` stops with the first problems listed; `skip` leaves them out and counts them in the result.
     """
 
     source: AnySource
     image_shape: tuple[Length, Length, Literal[1, 3]]
+    white: float | None = Field(None, gt=0)
     on_error: OnError = "fail"
+    limits: Limits = Limits()
     workers: int = Field(2, ge=1, exclude=True)
     seed: Seed = 0
 
@@ -44,10 +51,11 @@ def run(data: Input, dataset: Output, *, params: Params) -> dict[str, float]:
     """
     scratch = dataset / "scratch"
     scratch.mkdir(parents=True)
-    problems = Problems()
-    request = Request(params.image_shape, scratch, params.workers, params.seed, problems)
+    problems = Problems(params.on_error)
+    deep_grey = DeepGrey(params.white)
+    request = Request(params.image_shape, scratch, params.workers, params.seed, problems, params.limits, deep_grey)
     collection = params.source.load(data, request)
-    problems.settle(params.on_error)
+    problems.settle()
     _check(collection)
     info = write_dataset(
         dataset,
@@ -69,4 +77,4 @@ def _check(collection: Collection) -> None:
         raise DataError("no image is left; nothing to train on")
     for task in collection.tasks:
         if len(task.classes) < 2:
-            raise DataError(f"task {task.name!r} has fewer than two classes with images: {task.classes}")
+            raise DataError(f"task {task.name!r} has fewer than two classes with images: {listed(task.classes)}")

@@ -132,4 +132,4 @@ def test_an_unknown_attribute_and_a_missing_list(load: Load, root: Path) -> None
         load(CelebA(kind="celeba", tasks=["Glasses"]), SHAPE)
     (root / "identity_CelebA.txt").unlink()
     with pytest.raises(DataError, match="no identity_CelebA"):
-        load(CelebA(kind="celeba"), SHAPE)
+        load(CelebA(kind="celeba", identities="identity_CelebA.txt"), SHAPE)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from longtail.sources.decoding import BadImageError, conform, decode
+from longtail.sources.decoding import BadImageError, decode
+from longtail.sources.pixels import conform
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

@@ -55,13 +55,13 @@ def test_hidden_files_and_texts_beside_the_class_folders_are_passed_over(load: L
 
 
 def test_a_file_that_is_no_image_is_reported(load: Load, root: Path, flat: None) -> None:
-    (root / "red" / "notes.txt").write_text("x")
-    assert "red/notes.txt: not an image" in load(Folder(kind="folder")).report
+    (root / "red" / "notes.dat").write_text("x")
+    assert "red/notes.dat: not an image" in load(Folder(kind="folder")).report
 
 
 def test_a_file_can_be_ignored_by_pattern(load: Load, root: Path, flat: None) -> None:
-    (root / "red" / "notes.txt").write_text("x")
-    assert load(Folder(kind="folder", ignore=["*.txt"])).problems.found == []
+    (root / "red" / "notes.dat").write_text("x")
+    assert load(Folder(kind="folder", ignore=["*.dat"])).problems.found == []
 
 
 def test_all_bad_images_are_reported_and_left_out(

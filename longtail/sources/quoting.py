@@ -1,0 +1,28 @@
+"""What a message quotes of somebody else's data: printable, on one line, and of bounded length."""
+
+from collections.abc import Iterable
+
+LONGEST = 120  # characters of one quoted cell or name
+MOST = 10  # names that a message lists
+
+
+def printable(text: str) -> str:
+    """The text as UTF-8 can hold it: a byte of a file name that is no UTF-8 becomes the four characters `\\xff`."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def shown(value: object, longest: int = LONGEST) -> str:
+    """The value as one line of at most `longest` characters, the middle left out where it has more."""
+    text = value if isinstance(value, str) else str(value)
+    if len(text) > longest:
+        half = longest // 2 - 1
+        text = f"{text[:half]} … {text[-half:]}"[:longest]
+    text = printable(text)
+    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def listed(values: Iterable[object]) -> str:
+    """The first values, quoted, and how many more there are: `['a', 'b'] and 7 more`."""
+    every = list(values)
+    more = f" and {len(every) - MOST} more" if len(every) > MOST else ""
+    return f"[{', '.join(repr(shown(one)) for one in every[:MOST])}]{more}"
