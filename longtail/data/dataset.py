@@ -22,7 +22,7 @@ from longtail.data.injection import NONE, Injection
 from longtail.errors import DataError
 
 SHARD_BYTES = 256 * 2**20
-RESERVED = ("id", "source", "group", "subset")
+RESERVED = ("id", "source", "group", "subset", "row")  # columns of the samples, and one that `split` adds
 SUBSETS = ("train", "validation", "test")
 
 

@@ -115,11 +115,8 @@ def _inflated(path: Path, request: Request) -> Path:
             digest = hashlib.md5(str(path.absolute()).encode("utf-8", "surrogateescape"), usedforsecurity=False)
             plain = request.scratch / f"{digest.hexdigest()}.tar"
             if not plain.exists():
-                most = request.limits.inflated(path.stat().st_size)
                 with inflate(path) as source, plain.open("wb") as target:
-                    while block := source.read(2**20):
-                        if target.tell() + len(block) > most:
-                            raise DataError(f"{path} {request.limits.inflation_message}")
+                    for block in request.limits.inflated(source, path.stat().st_size, path):
                         target.write(block)
             return plain
     return path

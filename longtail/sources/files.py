@@ -144,14 +144,20 @@ def _directory(path: Path, limits: Limits) -> Files:
 def _children(folder: str) -> Iterator[Entry]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir():
-                link = entry.is_symlink()
-                key = os.path.realpath(entry.path) if link else entry.path
-                yield Entry(entry.name, "link to a folder" if link else "folder", key)
-            elif entry.is_file():
-                yield Entry(entry.name, "file", entry.path)
-            else:
-                yield Entry(entry.name, "fault", _missing(Path(entry.path)))
+            try:
+                yield _entry(entry)
+            except OSError as error:  # links in a circle, or into a folder that may not be read
+                yield Entry(entry.name, "fault", f"{error.strerror}")
+
+
+def _entry(entry: "os.DirEntry[str]") -> Entry:
+    if entry.is_dir():
+        if entry.is_symlink():
+            return Entry(entry.name, "link to a folder", os.path.realpath(entry.path))
+        return Entry(entry.name, "folder", entry.path)
+    if entry.is_file():
+        return Entry(entry.name, "file", entry.path)
+    return Entry(entry.name, "fault", _missing(Path(entry.path)))
 
 
 def _missing(path: Path) -> str:

@@ -12,11 +12,16 @@ from longtail.data.dataset import Task
 from longtail.errors import DataError
 from longtail.sources.attributes import Attribute, attribute_tasks
 from longtail.sources.backgrounds import Backgrounds, read_photographs
-from longtail.sources.classes import ClassName, make_task, ordered, without_empty_classes
+from longtail.sources.classes import ClassName, check_task_name, make_task, ordered, without_empty_classes
 from longtail.sources.collection import Collection, Pixels, Request, Source
 from longtail.sources.idx_format import IdxPair, read_pair
+from longtail.sources.limits import Limits
 from longtail.sources.pixels import conform
 from longtail.sources.rotback import Poses, draw_poses, render
+
+# Columns that no task can take: a task's name has no space.
+POSITION = "position in the files"
+PLAIN = "is copy 0"
 
 
 class Idx(Source):
@@ -47,14 +52,15 @@ class Idx(Source):
 
     def load(self, root: Path, request: Request) -> Collection:
         """See `Source.load`."""
+        check_task_name(self.task)
         selection, posing, rendering = np.random.SeedSequence(request.seed).spawn(3)
-        digits, items = self._read(root)
+        digits, items = self._read(root, request.limits)
         items = self._name_labels(items, request)
         items = self._select(items, np.random.default_rng(selection))
         samples = self._samples(items)
         photographs = read_photographs(root, self.backgrounds, request) if self.backgrounds else None
         poses = self._poses(samples, np.random.default_rng(posing))
-        index = samples.pop("index").to_numpy(np.int64)
+        index = samples.pop(POSITION).to_numpy(np.int64)
         blocks: Iterable[Pixels] = render(digits, index, poses, photographs, seed=rendering, workers=request.workers)
         further = []
         if self.attributes:
@@ -64,11 +70,11 @@ class Idx(Source):
         task = without_empty_classes(samples, self._task(samples), self.train.labels, request.problems)
         return Collection(samples, [task, *further], images, self._provenance(), self.licence)
 
-    def _read(self, root: Path) -> tuple[Pixels, pd.DataFrame]:
+    def _read(self, root: Path, limits: Limits) -> tuple[Pixels, pd.DataFrame]:
         pairs = {"train": self.train, **({"test": self.test} if self.test else {})}
         images, items = [], []
         for origin, pair in pairs.items():
-            pixels, labels = read_pair(root, pair)
+            pixels, labels = read_pair(root, pair, limits)
             images.append(pixels)
             position = np.arange(len(labels))
             items.append(pd.DataFrame({"origin": origin, "item": position, "code": labels, "file": pair.labels}))
@@ -111,13 +117,14 @@ class Idx(Source):
         group = rows["origin"] + "-" + rows["item"].astype(str).str.zfill(5)
         copy = rows.groupby(group).cumcount()
         samples = pd.DataFrame({"id": group + "-" + copy.astype(str), "source": group, "group": group})
-        return samples.assign(subset=rows["subset"], index=rows["index"], plain=copy == 0, **{self.task: rows["label"]})
+        columns = {"subset": rows["subset"], POSITION: rows["index"], PLAIN: copy == 0, self.task: rows["label"]}
+        return samples.assign(**columns)
 
     def _task(self, samples: pd.DataFrame) -> Task:
         return make_task(self.task, self.classes if self.classes is not None else ordered(samples[self.task]))
 
     def _poses(self, samples: pd.DataFrame, random: np.random.Generator) -> Poses:
-        plain = samples.pop("plain").to_numpy(bool)
+        plain = samples.pop(PLAIN).to_numpy(bool)
         poses = draw_poses(random, len(plain), rotate=self.rotate, mirror=self.mirror, scale=self.scale)
         return Poses(poses.angle, poses.mirror & ~plain, np.where(plain, 1.0, poses.scale))
 

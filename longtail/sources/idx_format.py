@@ -1,6 +1,7 @@
 """The idx format of MNIST: a magic number, the dimensions (big-endian), then bytes. http://yann.lecun.com/exdb/mnist/"""
 
 import gzip
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy.typing as npt
 from pydantic import BaseModel
 
 from longtail.errors import DataError
+from longtail.sources.files import read_regular
+from longtail.sources.limits import Limits
 
 
 class IdxPair(BaseModel, extra="forbid"):
@@ -19,9 +22,9 @@ class IdxPair(BaseModel, extra="forbid"):
     labels: str
 
 
-def read_pair(root: Path, pair: IdxPair) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+def read_pair(root: Path, pair: IdxPair, limits: Limits) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Images N×h×w and labels N. Raises DataError that names the file if they are broken or do not match."""
-    images, labels = read_idx(root / pair.images, 3), read_idx(root / pair.labels, 1)
+    images, labels = read_idx(root / pair.images, 3, limits), read_idx(root / pair.labels, 1, limits)
     if len(images) != len(labels):
         raise DataError(f"{root / pair.images} has {len(images)} images, {root / pair.labels} has {len(labels)} labels")
     if not images.size:
@@ -29,9 +32,9 @@ def read_pair(root: Path, pair: IdxPair) -> tuple[npt.NDArray[np.uint8], npt.NDA
     return images, labels
 
 
-def read_idx(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
+def read_idx(path: Path, dimensions: int, limits: Limits) -> npt.NDArray[np.uint8]:
     """The bytes of an idx file as an array of that many dimensions. Raises DataError that says what is wrong."""
-    data = _read(path)
+    data = _read(path, limits)
     head = 4 + 4 * dimensions
     if len(data) < head:
         raise DataError(f"{path} is truncated: {len(data)} bytes, its header alone has {head}")
@@ -52,11 +55,14 @@ def read_idx(path: Path, dimensions: int) -> npt.NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8, offset=head).reshape(shape)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, limits: Limits) -> bytes:
     try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
+        data = read_regular(str(path), limits)
+        if not data.startswith(b"\x1f\x8b"):
+            return data
+        with gzip.open(io.BytesIO(data)) as stream:
+            return b"".join(limits.inflated(stream, len(data), path))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path} is truncated or broken: {error}") from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error

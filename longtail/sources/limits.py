@@ -1,14 +1,27 @@
 """How large an input may be: what is beyond is damage or a trap, and is named before memory or disk are full."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
 from pydantic import BaseModel, Field
+
+from longtail.errors import DataError
 
 MEGA = 10**6
 
 
-class Limits(BaseModel, extra="forbid"):
-    """Megabytes of one file, megapixels of one image, and how many times its size a compressed file may inflate to."""
+class Reader(Protocol):
+    """Whatever gives the next bytes."""
 
-    file_megabytes: float = Field(512, gt=0)
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; none at the end."""
+
+
+class Limits(BaseModel, extra="forbid"):
+    """Megabytes of a file, megapixels of an image, and to how many times its size a compressed file may inflate."""
+
+    file_megabytes: float = Field(1000, gt=0)
     image_megapixels: float = Field(100, gt=0)
     inflation: float = Field(200, ge=1)
 
@@ -25,14 +38,17 @@ class Limits(BaseModel, extra="forbid"):
         """The most pixels of an image."""
         return int(self.image_megapixels * MEGA)
 
-    def inflated(self, size: int) -> int:
-        """The most bytes to which a compressed file of `size` bytes may inflate."""
-        return int(self.inflation * max(size, MEGA))
+    def inflated(self, stream: Reader, size: int, path: Path) -> Iterator[bytes]:
+        """Yield the blocks of a stream that inflates `path`, a file of `size` bytes.
 
-    @property
-    def inflation_message(self) -> str:
-        """What is said of a compressed file beyond that."""
-        return (
-            f"inflates to more than {self.inflation:g} times its size; "
-            "raise `limits.inflation` if the file is right, or pack it without compression"
-        )
+        Raises DataError when they are more than the limit allows; a file of less than a megabyte counts as one.
+        """
+        left = self.inflation * max(size, MEGA)
+        while block := stream.read(MEGA):
+            left -= len(block)
+            if left < 0:
+                raise DataError(
+                    f"{path} inflates to more than {self.inflation:g} times its size; "
+                    "raise `limits.inflation` if the file is right, or give it uncompressed"
+                )
+            yield block

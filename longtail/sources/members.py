@@ -61,7 +61,7 @@ class Members:
             if path in self.folders:
                 yield Entry(name, "folder", f"/{path}")
                 if path in self.files or path in self.links:
-                    yield Entry(name, "fault", "a file or a link, and a folder of that name")
+                    yield Entry(f"{name} (again)", "fault", "a file or a link, beside a folder of that name")
             elif path in self.faults:
                 yield Entry(name, "fault", self.faults[path])
             elif target in self.files:
