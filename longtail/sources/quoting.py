@@ -15,8 +15,8 @@ def shown(value: object, longest: int = LONGEST) -> str:
     """The value as one line of at most `longest` characters, the middle left out where it has more."""
     text = value if isinstance(value, str) else str(value)
     if len(text) > longest:
-        half = longest // 2 - 1
-        text = f"{text[:half]} … {text[-half:]}"[:longest]
+        half = longest // 2 - 2
+        text = f"{text[:half]} … {text[-half:]}"
     text = printable(text)
     return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 

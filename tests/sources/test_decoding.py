@@ -49,6 +49,33 @@ def test_the_exif_orientation_is_applied() -> None:
     assert upright[4:].max() == 0
 
 
+# Tags of numbers that hold a text.
+ODD_TAGS = {"XResolution": 282, "YResolution": 283, "ResolutionUnit": 296, "PixelXDimension": 40962, "MakerNote": 37500}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("tag", [None, *ODD_TAGS])
+def test_an_intact_image_with_an_odd_tag_is_turned_upright(orientation: int, tag: str | None) -> None:
+    pixels = np.arange(24 * 16, dtype=np.uint16).reshape(24, 16).astype(np.uint8)
+    # Big-endian, two entries, then the text: what Pillow reads from a file, and does not always write again.
+    entries = [(0x0112, 3, 1, orientation.to_bytes(2, "big") + b"\0\0")]
+    if tag:
+        entries.append((ODD_TAGS[tag], 2, 7, (8 + 2 + 2 * 12 + 4).to_bytes(4, "big")))
+    body = len(entries).to_bytes(2, "big")
+    for number, kind, count, value in entries:
+        body += number.to_bytes(2, "big") + kind.to_bytes(2, "big") + count.to_bytes(4, "big") + value
+    exif = b"Exif\0\0MM\0*\0\0\0\x08" + body + bytes(4) + b"72 dpi\0"
+    upright = decode(encoded(Image.fromarray(pixels), exif=exif), (24, 16, 1) if orientation < 5 else (16, 24, 1))
+    turned = [0, pixels, pixels[:, ::-1], pixels[::-1, ::-1], pixels[::-1], pixels.T, np.rot90(pixels, 3)]
+    turned += [pixels[::-1, ::-1].T, np.rot90(pixels)]
+    assert (upright[..., 0] == turned[orientation]).all()
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0torn", b"Exif\0\0MM\0*\0\0\xff\xff\xff\xff", b"Exif\0\0" + bytes(30)])
+def test_broken_exif_beside_an_intact_picture_is_passed_over(exif: bytes) -> None:
+    assert (decode(encoded(noise(), exif=exif), (24, 24, 3)) == np.asarray(noise())).all()
+
+
 def test_transparency_is_laid_over_white() -> None:
     assert (decode(encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 0))), (4, 4, 3)) == 255).all()
 

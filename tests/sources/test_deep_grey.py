@@ -1,0 +1,98 @@
+"""Grey of more than 8 bits: one white for all images, said by the file or by the user, and never guessed in silence."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from longtail.errors import DataError
+from longtail.sources.decoding import BadImageError, decode
+from longtail.sources.deep_grey import DeepGrey
+from longtail.sources.folder import Folder
+
+Load = Callable[..., Any]
+
+
+def encoded(values: np.ndarray, kind: str = "PNG", **options: Any) -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(values).save(data, kind, **options)
+    return data.getvalue()
+
+
+def ramp(white: float, kind: Any = np.uint16) -> np.ndarray:
+    """16 values from black to white."""
+    return (np.arange(16).reshape(4, 4) * (white / 15)).astype(kind)
+
+
+def twelve_bits(values: np.ndarray) -> bytes:
+    """A TIFF of 12 bits a pixel, two pixels in three bytes."""
+    flat = values.ravel().astype(int)
+    packed = b"".join(
+        bytes([a >> 4, (a & 15) << 4 | b >> 8, b & 255]) for a, b in zip(flat[::2], flat[1::2], strict=True)
+    )
+    height, width = values.shape
+    tags = [(256, 4, width), (257, 4, height), (258, 3, 12), (259, 3, 1), (262, 3, 1), (273, 4, 8), (277, 3, 1)]
+    tags += [(278, 4, height), (279, 4, len(packed))]
+    packed += b"\0" * (len(packed) % 2)
+    head = b"II*\0" + (8 + len(packed)).to_bytes(4, "little")
+    entries = b"".join(
+        tag.to_bytes(2, "little") + kind.to_bytes(2, "little") + b"\1\0\0\0" + value.to_bytes(4, "little")
+        for tag, kind, value in tags
+    )
+    return head + packed + len(tags).to_bytes(2, "little") + entries + bytes(4)
+
+
+EVEN = np.arange(16).reshape(4, 4) * 17  # 0, 17 … 255
+
+
+@pytest.mark.parametrize("white", [255, 1023, 4095, 16383, 65535])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_the_range_of_a_camera_comes_to_that_of_bytes(white: int, kind: str) -> None:
+    pixels = decode(encoded(ramp(white), kind), (4, 4, 1), deep_grey=DeepGrey(white))[..., 0]
+    assert np.abs(pixels.astype(int) - EVEN).max() <= 1
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32])
+def test_pixels_without_a_range_of_their_own_are_read_with_one(kind: Any) -> None:
+    data = encoded(ramp(2000, kind), "TIFF")
+    assert np.abs(decode(data, (4, 4, 1), deep_grey=DeepGrey(2000))[..., 0].astype(int) - EVEN).max() <= 1
+    with pytest.raises(BadImageError, match="say with `white`"):
+        decode(data, (4, 4, 1))
+
+
+def test_a_file_that_says_its_bits_needs_no_parameter() -> None:
+    assert np.abs(decode(twelve_bits(ramp(4095)), (4, 4, 1))[..., 0].astype(int) - EVEN).max() <= 1
+
+
+@pytest.mark.parametrize("most", [255, 4095, 65535])
+def test_a_portable_map_says_its_white(most: int) -> None:
+    values = ramp(most, ">u2" if most > 255 else np.uint8)
+    data = f"P5 4 4 {most}\n".encode() + values.tobytes()
+    assert np.abs(decode(data, (4, 4, 1))[..., 0].astype(int) - EVEN).max() <= 1
+
+
+def test_a_value_beyond_white_is_a_bad_image() -> None:
+    with pytest.raises(BadImageError, match="reach from 0 to 4095, outside of 0 to `white`, 1023"):
+        decode(encoded(ramp(4095)), (4, 4, 1), deep_grey=DeepGrey(1023))
+
+
+def write(root: Path, whites: dict[str, int]) -> None:
+    for name, white in whites.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(encoded(ramp(white)))
+
+
+@pytest.mark.parametrize(("most", "likely"), [(255, 255), (1000, 1023), (4095, 4095), (3000, 4095)])
+def test_a_collection_that_is_dark_throughout_is_refused(load: Load, root: Path, most: int, likely: int) -> None:
+    write(root, {"a/1.png": most, "b/1.png": most // 2})
+    with pytest.raises(DataError, match=rf"is {most} of 65535.*nearly black.*`white: {likely}`"):
+        load(Folder(kind="folder"))
+
+
+def test_a_dark_image_beside_a_bright_one_stays_dark(load: Load, root: Path) -> None:
+    write(root, {"a/1.png": 4095, "b/1.png": 65535})
+    assert load(Folder(kind="folder"), (4, 4, 1)).pixels.max(axis=(1, 2, 3)).tolist() == [16, 255]

@@ -1,0 +1,128 @@
+"""Parquet files with the images in their cells, as Hugging Face's `datasets` writes them."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from longtail.errors import DataError
+from longtail.sources.parquet import ImageCells, Shard
+from longtail.sources.table import LabelColumn, LabelTable
+
+Load = Callable[..., Any]
+NAMES = ["cat", "dog", "10", "9"]
+
+
+def png(colour: int) -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(np.full((6, 6), colour, np.uint8)).save(data, "PNG")
+    return data.getvalue()
+
+
+def write_shard(path: Path, images: list[bytes | None], labels: list[int | None], **changes: Any) -> None:
+    options = {"struct": True, "names": NAMES, "rows": 2, **changes}
+    column: Any = [{"bytes": one, "path": f"{i}.png"} for i, one in enumerate(images)] if options["struct"] else images
+    table = pa.table({"image": column, "label": pa.array(labels, pa.int64())})
+    features = {"image": {"_type": "Image"}, "label": {"names": options["names"], "_type": "ClassLabel"}}
+    if options["names"]:
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, row_group_size=options["rows"])
+
+
+def source(table: str = "data/*.parquet", **changes: Any) -> LabelTable:
+    return LabelTable(kind="table", table=table, labels=[LabelColumn(column="label")], **changes)
+
+
+@pytest.fixture
+def shards(root: Path) -> None:
+    write_shard(root / "data/train-00000-of-00002.parquet", [png(i) for i in range(5)], [0, 1, 2, 3, 0])
+    write_shard(root / "data/train-00001-of-00002.parquet", [png(i) for i in range(5, 8)], [1, 2, 3])
+    write_shard(root / "data/test-00000-of-00001.parquet", [png(i) for i in range(8, 12)], [0, 1, 2, -1])
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_shards_are_read_with_their_class_names_and_subsets(load: Load, shards: None, workers: int) -> None:
+    loaded = load(source(), (6, 6, 1), workers=workers)
+    assert loaded.problems.found == []
+    assert loaded.classes == NAMES
+    assert loaded.pixels[:, 0, 0, 0].tolist() == [8, 9, 10, 11, *range(8)]
+    assert loaded.samples["label"].tolist()[:5] == ["cat", "dog", "10", None, "cat"]
+    assert loaded.samples["subset"].tolist() == ["test"] * 4 + ["train"] * 8
+    assert loaded.samples["id"].tolist()[4] == "data/train-00000-of-00002.parquet, row 1"
+    assert loaded.samples["id"].is_unique
+
+
+def test_shards_in_a_zip(load: Load, root: Path, shards: None) -> None:
+    whole = load(source())
+    with zipfile.ZipFile(root / "all.zip", "w") as archive:
+        for path in (root / "data").iterdir():
+            archive.write(path, path.relative_to(root))
+    packed = load(source(path="all.zip"))
+    assert packed.samples.equals(whole.samples)
+    assert (packed.pixels == whole.pixels).all()
+
+
+@pytest.mark.parametrize("struct", [True, False], ids=["bytes and path", "bytes"])
+def test_one_file_without_declared_names(load: Load, root: Path, struct: bool) -> None:
+    write_shard(root / "one.parquet", [png(7), png(8), png(9)], [10, 2, None], struct=struct, names=None)
+    loaded = load(source("one.parquet"), (6, 6, 1))
+    assert loaded.classes == ["2", "10"]
+    assert loaded.samples["subset"].isna().all()
+    assert loaded.pixels[:, 0, 0, 0].tolist() == [7, 8, 9]
+
+
+def test_bad_cells_are_reported_with_their_row_and_in_few_characters(load: Load, root: Path) -> None:
+    images = [png(0), None, b"x" * 200_000, png(0)[:45], png(0), png(0)]
+    write_shard(root / "one.parquet", images, [0, 0, 0, 0, 1, 7], names=["cat", "dog"])
+    loaded = load(source("one.parquet"))
+    assert len(loaded.samples) == 2
+    for words in (
+        "row 2: not an image (the file is empty)",
+        "row 3: not an image",
+        "row 6: label outside the declared",
+    ):
+        assert f"one.parquet, {words}" in loaded.report
+    assert len(loaded.report) < 1000
+
+
+def test_a_column_of_images_is_no_label(load: Load, root: Path) -> None:
+    write_shard(root / "one.parquet", [png(0)], [0])
+    with pytest.raises(DataError, match=r"the column 'image' holds struct.*neither text nor numbers") as caught:
+        load(LabelTable(kind="table", table="one.parquet", labels=[LabelColumn(column="image")]))
+    assert len(str(caught.value)) < 300
+
+
+def test_only_the_row_groups_in_use_are_in_memory(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shard(root / "one.parquet", [png(i) for i in range(40)], [0] * 40)
+    cells = ImageCells(Shard("one.parquet", str(root / "one.parquet")), "image", workers=2)
+    read: list[int] = []
+    whole = cells._file.read_row_group
+    monkeypatch.setattr(cells, "_file", cells._file)
+    monkeypatch.setattr(
+        cells._file, "read_row_group", lambda group, columns: read.append(group) or whole(group, columns)
+    )
+    assert [cells.read(row) for row in range(1, 41)] == [png(i) for i in range(40)]
+    assert read == list(range(20))
+    assert cells._group.cache_info().maxsize == 3
+
+
+@pytest.mark.parametrize("pattern", ["nothing/*.parquet", "data/*.csv"])
+def test_a_pattern_that_matches_nothing_is_an_error(load: Load, shards: None, pattern: str) -> None:
+    with pytest.raises(DataError, match=r"no file in .* matches the pattern"):
+        load(source(pattern))
+
+
+def test_several_tables_without_images_are_an_error(load: Load, root: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (root / name).write_text("image,label\nx,y\n")
+    with pytest.raises(DataError, match="several tables need images in the column `image`"):
+        load(source("*.csv"))
