@@ -15,6 +15,7 @@ from longtail.sources.classes import check_task_name, class_name, found_classes,
 from longtail.sources.collection import Collection, Pixels, Request, Source
 from longtail.sources.decoding import decode, read_bytes
 from longtail.sources.files import Files, open_files
+from longtail.sources.lookup import Lookup
 from longtail.sources.parquet import ImageCells, Shard
 from longtail.sources.pixels import Fit
 from longtail.sources.quoting import listed, shown
@@ -162,7 +163,13 @@ class LabelTable(Source):
 
 
 def _around(files: Files, cells: "pd.Series[str]") -> Files:
-    """The files below the folders that alone hold everything, if no cell names one from here."""
-    while (top := files.wrapping()) and not set(cells) & set(files.names):
-        files = files.below(top)
-    return files
+    """The files as the cells name them: from here, or from inside the one folder that holds everything."""
+    inside, names = files, cells.unique()
+    while True:
+        lookup = Lookup(inside.names)
+        if any(lookup.find(name) for name in names):
+            return inside
+        top = inside.wrapping()
+        if top is None:
+            return files
+        inside = inside.below(top)

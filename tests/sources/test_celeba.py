@@ -133,3 +133,83 @@ def test_an_unknown_attribute_and_a_missing_list(load: Load, root: Path) -> None
     (root / "identity_CelebA.txt").unlink()
     with pytest.raises(DataError, match="no identity_CelebA"):
         load(CelebA(kind="celeba", identities="identity_CelebA.txt"), SHAPE)
+
+
+def as_csv(text: str, header: str) -> str:
+    lines = [line.split() for line in text.splitlines()]
+    if len(lines[0]) == 1:
+        lines = lines[2:]
+    return "\n".join([header, *(",".join(line) for line in lines)]) + "\n"
+
+
+def kaggle(root: Path) -> None:
+    """CSVs with a header, no identities, and the images in a folder in a folder."""
+    for name, header in (
+        ("list_attr_celeba", "image_id,Bald,Smiling,Wearing_Hat"),
+        ("list_eval_partition", "image_id,partition"),
+        ("list_landmarks_align_celeba", "image_id," + ",".join("abcdefghij")),
+    ):
+        path = root / f"{name}.txt"
+        (root / f"{name}.csv").write_text(as_csv(path.read_text(), header))
+        path.unlink()
+    (root / "identity_CelebA.txt").unlink()
+    (root / "img_align_celeba").rename(root / "images")
+    (root / "img_align_celeba").mkdir()
+    (root / "images").rename(root / "img_align_celeba" / "img_align_celeba")
+
+
+def without_count(root: Path) -> None:
+    (root / "list_attr_celeba.txt").write_text(ATTRIBUTES.partition("\n")[2])
+
+
+def another_folder(root: Path) -> None:
+    (root / "img_align_celeba").rename(root / "celeba_jpgs")
+
+
+def wrapped(root: Path) -> None:
+    (root / "celeba").mkdir()
+    for path in list(root.iterdir()):
+        if path.name != "celeba":
+            path.rename(root / "celeba" / path.name)
+
+
+def zipped(root: Path) -> None:
+    with zipfile.ZipFile(root / "img_align_celeba.zip", "w") as archive:
+        for file in sorted((root / "img_align_celeba").iterdir()):
+            archive.write(file, f"img_align_celeba/{file.name}")
+            file.unlink()
+    (root / "img_align_celeba").rmdir()
+
+
+@pytest.mark.parametrize("change", [kaggle, without_count, another_folder, wrapped, zipped])
+def test_celeba_is_read_in_the_forms_in_which_it_is_passed_on(
+    load: Load, root: Path, change: Callable[[Path], None]
+) -> None:
+    options = {"kind": "celeba", "landmarks": "list_landmarks_align_celeba.txt"}
+    whole = load(CelebA(**options), SHAPE)
+    change(root)
+    loaded = load(CelebA(**options), SHAPE)
+    assert loaded.problems.found == []
+    assert (loaded.pixels == whole.pixels).all()
+    columns = ["id", "subset", "Bald", "Smiling", "Wearing_Hat"]
+    assert loaded.samples[columns].equals(whole.samples[columns])
+
+
+def test_a_list_that_is_missing_is_said_and_done_without(
+    load: Load, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (root / "list_eval_partition.txt").unlink()
+    (root / "identity_CelebA.txt").unlink()
+    loaded = load(CelebA(kind="celeba"), SHAPE)
+    assert loaded.samples["subset"].isna().all()
+    assert loaded.samples["group"].tolist() == loaded.samples["id"].tolist()
+    assert "no list_eval_partition.txt in" in caplog.text
+    assert "every image is a group of its own" in caplog.text
+    with pytest.raises(DataError, match=r"no list_eval_partition\.txt in .*; `partition: null` does without"):
+        load(CelebA(kind="celeba", partition="list_eval_partition.txt"), SHAPE)
+
+
+def test_a_folder_of_images_that_is_named_must_be_there(load: Load, root: Path) -> None:
+    another_folder(root)
+    with pytest.raises(DataError, match=r"no such file or directory: .*img_align_celeba"):
+        load(CelebA(kind="celeba", images="img_align_celeba"), SHAPE)

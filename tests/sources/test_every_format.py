@@ -11,7 +11,7 @@ from PIL import Image
 from longtail.data.dataset import PackedDataset
 from longtail.stages.ingest import Params, run
 
-COUNT = 600
+COUNT = 400
 MODES = ("RGB", "L", "P", "1", "RGBA", "CMYK", "I;16", "F", "LA", "I")
 
 
@@ -44,7 +44,6 @@ def mutated(data: bytes, random: np.random.Generator) -> bytes:
     return ways[int(random.integers(len(ways)))]
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_a_folder_of_damaged_files_of_every_format_is_read_to_its_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
@@ -64,7 +63,7 @@ def test_a_folder_of_damaged_files_of_every_format_is_read_to_its_end(
         scalars = run(tmp_path / "data", tmp_path / "out", params=params)
     left_out = sum(count for name, count in scalars.items() if name.startswith("left_out_"))
     assert len(PackedDataset.open(tmp_path / "out")) + left_out == COUNT
-    assert left_out > 50
-    assert scalars["images"] > 150
+    assert left_out > 40
+    assert scalars["images"] > 100
     assert "Traceback" not in caplog.text + capfd.readouterr().err
     assert all(len(line) < 700 for line in caplog.text.splitlines())

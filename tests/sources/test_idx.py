@@ -227,3 +227,16 @@ def test_a_label_or_a_name_that_does_not_fit_is_named(load: Callable[..., Any], 
         load(Idx(kind="idx", train=train, attributes={"nine": Attribute(labels=["9", "1"])}), SHAPE)
     with pytest.raises(DataError, match="cannot be named 'label'"):
         load(Idx(kind="idx", train=train, attributes={"label": Attribute(labels=["1"])}), SHAPE)
+
+
+@pytest.mark.parametrize("task", ["index", "plain", "origin", "item", "code", "file", "label"])
+def test_a_task_may_have_any_name_that_is_no_column(load: Callable[..., Any], train: IdxPair, task: str) -> None:
+    loaded = load(Idx(kind="idx", train=train, task=task, copies=2), SHAPE)
+    assert loaded.samples[task].tolist()[::2] == ["0", "1", "2"] * 10
+    assert loaded.pixels[::2, 0, 0, 0].tolist() == list(range(30))
+
+
+@pytest.mark.parametrize("task", ["row", "subset", "group"])
+def test_a_task_may_not_have_the_name_of_a_column(load: Callable[..., Any], train: IdxPair, task: str) -> None:
+    with pytest.raises(DataError, match=f"a task cannot be named '{task}'"):
+        load(Idx(kind="idx", train=train, task=task), SHAPE)

@@ -1,5 +1,6 @@
 """Label tables: tasks, groups, missing and dropped values; and every bad row with the line at which it stands."""
 
+import unicodedata
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -7,10 +8,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from longtail.errors import DataError
+from longtail.sources.collection import Request
+from longtail.sources.problems import Problems
 from longtail.sources.table import LabelColumn, LabelTable
 
+Draw = Callable[..., Path]
 Load = Callable[..., Any]
 CSV = """image,sender,kind,kids,part
 a,1,Shirt,False,train
@@ -237,3 +242,156 @@ def test_two_tasks_cannot_share_a_name(load: Load, write: Callable[[str], None])
     write(CSV)
     with pytest.raises(DataError, match="another `name`"):
         load(source(labels=[LabelColumn(column="kind"), LabelColumn(column="kids", name="kind")]))
+
+
+FORMS = {
+    "with a dot": "./{}",
+    "of Windows": "sub\\{}",
+    "spaces behind": "{} ",
+    "spaces before": "  {}",
+    "from the root": "/{}",
+    "doubled slashes": ".//{}",
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_cell_finds_its_file_in_the_form_that_people_write(load: Load, root: Path, draw: Draw, form: str) -> None:
+    folder = "sub/" if "sub" in form else ""
+    for name in ("x.png", "y.png"):
+        draw(f"more/{folder}{name}")
+    rows = "".join(f'"{form.format(name)}",{label}\n' for name, label in (("x.png", "Hat"), ("y.png", "Coat")))
+    (root / "labels.csv").write_text("image,kind\n" + rows)
+    loaded = load(source(images="more", suffix=""))
+    assert loaded.problems.found == []
+    assert loaded.samples["source"].tolist() == [f"{folder}x.png", f"{folder}y.png"]
+
+
+@pytest.mark.parametrize("of_table", ["NFC", "NFD"])
+@pytest.mark.parametrize("of_files", ["NFC", "NFD"])
+def test_a_cell_finds_its_file_in_either_unicode_form(
+    load: Load, root: Path, draw: Draw, of_table: str, of_files: str
+) -> None:
+    for name in ("caf\u00e9", "\u00fcber"):
+        draw(f"more/{unicodedata.normalize(of_files, name)}.png")
+    text = unicodedata.normalize(of_table, "image,kind\ncaf\u00e9,Hat\n\u00fcber,Coat\n")
+    (root / "labels.csv").write_text(text, encoding="utf-8")
+    loaded = load(source(images="more"))
+    assert loaded.problems.found == []
+    assert len(loaded.samples) == 2
+
+
+def test_a_cell_that_may_mean_two_files_finds_none(load: Load, root: Path, draw: Draw) -> None:
+    for form in ("NFC", "NFD"):
+        draw("more/" + unicodedata.normalize(form, "caf\u00e9") + ".png")
+    (root / "labels.csv").write_text("image,kind\n caf\u00e9,Hat\n", encoding="utf-8")
+    assert "row without its file" in load(source(images="more")).report
+
+
+def test_two_cells_for_one_file_are_two_rows_for_one_id(load: Load, write: Callable[[str], None]) -> None:
+    write(CSV + "./a,3,Hat,True,train\n")
+    assert "labels.csv, line 7: two rows for one id (./a, first on line 2)" in load(source()).report
+
+
+@pytest.mark.parametrize(
+    ("cell", "changes", "words"),
+    [
+        ("A", {}, "There is a file 'a.png', which differs from 'A.png' in case."),
+        ("a.jpg", {"suffix": ""}, "differs from 'a.jpg' in its ending, see `suffix`"),
+        ("a", {"suffix": ""}, "differs from 'a' in its ending, see `suffix`"),
+        ("photos/a", {}, "differs from 'photos/a.png' in its folder, see `images`"),
+        ("/home/me/a", {}, "differs from 'home/me/a.png' in its folder"),
+        (
+            "a",
+            {"suffix": "", "images": "."},
+            "There is a file 'photos/a.png', which differs from 'a' in folder and ending",
+        ),
+        ("zzz", {}, "The files are named like 'a.png'."),
+    ],
+)
+def test_a_row_without_its_file_says_which_file_may_be_meant(
+    load: Load, write: Callable[[str], None], cell: str, changes: dict[str, Any], words: str
+) -> None:
+    write(f"image,kind\n{cell},Hat\n")
+    assert words in load(source(**changes)).problems.remedies["row without its file"]
+
+
+@pytest.mark.parametrize("cell", ["Shirt ", " Shirt", "Shirt\u00a0", '"Shirt\n"'])
+def test_needless_space_in_a_cell_makes_no_class(load: Load, write: Callable[[str], None], cell: str) -> None:
+    write(f"image,kind\na,Shirt\nb,{cell}\nc,Hat\n")
+    loaded = load(source(ignore=["*"]))
+    assert loaded.classes == ["Hat", "Shirt"]
+    assert loaded.samples["kind"].tolist() == ["Shirt", "Shirt", "Hat"]
+
+
+def test_classes_that_differ_in_case_are_refused_unless_declared(load: Load, write: Callable[[str], None]) -> None:
+    write("image,kind\na,Shirt\nb,shirt\n")
+    with pytest.raises(DataError, match=r"labels.csv, column 'kind': the classes \['Shirt', 'shirt'\] differ only in"):
+        load(source(ignore=["*"]))
+    declared = LabelColumn(column="kind", classes=["shirt", "Shirt"])
+    assert load(source(ignore=["*"], labels=[declared])).classes == ["shirt", "Shirt"]
+
+
+def test_a_table_of_some_of_the_images_is_refused_before_decoding_with_the_remedy(
+    root: Path, write: Callable[[str], None], draw: Draw, tmp_path: Path
+) -> None:
+    write(CSV)
+    for i in range(40):
+        draw(f"photos/other-{i}.png")
+    (root / "photos" / "a.png").write_bytes(b"torn")
+    with pytest.raises(DataError) as caught:
+        source().load(root, Request((8, 8, 3), tmp_path, problems=Problems("fail")))
+    message = str(caught.value)
+    assert message.startswith("40 problem(s)")
+    assert 'To use only the images of the table, and none without a row: `ignore: ["*"]`.' in message
+    assert "No image has been decoded yet." in message
+    assert "not an image" not in message
+    (root / "photos" / "a.png").unlink()
+    draw("photos/a.png")
+    source(ignore=["*"]).load(root, Request((8, 8, 3), tmp_path, problems=Problems("fail")))
+
+
+def test_a_zip_may_wrap_table_and_images_in_a_folder(load: Load, write: Callable[[str], None], root: Path) -> None:
+    write(CSV)
+    with zipfile.ZipFile(root / "all.zip", "w") as archive:
+        for path in [root / "labels.csv", *(root / "photos").iterdir()]:
+            archive.write(path, Path("some/folder") / path.relative_to(root))
+    assert load(source(path="all.zip")).samples["id"].tolist() == ["a", "b", "c", "e"]
+    assert load(source(path="all.zip/some", table="folder/labels.csv", images="folder/photos")).problems.found == []
+
+
+@pytest.mark.parametrize("separator", ["\t", r"\t", ";", "|"])
+def test_separators(load: Load, root: Path, separator: str) -> None:
+    real = "\t" if separator == r"\t" else separator
+    (root / "labels.csv").write_text(CSV.replace(",", real))
+    assert load(source(separator=separator)).samples["id"].tolist() == ["a", "b", "c", "e"]
+
+
+@pytest.mark.parametrize("separator", ["", r"\s+", ", ", "\n", '"', "\0", "\r"])
+def test_a_separator_is_one_character(separator: str) -> None:
+    with pytest.raises(ValidationError, match="must be one character"):
+        source(separator=separator)
+
+
+@pytest.mark.parametrize("name", ["row", "id", "source", "group", "subset"])
+def test_no_task_takes_a_column_of_the_samples(load: Load, write: Callable[[str], None], name: str) -> None:
+    write(CSV)
+    with pytest.raises(DataError, match=f"a task cannot be named '{name}'"):
+        load(source(labels=[LabelColumn(column="kind", name=name)]))
+
+
+@pytest.mark.parametrize("case", [str.upper, str.title])
+def test_subsets_are_known_in_any_case(load: Load, write: Callable[[str], None], case: Callable[[str], str]) -> None:
+    write(CSV.replace("train", case("training")).replace("val", case("valid")))
+    loaded = load(source(subset="part"))
+    assert loaded.samples["subset"].tolist()[:3] == ["train", "train", "validation"]
+
+
+def test_a_cell_of_a_megabyte_is_quoted_in_few_characters(load: Load, write: Callable[[str], None]) -> None:
+    write(CSV + f'"{"x" * 100_000}",3,Hat,True,train\na,3,"{"y" * 100_000}",True,{"z" * 1000}\n')
+    kind = LabelColumn(column="kind", classes=["Shirt", "Hat", "Not sure"], drop=["Skip"])
+    report = load(source(subset="part", labels=[kind])).report
+    assert max(map(len, report.splitlines())) < 600
+    write(f"{','.join('c' * 1000 + str(i) for i in range(1000))}\n")
+    with pytest.raises(DataError) as caught:
+        load(source())
+    assert len(str(caught.value)) < 3000
