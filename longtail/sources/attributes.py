@@ -11,6 +11,7 @@ from longtail.data.dataset import Task
 from longtail.errors import DataError
 from longtail.sources.classes import ClassName, make_task
 from longtail.sources.collection import Pixels
+from longtail.sources.quoting import listed
 
 BORDER = 2  # pixels on each side that a digit hardly ever reaches
 
@@ -46,7 +47,9 @@ def attribute_tasks(
         if name in samples:
             raise DataError(f"an attribute cannot be named {name!r}: the samples have a column of that name")
         if unknown := sorted(set(attribute.labels or ()) - known):
-            raise DataError(f"the attribute {name!r} names the labels {unknown}; there are {sorted(known)}")
+            raise DataError(
+                f"the attribute {name!r} names the labels {listed(unknown)}; there are {listed(sorted(known))}"
+            )
         has = np.ones(len(samples), dtype=bool)
         if attribute.labels is not None:
             has &= labels.isin(attribute.labels).to_numpy()

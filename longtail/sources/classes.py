@@ -13,6 +13,7 @@ from longtail.errors import DataError
 from longtail.sources.problems import Problems
 from longtail.sources.quoting import listed, shown
 
+LONGEST_NAME = 200  # characters: file names and the lines of a report end somewhere
 LONGEST_NUMBER = 100  # digits; Python refuses to read numbers of thousands
 
 
@@ -63,6 +64,8 @@ def check_task_name(name: str) -> None:
         raise DataError(
             f"a task cannot be named {shown(name)!r}: the samples table has a column of that name; give it another"
         )
+    if len(name) > LONGEST_NAME:
+        raise DataError(f"a task's name has {LONGEST_NAME} characters at most: {shown(name)!r}; give it another")
     try:
         Task(name=name, classes=[])
     except ValidationError as error:
@@ -73,6 +76,12 @@ def check_task_name(name: str) -> None:
 def make_task(name: str, classes: list[str], background: str | None = None) -> Task:
     """A task. Raises DataError for a bad name, a class declared twice and an unknown background class."""
     check_task_name(name)
+    longest = max(classes, key=len, default="")
+    if len(longest) > LONGEST_NAME:
+        raise DataError(
+            f"task {name!r}: the class {shown(longest)!r} has {len(longest)} characters, and {LONGEST_NAME} are the most; "
+            "does its column hold labels?"
+        )
     twice = [label for label, count in Counter(classes).items() if count > 1]
     if twice:
         raise DataError(f"task {name!r} declares the class(es) {listed(twice)} twice")

@@ -97,7 +97,9 @@ class LabelTable(Source):
     def _check_tasks(self) -> None:
         names = [label.task for label in self.labels]
         if len(set(names)) != len(names) or not names:
-            raise DataError(f"{self.table}: give at least one label column, and each task another `name` ({names})")
+            raise DataError(
+                f"{self.table}: give at least one label column, and each task another `name` ({listed(names)})"
+            )
         for name in names:
             check_task_name(name)
 

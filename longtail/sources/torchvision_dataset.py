@@ -15,6 +15,7 @@ from longtail.sources.classes import ClassName, make_task, ordered, without_empt
 from longtail.sources.collection import Bools, Collection, Ints, Pixels, Request, Source
 from longtail.sources.decoding import damage_reported
 from longtail.sources.pixels import Fit, to_shape
+from longtail.sources.quoting import shown
 from longtail.sources.spool import blocks, spool
 
 Subset = Literal["train", "validation", "test"]
@@ -87,7 +88,7 @@ class TorchvisionDataset(Source):
             return make(root=str(path), **arguments)
         except (RuntimeError, OSError, TypeError, ValueError, KeyError, ImportError) as error:
             raise DataError(
-                f"torchvision.datasets.{self.name} cannot be opened in {path} with {arguments}: {error} "
+                f"torchvision.datasets.{self.name} cannot be opened in {path} with {arguments}: {shown(error, 500)} "
                 "(`download: true` fetches it where it is offered; `splits` and `kwargs` set its arguments)"
             ) from error
 

@@ -44,3 +44,10 @@ def test_classes_that_look_alike_are_refused_unless_they_are_declared(pair: tupl
     with pytest.raises(DataError, match=r"photos: the classes .* differ only in case.*`classes`"):
         found_classes({*pair, "other"}, "photos")
     assert make_task("label", list(pair)).classes == list(pair)
+
+
+@pytest.mark.parametrize("names", [("a" * 300, ["a", "b"]), ("label", ["a", "b" * 300_000])])
+def test_names_of_tasks_and_classes_are_bounded(names: tuple[str, list[str]]) -> None:
+    with pytest.raises(DataError, match="characters") as caught:
+        make_task(*names)
+    assert len(str(caught.value)) < 500
