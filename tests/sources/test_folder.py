@@ -112,3 +112,35 @@ def test_a_directory_without_class_folders_is_an_error(load: Load, draw: Draw) -
 def test_an_unknown_background_class_is_an_error(load: Load, flat: None) -> None:
     with pytest.raises(DataError, match="background class 'rde'"):
         load(Folder(kind="folder", background="rde"))
+
+
+def test_an_ignored_folder_is_no_class(load: Load, root: Path, draw: Draw, flat: None) -> None:
+    draw("drafts/1.png")
+    (root / "empty").mkdir()
+    loaded = load(Folder(kind="folder", ignore=["drafts/*", "empty/*"]))
+    assert loaded.problems.found == []
+    assert loaded.classes == ["blue", "red"]
+
+
+@pytest.mark.parametrize("around", ["photos", "a/b/c", "Photos of 2024"])
+def test_one_folder_around_everything_is_seen_through(load: Load, root: Path, draw: Draw, around: str) -> None:
+    for name in ("red/1.png", "blue/1.png"):
+        draw(f"{around}/{name}")
+    (root / "README.md").write_text("x")
+    assert load(Folder(kind="folder")).samples["id"].tolist() == ["blue/1.png", "red/1.png"]
+
+
+def test_a_folder_with_images_beside_it_is_not_around_everything(load: Load, draw: Draw) -> None:
+    for name in ("photos/red/1.png", "1.png"):
+        draw(name)
+    loaded = load(Folder(kind="folder"))
+    assert loaded.classes == ["photos"]
+    assert "1.png: image outside the class folders" in loaded.report
+
+
+def test_classes_that_differ_in_case_are_refused_unless_declared(load: Load, draw: Draw) -> None:
+    for name in ("Red/1.png", "red/1.png"):
+        draw(name)
+    with pytest.raises(DataError, match=r"the classes \['Red', 'red'\] differ only in case"):
+        load(Folder(kind="folder"))
+    assert load(Folder(kind="folder", classes=["red", "Red"])).classes == ["red", "Red"]
