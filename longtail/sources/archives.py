@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -15,13 +16,18 @@ from longtail.errors import DataError
 from longtail.sources.collection import Request
 from longtail.sources.limits import Limits
 from longtail.sources.members import Members
+from longtail.sources.quoting import shown
 
 COMPRESSED: dict[bytes, type[gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile]] = {
     b"\x1f\x8b": gzip.GzipFile,
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ": lzma.LZMAFile,
 }
-BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, ValueError)
+BROKEN = (
+    *(OSError, EOFError, ValueError, RuntimeError, LookupError, OverflowError),
+    *(struct.error, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile),
+)
+LONGEST_TARGET = 4096  # bytes of a link's target, as on Linux
 DOS = 0  # the system of a zip that knows no links
 UTF8 = 0x800  # the flag of a zip entry whose name is in UTF-8
 
@@ -35,12 +41,13 @@ def open_archive(path: Path, request: Request) -> tuple[Members, Read] | None:
     that inflates beyond the limit.
     """
     try:
-        if zipfile.is_zipfile(path):
-            return _zip(path, request.limits)
+        # A tar is asked first: one that ends with a zip looks like a zip.
         if tarfile.is_tarfile(path):
             return _tar(_inflated(path, request), request.limits)
+        if zipfile.is_zipfile(path):
+            return _zip(path, request.limits)
     except BROKEN as error:
-        raise DataError(f"{path}: a broken archive ({error})") from error
+        raise DataError(f"{path}: a broken archive ({shown(error)})") from error
     return None
 
 
@@ -52,10 +59,10 @@ def _zip(path: Path, limits: Limits) -> tuple[Members, Read]:
         kind = 0 if entry.create_system == DOS else entry.external_attr >> 16
         if name.endswith(("/", "\\")) or stat.S_ISDIR(kind):
             members.add_folder(name)
-        elif stat.S_ISLNK(kind):
+        elif stat.S_ISLNK(kind) and entry.file_size <= LONGEST_TARGET:
             members.add(name, link=archive.read(entry).decode("utf-8", "surrogateescape"))
         elif stat.S_IFMT(kind) and not stat.S_ISREG(kind):
-            members.add(name, fault="a device, a pipe or a socket, no regular file")
+            members.add(name, fault="a device, a pipe or a link too long, no regular file")
         elif place := members.add(name):
             entries[place] = entry
 
@@ -63,7 +70,7 @@ def _zip(path: Path, limits: Limits) -> tuple[Members, Read]:
         limits.check_file(entries[name].file_size)
         try:
             return archive.read(entries[name])
-        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
+        except BROKEN as error:
             raise OSError(f"the archive's entry is broken: {error}") from error
 
     return members, read

@@ -79,8 +79,8 @@ def make_task(name: str, classes: list[str], background: str | None = None) -> T
     longest = max(classes, key=len, default="")
     if len(longest) > LONGEST_NAME:
         raise DataError(
-            f"task {name!r}: the class {shown(longest)!r} has {len(longest)} characters, and {LONGEST_NAME} are the most; "
-            "does its column hold labels?"
+            f"task {name!r}: the class {shown(longest)!r} has {len(longest)} characters where {LONGEST_NAME} are the "
+            "most; does its column hold labels?"
         )
     twice = [label for label, count in Counter(classes).items() if count > 1]
     if twice:

@@ -37,25 +37,25 @@ class LabelColumn(BaseModel, extra="forbid"):
 
 @dataclass
 class Rows:
-    """The rows of a table, as they are sorted out step by step; whatever is taken out is counted or reported."""
+    """The rows of a table that are left, step by step; whatever is taken out is counted or reported."""
 
     table: Table
     problems: Problems
 
     def __post_init__(self) -> None:
-        self.rows = self.table.rows
+        self.left = self.table.rows
 
     def drop(self, labels: Iterable[LabelColumn]) -> None:
         """Leave out the rows with a value to drop: no problem."""
-        drop = pd.Series(False, index=self.rows.index)
+        drop = pd.Series(False, index=self.left.index)
         for label in labels:
-            drop |= self.rows[label.column].isin(label.drop)
+            drop |= self.left[label.column].isin(label.drop)
         self.problems.drop("dropped by value", int(drop.sum()))
-        self.rows = self.rows[~drop]
+        self.left = self.left[~drop]
 
     def check(self, labels: Iterable[LabelColumn], subset: str | None) -> None:
         """Leave out the rows with a label outside the declared classes or an unknown subset."""
-        rows, bad = self.rows, set()
+        rows, bad = self.left, set()
         if subset is not None:
             known = rows[subset].map(_each(rows[subset], lambda value: not value or subset_named(value) is not None))
             bad |= self._report(rows, ~known.astype(bool), "unknown subset", rows[subset])
@@ -65,7 +65,7 @@ class Rows:
                 unknown = ~rows[label.column].isin(["", *label.missing, *declared])
                 details = label.column + ": " + rows[label.column]
                 bad |= self._report(rows, unknown, "label outside the declared classes", details)
-        self.rows = rows[[line not in bad for line in rows.index]]
+        self.left = rows[[line not in bad for line in rows.index]]
 
     def find_files(self, image: str, suffix: str, files: Files, ignore: list[str]) -> "pd.Series[str]":
         """The file of each row that is left. A row without a file, a second row of a file and a file without a row are
@@ -73,20 +73,20 @@ class Rows:
         """
         lookup, every = Lookup(files.names), self.table.rows[image]
         found = every.map(_each(every, lambda cell: lookup.find(cell + suffix) if cell else None))
-        names = found[self.rows.index]
-        bad = self._without_file(names, self.rows[image] + suffix, files, lookup)
+        names = found[self.left.index]
+        bad = self._without_file(names, self.left[image] + suffix, files, lookup)
         unit = self.table.unit
         first = pd.Series(names.index, index=names.index).groupby(names).transform("first")
-        details = self.rows[image] + f", first on {unit} " + first.astype("Int64").astype(str)
-        bad |= self._report(self.rows, names.duplicated() & names.notna(), "two rows for one id", details)
+        details = self.left[image] + f", first on {unit} " + first.astype("Int64").astype(str)
+        bad |= self._report(self.left, names.duplicated() & names.notna(), "two rows for one id", details)
         self._orphans(files, set(found.dropna()), ignore)
-        self.rows = self.rows[[line not in bad for line in self.rows.index]]
-        return names[self.rows.index]
+        self.left = self.left[[line not in bad for line in self.left.index]]
+        return names[self.left.index]
 
     def _without_file(self, names: "pd.Series[str]", cells: "pd.Series[str]", files: Files, lookup: Lookup) -> set[int]:
         missing = names.isna()
         hint = lookup.hint(cells[missing].head(LISTED)) if missing.any() else ""
-        return self._report(self.rows, missing, "row without its file", f"{files.path}/" + cells, hint)
+        return self._report(self.left, missing, "row without its file", f"{files.path}/" + cells, hint)
 
     def _orphans(self, files: Files, known: set[str], ignore: list[str]) -> None:
         for name in files.names:

@@ -4,7 +4,9 @@ import re
 from collections import defaultdict
 from collections.abc import Collection as Names
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from longtail.sources.files import Files, has_image_suffix
 
@@ -21,11 +23,18 @@ def subset_named(name: str) -> str | None:
     return WORDS.get(name.strip().lower())
 
 
-def subset_in(name: str) -> tuple[str, int] | None:
-    """The one official subset that a name speaks of, and in how many words besides: `seg_train`, `TestImages`."""
+class Named(NamedTuple):
+    """The official subset of which a folder's name speaks, and the words around it."""
+
+    subset: str
+    around: tuple[str, ...]
+
+
+def named_after(name: str) -> Named | None:
+    """What is said by a name that speaks of one official subset: `seg_train`, `TestImages`, `val2017`."""
     words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+|[^\W\d_a-zA-Z]+", name)]
     found = [WORDS[word] for word in words if word in WORDS]
-    return (found[0], len(words) - 1) if len(found) == 1 else None
+    return Named(found[0], tuple(word for word in words if word not in WORDS)) if len(found) == 1 else None
 
 
 def subset_of_shard(name: str) -> str | None:
@@ -54,21 +63,18 @@ def layout(files: Files, classes: Names[str]) -> Layout:
     """Find the folders of official subsets: of `train` or `test` at least, in any case and with words around it.
 
     They hold class folders, perhaps in a folder that repeats their name, as Kaggle packs them. A folder that is one of
-    the declared `classes` is a class, whatever it is called. So are all where the names are chance: if two such
-    folders share no class, or if only one has such a name and images lie directly in the folders beside it.
+    the declared `classes` is a class, whatever it is called. So are all where the names may be chance.
     """
     below = _folders_below(files)
-    found: dict[str, tuple[str, int, int]] = {}
-    for top in below[""]:
-        name = subset_in(top)
-        if name and top not in classes and (inner := below[top]):
-            doubled = len(inner) == 1 and (subset_in(next(iter(inner))) or (None,))[0] == name[0]
-            found[top] = (*name, 2 if doubled and below[f"{top}/{next(iter(inner))}"] else 1)
-    kinds = {subset for subset, _, _ in found.values()}
-    if not kinds & {"train", "test"} or not (_share_classes(found, below) if len(kinds) > 1 else _alone(found, files)):
+    names = {top: name for top in below[""] if top not in classes and (name := named_after(top))}
+    depths = {top: depth for top, name in names.items() if (depth := _depth(top, name.subset, below))}
+    kinds = {names[top].subset for top in depths}
+    sure = _share_classes(names, depths, below) if len(kinds) > 1 else _alone(names, depths, files)
+    if not kinds & {"train", "test"} or not sure:
         return Layout()
-    fewest = {kind: min(words for subset, words, _ in found.values() if subset == kind) for kind in kinds}
-    return Layout({top: (kind, depth) for top, (kind, words, depth) in found.items() if words == fewest[kind]})
+    fewest = {kind: min(len(names[top].around) for top in depths if names[top].subset == kind) for kind in kinds}
+    plainest = (top for top in depths if len(names[top].around) == fewest[names[top].subset])
+    return Layout({top: (names[top].subset, depths[top]) for top in plainest})
 
 
 def _folders_below(files: Files) -> "defaultdict[str, set[str]]":
@@ -80,21 +86,31 @@ def _folders_below(files: Files) -> "defaultdict[str, set[str]]":
     return below
 
 
-def _share_classes(found: dict[str, tuple[str, int, int]], below: dict[str, set[str]]) -> bool:
+def _depth(top: str, subset: str, below: dict[str, set[str]]) -> int:
+    """How many folders are above the class folders of a subset; 0 if it has none."""
+    inner = below[top]
+    again = named_after(next(iter(inner))) if len(inner) == 1 else None
+    if again and again.subset == subset:
+        return 2 if below[f"{top}/{next(iter(inner))}"] else 0
+    return 1 if inner else 0
+
+
+def _share_classes(names: dict[str, Named], depths: dict[str, int], below: dict[str, set[str]]) -> bool:
+    """Whether two subsets have a class in common."""
     classes: dict[str, set[str]] = defaultdict(set)
-    for top, (subset, _, depth) in found.items():
+    for top, depth in depths.items():
         inner = below[top] if depth == 1 else below[f"{top}/{next(iter(below[top]))}"]
-        classes[subset] |= {name.casefold() for name in inner}
-    every = list(classes.values())
-    return any(one & other for i, one in enumerate(every) for other in every[i + 1 :])
+        classes[names[top].subset] |= {name.casefold() for name in inner}
+    return any(one & other for one, other in combinations(classes.values(), 2))
 
 
-def _alone(found: dict[str, tuple[str, int, int]], files: Files) -> bool:
-    """Whether the only subset with class folders is named plainly, and what is beside it does not look like classes."""
-    tops = [folder for folder in files.folders if "/" not in folder]
-    if any(words for _, words, _ in found.values()):
-        return False
-    if len({subset_named(top) for top in tops} - {None}) > 1:  # another one, of images without labels
+def _alone(names: dict[str, Named], depths: dict[str, int], files: Files) -> bool:
+    """Whether the only subset with class folders is one: it repeats its name, it has a fellow of images without labels,
+    or it is named plainly and no folder beside it looks like a class.
+    """
+    mine = [names[top] for top in depths]
+    fellows = {(name.around, name.subset != one.subset) for name in names.values() for one in mine}
+    if 2 in depths.values() or any((one.around, True) in fellows for one in mine):
         return True
-    beside = (name.split("/") for name in files.names if name.count("/") == 1 and has_image_suffix(name))
-    return all(subset_in(folder) for folder, _ in beside)
+    beside = {name.partition("/")[0] for name in files.names if name.count("/") == 1 and has_image_suffix(name)}
+    return not any(one.around for one in mine) and beside <= set(names)

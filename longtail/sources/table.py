@@ -81,6 +81,8 @@ class LabelTable(Source):
             raise DataError(f"{self.table} names {listed(contents)}: several tables need images in the column `image`")
         else:
             parts = [self._beside_images(base, *next(iter(contents.items())), request)]
+        if any(part.table.classes != parts[0].table.classes for part in parts):
+            raise DataError(f"the files {listed(contents)} declare different classes; read one kind of them alone")
         ends = np.cumsum([len(part.samples) for part in parts])
 
         def read(i: int) -> Pixels:
@@ -109,11 +111,11 @@ class LabelTable(Source):
 
     def _with_images(self, shard: Shard, request: Request) -> _Part:
         rows = self._rows(shard.read(self._columns()), request)
-        table, numbers = rows.table, rows.rows.index.tolist()
+        table, numbers = rows.table, rows.left.index.tolist()
         cells = ImageCells(shard, self.image, request.workers)
         places = [table.place(number) for number in numbers]
-        ids = pd.Series(places, index=rows.rows.index, dtype=object)
-        samples = self._samples(rows.rows, ids, ids)
+        ids = pd.Series(places, index=rows.left.index, dtype=object)
+        samples = self._samples(rows.left, ids, ids)
         if not self.subset:
             samples["subset"] = subset_of_shard(shard.name)
         return _Part(table, samples, places, lambda i: cells.read(numbers[i]))
@@ -132,7 +134,7 @@ class LabelTable(Source):
         names = rows.find_files(self.image, self.suffix, files, [*self.ignore, name])
         found = names.tolist()
         places = [f"{table.place(row)}: {files.path}/{file}" for row, file in zip(names.index, found, strict=True)]
-        samples = self._samples(rows.rows, rows.rows[self.image], names)
+        samples = self._samples(rows.left, rows.left[self.image], names)
         return _Part(table, samples, places, lambda i: files.read(found[i]))
 
     def _rows(self, table: Table, request: Request) -> Rows:
@@ -157,7 +159,9 @@ class LabelTable(Source):
 
     def _task(self, label: LabelColumn, samples: pd.DataFrame, table: Table, request: Request) -> Task:
         place = f"{table.name}, column {label.column!r}"
-        classes = label.classes if label.classes is not None else table.classes.get(label.column)
+        classes = label.classes
+        if classes is None and label.column in table.classes:
+            classes = [name for name in table.classes[label.column] if name not in {*label.missing, *label.drop}]
         if classes is None:
             classes = found_classes(samples[label.task].dropna(), place)
         task = make_task(label.task, classes, label.background)

@@ -1,5 +1,6 @@
 """Archives as people and tools make them: links, odd names, wrapping folders, members that are no files, bombs."""
 
+import contextlib
 import io
 import stat
 import tarfile
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -192,3 +193,38 @@ def test_every_member_is_a_file_or_a_fault_and_every_walk_ends(entries: list[tup
         inside = [fault for fault in found.faults if place.startswith(f"{fault}/")]
         assert place in told or f"{place} (again)" in told or inside, place
     assert set(found.files.values()) <= members.files
+
+
+def test_a_tar_that_ends_with_a_zip_is_a_tar(tmp_path: Path) -> None:
+    inner = write_zip(tmp_path / "inner.zip", {"x/1.png": b"x"}).read_bytes()
+    path = write_tar(tmp_path / "a.tar", {"cats/1.png": b"cat", "dogs/last.zip": inner})
+    assert opened(path, tmp_path).names == ["cats/1.png", "dogs/last.zip"]
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("archives")
+    files = {f"{label}/{i}.png": bytes([i]) * 700 for label in ("cats", "dogs") for i in range(3)}
+    link = member("cats/9.png", tarfile.SYMTYPE, "../dogs/1.png")
+    made = {kind: write_tar(folder / f"a.{kind or 'tar'}", files, link, mode=f"w:{kind}") for kind in ("", "gz", "xz")}
+    made["zip"] = write_zip(folder / "a.zip", files, {"cats/9.png": "../dogs/1.png"})
+    return {kind: path.read_bytes() for kind, path in made.items()}
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(["", "gz", "xz", "zip"]), st.integers(0, 10**6), st.binary(min_size=1, max_size=12), st.booleans()
+)
+def test_a_damaged_archive_is_a_sentence_or_gives_its_files(
+    archives: dict[str, bytes], tmp_path: Path, kind: str, place: int, wrong: bytes, cut: bool
+) -> None:
+    data = archives[kind]
+    place %= len(data)
+    (tmp_path / "damaged").write_bytes(data[:place] + wrong + (b"" if cut else data[place + len(wrong) :]))
+    for plain in tmp_path.glob("*.tar"):
+        plain.unlink()
+    with contextlib.suppress(DataError):
+        files = opened(tmp_path / "damaged", tmp_path, Limits(file_megabytes=1))
+        for name in files.names:
+            with contextlib.suppress(OSError):
+                files.read(name)

@@ -71,6 +71,7 @@ def test_an_intact_image_with_an_odd_tag_is_turned_upright(orientation: int, tag
     assert (upright[..., 0] == turned[orientation]).all()
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("exif", [b"Exif\0\0torn", b"Exif\0\0MM\0*\0\0\xff\xff\xff\xff", b"Exif\0\0" + bytes(30)])
 def test_broken_exif_beside_an_intact_picture_is_passed_over(exif: bytes) -> None:
     assert (decode(encoded(noise(), exif=exif), (24, 24, 3)) == np.asarray(noise())).all()

@@ -1,5 +1,6 @@
 """Parquet files with the images in their cells, as Hugging Face's `datasets` writes them."""
 
+import contextlib
 import io
 import json
 import zipfile
@@ -11,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from longtail.errors import DataError
@@ -126,3 +129,28 @@ def test_several_tables_without_images_are_an_error(load: Load, root: Path) -> N
         (root / name).write_text("image,label\nx,y\n")
     with pytest.raises(DataError, match="several tables need images in the column `image`"):
         load(source("*.csv"))
+
+
+def test_shards_that_declare_other_classes_are_an_error(load: Load, shards: None, root: Path) -> None:
+    write_shard(root / "data/validation-00000-of-00001.parquet", [png(0)], [0], names=["bird", "dog"])
+    with pytest.raises(DataError, match="declare different classes"):
+        load(source())
+
+
+def test_a_declared_class_that_means_missing_is_none(load: Load, shards: None) -> None:
+    label = LabelColumn(column="label", missing=["9"], drop=["10"])
+    loaded = load(LabelTable(kind="table", table="data/*.parquet", labels=[label]))
+    assert loaded.classes == ["cat", "dog"]
+    assert loaded.problems.scalars() == {"left_out_dropped_by_value": 3.0}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10**6), st.binary(min_size=1, max_size=8), st.booleans())
+def test_a_damaged_file_is_a_sentence_or_bad_cells(load: Load, root: Path, place: int, wrong: bytes, cut: bool) -> None:
+    write_shard(root / "one.parquet", [png(i) for i in range(6)], [0, 1, 0, 1, 0, 1])
+    data = (root / "one.parquet").read_bytes()
+    place %= len(data)
+    (root / "one.parquet").write_bytes(data[:place] + wrong + (b"" if cut else data[place + len(wrong) :]))
+    with contextlib.suppress(DataError):
+        loaded = load(source("one.parquet"))
+        assert len(loaded.samples) + sum(loaded.problems.left_out.values()) >= 6

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from longtail.sources.folder import Folder
-from longtail.sources.subsets import subset_in, subset_of_shard
+from longtail.sources.subsets import named_after, subset_of_shard
 
 Draw = Callable[..., Path]
 Load = Callable[..., Any]
@@ -64,6 +64,28 @@ def test_a_subset_without_class_folders_does_not_hide_the_other(load: Load, draw
 
 
 @pytest.mark.parametrize(
+    ("train", "others"),
+    [
+        ("seg_train/seg_train", ["seg_pred/seg_pred/1.png"]),
+        ("asl_alphabet_train/asl_alphabet_train", ["asl_alphabet_test/asl_alphabet_test/1.png"]),
+        ("images_train", ["images_test/1.png"]),
+        ("train", ["test/1.png", "extra/more/1.png"]),
+    ],
+)
+def test_images_without_labels_never_make_classes_of_the_subsets(
+    load: Load, draw: Draw, train: str, others: list[str]
+) -> None:
+    for label in "ab":
+        draw(f"{train}/{label}/1.png")
+    for name in others:
+        draw(name)
+    loaded = load(Folder(kind="folder"))
+    assert loaded.classes == ["a", "b"]
+    assert loaded.samples["subset"].tolist() == ["train", "train"]
+    assert loaded.problems.counts["image outside the class folders"] == len(others)
+
+
+@pytest.mark.parametrize(
     "names",
     [
         ["train/1.png", "bus/1.png"],
@@ -106,7 +128,7 @@ OTHERS = ["train_test", "latest", "trainer", "contest", ""]
 
 @pytest.mark.parametrize(("name", "subset"), [*WORDS.items(), *((name, None) for name in OTHERS)])
 def test_one_word_of_a_name_says_the_subset(name: str, subset: str | None) -> None:
-    assert (subset_in(name) or (None,))[0] == subset
+    assert (named_after(name) or (None,))[0] == subset
 
 
 def test_shards_of_a_data_set_say_their_subset() -> None:

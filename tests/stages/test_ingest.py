@@ -151,6 +151,18 @@ def test_unknown_settings_are_refused(settings: dict[str, Any]) -> None:
         Params(**settings)
 
 
+def test_white_and_limits_are_parameters(tmp_path: Path) -> None:
+    for i, side in enumerate((8, 8, 50)):
+        (tmp_path / "data" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((side, side), 1000 + i, np.uint16)).save(tmp_path / "data" / "ab"[i % 2] / f"{i}.png")
+    settings = {"source": {"kind": "folder"}, "image_shape": [8, 8, 1], "on_error": "skip"}
+    with pytest.raises(DataError, match="`white: 1023`"):
+        ingest(tmp_path / "data", tmp_path / "out", settings)
+    scalars = ingest(tmp_path / "data", tmp_path / "out", settings, white=1023, limits={"image_megapixels": 0.001})
+    assert scalars["left_out_image_too_large"] == 1.0
+    assert PackedDataset.open(tmp_path / "out").images(np.arange(2))[:, 0, 0, 0].tolist() == [249, 250]
+
+
 def test_torch_is_not_imported() -> None:
     code = "import sys, longtail.stages.ingest; sys.exit('torch' in sys.modules or 'torchvision' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
