@@ -72,3 +72,15 @@ def draw(root: Path) -> Callable[..., Path]:
 @pytest.fixture
 def truncate() -> Callable[[Path], None]:
     return lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]) and None
+
+
+@pytest.fixture
+def five_images(draw: Callable[..., Path]) -> None:
+    for name in "abcde":
+        draw(f"photos/{name}.png")
+
+
+@pytest.fixture
+def write(root: Path) -> Callable[[str], None]:
+    """Write the text of labels.csv."""
+    return lambda text: (root / "labels.csv").write_text(text, encoding="utf-8") and None
