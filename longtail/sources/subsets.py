@@ -45,16 +45,19 @@ def subset_of_shard(name: str) -> str | None:
 
 @dataclass(frozen=True)
 class Layout:
-    """For each folder of an official subset its subset and how many folders are above its class folders; empty if the
-    class folders are at the top.
+    """For each folder of an official subset its subset and how many folders are above its class folders.
+
+    Empty if the class folders are at the top; `inside` says whether each of them holds the folders of its subsets.
     """
 
     subsets: dict[str, tuple[str, int]] = field(default_factory=dict)
+    inside: bool = False
 
     def place(self, folders: list[str]) -> tuple[str | None, str | None]:
         """The official subset and the class folder of what is in these folders, from the top; None: there is none."""
         if not self.subsets:
-            return None, folders[0] if folders else None
+            subset = subset_named(folders[1]) if self.inside and len(folders) > 1 else None
+            return subset, folders[0] if folders else None
         subset, depth = self.subsets.get(folders[0] if folders else "", (None, 0))
         return subset, folders[depth] if subset and len(folders) > depth else None
 
@@ -63,7 +66,8 @@ def layout(files: Files, classes: Names[str]) -> Layout:
     """Find the folders of official subsets: of `train` or `test` at least, in any case and with words around it.
 
     They hold class folders, perhaps in a folder that repeats their name, as Kaggle packs them. A folder that is one of
-    the declared `classes` is a class, whatever it is called. So are all where the names may be chance.
+    the declared `classes` is a class, whatever it is called. So are all where the names may be chance. Folders of
+    subsets may also be inside the class folders.
     """
     below = _folders_below(files)
     names = {top: name for top in below[""] if top not in classes and (name := named_after(top))}
@@ -71,7 +75,7 @@ def layout(files: Files, classes: Names[str]) -> Layout:
     kinds = {names[top].subset for top in depths}
     sure = _share_classes(names, depths, below) if len(kinds) > 1 else _alone(names, depths, files)
     if not kinds & {"train", "test"} or not sure:
-        return Layout()
+        return Layout(inside=_subsets_inside(below))
     fewest = {kind: min(len(names[top].around) for top in depths if names[top].subset == kind) for kind in kinds}
     plainest = (top for top in depths if len(names[top].around) == fewest[names[top].subset])
     return Layout({top: (names[top].subset, depths[top]) for top in plainest})
@@ -84,6 +88,12 @@ def _folders_below(files: Files) -> "defaultdict[str, set[str]]":
             parent, _, name = folder.rpartition("/")
             below[parent].add(name)
     return below
+
+
+def _subsets_inside(below: dict[str, set[str]]) -> bool:
+    """Whether all folders in the class folders are of subsets."""
+    inner = [{subset_named(name) for name in below[top]} for top in below[""]]
+    return all(subsets and None not in subsets for subsets in inner) and {"train", "test"} <= set().union(*inner)
 
 
 def _depth(top: str, subset: str, below: dict[str, set[str]]) -> int:

@@ -44,6 +44,21 @@ def test_the_folders_of_subsets_are_official(load: Load, draw: Draw, train: str,
     assert loaded.samples["subset"].isin(["train", "validation", "test"]).all()
 
 
+def test_the_folders_of_subsets_may_be_inside_those_of_classes(load: Load, draw: Draw) -> None:
+    for label in ("cats", "dogs"):
+        for subset in ("Train", "test", "val"):
+            draw(f"{label}/{subset}/1.png")
+    loaded = load(Folder(kind="folder"))
+    assert loaded.classes == ["cats", "dogs"]
+    assert loaded.samples["subset"].tolist() == ["train", "test", "validation"] * 2
+
+
+def test_folders_inside_those_of_classes_are_no_subsets_by_chance(load: Load, draw: Draw) -> None:
+    for name in ("cats/train/1.png", "cats/test/1.png", "dogs/1.png"):
+        draw(name)
+    assert load(Folder(kind="folder")).samples["subset"].isna().all()
+
+
 def test_images_without_labels_beside_the_subsets_are_reported_with_the_remedy(load: Load, draw: Draw) -> None:
     for name in ("seg_train/seg_train/a/1.png", "seg_train/seg_train/b/1.png", "seg_test/seg_test/a/1.png"):
         draw(name)
