@@ -5,7 +5,8 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
+from functools import cache
+from pathlib import Path
 from typing import TypeVar
 
 from PIL import Image
@@ -67,7 +68,17 @@ class Files:
 
 def has_image_suffix(name: str) -> bool:
     """Whether a file's name says that it is an image: what tells a stray photograph from a README."""
-    return Image.registered_extensions().get(PurePosixPath(name).suffix.lower()) in Image.OPEN
+    return suffix(name) in _image_suffixes()
+
+
+def suffix(name: str) -> str:
+    """The ending of a file's name, as `.jpg`."""
+    return os.path.splitext(name)[1].lower()
+
+
+@cache
+def _image_suffixes() -> frozenset[str]:
+    return frozenset(ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN)
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:

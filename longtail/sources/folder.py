@@ -1,6 +1,6 @@
 """Class folders, as torchvision's ImageFolder reads them, in folders of official subsets or not."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import pandas as pd
@@ -9,7 +9,7 @@ from pydantic import Field
 from longtail.errors import DataError
 from longtail.sources.classes import ClassName, class_name, found_classes, make_task, without_empty_classes
 from longtail.sources.collection import Collection, Request, Source
-from longtail.sources.files import Files, has_image_suffix, matches, open_files
+from longtail.sources.files import Files, has_image_suffix, matches, open_files, suffix
 from longtail.sources.pixels import Fit
 from longtail.sources.problems import Problems
 from longtail.sources.quoting import shown
@@ -77,7 +77,7 @@ class Folder(Source):
     def _samples(self, files: Files, where: Layout, classes: set[str], problems: Problems) -> pd.DataFrame:
         rows = []
         for name in files.names:
-            if PurePosixPath(name).suffix.lower() in NOTES or matches(name, self.ignore):
+            if suffix(name) in NOTES or matches(name, self.ignore):
                 continue
             folders = name.split("/")[:-1]
             subset, folder = where.place(folders)

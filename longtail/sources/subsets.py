@@ -73,8 +73,8 @@ def layout(files: Files, classes: Names[str]) -> Layout:
     names = {top: name for top in below[""] if top not in classes and (name := named_after(top))}
     depths = {top: depth for top, name in names.items() if (depth := _depth(top, name.subset, below))}
     kinds = {names[top].subset for top in depths}
-    sure = _share_classes(names, depths, below) if len(kinds) > 1 else _alone(names, depths, files)
-    if not kinds & {"train", "test"} or not sure:
+    agree = _share_classes(names, depths, below) if len(kinds) > 1 else depths and _alone(names, depths, files)
+    if not agree or not kinds & {"train", "test"}:
         return Layout(inside=_subsets_inside(below))
     fewest = {kind: min(len(names[top].around) for top in depths if names[top].subset == kind) for kind in kinds}
     plainest = (top for top in depths if len(names[top].around) == fewest[names[top].subset])
