@@ -15,7 +15,7 @@ import typer
 from longtail.errors import Faults
 from longtail.execution import execute, one_sentence
 from longtail.parameters import CLUSTER, read_parameters, stage_parameters
-from longtail.stages import PARALLEL, STAGES
+from longtail.stages import IN_ROUNDS, PARALLEL, STAGES
 from longtail.stages.contract import artifacts, params_model
 from longtail.training.declared import declared_trainings
 from longtail.world import ALONE, World, first_speaks
@@ -74,7 +74,7 @@ def check(
     trainings = declared_trainings(values, str(params))
     for stage in STAGES:
         # `fetch` has a section where a pipeline is submitted alone.
-        if stage != "fetch":
+        if stage != "fetch" and (trainings.rounds or stage not in IN_ROUNDS):
             run = importlib.import_module(f"longtail.stages.{stage}").run
             for name in trainings.fits if stage == "fit" else [None]:
                 with faults.collected():

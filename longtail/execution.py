@@ -119,9 +119,17 @@ def write_record(record: Path, report: dict[str, float]) -> None:
     record.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 
+def _print_anywhere() -> None:
+    """Let a terminal or a log in whatever character set show what it can: names and signs are no reason to fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):  # also of what kfp puts in its place
+            reconfigure(errors="backslashreplace")
+
+
 @contextmanager
 def one_sentence() -> Iterator[None]:
     """End the process with one sentence on stderr and exit status 1 if the input is bad or the disk fails."""
+    _print_anywhere()
     try:
         yield
     except DataError as error:

@@ -13,13 +13,12 @@ from longtail.artifacts.lineage import merged
 from longtail.errors import DataError, Faults
 from longtail.execution import own_section
 from longtail.parameters import check_section, label, read_parameters, stage_section
-from longtail.stages import DATA_STAGES, STAGES
+from longtail.stages import DATA_STAGES, IN_ROUNDS, STAGES
 from longtail.stages.contract import params_model
 from longtail.training.declared import Trainings, declared_trainings
 from pipelines.resources import Kubernetes
 
 STEPS = tuple(stage for stage in STAGES if stage not in DATA_STAGES)
-IN_ROUNDS = ("cluster", "quintuplets", "train")
 DATASET = "artifacts/dataset"
 
 

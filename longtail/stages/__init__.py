@@ -5,3 +5,5 @@ DATA_STAGES = ("ingest", "fetch")
 STAGES = (*DATA_STAGES, "split", "start", "fit", "cluster", "quintuplets", "train", "index", "evaluate")
 # Those that torchrun may start as several processes, which train together.
 PARALLEL = ("fit", "train")
+# What each of `rounds` does; without any, nothing is asked of their parameters.
+IN_ROUNDS = ("cluster", "quintuplets", "train")
