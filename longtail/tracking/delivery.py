@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from longtail.tracking import offline
+from longtail.tracking.database import ensure_whole
 from longtail.tracking.journal import Event, Journal, Receipt
 from longtail.tracking.models import log_pyfunc
 from longtail.tracking.runs import Runs
@@ -55,6 +56,7 @@ class Store:
         with self._patience(timeout):
             import mlflow
 
+            ensure_whole(uri)
             self._client = mlflow.MlflowClient(uri)
             self._client.search_experiments(max_results=1)
         self._runs = Runs(self._client)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from longtail.errors import DataError
 from longtail.tracking import offline
+from longtail.tracking.database import ensure_whole
 from longtail.tracking.journal import Journal, root, waiting
-from longtail.tracking.settings import without_credentials
+from longtail.tracking.settings import DEFAULT_URI, without_credentials
 
 if TYPE_CHECKING:
     from longtail.tracking.delivery import Store
@@ -22,6 +23,8 @@ def sync() -> int:
     is not sent again. Raises DataError if a store cannot take them: then they stay.
     """
     delivered, problems = 0, []
+    # `mlflow ui`, for one, cannot open a half-made store, whatever waits to be delivered to it.
+    ensure_whole(os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI, new=False)
     for journal in filter(None, map(Journal.load, waiting())):
         uri = os.environ.get("MLFLOW_TRACKING_URI") or journal.opening["uri"]
         try:
