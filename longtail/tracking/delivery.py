@@ -1,7 +1,8 @@
 """From journals to MLflow, so that delivering anything twice changes nothing.
 
 Runs are found again by tags before they are created. Metrics carry the time at which they were journalled, and MLflow
-keeps one of two equal points; parameters, tags and artifacts overwrite themselves.
+keeps one of two equal points; what an attempt repeats of another is left out; parameters, tags and artifacts overwrite
+themselves.
 """
 
 import os
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from longtail.tracking import offline
+from longtail.tracking.attempts import Attempts
 from longtail.tracking.database import ensure_whole
+from longtail.tracking.deadline import Punctual
 from longtail.tracking.journal import Event, Journal, Receipt
 from longtail.tracking.models import log_pyfunc
 from longtail.tracking.runs import Runs
@@ -33,8 +36,9 @@ DEFAULTS = {
 # MLflow takes at most 1000 metrics in one request.
 BATCH = 1000
 
-# A server behind which an object store takes the file answers late.
+# A server behind which an object store takes the file answers late, the more so the larger the file.
 UPLOAD_TIMEOUT = 60
+BYTES_PER_SECOND = 1e6
 
 # What MLflow will not take, however often it is sent. Any other failure is worth another try.
 HOPELESS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
@@ -53,11 +57,11 @@ class Store:
         self.uri = uri
         self._timeout = timeout
         self._user_decides = TIMEOUT in os.environ
-        with self._patience(timeout):
-            import mlflow
+        import mlflow
 
-            ensure_whole(uri)
-            self._client = mlflow.MlflowClient(uri)
+        ensure_whole(uri)
+        self._client = Punctual(mlflow.MlflowClient(uri))
+        with self._patience(timeout):
             self._client.search_experiments(max_results=1)
         self._runs = Runs(self._client)
         offline.clear()
@@ -71,18 +75,23 @@ class Store:
             if receipt.run is None:
                 receipt.parent, receipt.run = self._runs.open(journal.opening, journal.dataset)
                 journal.acknowledge(receipt)
+            attempts = Attempts(self._client, journal.events)
             for batch in _batches(journal.events[receipt.count :]):
-                self._send(batch, journal, receipt)
+                self._send(batch, journal, receipt, attempts)
                 receipt.count += len(batch)
                 journal.acknowledge(receipt)
         if journal.ended:
             journal.remove()
 
-    def _send(self, batch: list[Event], journal: Journal, receipt: Receipt) -> None:
+    def _send(self, batch: list[Event], journal: Journal, receipt: Receipt, attempts: Attempts) -> None:
         from mlflow.exceptions import MlflowException
 
+        runs = self._targets(batch[0], receipt)
         try:
-            self._send_to(self._targets(batch[0], receipt), batch, journal)
+            if batch[0]["kind"] == "metrics":
+                self._send_metrics(runs, batch, attempts)
+            else:
+                self._send_to(runs, batch[0], journal)
         except (MlflowException, LostFileError) as error:
             if isinstance(error, MlflowException) and error.error_code not in HOPELESS:
                 raise
@@ -92,12 +101,14 @@ class Store:
         both = event.get("parent") or event["kind"] == "end"
         return list(dict.fromkeys(run for run in (receipt.run, receipt.parent if both else None) if run))
 
-    def _send_to(self, runs: list[str], batch: list[Event], journal: Journal) -> None:
-        event = batch[0]
+    def _send_metrics(self, runs: list[str], batch: list[Event], attempts: Attempts) -> None:
+        for run, points in product(runs, _metrics(batch)):
+            # A pipeline's run is that of all its executions too, and a later one may have found another value.
+            if new := attempts.new(run, points, changed=run != runs[0]):
+                self._client.log_batch(run, metrics=new)
+
+    def _send_to(self, runs: list[str], event: Event, journal: Journal) -> None:
         match event["kind"]:
-            case "metrics":
-                for run, metrics in product(runs, _metrics(batch)):
-                    self._client.log_batch(run, metrics=metrics)
             case "tag":
                 for run in runs:
                     self._client.set_tag(run, event["key"], event["value"])
@@ -105,30 +116,35 @@ class Store:
                 for run in runs:
                     self._upload(run, _kept(journal, event), event["folder"])
             case "model":
-                with self._patience(UPLOAD_TIMEOUT):
-                    log_pyfunc(self._client, runs, _kept(journal, event), event)
+                folder = _kept(journal, event)
+                with self._patience(UPLOAD_TIMEOUT, folder):
+                    log_pyfunc(self._client, runs, folder, event)
             case "end":
                 self._runs.close(runs, journal.opening, event)
 
     def _upload(self, run: str, path: Path, folder: str | None) -> None:
-        with self._patience(UPLOAD_TIMEOUT):
+        with self._patience(UPLOAD_TIMEOUT, path):
             if path.is_dir():
                 self._client.log_artifacts(run, str(path), "/".join(filter(None, (folder, path.name))))
             else:
                 self._client.log_artifact(run, str(path), folder)
 
     @contextmanager
-    def _patience(self, seconds: int) -> Iterator[None]:
-        before = os.environ.get(TIMEOUT)
+    def _patience(self, seconds: int, upload: Path | None = None) -> Iterator[None]:
+        """Let an answer take so many seconds, or as many as the user says, and for a file more."""
+        before = os.environ.get(TIMEOUT), self._client.seconds
         if not self._user_decides:
             os.environ[TIMEOUT] = str(seconds)
+        if self.uri.startswith("http"):
+            self._client.seconds = float(os.environ[TIMEOUT]) + (_size(upload) / BYTES_PER_SECOND if upload else 0)
         try:
             yield
         finally:
-            if before is None:
-                os.environ.pop(TIMEOUT, None)
+            timeout, self._client.seconds = before
+            if timeout is None:
+                del os.environ[TIMEOUT]
             else:
-                os.environ[TIMEOUT] = before
+                os.environ[TIMEOUT] = timeout
 
 
 def _batches(events: list[Event]) -> Iterator[list[Event]]:
@@ -144,6 +160,11 @@ def _kept(journal: Journal, event: Event) -> Path:
     if not path.exists():
         raise LostFileError(f"{path} is gone")
     return path
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
 
 
 def _metrics(batch: list[Event]) -> Iterator[list[Any]]:

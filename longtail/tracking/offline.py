@@ -1,5 +1,6 @@
 """What a failure to deliver means, and a note for the steps that follow, so that not each waits for a dead server."""
 
+import re
 import time
 from contextlib import suppress
 
@@ -8,6 +9,8 @@ from longtail.tracking import journal
 # The note holds for a minute: a dead server then costs a pipeline a few seconds a minute, not a few a step.
 NOTE_SECONDS = 60.0
 
+# What MLflow's client says of an answer that tells of an error, and of one whose status it would have tried again on.
+ANSWERED = re.compile(r"(?:failed with error code|too many) (\d{3})|^(\d{3}) (?:Client|Server) Error")
 REFUSED = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
 
 
@@ -42,6 +45,8 @@ def reason(uri: str, error: Exception) -> str:
         return (
             f"the tracking server at {uri} refuses the credentials (MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD)"
         )
+    if status := ANSWERED.search(text):
+        return f"the tracking server at {uri} answers with the HTTP status {status[1] or status[2]}"
     if "Max retries exceeded" in text or "timeout" in text or "timed out" in text:
         return f"the tracking server at {uri} does not answer"
     first = (text.strip() or type(error).__name__).splitlines()[0]

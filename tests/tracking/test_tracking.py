@@ -210,6 +210,55 @@ def test_a_killed_step_is_taken_up_in_the_same_run(store: LocalStore, flush: int
     assert journals() == []
 
 
+RESUMED = {
+    "at once": ([0, 1, 2], [0, 1, 2, 3]),
+    "from a checkpoint": ([0, 1, 2, 3], [2, 3, 4, 5]),
+    "at its end": ([0, 1, 2], [2]),
+    "after a shorter attempt": ([4, 5], [1, 2, 3, 4, 5, 6]),
+    "a step's scalars": ([0], [0]),
+}
+
+
+@pytest.mark.parametrize("order", ["first first", "first last"])
+@pytest.mark.parametrize(("first", "second"), RESUMED.values(), ids=RESUMED)
+def test_a_point_that_a_resumed_step_repeats_stands_once(
+    store: LocalStore, tmp_path: Path, eager: None, first: list[int], second: list[int], order: str
+) -> None:
+    """In the step's run and in the pipeline's, whichever attempt is delivered first."""
+    with pytest.MonkeyPatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setenv("LONGTAIL_TRACKING", "later")
+        with step("train"):
+            for number in first:
+                tracking.log_metrics({"loss": 1 / (1 + number)}, step=number, parent=True)
+            raise KeyboardInterrupt
+    (late,) = journals()
+    if order == "first last":
+        late.rename(tmp_path / "late")
+    with step("train"):
+        for number in second:
+            tracking.log_metrics({"loss": 1 / (1 + number)}, step=number, parent=True)
+    if order == "first last":
+        (tmp_path / "late").rename(late)
+        tracking.sync()
+    assert journals() == []
+    # An attempt that comes after a finished one has a run of its own.
+    runs = [*store.nested("train"), *store.parents()]
+    assert len(runs) == (3 if order == "first last" else 2)
+    steps = [[point.step for point in store.client.get_metric_history(one.info.run_id, "loss")] for one in runs]
+    assert sorted(steps[-1]) == sorted({*first, *second})
+    assert all(len(found) == len(set(found)) for found in steps)
+
+
+def test_a_pipeline_that_runs_again_shows_what_it_finds_then(store: LocalStore) -> None:
+    for accuracy in (0.5, 0.75, 0.75):
+        with step("evaluate", last=True):
+            tracking.log_metrics({"accuracy": accuracy}, parent=True)
+    (parent,) = store.parents()
+    history = store.client.get_metric_history(parent.info.run_id, "accuracy")
+    assert [point.value for point in history] == [0.5, 0.75]
+    assert parent.data.metrics == {"accuracy": 0.75}
+
+
 def test_what_the_pipeline_is_compared_by_is_on_the_parent_too(store: LocalStore, tmp_path: Path) -> None:
     (tmp_path / "report.html").write_text("<h1>report</h1>")
     with step("evaluate", last=True):

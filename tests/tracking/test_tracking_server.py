@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -101,13 +102,15 @@ def test_a_server_that_never_answers_costs_a_few_seconds_for_the_whole_pipeline(
     assert len(journal.waiting()) == 5
 
 
-class Refusing(BaseHTTPRequestHandler):
-    """Answers every request as a server with basic authentication answers a stranger."""
+class Answering(BaseHTTPRequestHandler):
+    """Answers every request with `status`, as a server with basic authentication or a proxy does."""
+
+    status = 401
 
     def do_POST(self) -> None:
-        self.send_response(401)
+        self.send_response(self.status)
         self.end_headers()
-        self.wfile.write(b"You are not authenticated.")
+        self.wfile.write(b"<html>This is no answer of MLflow's.</html>")
 
     do_GET = do_POST  # noqa: N815 - named by http.server
 
@@ -115,14 +118,80 @@ class Refusing(BaseHTTPRequestHandler):
         pass
 
 
-def test_wrong_credentials_are_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    with HTTPServer(("127.0.0.1", 0), Refusing) as server:
+@contextmanager
+def answering(status: int) -> Iterator[str]:
+    """The address of a server that answers so."""
+    handler = type("Handler", (Answering,), {"status": status})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
-        for _ in train(last=False):
-            pass
+        yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
-    assert "refuses the credentials (MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (401, "refuses the credentials (MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD)"),
+        (403, "refuses the credentials (MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD)"),
+        *((status, f"answers with the HTTP status {status}") for status in (404, 429, 500, 502, 503, 504)),
+    ],
+)
+def test_what_a_server_answers_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], status: int, says: str
+) -> None:
+    with answering(status) as uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        for _ in train(last=False):
+            pass
+    assert says in capsys.readouterr().err
+    assert len(journal.waiting()) == 1
+
+
+@contextmanager
+def dripping(head: bytes) -> Iterator[str]:
+    """The address of a server that sends the head of its answer at once, then a byte now and then, without an end."""
+    ended = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.sendall(head)
+            while not ended.wait(0.3):
+                connection.sendall(b" ")
+
+    def serve(listening: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=drip, args=[listening.accept()[0]], daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, args=[listening], daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        ended.set()
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"", b"HTTP/1.1 200", HEAD + b"X-Slow: ", HEAD + b"Content-Length: 1000\r\n\r\n{", HEAD + b"\r\n{"],
+    ids=["from the start", "in the status", "in a header", "in the body", "in a body of unknown length"],
+)
+def test_a_server_that_drips_costs_one_deadline(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], head: bytes
+) -> None:
+    import mlflow  # noqa: F401 - the import's own seconds are not the server's
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")  # the user's own; 5 s without it
+    with dripping(head) as uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        started = time.monotonic()
+        for _ in train(last=False):
+            pass
+        # Once while the step runs, and once when it ends.
+        assert time.monotonic() - started < 8
+    assert capsys.readouterr().err.count("does not answer") == 1
     assert len(journal.waiting()) == 1
