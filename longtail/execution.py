@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from longtail import termination
 from longtail.artifacts.lineage import Lineage, merged
 from longtail.errors import DataError
 from longtail.parameters import check_section, label
@@ -128,12 +129,18 @@ def _print_anywhere() -> None:
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """End the process with one sentence on stderr and exit status 1 if the input is bad or the disk fails."""
+    """End the process with one sentence on stderr: with exit status 1 if the input is bad or the disk fails, with 128 +
+    the signal's number if a signal tells it to end.
+    """
     _print_anywhere()
     try:
-        yield
+        with termination.raised():
+            yield
     except DataError as error:
         sys.exit(f"error: {error}")
+    except termination.Terminated as error:
+        print(f"error: {error}; nothing half-written is left, and checkpoints are kept", file=sys.stderr)
+        sys.exit(error.status)
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())
         # numpy names neither the file nor the reason when it could not write all of an array.
