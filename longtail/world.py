@@ -1,6 +1,7 @@
 """The processes of one training, as `torchrun` names them in the environment. The command line asks too: no torch."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from longtail.errors import DataError
+from longtail.termination import Terminated
 
 GRACE = 5.0  # seconds; torchrun ends the other processes well within it
 
@@ -53,10 +55,15 @@ def first_speaks(world: World) -> Iterator[None]:
     and torchrun ends this one. A process that is still alive after that has an error of its own to report.
     """
     try:
-        yield
-    except Exception:
+        try:
+            yield
+        except Exception:
+            if not world.first:
+                time.sleep(GRACE)
+            raise
+    except Terminated as told:
         if not world.first:
-            time.sleep(GRACE)
+            sys.exit(told.status)
         raise
 
 
