@@ -80,6 +80,7 @@ def check(
                 with faults.collected():
                     stage_parameters(params, stage, params_model(run), name)
     faults.settle()
+    typer.echo(f"{params}: all parameters are right")
 
 
 def _command(stage: str) -> Callable[..., None]:

@@ -73,7 +73,18 @@ def test_images_hold_the_bytecode_of_every_library_that_steps_import() -> None:
     assert libraries - named <= {"PIL", "numpy", "pydantic", "urllib3"}  # which the others import
 
 
-NAMED = {"__init__", "__main__", "errors", "execution", "parameters", "progress", "serving", "termination", "threads", "world"}
+NAMED = {
+    "__init__",
+    "__main__",
+    "errors",
+    "execution",
+    "parameters",
+    "progress",
+    "serving",
+    "termination",
+    "threads",
+    "world",
+}
 
 
 def test_only_the_named_modules_lie_loose() -> None:

@@ -117,7 +117,7 @@ AnyMethod = Annotated[SerializeAsAny[MethodParams], BeforeValidator(_of_its_kind
 class Method(nn.Module, ABC):
     """One way of training the network. Its own parameters, if it has any, are trained beside the network's.
 
-    Adding one is a folder here and an entry in catalogue.py: docs/add-a-method.md.
+    Adding one is a folder here and an entry in catalogue.yaml: docs/add-a-method.md.
     """
 
     # Whether the loss trains the network's classifiers: their scores are then kept, and can answer.

@@ -3,6 +3,7 @@
 It is no Python so that DVC sees each entry for itself: a training depends on its own method's.
 """
 
+import difflib
 import importlib
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,9 @@ PARTS = {key: title for entry in CATALOGUE.values() for key, title in entry.part
 def entry_of(kind: str) -> Entry:
     """The entry of a kind of method. Raises DataError if there is none."""
     if kind not in CATALOGUE:
-        raise DataError(f"there is no method {kind!r}; there are {', '.join(CATALOGUE)}")
+        near = difflib.get_close_matches(kind, CATALOGUE, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(CATALOGUE)}"
+        raise DataError(f"there is no method {kind!r}{hint}")
     return CATALOGUE[kind]
 
 

@@ -1,6 +1,7 @@
 """One round of training; also writes the embeddings for the next clustering."""
 
 import shutil
+import sys
 
 from pydantic import Field
 
@@ -32,6 +33,7 @@ def run(
     state = State.read(previous)
     if state.stopped:
         if world.first:
+            print(f"train: passed through, for no round after {state.best_round} was better", file=sys.stderr)
             shutil.copytree(previous, model, dirs_exist_ok=True)
         return {"round": float(state.round), "stopped": 1.0, "best_score": state.best_score}
     table = Split.open(split)

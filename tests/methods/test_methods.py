@@ -357,7 +357,9 @@ def test_every_folder_of_a_method_is_in_the_catalogue() -> None:
     assert folders == set(CATALOGUE)
 
 
-def test_a_method_that_does_not_exist_is_named_with_those_that_do() -> None:
+def test_a_method_that_does_not_exist_is_named_with_the_nearest_or_those_that_do() -> None:
     for of_kind in (entry_of, params_class):
-        with pytest.raises(DataError, match=rf"^there is no method 'lmel'; there are {', '.join(CATALOGUE)}$"):
+        with pytest.raises(DataError, match=r"^there is no method 'lmel'; did you mean 'lmle'\?$"):
             of_kind("lmel")
+        with pytest.raises(DataError, match=rf"^there is no method 'x'; there are {', '.join(CATALOGUE)}$"):
+            of_kind("x")

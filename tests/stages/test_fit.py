@@ -127,5 +127,5 @@ def test_a_method_with_a_table_is_sent_to_the_rounds(kind: str) -> None:
 
 
 def test_a_method_that_does_not_exist_is_named_with_those_that_do() -> None:
-    with pytest.raises(ValidationError, match="there is no method 'softmaxx'; there are softmax, "):
+    with pytest.raises(ValidationError, match="there is no method 'softmaxx'; did you mean 'softmax'\\?"):
         Params(method={"kind": "softmaxx"})
