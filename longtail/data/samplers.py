@@ -84,7 +84,7 @@ class TaskSampler:
         self, labels: dict[str, Ints], batch: int, *, scheme: Scheme, seed: int, together: bool = False
     ) -> None:
         """`labels`: for each task its (n,) class codes, −1 where there is none. `batch`: positions a step and task."""
-        self.labels = labels
+        self.labels, self.batch = labels, batch
         self.together = together
         drawn_from = list(labels.values())
         if together and scheme == "natural":

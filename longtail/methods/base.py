@@ -18,6 +18,7 @@ from longtail.network.network import Network
 from longtail.world import ALONE, World
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
 MANY = 8  # tasks: each draws for itself up to here, and a step has their mini-batches one beside the other
 
 
@@ -130,7 +131,7 @@ class Method(nn.Module, ABC):
     def __init__(self, setup: Setup) -> None:
         super().__init__()
         params = setup.sampling
-        self.labels, self.cost = setup.labels, params.cost
+        self.labels, self.cost, self.scheme = setup.labels, params.cost, params.sampling
         self.sampler = TaskSampler(
             setup.labels,
             params.batch * setup.processes,
@@ -167,6 +168,45 @@ class Method(nn.Module, ABC):
         kept, weights = positions[first[order]], summed[order].astype(np.float32)
         share = np.full(len(kept), 1 / len(kept), np.float32)
         return Selection(kept, {"codes": self.labels[task][kept], "weights": weights, "share": share})
+
+    def class_weights(self, selection: Selection) -> tuple[Ints, Floats]:
+        """The class codes (n,) that the classifier is trained on in a step, and the weight (n,) of each in its loss."""
+        return selection.targets["codes"], selection.targets["weights"]  # type: ignore[return-value]
+
+    def trained_prior(self, classes: dict[str, int], iterations: int) -> dict[str, Floats]:
+        """For each task the share (K,) of each of its `classes` in what its classifier is trained on: of the weights of
+        its loss, over the mini-batches. A loss that accounts for the prior itself has even shares: it leaves nothing to
+        correct.
+        """
+        known = {task: self.exact_prior(task, count) for task, count in classes.items()}
+        unknown = [task for task, prior in known.items() if prior is None]
+        measured = self._measured_prior({task: classes[task] for task in unknown}, iterations) if unknown else {}
+        return {task: measured[task] if prior is None else prior for task, prior in known.items()}
+
+    def exact_prior(self, task: str, count: int) -> Floats | None:
+        """The shares that follow from how mini-batches are drawn: as in training, or even; None if they have to be
+        measured.
+        """
+        if self.sampler.together and len(self.labels) > 1:
+            return None
+        codes = self.labels[task]
+        counts = np.bincount(codes[codes >= 0], minlength=count)
+        if self.scheme == "natural" and self.cost:
+            return None
+        drawn = counts if self.scheme == "natural" else counts > 0
+        shares: Floats = (drawn / drawn.sum()).astype(np.float32)
+        return shares
+
+    def _measured_prior(self, classes: dict[str, int], iterations: int) -> dict[str, Floats]:
+        """Of the mini-batches of one pass over the data or, if that is more, of 200."""
+        steps = min(iterations, max(200, -(-len(next(iter(self.labels.values()))) // self.sampler.batch)))
+        sums = {task: np.zeros(count) for task, count in classes.items()}
+        for step in range(steps):
+            selected = self.select(step)
+            for task, of_task in sums.items():
+                codes, weights = self.class_weights(selected[task])
+                np.add.at(of_task, codes[codes >= 0], weights[codes >= 0])
+        return {task: (of_task / of_task.sum()).astype(np.float32) for task, of_task in sums.items()}
 
     @abstractmethod
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:

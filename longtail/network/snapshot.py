@@ -2,9 +2,10 @@
 
 A model directory holds `state.json` and one or two snapshots: `current`, and `best` where an earlier round was better.
 A snapshot holds `network.json`, `network.safetensors` (not for hand-crafted features), `embeddings-<task>.npy`
-and, after softmax training, `logits-<task>.npy`; their rows are aligned with the split's table.
+and, after softmax training, `logits-<task>.npy` and `prior.json`; rows are aligned with the split's table.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -12,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
 
-from longtail.artifacts.reading import UNREADABLE, read_array, reason
+from longtail.artifacts.reading import UNREADABLE, read_array, read_json, reason, write_json
 from longtail.data.dataset import Task
 from longtail.errors import DataError
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+PRIOR = "prior.json"
 Features = Literal["network", "backbone", "pixels", "hog"]
 
 
@@ -121,6 +123,17 @@ def read_logits(snapshot: Path, task: str) -> Floats | None:
     """float32 (samples of the split, K), or None where no softmax classifier was trained."""
     file = snapshot / f"logits-{task}.npy"
     return read_array(file) if file.is_file() else None
+
+
+def read_prior(snapshot: Path, task: str) -> Floats | None:
+    """float32 (K,): the share of each class in what the classifier was trained on; None where none was trained."""
+    file = snapshot / PRIOR
+    return np.asarray(read_json(file)[task], np.float32) if file.is_file() else None
+
+
+def write_prior(snapshot: Path, prior: Mapping[str, Floats]) -> None:
+    """Write, for each task, the share of each class in what the classifier was trained on."""
+    write_json(snapshot / PRIOR, {task: shares.tolist() for task, shares in prior.items()})
 
 
 def read_blueprint(snapshot: Path) -> Blueprint:

@@ -21,6 +21,9 @@ Ints = npt.NDArray[np.int64]
 class Evidence:
     """What a rule is fitted on, for one task: `embeddings` (n, d) and `logits` (n, K), None where no classifier was
     trained; `train` and `validation` (n,): class codes, −1 for whatever is not in the subset; what may be tried.
+
+    `prior` (K,): the share of each class in what the classifier was trained on; `target` (K,): its share where the
+    model is to be used, None for even.
     """
 
     embeddings: Floats
@@ -31,6 +34,8 @@ class Evidence:
     cluster_size: int
     search: Search
     seed: int
+    prior: Floats | None = None
+    target: Floats | None = None
 
 
 class Rule(ABC):

@@ -2,7 +2,7 @@
 
 from longtail.rules.base import Evidence, Rule, rule_class
 
-RULES = ("cluster_wise", "sample_wise", "class_mean", "head", "head_and_knn")
+RULES = ("cluster_wise", "sample_wise", "class_mean", "head", "head_adjusted", "head_and_knn")
 
 
 def fit_rules(keys: list[str], evidence: Evidence) -> dict[str, Rule]:

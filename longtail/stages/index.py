@@ -1,17 +1,24 @@
 """The classifier of a trained model: its network, and every rule fitted, with what is open chosen on validation."""
 
 import shutil
+from typing import Annotated
 
+import numpy as np
 from pydantic import BaseModel, Field, field_validator
 
 from longtail.artifacts.reading import write_json
+from longtail.data.dataset import Task
 from longtail.data.seed import Seed
 from longtail.data.splits import Split
-from longtail.network.snapshot import State, best, read_embeddings, read_logits
-from longtail.rules.base import Evidence
+from longtail.errors import DataError
+from longtail.network.snapshot import State, best, read_embeddings, read_logits, read_prior
+from longtail.rules.base import Evidence, Floats
 from longtail.rules.registry import RULES, fit_rules
 from longtail.rules.search import Search
+from longtail.sources.quoting import listed
 from longtail.stages.contract import Input, Output, stage
+
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Params(BaseModel, extra="forbid"):
@@ -20,6 +27,9 @@ class Params(BaseModel, extra="forbid"):
     seed: Seed = 0
     cluster_size: int = Field(200, ge=1)
     search: Search = Search()
+    target: dict[str, dict[str, Share]] = Field(
+        {}, description="by task, the share of each class where the model is to be used; default: even"
+    )
     rules: list[str] = Field(
         list(RULES), description="those to fit; cluster_wise and the model's own are fitted in any case"
     )
@@ -32,6 +42,17 @@ class Params(BaseModel, extra="forbid"):
                 raise ValueError(f"there is no rule {key!r}; there are {', '.join(RULES)}")
         return keys
 
+    def target_of(self, task: Task) -> Floats | None:
+        """The shares in the order of the task's classes. Raises DataError if they are not those of all its classes."""
+        shares = self.target.get(task.name)
+        if shares is None:
+            return None
+        if set(shares) != set(task.classes) or abs(sum(shares.values()) - 1) > 1e-6:
+            raise DataError(
+                f"index.target.{task.name} must give each of the classes {listed(task.classes)} its share, 1 in all"
+            )
+        return np.array([shares[name] for name in task.classes], np.float32)
+
 
 @stage
 def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[str, float]:
@@ -39,6 +60,10 @@ def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[st
     `rules.json` which there are for each task and what they reach on validation, which is returned too.
     """
     table, state = Split.open(split), State.read(model)
+    if unknown := set(params.target) - {task.name for task in table.tasks}:
+        raise DataError(
+            f"index.target names {listed(unknown)}; the tasks are {listed(one.name for one in table.tasks)}"
+        )
     shutil.copytree(best(model), index / "snapshot")
     state.write(index)
     (index / "rules").mkdir()
@@ -54,6 +79,8 @@ def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[st
             params.cluster_size,
             params.search,
             params.seed,
+            read_prior(best(model), task.name),
+            params.target_of(task),
         )
         fitted = fit_rules([*params.rules, "cluster_wise", state.rule], evidence)
         for rule in fitted.values():

@@ -19,9 +19,9 @@ from longtail.methods.base import AnyMethod, Sampling, Setup
 from longtail.methods.catalogue import entry_of
 from longtail.network.embedder import Embedder, blueprint_for, build_network, write_snapshot
 from longtail.network.network import Network, NetworkParams
-from longtail.network.snapshot import Blueprint, current, read_blueprint
+from longtail.network.snapshot import Blueprint, current, read_blueprint, write_prior
 from longtail.rules.search import Search
-from longtail.training.loop import Optimisation, train
+from longtail.training.loop import Optimisation, length, train
 from longtail.training.outcome import Scoring, warn_of_collapse
 from longtail.world import World
 
@@ -81,6 +81,9 @@ def train_model(
     if not world.first:
         return None
     write_snapshot(current(model), Embedder(blueprint, network), packed, rows, logits=method.trains_classifier)
+    if method.trains_classifier:
+        counts = {task.name: len(task.classes) for task in table.tasks}
+        write_prior(current(model), method.trained_prior(counts, length(params.optimisation, method)))
     warn_of_collapse(current(model), table)
     return curve
 

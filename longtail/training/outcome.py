@@ -15,6 +15,7 @@ from longtail.network.snapshot import (
     mean_score,
     read_embeddings,
     read_logits,
+    read_prior,
 )
 from longtail.rules.base import Evidence, rule_class
 from longtail.rules.search import Search
@@ -45,6 +46,7 @@ def validation_scores(scoring: Scoring, snapshot: Path, split: Split) -> dict[st
                 scoring.cluster_size,
                 scoring.search,
                 scoring.seed,
+                read_prior(snapshot, task.name),
             )
             scores[task.name] = rule.fit(evidence, {}).score
     return scores

@@ -43,6 +43,7 @@ def evidence(seed: int = 0, *, logits: bool = True, count: int = 300) -> Evidenc
         10,
         Search(neighbours=[1, 3, 7]),
         0,
+        np.array([0.5, 0.25, 0.15, 0.1], np.float32) if logits else None,
     )
 
 

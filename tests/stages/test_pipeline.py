@@ -392,3 +392,18 @@ def test_an_input_that_is_something_else_is_refused(tmp_path: Path, one_task: Pa
     (tmp_path / broken).mkdir()
     with pytest.raises(DataError, match=rf"{tmp_path / broken} is not a .*; make it with `longtail \w+`"):
         run_stage(tmp_path, stage)
+
+
+def test_the_prior_of_use_is_a_parameter_of_the_index(tmp_path: Path, one_task: Path) -> None:
+    shutil.copytree(one_task, tmp_path, dirs_exist_ok=True)
+    paths = {"model": "softmax/model", "index": "index-softmax"}
+    run_stage(tmp_path, "index", paths=paths, target={"digit": {"zero": 0.9, "one": 0.09, "two": 0.01}})
+    shift = read_json(tmp_path / "index-softmax/rules/head_adjusted-digit.json")["shift"]
+    assert shift[0] > shift[1] > shift[2]
+    for target, says in (
+        ({"digit": {"zero": 0.5, "one": 0.5}}, "index.target.digit must give each of the classes"),
+        ({"digit": {"zero": 0.5, "one": 0.4, "two": 0.2}}, "its share, 1 in all"),
+        ({"digits": {"zero": 1 / 3}}, r"index.target names \['digits'\]; the tasks are \['digit'\]"),
+    ):
+        with pytest.raises(DataError, match=says):
+            run_stage(tmp_path, "index", paths=paths, target=target)

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from longtail.data.samplers import mean_weights
-from longtail.methods.base import Batch, Ints, MethodParams, Selection, Setup
+from longtail.methods.base import Batch, Floats, Ints, MethodParams, Selection, Setup
 from longtail.methods.quintuplets import QuintupletMethod
 from longtail.network.network import Network
 from longtail.quintuplets.hinge import DEFAULT_MARGINS, Margins, triple_header_hinge
@@ -50,6 +50,13 @@ class Joint(QuintupletMethod):
             "class_weights": mean_weights(codes.ravel(), cost=self.cost).reshape(codes.shape),
         }
         return Selection(members, targets)
+
+    def class_weights(self, selection: Selection) -> tuple[Ints, Floats]:
+        return selection.targets["codes"].ravel(), selection.targets["class_weights"].ravel()  # type: ignore[return-value]
+
+    def exact_prior(self, task: str, count: int) -> Floats | None:
+        """None: the members of a quintuplet are not drawn as its anchor is."""
+        return None
 
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         names = ("cross_entropy", "hinge_1", "hinge_2", "hinge_3")

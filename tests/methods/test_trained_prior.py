@@ -1,0 +1,85 @@
+"""On which prior a classifier was trained: that of what was sampled and weighed, not that of the data."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from longtail.methods.base import Sampling, Setup
+from longtail.methods.catalogue import CATALOGUE, params_class
+from longtail.methods.softmax import Softmax
+
+COUNTS = np.array([700, 200, 80, 20])
+KINDS = [kind for kind, entry in CATALOGUE.items() if not entry.needs_table]
+
+
+def labels(*counts: int, missing: int = 30, seed: int = 0) -> npt.NDArray[np.int64]:
+    codes = np.repeat(np.arange(-1, len(counts)), [missing, *counts])
+    return np.random.default_rng(seed).permutation(codes)
+
+
+def method(tasks: dict[str, npt.NDArray[np.int64]], **sampling: Any) -> Softmax:
+    return Softmax(Setup(tasks, Sampling(batch=32, **sampling), 0))
+
+
+def measured(one: Softmax, task: str, count: int, steps: int) -> npt.NDArray[np.float64]:
+    """The weights of each class over the first mini-batches, added one by one."""
+    total = np.zeros(count)
+    for step in range(steps):
+        targets = one.select(step)[task].targets
+        for code, weight in zip(targets["codes"], targets["weights"], strict=True):
+            if code >= 0:
+                total[code] += weight
+    return total / total.sum()
+
+
+@pytest.mark.parametrize(
+    ("sampling", "cost", "expected"),
+    [
+        ("natural", False, COUNTS / COUNTS.sum()),
+        ("class_even", True, np.full(4, 0.25)),
+        ("class_even", False, np.full(4, 0.25)),
+        ("over", False, np.full(4, 0.25)),
+        ("under", False, np.full(4, 0.25)),
+    ],
+)
+def test_what_follows_from_the_sampling_is_exact(sampling: str, cost: bool, expected: npt.NDArray[np.float64]) -> None:
+    one = method({"label": labels(*COUNTS)}, sampling=sampling, cost=cost)
+    prior = one.trained_prior({"label": 4}, 600)["label"]
+    assert np.allclose(prior, expected, atol=1e-6)
+    assert np.allclose(prior, measured(one, "label", 4, 400), atol=0.01)
+
+
+def test_costs_on_natural_mini_batches_are_measured() -> None:
+    """A class that is in few mini-batches has less than an even share of the loss, and more than of the data."""
+    one = method({"label": labels(*COUNTS)}, sampling="natural", cost=True)
+    prior = one.trained_prior({"label": 4}, 1000)["label"]
+    assert np.allclose(prior, measured(one, "label", 4, 1000), atol=0.01)
+    assert COUNTS[3] / COUNTS.sum() < prior[3] < 0.25 < prior[0] < COUNTS[0] / COUNTS.sum()
+
+
+def test_a_draw_that_is_even_for_one_task_is_not_for_another() -> None:
+    first = labels(300, 300, missing=0)
+    second = np.where(first == 0, labels(590, 10, missing=0, seed=1)[: len(first)], 0)
+    one = method({"first": first, "second": second}, sampling="class_even", cost=False, together=True)
+    prior = one.trained_prior({"first": 2, "second": 2}, 400)
+    for task in ("first", "second"):
+        assert np.allclose(prior[task], measured(one, task, 2, 400), atol=0.02)
+    assert prior["second"][1] > 2 * (second == 1).mean()
+
+
+def test_a_class_absent_from_training_has_no_share() -> None:
+    for sampling in ("natural", "class_even"):
+        prior = method({"label": labels(50, 0, 10)}, sampling=sampling, cost=False).trained_prior({"label": 3}, 10)
+        assert prior["label"][1] == 0
+        assert prior["label"].sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_method_at_once_tells_its_prior(kind: str) -> None:
+    setup = Setup({"label": labels(*COUNTS)}, Sampling(batch=32, sampling="natural", cost=False), 0)
+    one = params_class(kind).model_validate({"kind": kind}).build(setup)
+    prior = one.trained_prior({"label": 4}, 100)["label"]
+    assert prior.sum() == pytest.approx(1)
+    assert np.allclose(prior, COUNTS / COUNTS.sum(), atol=1e-6)
