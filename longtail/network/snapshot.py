@@ -128,7 +128,12 @@ def read_logits(snapshot: Path, task: str) -> Floats | None:
 def read_prior(snapshot: Path, task: str) -> Floats | None:
     """float32 (K,): the share of each class in what the classifier was trained on; None where none was trained."""
     file = snapshot / PRIOR
-    return np.asarray(read_json(file)[task], np.float32) if file.is_file() else None
+    if not file.is_file():
+        return None
+    try:
+        return np.asarray(read_json(file)[task], np.float32)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{file} has no prior of {task!r}; train the model again") from error
 
 
 def write_prior(snapshot: Path, prior: Mapping[str, Floats]) -> None:

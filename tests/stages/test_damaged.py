@@ -17,12 +17,12 @@ from longtail.stages.contract import artifacts
 
 # What a stage has among its inputs and does not read.
 UNREAD = {
-    "fit": ("model/state.json", "current/embeddings-*", "current/network.json"),
-    "cluster": ("model/current/logits-*", "model/current/network.*"),
-    "quintuplets": ("model/current/logits-*", "model/current/*.safetensors"),
-    "train": ("model/current/network.json",),
+    "fit": ("model/state.json", "current/embeddings-*", "current/network.json", "current/prior.json"),
+    "cluster": ("model/current/logits-*", "model/current/network.*", "current/prior.json"),
+    "quintuplets": ("model/current/logits-*", "model/current/*.safetensors", "current/prior.json"),
+    "train": ("model/current/network.json", "current/prior.json"),
     "index": ("model/current/network.*",),
-    "evaluate": ("snapshot/network.*",),
+    "evaluate": ("snapshot/network.*", "snapshot/prior.json"),
 }
 
 # JSON that is taken as it is.
