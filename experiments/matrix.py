@@ -26,6 +26,8 @@ ROUND = ("cluster", "quintuplets", "train")
 TRAININGS = ("fits", "rounds")
 Sections = dict[str, Any]
 
+ADJUSTED = "head_adjusted"
+
 
 class Method(BaseModel, extra="forbid"):
     """A row of the table: what it changes in the parameters, the training that is evaluated, and how that answers.
@@ -101,8 +103,12 @@ class Matrix(BaseModel, extra="forbid"):
         return list(self.settings)[-1]
 
     def rules_of(self, method: str) -> list[str]:
-        """The rules of a method's rows, its own first: by default that of its training in the last setting."""
-        return self.methods[method].rules or [self._cell(self.seeds[0], self.last_setting, method).own_rule]
+        """The rules of a method's rows, its own first: by default that of its training in the last setting. Where a
+        classifier is trained the adjusted head is among them: a gain that it has too is a moved threshold.
+        """
+        cell = self._cell(self.seeds[0], self.last_setting, method)
+        rules = self.methods[method].rules or [cell.own_rule]
+        return rules if not cell.trains_classifier or ADJUSTED in rules else [*rules, ADJUSTED]
 
     def cells(self) -> list["Cell"]:
         """Every cell: seeds outermost, so that an interrupted run has whole tables of fewer seeds.
@@ -178,9 +184,15 @@ class Cell(BaseModel, extra="forbid"):
         for training in self.sections.get("fits", {}):
             self.params("fit", training)
         method = self.trained_by()
-        if (method is None or not _trains_classifier(method)) and any(rule_class(key).needs_logits for key in rules):
+        if not self.trains_classifier and any(rule_class(key).needs_logits for key in rules):
             what = "nothing is trained" if method is None else f"{method.kind} trains no classifier"
             raise DataError(f"{self.name}: {what}, so it cannot be classified by {rules}")
+
+    @property
+    def trains_classifier(self) -> bool:
+        """Whether the training of its model leaves a classifier."""
+        method = self.trained_by()
+        return method is not None and _trains_classifier(method)
 
     @property
     def own_rule(self) -> str:

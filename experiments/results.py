@@ -100,8 +100,10 @@ class Results:
         return dict(zip(found[0]["classes"], means.tolist(), strict=True))
 
     def contenders(self) -> list[tuple[str, str]]:
-        """The rows of the tables: methods with their rules."""
-        return [(name, one) for name in self.matrix.methods for one in self.matrix.rules_of(name)]
+        """The rows of the tables: methods with their rules; not with one that came after their cells were run."""
+        answered = {*zip(self.rows.method, self.rows.rule, strict=True), *map(self.own, self.matrix.methods)}
+        rows = [(name, one) for name in self.matrix.methods for one in self.matrix.rules_of(name)]
+        return [row for row in rows if row in answered]
 
     @property
     def baseline(self) -> tuple[str, str]:

@@ -108,6 +108,7 @@ def task_means(pages: list[TaskReport], own: list[dict[str, Ints]], split: Split
     tasks = {task.name: labels(task, split) for task in split.tasks}
     known = [place for place, page in enumerate(pages) if (tasks[page.name] >= 0).any()]
     classes, baseline, groups = [len(pages[place].classes) for place in known], pages[0].baseline, _groups(split)
+    rules = {row.model: row.rule for row in pages[0].own_rows}
     found = []
     for model in own[0] if known else []:
         answers = [Answers(tasks[pages[i].name], own[i][model], own[i][baseline], groups) for i in known]
@@ -121,6 +122,7 @@ def task_means(pages: list[TaskReport], own: list[dict[str, Ints]], split: Split
                 reached.mean,
                 (reached.low, reached.high) if resampled else None,
                 paired_difference([whole], **options) if resampled and model != baseline else None,
+                rules[model],
             )
         )
     return found

@@ -35,13 +35,14 @@ class Row:
 @dataclass(frozen=True)
 class Standing:
     """What a model reaches by its own rule: its mean per-class accuracy in [0, 1], over several tasks their mean, with
-    the 95 % interval, and the difference to the baseline; None is absent.
+    the 95 % interval, and the difference to the baseline; None is absent. `rule` is the key of that rule.
     """
 
     model: str
     accuracy: float | None
     interval: tuple[float, float] | None = None
     difference: Difference | None = None
+    rule: str | None = None
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,7 @@ class Report:
                 row.metrics.mean_class_accuracy,
                 row.metrics.intervals.get("mean_class_accuracy"),
                 row.difference,
+                row.rule,
             )
             for row in self.tasks[0].own_rows
         ]

@@ -47,8 +47,8 @@ def percent(value: float | None) -> str:
 
 
 def shown_rows(task: TaskReport) -> list[Row]:
-    """Of the leading model every rule, of the others their own."""
-    return [row for row in task.rows if row.own or row.model == task.main.model]
+    """Of the leading model every rule, of the others their own and the adjusted head, beside which any has to stand."""
+    return [row for row in task.rows if row.own or row.model == task.main.model or row.rule == "head_adjusted"]
 
 
 def metric_table(task: TaskReport) -> MetricTable:

@@ -35,7 +35,8 @@ def _comparison(one: Standing, baseline: Standing, over: str) -> str:
     gained = found.mean if found else (one.accuracy or 0.0) - (baseline.accuracy or 0.0)
     figures = f"{percent(one.accuracy)} % against {percent(baseline.accuracy)} % in {UNIT}{over}"
     by = f"{points(gained)} points"
-    who, whom = name(one.model), f"the baseline {name(baseline.model)}"
+    kind = "adjusted baseline" if baseline.rule == "head_adjusted" else "baseline"
+    who, whom = name(one.model), f"the {kind} {name(baseline.model)}"
     if found is None:
         return f"Whether {who} beats {whom} is not known, since nothing was resampled: {figures} ({by})."
     interval = f"{by}, 95 % interval {_between_points(found)}"

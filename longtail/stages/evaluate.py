@@ -30,6 +30,7 @@ from longtail.report.verdict import verdict
 from longtail.rules.base import rule_class
 from longtail.stages.contract import Input, Inputs, Output, stage
 
+ADJUSTED = "head_adjusted"
 CHOSEN = "Rounds, k, decisions and weights are chosen on the validation subset; the metrics are on the test subset."
 
 
@@ -63,13 +64,17 @@ class Indexed:
     def open(cls, name: str, path: Path) -> "Indexed":
         return cls(name, path, State.read(path), Lineage.read(path))
 
-    def on(self, task: Task) -> Judged:
-        """The model on one task."""
+    def on(self, task: Task, *, as_baseline: bool = False) -> Judged:
+        """The model on one task; as a baseline by its head less the log prior, where it would answer by its head: a
+        gain that this has too is a moved threshold, not a better representation.
+        """
         keys = read_json(self.path / "rules.json")[task.name]
         rules = {key: rule_class(key).load(self.path / "rules", task.name) for key in keys}
         embeddings = read_embeddings(self.path / "snapshot", task.name)
         logits = read_logits(self.path / "snapshot", task.name)
-        return Judged(self.name, self.state.rule, rules, embeddings, logits, len(task.classes))
+        adjusted = as_baseline and self.state.rule == "head" and ADJUSTED in rules
+        rule = ADJUSTED if adjusted else self.state.rule
+        return Judged(self.name, rule, rules, embeddings, logits, len(task.classes))
 
 
 @stage
@@ -99,13 +104,15 @@ def run(dataset: Input, split: Input, indexes: Inputs, report: Output, *, params
 def _judged(models: list[Indexed], packed: PackedDataset, table: Split, params: Params, folder: Path) -> Report:
     """What the report shows of the models on every task; their answers are written into the folder."""
     extent = Extent(params.resamples, params.mistakes, params.map_points, params.seed)
+    baseline = params.baseline or params.models[0]
     pages: list[TaskReport] = []
     own: list[dict[str, npt.NDArray[np.int64]]] = []
     warnings: list[str] = []
     with Advance("evaluate: tasks", len(table.tasks)) as advance:
         for task in table.tasks:
-            judged = [model.on(task) for model in models]
-            page, said = task_report(task, judged, params.baseline or params.models[0], table, extent)
+            # The leading model is served as it answers here, so it answers by its own rule, baseline or not.
+            judged = [models[0].on(task), *(one.on(task, as_baseline=one.name == baseline) for one in models[1:])]
+            page, said = task_report(task, judged, baseline, table, extent)
             pages.append(page)
             own.append({model.name: said[model.name][model.rule] for model in judged})
             answers_table(task, said, table).to_parquet(folder / f"predictions-{task.name}.parquet", index=False)

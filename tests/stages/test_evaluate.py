@@ -29,7 +29,7 @@ def test_the_verdict_stands_on_the_console_and_at_the_head_of_the_page(
     said = capfd.readouterr()
     (verdict,) = said.out.splitlines()
     assert verdict.startswith("r1 ")
-    assert "the baseline softmax" in verdict
+    assert "the adjusted baseline softmax" in verdict
     assert "the mean of 2 tasks" in verdict
     page = (models / "report/report.html").read_text()
     assert page.index(verdict.replace("<", "&lt;")) < page.index("<nav")
