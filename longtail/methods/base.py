@@ -169,6 +169,11 @@ class Method(nn.Module, ABC):
         share = np.full(len(kept), 1 / len(kept), np.float32)
         return Selection(kept, {"codes": self.labels[task][kept], "weights": weights, "share": share})
 
+    def class_counts(self, task: str, classes: int) -> Ints:
+        """How many training samples each class of a task has, (K,)."""
+        codes = self.labels[task]
+        return np.bincount(codes[codes >= 0], minlength=classes)
+
     def class_weights(self, selection: Selection) -> tuple[Ints, Floats]:
         """The class codes (n,) that the classifier is trained on in a step, and the weight (n,) of each in its loss."""
         return selection.targets["codes"], selection.targets["weights"]  # type: ignore[return-value]
@@ -189,8 +194,7 @@ class Method(nn.Module, ABC):
         """
         if self.sampler.together and len(self.labels) > 1:
             return None
-        codes = self.labels[task]
-        counts = np.bincount(codes[codes >= 0], minlength=count)
+        counts = self.class_counts(task, count)
         if self.scheme == "natural" and self.cost:
             return None
         drawn = counts if self.scheme == "natural" else counts > 0
@@ -235,6 +239,21 @@ class Method(nn.Module, ABC):
                 for task, one in selected.items()
             },
         )
+
+
+class ClassifierMethod(Method):
+    """A method whose loss is that of single samples, summed with their weights over `batch` samples a task and step."""
+
+    @abstractmethod
+    def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
+        """The loss (n,) of samples of a task, from their logits (n, K) and class codes (n,)."""
+
+    def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
+        total = torch.zeros((), device=images.device)
+        for task, logits in network.logits(images).items():
+            targets = batch.targets[task]
+            total = total + (self.losses(task, logits[batch.rows[task]], targets["codes"]) * targets["weights"]).sum()
+        return {"loss": total}
 
 
 def _images(positions: dict[str, Ints]) -> Ints:

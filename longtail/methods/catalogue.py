@@ -22,6 +22,7 @@ class Entry(BaseModel, extra="forbid", frozen=True):
     rule: str
     parts: dict[str, str] = {}
     needs_table: bool = False
+    corrects_prior: bool = False
 
 
 CATALOGUE = {

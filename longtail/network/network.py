@@ -1,6 +1,7 @@
 """The network of all methods: one backbone, and for each task an embedding and a classifier on top of it."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch.nn.functional as F
 from pydantic import BaseModel, Field
@@ -73,3 +74,17 @@ class Network(nn.Module):
         return {
             task.name: classifier(raw[task.name]) for task, classifier in zip(self.tasks, self.classifiers, strict=True)
         }
+
+
+def without_decay(parameter: nn.Parameter) -> None:
+    """Mark a parameter as one that weight decay leaves alone."""
+    parameter.without_decay = True  # type: ignore[attr-defined]
+
+
+def parameter_groups(module: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """The parameters that are trained, for an optimiser: with weight decay, and those marked to be without."""
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    spared = [parameter for parameter in trained if getattr(parameter, "without_decay", False)]
+    decayed = [parameter for parameter in trained if not getattr(parameter, "without_decay", False)]
+    groups = [{"params": decayed, "weight_decay": decay}, {"params": spared, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from longtail.data.dataset import PackedDataset
 from longtail.data.transforms import Augmentation
 from longtail.methods.base import Batch, Method
-from longtail.network.network import Network
+from longtail.network.network import Network, parameter_groups
 from longtail.training.checkpoint import load_checkpoint, save_checkpoint
 from longtail.training.distributed import data_parallel, synchronise_batch_norm, total
 from longtail.training.loading import mini_batches, seeds
@@ -162,10 +162,10 @@ def _set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
 def _optimiser(objective: nn.Module, optimisation: Optimisation) -> torch.optim.Optimizer:
     # Fused: one kernel for all parameters instead of a dozen for each.
     rate, decay = optimisation.learning_rate, optimisation.weight_decay
-    trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+    trained = parameter_groups(objective, decay)
     if optimisation.optimiser == "adamw":
-        return torch.optim.AdamW(trained, rate, weight_decay=decay, fused=True)
-    return torch.optim.SGD(trained, rate, momentum=optimisation.momentum, weight_decay=decay, fused=True)
+        return torch.optim.AdamW(trained, rate, fused=True)
+    return torch.optim.SGD(trained, rate, momentum=optimisation.momentum, fused=True)
 
 
 def _set_modes(network: Network, optimisation: Optimisation) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from longtail.artifacts.fingerprint import fingerprint
@@ -38,6 +38,15 @@ class TrainingParams(Sampling):
         None, description="backbone: only what is on top of it is trained; its batch-norm statistics stay too"
     )
     optimisation: Optimisation = Optimisation(iterations=1000)
+
+    @model_validator(mode="after")
+    def _corrected_once(self) -> "TrainingParams":
+        if entry_of(self.method.kind).corrects_prior and (self.sampling != "natural" or self.cost):
+            raise ValueError(
+                f"{self.method.kind} makes up for the imbalance itself, and class-even mini-batches or costs would do "
+                "so once more: set `sampling: natural` and `cost: false`"
+            )
+        return self
 
     @property
     def scoring(self) -> Scoring:

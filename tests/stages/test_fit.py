@@ -69,7 +69,10 @@ def test_it_is_scored_by_its_head(fitted: Path) -> None:
 
 def test_the_report_compares_it_with_the_baseline_by_imbalance(fitted: Path) -> None:
     metrics = read_json(fitted / "report/metrics.json")["digit"]
-    assert [(model, found["rule"]) for model, found in metrics.items()] == [("crl", "head"), ("softmax", "head_adjusted")]
+    assert [(model, found["rule"]) for model, found in metrics.items()] == [
+        ("crl", "head"),
+        ("softmax", "head_adjusted"),
+    ]
     assert "cluster_wise" in metrics["crl"]["rules"]
     assert metrics["crl"]["difference"]
     page = (fitted / "report/report.html").read_text()

@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from longtail.methods.base import Batch, Method, MethodParams, Setup
-from longtail.network.network import Network
+from longtail.methods.base import ClassifierMethod, MethodParams, Setup
 
 
 class Params(MethodParams):
@@ -21,20 +20,15 @@ class Params(MethodParams):
         return Focal(setup, self.gamma)
 
 
-class Focal(Method):
+class Focal(ClassifierMethod):
     """The focal loss on `batch` samples a task and step; `cost` weighs classes equally within the mini-batch."""
 
     def __init__(self, setup: Setup, gamma: float) -> None:
         super().__init__(setup)
         self.gamma = gamma
 
-    def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
-        total = torch.zeros((), device=images.device)
-        for task, logits in network.logits(images).items():
-            targets = batch.targets[task]
-            losses = focal_loss(logits[batch.rows[task]], targets["codes"], self.gamma)
-            total = total + (losses * targets["weights"]).sum()
-        return {"loss": total}
+    def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
+        return focal_loss(logits, codes, self.gamma)
 
 
 def focal_loss(logits: Tensor, codes: Tensor, gamma: float) -> Tensor:

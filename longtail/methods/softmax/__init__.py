@@ -2,30 +2,29 @@
 
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
-from longtail.methods.base import Batch, Method, MethodParams, Setup
-from longtail.network.network import Network
+from longtail.methods.base import ClassifierMethod, MethodParams, Setup
 
 
 class Params(MethodParams):
-    """It has no parameters of its own."""
+    """`label_smoothing`: the share of a sample's label that is spread evenly over all classes (Szegedy et al. 2016)."""
 
     kind: Literal["softmax"] = "softmax"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
 
     def build(self, setup: Setup) -> "Softmax":
-        return Softmax(setup)
+        return Softmax(setup, self.label_smoothing)
 
 
-class Softmax(Method):
-    """Cross-entropy on `batch` samples a task and step; `cost` weighs classes equally within the mini-batch."""
+class Softmax(ClassifierMethod):
+    """Cross-entropy; `cost` weighs classes equally within the mini-batch."""
 
-    def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
-        total = torch.zeros((), device=images.device)
-        for task, logits in network.logits(images).items():
-            targets = batch.targets[task]
-            losses = F.cross_entropy(logits[batch.rows[task]], targets["codes"], reduction="none")
-            total = total + (losses * targets["weights"]).sum()
-        return {"loss": total}
+    def __init__(self, setup: Setup, label_smoothing: float = 0.0) -> None:
+        super().__init__(setup)
+        self.label_smoothing = label_smoothing
+
+    def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
+        return F.cross_entropy(logits, codes, reduction="none", label_smoothing=self.label_smoothing)

@@ -1,0 +1,52 @@
+"""Balanced softmax and the logit-adjusted loss: cross-entropy whose logits are raised by the log prior as it trains.
+
+Sources: Ren et al., Balanced Meta-Softmax, NeurIPS 2020, Eq. 4; Menon et al., Long-tail learning via logit adjustment,
+ICLR 2021, Eq. 10.
+"""
+
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from longtail.methods.base import ClassifierMethod, Floats, MethodParams, Setup
+
+
+class Params(MethodParams):
+    """The strength τ: 1 is balanced softmax, and what it leaves to correct afterwards is nothing."""
+
+    kind: Literal["balanced_softmax"] = "balanced_softmax"
+    strength: float = Field(1.0, gt=0)
+
+    def build(self, setup: Setup) -> "BalancedSoftmax":
+        return BalancedSoftmax(setup, self.strength)
+
+
+class BalancedSoftmax(ClassifierMethod):
+    """The prior is that of the training samples, so mini-batches are natural."""
+
+    def __init__(self, setup: Setup, strength: float) -> None:
+        super().__init__(setup)
+        self.strength = strength
+
+    def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
+        counts = torch.from_numpy(self.class_counts(task, logits.shape[1])).to(logits.device)
+        return adjusted_cross_entropy(logits, codes, counts, self.strength)
+
+    def exact_prior(self, task: str, count: int) -> Floats | None:
+        """What is left to correct: π^(1 − τ), even where τ is 1."""
+        counts = self.class_counts(task, count).astype(np.float64)
+        left = np.where(counts > 0, np.maximum(counts, 1) ** (1 - self.strength), 0)
+        shares: Floats = (left / left.sum()).astype(np.float32)
+        return shares
+
+
+def adjusted_cross_entropy(logits: Tensor, codes: Tensor, counts: Tensor, strength: float) -> Tensor:
+    """−log softmax(logits + τ log n)_y of each sample: logits (n, K), codes (n,), counts (K,), to (n,).
+
+    A class without a sample has probability 0: log 0 is −∞, and its logit has no gradient. Counts do as well as shares.
+    """
+    return F.cross_entropy(logits.float() + strength * counts.float().log(), codes, reduction="none")

@@ -1,0 +1,103 @@
+"""Class-balanced loss: softmax, sigmoid or focal, each sample weighed by its class's effective number of samples.
+
+Source: Cui, Jia, Lin, Song and Belongie, CVPR 2019; the thesis "Learning from fine-grained and long-tailed visual
+data", chapter 5, Eq. 5.1 and 5.6 to 5.12.
+"""
+
+import math
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from longtail.methods.base import ClassifierMethod, Floats, Ints, MethodParams, Selection, Setup
+from longtail.network.network import without_decay
+
+Loss = Literal["softmax", "sigmoid", "focal"]
+
+
+class Params(MethodParams):
+    """β of Eq. 5.1 and γ of the focal loss. `normalise`: whether the weighted sum is divided by the samples of the
+    mini-batch, as the authors do, or by the weights.
+    """
+
+    kind: Literal["class_balanced"] = "class_balanced"
+    loss: Loss = "softmax"
+    beta: float = Field(0.999, ge=0, lt=1)
+    gamma: float = Field(0.5, ge=0)
+    normalise: Literal["samples", "weights"] = "samples"
+
+    def build(self, setup: Setup) -> "ClassBalanced":
+        return ClassBalanced(setup, self)
+
+    def head(self, features: int, classes: int) -> nn.Module:
+        """A linear classifier; of the one-against-all losses each class begins with the probability 1/C (section 5.3.3:
+        b = −log((1 − π)/π)), and its bias does not decay.
+        """
+        layer = nn.Linear(features, classes)
+        if self.loss != "softmax":
+            nn.init.constant_(layer.bias, -math.log(max(1, classes - 1)))
+            without_decay(layer.bias)
+        return layer
+
+
+class ClassBalanced(ClassifierMethod):
+    """The weights are in the targets, so that several processes weigh as one."""
+
+    def __init__(self, setup: Setup, params: Params) -> None:
+        super().__init__(setup)
+        self.params = params
+        self._weights = {
+            task: class_weights(np.bincount(codes[codes >= 0]), params.beta) for task, codes in setup.labels.items()
+        }
+
+    def select_for(self, task: str, positions: Ints) -> Selection:
+        selected = super().select_for(task, positions)
+        weights = selected.targets["weights"] * self._weights[task][selected.targets["codes"]]
+        if self.params.normalise == "weights":
+            weights = weights / max(weights.sum(), np.finfo(np.float32).tiny)
+        return Selection(selected.positions, selected.targets | {"weights": weights.astype(np.float32)})
+
+    def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
+        if self.params.loss == "softmax":
+            return F.cross_entropy(logits.float(), codes, reduction="none")
+        return one_against_all(logits, codes, self.params.gamma if self.params.loss == "focal" else 0.0)
+
+    def exact_prior(self, task: str, count: int) -> Floats | None:
+        """Of natural mini-batches: the class's share of the samples times its weight."""
+        drawn = self.class_counts(task, count).astype(np.float64)
+        drawn[: len(self._weights[task])] *= self._weights[task]
+        shares: Floats = (drawn / drawn.sum()).astype(np.float32)
+        return shares
+
+
+def effective_number(counts: Ints, beta: float) -> npt.NDArray[np.float64]:
+    """E_n = (1 − βⁿ)/(1 − β) of counts (K,) (Eq. 5.1), exact for n up to 10⁹ and β up to 1 − 10⁻⁹; 0 for n = 0."""
+    if beta == 0:
+        return (counts > 0).astype(np.float64)
+    numbers: npt.NDArray[np.float64] = -np.expm1(counts * math.log1p(beta - 1)) / (1 - beta)
+    return numbers
+
+
+def class_weights(counts: Ints, beta: float) -> npt.NDArray[np.float64]:
+    """1/E_n of each class (Eq. 5.6), scaled to sum to the number of classes that have a sample; 0 for the others."""
+    numbers = effective_number(counts, beta)
+    weights = np.divide(1.0, numbers, out=np.zeros(len(numbers)), where=numbers > 0)
+    scaled: npt.NDArray[np.float64] = weights * (np.count_nonzero(weights) / weights.sum())
+    return scaled
+
+
+def one_against_all(logits: Tensor, codes: Tensor, gamma: float) -> Tensor:
+    """Σ over the classes of (1 − p_t)^γ · −log p_t (Eq. 5.9 and 5.11; γ = 0 is sigmoid cross-entropy): logits (n, K),
+    codes (n,), to (n,). p_t is the probability of what is right for a class.
+    """
+    logits = logits.float()
+    signs = 2 * F.one_hot(codes, logits.shape[1]).to(logits) - 1
+    cross_entropy = F.softplus(-signs * logits)
+    # log(1 − p_t) is −softplus(z_t): a power of it overflows nowhere, where (1 − p_t)^γ by exp does below −88.
+    modulator = torch.exp(-gamma * F.softplus(signs * logits))
+    return (modulator * cross_entropy).sum(1)

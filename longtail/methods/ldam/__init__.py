@@ -1,0 +1,67 @@
+"""LDAM: cross-entropy of scaled cosines, from which the sample's own class has a margin that grows with its rarity.
+
+Source: Cao, Wei, Gaidon, Arechiga and Ma, Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss,
+NeurIPS 2019, Eq. 12 and 13.
+"""
+
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from longtail.methods.base import ClassifierMethod, Floats, Ints, MethodParams, Setup
+
+
+class Params(MethodParams):
+    """The largest of the margins, which are proportional to n^(−1/4), and the scale of the cosines."""
+
+    kind: Literal["ldam"] = "ldam"
+    max_margin: float = Field(0.5, gt=0)
+    scale: float = Field(30.0, gt=0)
+
+    def build(self, setup: Setup) -> "LDAM":
+        return LDAM(setup, self)
+
+    def head(self, features: int, classes: int) -> nn.Module:
+        return Cosines(features, classes, self.scale)
+
+
+class Cosines(nn.Module):
+    """The cosine of an embedding (n, d) with the weight of each class, times a scale, (n, K)."""
+
+    def __init__(self, features: int, classes: int, scale: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(classes, features))
+        nn.init.xavier_uniform_(self.weight)
+        self.scale = scale
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        return self.scale * F.linear(F.normalize(embeddings, dim=1), F.normalize(self.weight, dim=1))
+
+
+class LDAM(ClassifierMethod):
+    """The margins follow from the counts of the training samples."""
+
+    def __init__(self, setup: Setup, params: Params) -> None:
+        super().__init__(setup)
+        self.params = params
+
+    def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
+        of_classes = margins(self.class_counts(task, logits.shape[1]), self.params.max_margin)
+        margin = self.params.scale * torch.from_numpy(of_classes).to(logits.device)[codes]
+        lowered = logits.float().scatter_add(1, codes[:, None], -margin[:, None])
+        return F.cross_entropy(lowered, codes, reduction="none")
+
+
+def margins(counts: Ints, largest: float) -> Floats:
+    """Δ_j = C/n_j^(1/4) (Eq. 13) of counts (K,), C such that the rarest class has the largest margin. A class without a
+    sample has none: it is never right.
+    """
+    there = counts > 0
+    of_classes = np.zeros(len(counts))
+    of_classes[there] = counts[there] ** -0.25
+    scaled: Floats = (largest * of_classes / of_classes.max()).astype(np.float32)
+    return scaled
