@@ -24,7 +24,7 @@ class _Loader(yaml.SafeLoader):
 def read_yaml(file: Path) -> Any:
     """What the file holds. Raises DataError if it cannot be read or has a key twice."""
     try:
-        return yaml.load(file.read_text(encoding="utf-8"), _Loader)
+        return yaml.load(file.read_text(encoding="utf-8"), _Loader)  # a SafeLoader: it runs nothing
     except DataError as error:
         raise DataError(f"{file}: {error}") from error
     except OSError as error:
