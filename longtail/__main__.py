@@ -66,6 +66,17 @@ def sync() -> None:
 
 
 @app.command()
+def promote(
+    name: Annotated[str | None, typer.Option(help="registered model; needed if several have a challenger")] = None,
+    insist: Annotated[bool, typer.Option("--insist", help="whatever the paired test says")] = False,
+) -> None:
+    """Make MLflow's challenger the champion, if its paired test shows that it beats the baseline."""
+    from longtail import tracking
+
+    typer.echo(tracking.promote(name, insist=insist))
+
+
+@app.command()
 def check(
     params: Annotated[Path, typer.Option(help="YAML file of parameters")] = Path("params.yaml"),
 ) -> None:

@@ -93,12 +93,25 @@ def run(dataset: Input, split: Input, indexes: Inputs, report: Output, *, params
     print(verdict(content))
     for name in ("report.html", "per_class.csv"):
         tracking.log_artifact(report / name, parent=True)
-    example = packed.images(table.samples["row"].to_numpy()[table.positions("test")[:2]])
-    tracking.log_model(models[0].path, tasks=table.tasks, example=example, parent=True)
     tracking.log_metrics({f"test/{name}": value for name, value in row_scalars(content).items()})
     scalars = step_scalars(content)
     tracking.log_metrics({f"test/{name}": value for name, value in scalars.items()}, parent=True)
+    tracking.set_description(verdict(content))
+    tracking.log_dataset(packed.info, table.info, models[0].lineage.split or "", parent=True)
+    example = packed.images(table.samples["row"].to_numpy()[table.positions("test")[:2]])
+    # Those of the leading model: the names of others' have the model's in them.
+    metrics, comparison = [f"test/{name}" for name in scalars if name.count("/") == 1], _comparison(content)
+    tracking.log_model(
+        models[0].path, tasks=table.tasks, example=example, metrics=metrics, comparison=comparison, parent=True
+    )
     return scalars
+
+
+def _comparison(content: Report) -> dict[str, str | float]:
+    """The paired test of the leading model against the baseline; empty where there is none."""
+    difference = content.standings[0].difference
+    baseline = content.tasks[0].baseline
+    return {"baseline": baseline, **difference.as_json()} if difference else {}
 
 
 def _judged(models: list[Indexed], packed: PackedDataset, table: Split, params: Params, folder: Path) -> Report:

@@ -14,8 +14,20 @@ MLFLOW_RUN_NAME (a name for the parent), LONGTAIL_EXECUTION (an orchestrator's i
 steps find the parent), LONGTAIL_TRACKING (`off`, or `later`: journals alone, which `sync` delivers).
 """
 
-from longtail.tracking.log import log_artifact, log_metrics, log_model, log_table, set_tag
+from longtail.tracking.data import log_dataset
+from longtail.tracking.log import log_artifact, log_metrics, log_model, log_table, set_description, set_tag
 from longtail.tracking.run import stage_run
-from longtail.tracking.sync import sync
+from longtail.tracking.sync import promote, sync
 
-__all__ = ["log_artifact", "log_metrics", "log_model", "log_table", "set_tag", "stage_run", "sync"]
+__all__ = [
+    "log_artifact",
+    "log_dataset",
+    "log_metrics",
+    "log_model",
+    "log_table",
+    "promote",
+    "set_description",
+    "set_tag",
+    "stage_run",
+    "sync",
+]

@@ -5,6 +5,7 @@ those that came after it, with another time, and MLflow would keep both.
 from typing import Any
 
 from longtail.tracking.journal import Event
+from longtail.tracking.load import PREFIX
 
 
 class Attempts:
@@ -21,6 +22,8 @@ class Attempts:
         return [point for point in points if not self._logged(run, point, changed)]
 
     def _logged(self, run: str, point: Any, changed: bool) -> bool:
+        if point.key.startswith(PREFIX):  # each attempt has a load of its own
+            return False
         if run not in self._newest:
             metrics = self._client.get_run(run).data.to_proto().metrics
             self._newest[run] = {metric.key: metric for metric in metrics}

@@ -13,13 +13,15 @@ from itertools import groupby, product
 from pathlib import Path
 from typing import Any
 
-from longtail.tracking import offline
+from longtail.tracking import naming, offline
 from longtail.tracking.attempts import Attempts
+from longtail.tracking.data import dataset_input
 from longtail.tracking.database import ensure_whole
 from longtail.tracking.deadline import Punctual
 from longtail.tracking.journal import Event, Journal, Receipt
 from longtail.tracking.models import log_pyfunc
-from longtail.tracking.runs import Runs
+from longtail.tracking.registry import register
+from longtail.tracking.runs import Runs, description
 from longtail.tracking.settings import without_credentials
 
 TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
@@ -60,10 +62,10 @@ class Store:
         import mlflow
 
         ensure_whole(uri)
-        self._client = Punctual(mlflow.MlflowClient(uri))
+        self.client = Punctual(mlflow.MlflowClient(uri))
         with self._patience(timeout):
-            self._client.search_experiments(max_results=1)
-        self._runs = Runs(self._client)
+            self.client.search_experiments(max_results=1)
+        self._runs = Runs(self.client)
         offline.clear()
 
     def deliver(self, journal: Journal) -> None:
@@ -75,7 +77,7 @@ class Store:
             if receipt.run is None:
                 receipt.parent, receipt.run = self._runs.open(journal.opening, journal.dataset)
                 journal.acknowledge(receipt)
-            attempts = Attempts(self._client, journal.events)
+            attempts = Attempts(self.client, journal.events)
             for batch in _batches(journal.events[receipt.count :]):
                 self._send(batch, journal, receipt, attempts)
                 receipt.count += len(batch)
@@ -105,42 +107,52 @@ class Store:
         for run, points in product(runs, _metrics(batch)):
             # A pipeline's run is that of all its executions too, and a later one may have found another value.
             if new := attempts.new(run, points, changed=run != runs[0]):
-                self._client.log_batch(run, metrics=new)
+                self.client.log_batch(run, metrics=new)
 
     def _send_to(self, runs: list[str], event: Event, journal: Journal) -> None:
         match event["kind"]:
             case "tag":
                 for run in runs:
-                    self._client.set_tag(run, event["key"], event["value"])
+                    self.client.set_tag(run, event["key"], event["value"])
+            case "description":
+                for run in runs:
+                    note = description(journal.opening, journal.dataset, event["text"])
+                    self.client.set_tag(run, "mlflow.note.content", note)
+            case "input":
+                name = naming.names(journal.opening["config"]).get(naming.DATA, "packed dataset")
+                for run in runs:
+                    self.client.log_inputs(run, [dataset_input(event, name)])
             case "artifact":
                 for run in runs:
                     self._upload(run, _kept(journal, event), event["folder"])
             case "model":
                 folder = _kept(journal, event)
+                name = naming.registered(journal.opening["config"], journal.dataset)
                 with self._patience(UPLOAD_TIMEOUT, folder):
-                    log_pyfunc(self._client, runs, folder, event)
+                    model = log_pyfunc(self.client, runs, folder, event)
+                    register(self.client, name, runs[0], model, event["comparison"])
             case "end":
                 self._runs.close(runs, journal.opening, event)
 
     def _upload(self, run: str, path: Path, folder: str | None) -> None:
         with self._patience(UPLOAD_TIMEOUT, path):
             if path.is_dir():
-                self._client.log_artifacts(run, str(path), "/".join(filter(None, (folder, path.name))))
+                self.client.log_artifacts(run, str(path), "/".join(filter(None, (folder, path.name))))
             else:
-                self._client.log_artifact(run, str(path), folder)
+                self.client.log_artifact(run, str(path), folder)
 
     @contextmanager
     def _patience(self, seconds: int, upload: Path | None = None) -> Iterator[None]:
         """Let an answer take so many seconds, or as many as the user says, and for a file more."""
-        before = os.environ.get(TIMEOUT), self._client.seconds
+        before = os.environ.get(TIMEOUT), self.client.seconds
         if not self._user_decides:
             os.environ[TIMEOUT] = str(seconds)
         if self.uri.startswith("http"):
-            self._client.seconds = float(os.environ[TIMEOUT]) + (_size(upload) / BYTES_PER_SECOND if upload else 0)
+            self.client.seconds = float(os.environ[TIMEOUT]) + (_size(upload) / BYTES_PER_SECOND if upload else 0)
         try:
             yield
         finally:
-            timeout, self._client.seconds = before
+            timeout, self.client.seconds = before
             if timeout is None:
                 del os.environ[TIMEOUT]
             else:

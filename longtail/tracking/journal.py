@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -43,6 +44,7 @@ class Journal:
         self._broken = file is None
         self._on_error = on_error
         self._stored = 0
+        self._one_thread = threading.Lock()
         self._receipt: Receipt | None = None
 
     @classmethod
@@ -103,7 +105,10 @@ class Journal:
 
     def append(self, kind: str, **fields: Any) -> None:
         """Add an event, stamped with the time in milliseconds."""
-        event = {"kind": kind, "time": time.time_ns() // 1_000_000, **fields}
+        with self._one_thread:
+            self._append({"kind": kind, "time": time.time_ns() // 1_000_000, **fields})
+
+    def _append(self, event: Event) -> None:
         self.events.append(event)
         if self._file is not None and self.on_disk:
             try:

@@ -7,6 +7,7 @@ import math
 import re
 import shutil
 import tempfile
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +40,12 @@ def set_tag(key: str, value: str, *, parent: bool = False) -> None:
         run.log("tag", key=valid_key(key), value=str(value), parent=parent)
 
 
+def set_description(text: str) -> None:
+    """Say on the pipeline's page, above what it was made of, what was found."""
+    if run := current():
+        run.log("description", text=text, parent=True)
+
+
 def log_artifact(path: Path, folder: str | None = None, *, parent: bool = False) -> None:
     """Log a copy of a file or directory, as it is now. Raises FileNotFoundError if there is none."""
     if not path.exists():
@@ -56,11 +63,21 @@ def log_table(table: "pd.DataFrame", file: str, *, parent: bool = False) -> None
         log_artifact(path, None if folder == "." else folder, parent=parent)
 
 
-def log_model(index: Path, *, tasks: "list[Task]", example: "npt.NDArray[np.uint8]", parent: bool = False) -> None:
-    """Log the classifier as a pyfunc: network, rules, and the sources of this package that run them.
+def log_model(
+    index: Path,
+    *,
+    tasks: "list[Task]",
+    example: "npt.NDArray[np.uint8]",
+    metrics: Iterable[str] = (),
+    comparison: dict[str, str | float] | None = None,
+    parent: bool = False,
+) -> None:
+    """Log the classifier as a pyfunc: network, rules, and the sources of this package that run them. Register it under
+    the name of its data, as the challenger.
 
-    `index` is what the stage of that name wrote; `example` are one or a few images, uint8, N×H×W×C.
-    Nothing is loaded or predicted here.
+    `index` is what the stage of that name wrote; `example` are one or a few images, uint8, N×H×W×C. `metrics` names
+    those logged before that are the model's. `comparison` is its paired test: `baseline`, and in [−1, 1] `mean`, `low`
+    and `high` of the difference to it. Nothing is loaded or predicted here.
     """
     if (run := current()) is None:
         return
@@ -68,7 +85,9 @@ def log_model(index: Path, *, tasks: "list[Task]", example: "npt.NDArray[np.uint
         folder = Path(directory) / "model"
         _collect(folder, index, example)
         classes = {task.name: len(task.classes) for task in tasks}
-        run.log("model", file=run.journal.keep(folder), classes=classes, requirements=requirements(), parent=parent)
+        shown = {"metrics": [valid_key(name) for name in metrics], "comparison": comparison or {}}
+        what = {"classes": classes, "requirements": requirements(), **shown}
+        run.log("model", file=run.journal.keep(folder), **what, parent=parent)
 
 
 def _collect(folder: Path, index: Path, example: "npt.NDArray[np.uint8]") -> None:

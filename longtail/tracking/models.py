@@ -11,9 +11,12 @@ from longtail.tracking.journal import Event
 
 NAME = "model"
 
+# MLflow takes at most 1000 metrics in one request.
+BATCH = 1000
 
-def log_pyfunc(client: Any, runs: list[str], folder: Path, event: Event) -> None:
-    """Make `folder` (code, index, example.npy) a model of the first run, and show it on the others.
+
+def log_pyfunc(client: Any, runs: list[str], folder: Path, event: Event) -> str:
+    """Make `folder` (code, index, example.npy) a model of the first run, show it on the others, and return its id.
 
     mlflow.pyfunc.log_model would run the model on its example; saving it here and uploading it does not.
     """
@@ -24,6 +27,24 @@ def log_pyfunc(client: Any, runs: list[str], folder: Path, event: Event) -> None
         outputs = client.get_run(run_id).outputs
         if model not in [output.model_id for output in (outputs.model_outputs if outputs else [])]:
             client.log_outputs(run_id, [LoggedModelOutput(model, step=0)])
+    _show_metrics(client, runs[0], model, event["metrics"])
+    return model
+
+
+def _show_metrics(client: Any, run_id: str, model: str, names: list[str]) -> None:
+    """Show metrics of the run, as it has them by now, on the model too."""
+    from mlflow.entities import Metric
+
+    run = client.get_run(run_id)
+    latest = {one.key: one for one in run.data.to_proto().metrics}
+    data = [one.dataset for one in run.inputs.dataset_inputs][:1]
+    on = {"dataset_name": data[0].name, "dataset_digest": data[0].digest} if data else {}
+    points = [
+        Metric(one.key, one.value, one.timestamp, one.step, model_id=model, run_id=run_id, **on)
+        for one in (latest[name] for name in names if name in latest)
+    ]
+    for start in range(0, len(points), BATCH):
+        client.log_batch(run_id, metrics=points[start : start + BATCH])
 
 
 def _found(client: Any, run_id: str) -> str | None:

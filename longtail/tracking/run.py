@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from longtail.tracking import identity, offline
 from longtail.tracking.journal import Journal
+from longtail.tracking.load import Load
 from longtail.tracking.settings import Settings
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class StageRun:
         self.journal = Journal.create(opening | where | names | code, self._disk_failed)
         if not callable(dataset):
             self.journal.append("dataset", md5=dataset)
+        self._load = Load(self.journal)
 
     def log(self, kind: str, **fields: Any) -> None:
         """Journal an event; deliver when it is time."""
@@ -99,6 +101,7 @@ class StageRun:
 
     def end(self, status: str, error: str | None = None) -> None:
         """Close the runs with MLflow's `status`, and deliver what is left."""
+        self._load.end()
         if callable(self._dataset):
             self.journal.append("dataset", md5=self._made(self._dataset) if status == "FINISHED" else None)
         if error:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from longtail.tracking import identity
+from longtail.tracking import identity, naming
 from longtail.tracking.journal import Event
 
 FINGERPRINT = "longtail.artifacts.fingerprint"
@@ -11,6 +11,7 @@ STEP = "longtail.step"
 # The time at which the latest attempt began that wrote to a run: an older attempt, delivered late, does not end it.
 ATTEMPT = "longtail.attempt"
 PARENT = "mlflow.parentRunId"
+UNNAMED = "pipeline "
 
 # MLflow takes at most 100 parameters in one request.
 BATCH = 100
@@ -28,6 +29,8 @@ class Runs:
         """
         parent = self._given(opening) or self._parent(opening, dataset)
         self._complete(parent, identity.flatten(opening["config"]))
+        if not opening["parent"]:
+            self._name(parent, opening)
         run = self._nested(parent, opening) if opening["name"] else parent
         self._complete(run, identity.flatten(opening["params"]))
         for one in (parent, run) if not opening["parent"] and run is not parent else (run,):
@@ -62,13 +65,10 @@ class Runs:
             "mlflow.source.git.commit": git.get("commit", ""),
             "mlflow.source.name": "longtail",
             "mlflow.source.type": "PROJECT",
-            "mlflow.note.content": _description(git, dataset, opening["code"]),
+            "mlflow.note.content": description(opening, dataset),
         }
-        name = opening["run_name"] or f"pipeline {value if tag == EXECUTION else value[:6]}"
-        run = self._client.create_run(experiment, opening["time"], tags, name)
-        if dataset:
-            self._show_dataset(run.info.run_id, dataset)
-        return run
+        name = opening["run_name"] or f"{UNNAMED}{value if tag == EXECUTION else value[:6]}"
+        return self._client.create_run(experiment, opening["time"], tags, name)
 
     def _identity(self, opening: Event, dataset: str | None) -> tuple[str, str]:
         """The tag by which all steps of a pipeline execution find its run, and the tag's value."""
@@ -77,10 +77,14 @@ class Runs:
             return EXECUTION, opening["execution"].replace("'", "_")
         return FINGERPRINT, identity.fingerprint(opening["config"], dataset, opening["code"])
 
-    def _show_dataset(self, run_id: str, md5: str) -> None:
-        from mlflow.entities import Dataset, DatasetInput
-
-        self._client.log_inputs(run_id, [DatasetInput(Dataset("packed dataset", md5[:8], "md5", md5))])
+    def _name(self, parent: Any, opening: Event) -> None:
+        """Name the pipeline by method and data, and tag it with both, as soon as a step knows them."""
+        for tag, value in naming.names(opening["config"]).items():
+            if tag not in parent.data.tags:
+                self._client.set_tag(parent.info.run_id, tag, value)
+        title = naming.title(opening["config"])
+        if title and parent.info.run_name.startswith(UNNAMED) and not opening["run_name"]:
+            self._client.update_run(parent.info.run_id, name=title)
 
     def _nested(self, parent: Any, opening: Event) -> Any:
         name, parent_id = opening["name"], parent.info.run_id
@@ -120,11 +124,15 @@ class Runs:
             self._client.set_terminated(run_id, end["status"], end["time"])
 
 
-def _description(git: dict[str, str], dataset: str | None, code: str) -> str:
+def description(opening: Event, dataset: str | None, found: str = "") -> str:
+    """What a pipeline's page says of it first: what was found, if that is known, and what it was made of."""
+    git = opening["git"]
     changed = " with uncommitted changes" if git.get("dirty") == "true" else ""
     rows = {
         "commit": f"`{git['commit']}`{changed}" if git else "not in a git repository",
         "data (md5)": f"`{dataset}`" if dataset else "none",
-        "code (md5)": f"`{code}`",
+        "code (md5)": f"`{opening['code']}`",
     }
-    return "\n".join(f"- {name}: {value}" for name, value in rows.items())
+    title = naming.title(opening["config"])
+    above = [f"**{title}**" if title else "", found]
+    return "\n\n".join(filter(None, [*above, "\n".join(f"- {name}: {value}" for name, value in rows.items())]))

@@ -1,11 +1,11 @@
-"""Deliver the journals that earlier steps left behind."""
+"""What is asked of the tracking store outside of a step: take what earlier steps left behind; promote a model."""
 
 import os
 import sys
 from typing import TYPE_CHECKING
 
 from longtail.errors import DataError
-from longtail.tracking import offline
+from longtail.tracking import offline, registry
 from longtail.tracking.database import ensure_whole
 from longtail.tracking.journal import Journal, root, waiting
 from longtail.tracking.settings import DEFAULT_URI, without_credentials
@@ -38,6 +38,20 @@ def sync() -> int:
     if problems:
         raise DataError(f"{problems[0]}; {len(waiting())} step(s) still wait in {root()}")
     return delivered
+
+
+def promote(name: str | None = None, *, insist: bool = False) -> str:
+    """Make the challenger among the models called `name` the champion; a sentence of it.
+
+    Raises DataError if the store does not answer, there is no challenger, or its paired test does not speak for it.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    try:
+        return registry.promote(_store(uri).client, name, insist=insist)
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(offline.reason(without_credentials(uri), error)) from error
 
 
 def deliver_waiting(store: "Store") -> None:

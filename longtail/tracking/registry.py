@@ -1,0 +1,74 @@
+"""Models under a name: each new one is the challenger; it becomes the champion if the paired test says that it may."""
+
+import json
+from typing import Any
+
+from longtail.errors import DataError
+
+CHALLENGER, CHAMPION = "challenger", "champion"
+VERSIONS = "mlflow.modelVersions"
+TAG = "longtail.difference."
+
+
+def register(client: Any, name: str, run_id: str, model_id: str, comparison: dict[str, Any]) -> None:
+    """Make the logged model the newest version, and the challenger; once, however often it is delivered."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name, description="Image classifiers on class-imbalanced data, by longtail.")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    versions = client.search_model_versions(f"name = '{name}'")
+    source = f"models:/{model_id}"
+    version = next((one for one in versions if one.source == source), None)
+    if version is None:
+        tags = {f"{TAG}{key}": str(value) for key, value in comparison.items()}
+        version = client.create_model_version(name, source, run_id, tags=tags, model_id=model_id)
+        versions.append(version)
+    # By this tag the pages of the model and its runs link to the version.
+    client.set_logged_model_tags(model_id, {VERSIONS: json.dumps([{"name": name, "version": int(version.version)}])})
+    if int(version.version) == max(int(one.version) for one in versions) and CHAMPION not in version.aliases:
+        client.set_registered_model_alias(name, CHALLENGER, version.version)
+
+
+def promote(client: Any, name: str | None, *, insist: bool) -> str:
+    """Move the alias champion to the challenger of `name`, or of the only name that has one; a sentence of it.
+
+    Raises DataError if there is none, or if its paired test does not show that it beats the baseline.
+    """
+    model = _challenged(client, name)
+    version = client.get_model_version(model.name, model.aliases[CHALLENGER])
+    doubt = _doubt(version.tags)
+    if doubt and not insist:
+        raise DataError(
+            f"version {version.version} of {model.name} stays the challenger: {doubt}; --insist promotes it"
+        )
+    client.set_registered_model_alias(model.name, CHAMPION, version.version)
+    client.delete_registered_model_alias(model.name, CHALLENGER)
+    return f"version {version.version} of {model.name} is the champion" + (f", although {doubt}" if doubt else "")
+
+
+def _challenged(client: Any, name: str | None) -> Any:
+    found = [one for one in client.search_registered_models() if CHALLENGER in one.aliases]
+    wanted = [one for one in found if name in (None, one.name)]
+    if len(wanted) == 1:
+        return wanted[0]
+    names = ", ".join(one.name for one in found[:10]) or "none"
+    what = "no model" if name is None else f"no model {name}"
+    raise DataError(
+        f"several models have a challenger: {names}; say which with --name"
+        if wanted
+        else f"{what} has a challenger (those that have one: {names}); `longtail evaluate` makes one"
+    )
+
+
+def _doubt(tags: dict[str, str]) -> str | None:
+    """Why the paired test does not speak for a version; None if it does."""
+    baseline, low, high = (tags.get(f"{TAG}{key}") for key in ("baseline", "low", "high"))
+    if baseline is None or low is None or high is None:
+        return "no paired test compares it with a baseline"
+    if float(low) > 0:
+        return None
+    interval = f"{100 * float(low):+.1f} to {100 * float(high):+.1f} points"
+    return f"the 95 % interval of its difference to {baseline} is not above 0 ({interval})"
