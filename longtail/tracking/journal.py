@@ -105,15 +105,13 @@ class Journal:
 
     def append(self, kind: str, **fields: Any) -> None:
         """Add an event, stamped with the time in milliseconds."""
+        event = {"kind": kind, "time": time.time_ns() // 1_000_000, **fields}
         with self._one_thread:
-            self._append({"kind": kind, "time": time.time_ns() // 1_000_000, **fields})
-
-    def _append(self, event: Event) -> None:
-        self.events.append(event)
-        if self._file is not None and self.on_disk:
+            self.events.append(event)
             try:
-                self._file.write(json.dumps(event, ensure_ascii=False, default=str) + "\n")
-                self._file.flush()
+                if self._file is not None and self.on_disk:
+                    self._file.write(json.dumps(event, ensure_ascii=False, default=str) + "\n")
+                    self._file.flush()
             except OSError as error:
                 self._broken = True  # the file stays open: it is the lock
                 self._on_error(error)
@@ -193,8 +191,7 @@ def _locked(path: Path) -> IO[str]:
 
 
 def _read(file: Path) -> list[Event]:
-    # A process killed while it wrote leaves half a line: what stands before it is whole.
-    events = []
+    events = []  # a process killed while it wrote leaves half a line: what stands before it is whole
     for line in file.read_text(encoding="utf-8").splitlines():
         try:
             events.append(json.loads(line))

@@ -1,5 +1,6 @@
 """What a step takes of its machine (processor, memory, disk, network, GPUs), as MLflow's own monitors measure it."""
 
+import importlib
 import threading
 from contextlib import suppress
 from typing import Any
@@ -37,14 +38,14 @@ class Load:
 
 
 def _monitors() -> list[Any]:
-    from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
-    from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
-    from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
-    from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
-
-    found = [CPUMonitor(), DiskMonitor(), NetworkMonitor()]
-    with suppress(Exception):  # there is no GPU, or no way to ask it
-        found.append(GPUMonitor())
+    names = ("CPUMonitor", "DiskMonitor", "NetworkMonitor", "GPUMonitor")
+    found = []
+    for name in names:
+        with suppress(Exception):  # there is no GPU, or no way to ask it
+            module = importlib.import_module(
+                f"mlflow.system_metrics.metrics.{name.removesuffix('Monitor').lower()}_monitor"
+            )
+            found.append(getattr(module, name)())
     return found
 
 
