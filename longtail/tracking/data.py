@@ -1,10 +1,8 @@
 """The data of a pipeline in MLflow: an input with digest, schema and class profile, and tags to filter runs by."""
 
-import json
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from longtail.tracking.journal import Event
 from longtail.tracking.log import set_tag
 from longtail.tracking.run import current
 
@@ -49,18 +47,3 @@ def _ends(counts: dict[str, int]) -> dict[str, int]:
     half = SHOWN // 2
     shown = by_size if len(by_size) <= SHOWN else by_size[:half] + by_size[-half:]
     return {name: counts[name] for name in shown}
-
-
-def dataset_input(event: Event, name: str) -> Any:
-    """The journalled data set as MLflow's entity."""
-    import numpy as np
-    from mlflow.data.schema import TensorDatasetSchema
-    from mlflow.entities import Dataset, DatasetInput
-    from mlflow.types import Schema, TensorSpec
-
-    images = Schema([TensorSpec(np.dtype(np.uint8), (-1, *event["shape"]), "image")])
-    labels = Schema([TensorSpec(np.dtype(str), (-1,), task) for task in event["tasks"]])
-    schema = json.dumps(TensorDatasetSchema(images, labels).to_dict())
-    profile = json.dumps(event["profile"], ensure_ascii=False)
-    source = json.dumps(event["source"], ensure_ascii=False)
-    return DatasetInput(Dataset(name, event["digest"], "packed dataset", source, schema, profile))

@@ -15,9 +15,9 @@ from typing import Any
 
 from longtail.tracking import naming, offline
 from longtail.tracking.attempts import Attempts
-from longtail.tracking.data import dataset_input
 from longtail.tracking.database import ensure_whole
 from longtail.tracking.deadline import Punctual
+from longtail.tracking.inputs import dataset_input
 from longtail.tracking.journal import Event, Journal, Receipt
 from longtail.tracking.models import log_pyfunc
 from longtail.tracking.registry import register
