@@ -19,7 +19,7 @@ def test_processes_give_the_results_of_dvc_and_one_tracked_run(finished: Finishe
 
     of_dvc, of_pipeline = sorted(workspace.parents(), key=lambda run: "longtail.execution" in run.data.tags)
     assert of_pipeline.info.status == "FINISHED"
-    assert of_pipeline.info.run_name == f"pipeline {of_pipeline.data.tags['longtail.execution']}"
+    assert of_pipeline.info.run_name == of_dvc.info.run_name == "lmle on digits"
     for name in ("digit/mean_class_accuracy", "digit/crl/head/mean_class_accuracy", "digit/r1/difference"):
         assert of_pipeline.data.metrics[f"test/{name}"] == of_dvc.data.metrics[f"test/{name}"]
     for name in ("fits.softmax.method.kind", "fits.crl.method.weight", "train.method.margins.g1", "split.test"):
