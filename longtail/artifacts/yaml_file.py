@@ -7,18 +7,31 @@ import yaml
 
 from longtail.errors import DataError
 
+MERGE = "tag:yaml.org,2002:merge"
+LONGEST = 80  # characters of a key that a message shows
+
 
 class _Loader(yaml.SafeLoader):
     """YAML as it is, but for a key that a mapping has twice: YAML would take the last in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        lines: dict[str, int] = {}
+        found: dict[Any, yaml.ScalarNode] = {}
         for key, _ in node.value:
-            name, line = f"{key.tag} {key.value}", key.start_mark.line + 1
-            if name in lines:
-                raise DataError(f"{key.value!r} stands on line {lines[name]} and again on line {line}; keep one")
-            lines[name] = line
+            if isinstance(key, yaml.ScalarNode):
+                # As it is read: yes is true, 0x1 is 1. `<<` stands for itself.
+                read = key.tag if key.tag == MERGE else self.construct_object(key)
+                if read in found:
+                    raise DataError(_twice(found[read], key))
+                found[read] = key
         return super().construct_mapping(node, deep)
+
+
+def _twice(first: yaml.ScalarNode, again: yaml.ScalarNode) -> str:
+    one, other = (f"{key.value[:LONGEST]!r}" for key in (first, again))
+    lines = first.start_mark.line + 1, again.start_mark.line + 1
+    if first.value == again.value:
+        return f"{one} stands on line {lines[0]} and again on line {lines[1]}; keep one"
+    return f"{one} on line {lines[0]} and {other} on line {lines[1]} are the same to YAML; put names in quotes"
 
 
 def read_yaml(file: Path) -> Any:

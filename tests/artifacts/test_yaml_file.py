@@ -7,6 +7,9 @@ import pytest
 from longtail.artifacts.yaml_file import read_yaml
 from longtail.errors import DataError
 
+ROOT = Path(__file__).parents[2]
+EXPERIMENTS = sorted(str(file.relative_to(ROOT)) for file in (ROOT / "experiments").glob("*.yaml"))
+
 
 @pytest.mark.parametrize(
     ("text", "key", "first", "again"),
@@ -24,6 +27,28 @@ def test_a_key_that_stands_twice(tmp_path: Path, text: str, key: str, first: int
     with pytest.raises(DataError, match=f"'{key}' stands on line {first} and again on line {again}") as refusal:
         read_yaml(tmp_path / "params.yaml")
     assert str(tmp_path / "params.yaml") in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("yes", "true"), ("no", "off"), ("1", "0x1"), ("1", "1.0"), ("1", "true"), ("~", "null"), ("1", "1_")],
+)
+def test_keys_that_are_spelled_differently_and_read_alike(tmp_path: Path, one: str, other: str) -> None:
+    """Classes called `no` and `off` are one to YAML."""
+    (tmp_path / "params.yaml").write_text(f"target:\n  {one}: 0.5\n  {other}: 0.5\n", encoding="utf-8")
+    said = f"'{one}' on line 2 and '{other}' on line 3 are the same to YAML; put names in quotes"
+    with pytest.raises(DataError, match=said):
+        read_yaml(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text(f"target:\n  '{one}': 0.5\n  '{other}': 0.5\n", encoding="utf-8")
+    assert read_yaml(tmp_path / "params.yaml") == {"target": {one: 0.5, other: 0.5}}
+
+
+def test_a_long_key_is_shown_in_part(tmp_path: Path) -> None:
+    key = f"? {'a' * 100_000}\n: 1\n"
+    (tmp_path / "params.yaml").write_text(key + key, encoding="utf-8")
+    with pytest.raises(DataError, match="and again on line 3") as refusal:
+        read_yaml(tmp_path / "params.yaml")
+    assert len(str(refusal.value)) < 500
 
 
 def test_keys_of_different_mappings_and_types_are_no_matter(tmp_path: Path) -> None:
@@ -47,3 +72,8 @@ def test_what_is_no_yaml_is_one_sentence(tmp_path: Path, content: bytes) -> None
         read_yaml(tmp_path / "params.yaml")
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 500
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "longtail/methods/catalogue.yaml", *EXPERIMENTS])
+def test_no_key_of_ours_stands_twice(file: str) -> None:
+    assert read_yaml(ROOT / file)
