@@ -166,6 +166,37 @@ def test_the_model_answers_by_the_rule_that_it_is_reported_by(
         np.testing.assert_array_equal(answers[f"{task.name}.scores"], scores)
 
 
+FORMS = {
+    "none": lambda images: images[:0],
+    "backwards": lambda images: images[::-1],
+    "mirrored": lambda images: images[:, :, ::-1],
+    "every other": lambda images: images[::2],
+    "as Fortran has them": np.asfortranarray,
+    "turned": lambda images: np.rot90(images, axes=(1, 2)),
+    "read-only": lambda images: np.frombuffer(images.tobytes(), np.uint8).reshape(images.shape),
+}
+
+
+@pytest.mark.parametrize("own", ["cluster_wise", "head", "head_and_knn"])
+@pytest.mark.parametrize("form", FORMS)
+def test_images_may_be_none_and_lie_in_any_order(
+    own: str, form: str, tmp_path: Path, images: npt.NDArray[np.uint8]
+) -> None:
+    from longtail.serving import Classifier
+
+    write_snapshot(tmp_path / "snapshot")
+    write_rules(tmp_path, own)
+    served = Classifier()
+    served.load_context(SimpleNamespace(artifacts={"index": str(tmp_path)}))
+    asked = FORMS[form](images)
+    answers, expected = served.predict(None, asked), served.predict(None, np.ascontiguousarray(asked))
+    for task in TASKS:
+        assert answers[task.name].shape == (len(asked),)
+        assert answers[f"{task.name}.scores"].shape == (len(asked), len(task.classes))
+        assert answers[f"{task.name}.scores"].dtype == np.float32
+        np.testing.assert_array_equal(answers[f"{task.name}.scores"], expected[f"{task.name}.scores"])
+
+
 @pytest.mark.slow
 def test_another_process_elsewhere_loads_the_model_with_its_own_sources(
     uri: str, folder: Path, tmp_path: Path, expected: dict[str, npt.NDArray[Any]]
