@@ -13,7 +13,7 @@ from longtail.errors import DataError
 from longtail.methods.catalogue import entry_of
 from longtail.parameters import SHARED, check_section, label, stage_section
 from longtail.rules.base import rule_class
-from longtail.rules.registry import RULES
+from longtail.rules.registry import ADJUSTED, RULES
 from longtail.stages.contract import params_model
 from longtail.training.declared import declared_trainings
 
@@ -25,8 +25,6 @@ ALWAYS = ("ingest", "split", "start", "index")
 ROUND = ("cluster", "quintuplets", "train")
 TRAININGS = ("fits", "rounds")
 Sections = dict[str, Any]
-
-ADJUSTED = "head_adjusted"
 
 
 class Method(BaseModel, extra="forbid"):

@@ -12,12 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
-from longtail.errors import Faults
 from longtail.execution import execute, one_sentence
-from longtail.parameters import CLUSTER, read_parameters, stage_parameters
-from longtail.stages import IN_ROUNDS, PARALLEL, STAGES
+from longtail.parameters import CLUSTER, checked_sections, read_parameters, stage_parameters
+from longtail.stages import PARALLEL, STAGES
 from longtail.stages.contract import artifacts, params_model
-from longtail.training.declared import declared_trainings
 from longtail.world import ALONE, World, first_speaks
 
 DESCRIPTIONS = {
@@ -81,16 +79,8 @@ def check(
     params: Annotated[Path, typer.Option(help="YAML file of parameters")] = Path("params.yaml"),
 ) -> None:
     """Check all parameters before anything runs: every section, every training, and what each follows."""
-    values, faults = read_parameters(params), Faults()
-    trainings = declared_trainings(values, str(params))
-    for stage in STAGES:
-        # `fetch` has a section where a pipeline is submitted alone.
-        if stage != "fetch" and (trainings.rounds or stage not in IN_ROUNDS):
-            run = importlib.import_module(f"longtail.stages.{stage}").run
-            for name in trainings.fits if stage == "fit" else [None]:
-                with faults.collected():
-                    stage_parameters(params, stage, params_model(run), name)
-    faults.settle()
+    # `fetch` has a section where a pipeline is submitted alone.
+    checked_sections(params, [stage for stage in STAGES if stage != "fetch"])
     typer.echo(f"{params}: all parameters are right")
 
 

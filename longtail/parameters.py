@@ -1,15 +1,18 @@
 """params.yaml: a section for each stage or training, and shared values, the defaults of fields of their name."""
 
 import difflib
+import importlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from longtail.artifacts.yaml_file import read_yaml
-from longtail.errors import DataError
+from longtail.errors import DataError, Faults
 from longtail.methods.catalogue import CATALOGUE, params_class
-from longtail.stages import STAGES
+from longtail.stages import IN_ROUNDS, STAGES
+from longtail.stages.contract import params_model
 from longtail.training.declared import declared_trainings
 
 SHARED = ("seed", "cluster_size", "network", "search")
@@ -42,6 +45,24 @@ def stage_parameters(file: Path, stage: str, model: type[BaseModel], training: s
     """
     section = stage_section(read_parameters(file), stage, model, str(file), training)
     return check_section(label(stage, training), section, model, str(file))
+
+
+def checked_sections(file: Path, stages: Iterable[str]) -> dict[tuple[str, str | None], dict[str, Any]]:
+    """The sections, with the shared values, of those of the stages that run: by stage and None, of `fit` by the name of
+    each training. Raises DataError with everything that is wrong.
+    """
+    values, faults = read_parameters(file), Faults()
+    trainings = declared_trainings(values, str(file))
+    found: dict[tuple[str, str | None], dict[str, Any]] = {}
+    for stage in stages:
+        model = params_model(importlib.import_module(f"longtail.stages.{stage}").run)
+        names = trainings.fits if stage == "fit" else [None] if trainings.rounds or stage not in IN_ROUNDS else []
+        for name in names:
+            with faults.collected():
+                found[stage, name] = stage_section(values, stage, model, str(file), name)
+                check_section(label(stage, name), found[stage, name], model, str(file))
+    faults.settle()
+    return found
 
 
 def label(stage: str, training: str | None) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 
 from longtail.artifacts.lineage import merged
-from longtail.errors import DataError, Faults
+from longtail.errors import DataError
 from longtail.execution import own_section
-from longtail.parameters import check_section, label, read_parameters, stage_section
-from longtail.stages import DATA_STAGES, IN_ROUNDS, STAGES
+from longtail.parameters import check_section, checked_sections, read_parameters
+from longtail.stages import DATA_STAGES, STAGES
 from longtail.stages.contract import params_model
 from longtail.training.declared import Trainings, declared_trainings
 from pipelines.resources import Kubernetes
@@ -31,24 +31,8 @@ def sections(params: Path) -> dict[str, dict[str, Any]]:
     """For every parameter of the pipeline but `fetch` its section of the parameters, with the shared values. Raises
     DataError.
     """
-    values, trainings, faults = read_parameters(params), trainings_of(params), Faults()
-    found = {}
-    for step in STEPS:
-        if step == "fit":
-            for name in trainings.fits:
-                with faults.collected():
-                    found[f"fit_{name}"] = _checked(values, params, step, name)
-        elif trainings.rounds or step not in IN_ROUNDS:
-            with faults.collected():
-                found[step] = _checked(values, params, step)
-    faults.settle()
-    return found
-
-
-def _checked(values: dict[str, Any], params: Path, step: str, training: str | None = None) -> dict[str, Any]:
-    section = stage_section(values, step, _model(step), str(params), training)
-    check_section(label(step, training), section, _model(step), str(params))
-    return section
+    found = checked_sections(params, STEPS)
+    return {f"{step}_{training}" if training else step: section for (step, training), section in found.items()}
 
 
 def recorded_parameters(params: Path) -> dict[str, dict[str, Any]]:

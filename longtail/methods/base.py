@@ -132,6 +132,7 @@ class Method(nn.Module, ABC):
         super().__init__()
         params = setup.sampling
         self.labels, self.cost, self.scheme = setup.labels, params.cost, params.sampling
+        self._counts = {task: np.bincount(codes[codes >= 0]) for task, codes in setup.labels.items()}
         self.sampler = TaskSampler(
             setup.labels,
             params.batch * setup.processes,
@@ -171,10 +172,10 @@ class Method(nn.Module, ABC):
 
     def class_counts(self, task: str, classes: int) -> Ints:
         """How many training samples each class of a task has, (K,)."""
-        codes = self.labels[task]
-        return np.bincount(codes[codes >= 0], minlength=classes)
+        counts = self._counts[task]
+        return np.pad(counts, (0, classes - len(counts)))
 
-    def class_weights(self, selection: Selection) -> tuple[Ints, Floats]:
+    def classifier_targets(self, selection: Selection) -> tuple[Ints, Floats]:
         """The class codes (n,) that the classifier is trained on in a step, and the weight (n,) of each in its loss."""
         return selection.targets["codes"], selection.targets["weights"]  # type: ignore[return-value]
 
@@ -208,7 +209,7 @@ class Method(nn.Module, ABC):
         for step in range(steps):
             selected = self.select(step)
             for task, of_task in sums.items():
-                codes, weights = self.class_weights(selected[task])
+                codes, weights = self.classifier_targets(selected[task])
                 np.add.at(of_task, codes[codes >= 0], weights[codes >= 0])
         return {task: (of_task / of_task.sum()).astype(np.float32) for task, of_task in sums.items()}
 

@@ -8,6 +8,7 @@ from longtail.metrics.significance import Difference
 from longtail.report.content import ModelReport, Round, Row, TaskReport
 from longtail.report.limits import MANY_TASKS
 from longtail.report.titles import row_title, rule_title
+from longtail.rules.registry import ADJUSTED
 
 # Every number that a table of metrics can show, and its heading.
 TITLES = {
@@ -48,7 +49,7 @@ def percent(value: float | None) -> str:
 
 def shown_rows(task: TaskReport) -> list[Row]:
     """Of the leading model every rule, of the others their own and the adjusted head, beside which any has to stand."""
-    return [row for row in task.rows if row.own or row.model == task.main.model or row.rule == "head_adjusted"]
+    return [row for row in task.rows if row.own or row.model == task.main.model or row.rule == ADJUSTED]
 
 
 def metric_table(task: TaskReport) -> MetricTable:

@@ -7,6 +7,7 @@ from longtail.report.content import Report, Row, Standing, TaskReport
 from longtail.report.names import short
 from longtail.report.tables import percent, points
 from longtail.report.titles import rule_title
+from longtail.rules.registry import ADJUSTED
 
 UNIT = "mean per-class accuracy on test"
 
@@ -35,7 +36,7 @@ def _comparison(one: Standing, baseline: Standing, over: str) -> str:
     gained = found.mean if found else (one.accuracy or 0.0) - (baseline.accuracy or 0.0)
     figures = f"{percent(one.accuracy)} % against {percent(baseline.accuracy)} % in {UNIT}{over}"
     by = f"{points(gained)} points"
-    kind = "adjusted baseline" if baseline.rule == "head_adjusted" else "baseline"
+    kind = "adjusted baseline" if baseline.rule == ADJUSTED else "baseline"
     who, whom = name(one.model), f"the {kind} {name(baseline.model)}"
     if found is None:
         return f"Whether {who} beats {whom} is not known, since nothing was resampled: {figures} ({by})."

@@ -28,9 +28,9 @@ from longtail.report.scalars import row_scalars, step_scalars
 from longtail.report.titles import rule_title
 from longtail.report.verdict import verdict
 from longtail.rules.base import rule_class
+from longtail.rules.registry import ADJUSTED
 from longtail.stages.contract import Input, Inputs, Output, stage
 
-ADJUSTED = "head_adjusted"
 CHOSEN = "Rounds, k, decisions and weights are chosen on the validation subset; the metrics are on the test subset."
 
 
@@ -90,13 +90,14 @@ def run(dataset: Input, split: Input, indexes: Inputs, report: Output, *, params
     print("evaluate: writing the report", file=sys.stderr, flush=True)
     write_tables(content, models[0].state, report)
     (report / "report.html").write_text(render(content), encoding="utf-8")
-    print(verdict(content))
+    found = verdict(content)
+    print(found)
     for name in ("report.html", "per_class.csv"):
         tracking.log_artifact(report / name, parent=True)
     tracking.log_metrics({f"test/{name}": value for name, value in row_scalars(content).items()})
     scalars = step_scalars(content)
     tracking.log_metrics({f"test/{name}": value for name, value in scalars.items()}, parent=True)
-    tracking.set_description(verdict(content))
+    tracking.set_description(found)
     tracking.log_dataset(packed.info, table.info, models[0].lineage.split or "", parent=True)
     example = packed.images(table.samples["row"].to_numpy()[table.positions("test")[:2]])
     # Those of the leading model: the names of others' have the model's in them.

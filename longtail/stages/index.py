@@ -11,8 +11,9 @@ from longtail.data.dataset import Task
 from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.errors import DataError
-from longtail.network.snapshot import State, best, read_embeddings, read_logits, read_prior
-from longtail.rules.base import Evidence, Floats
+from longtail.network.snapshot import State, best
+from longtail.rules.base import Floats
+from longtail.rules.evidence import read_evidence
 from longtail.rules.registry import RULES, fit_rules
 from longtail.rules.search import Search
 from longtail.sources.quoting import listed
@@ -70,17 +71,14 @@ def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[st
     summaries = {}
     report: dict[str, float] = {}
     for task in table.tasks:
-        evidence = Evidence(
-            read_embeddings(best(model), task.name),
-            read_logits(best(model), task.name),
-            table.train_labels(task),
-            table.scored_labels(task, "validation"),
-            len(task.classes),
-            params.cluster_size,
-            params.search,
-            params.seed,
-            read_prior(best(model), task.name),
-            params.target_of(task),
+        evidence = read_evidence(
+            best(model),
+            table,
+            task,
+            cluster_size=params.cluster_size,
+            search=params.search,
+            seed=params.seed,
+            target=params.target_of(task),
         )
         fitted = fit_rules([*params.rules, "cluster_wise", state.rule], evidence)
         for rule in fitted.values():

@@ -19,7 +19,7 @@ from longtail.tracking.database import ensure_whole
 from longtail.tracking.deadline import Punctual
 from longtail.tracking.inputs import dataset_input
 from longtail.tracking.journal import Event, Journal, Receipt
-from longtail.tracking.models import log_pyfunc
+from longtail.tracking.models import BATCH, log_pyfunc
 from longtail.tracking.registry import register
 from longtail.tracking.runs import Runs, description
 from longtail.tracking.settings import without_credentials
@@ -34,9 +34,6 @@ DEFAULTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-
-# MLflow takes at most 1000 metrics in one request.
-BATCH = 1000
 
 # A server behind which an object store takes the file answers late, the more so the larger the file.
 UPLOAD_TIMEOUT = 60

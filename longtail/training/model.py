@@ -21,7 +21,7 @@ from longtail.network.embedder import Embedder, blueprint_for, build_network, wr
 from longtail.network.network import Network, NetworkParams
 from longtail.network.snapshot import Blueprint, current, read_blueprint, write_prior
 from longtail.rules.search import Search
-from longtail.training.loop import Optimisation, length, train
+from longtail.training.loop import Optimisation, train
 from longtail.training.outcome import Scoring, warn_of_collapse
 from longtail.world import World
 
@@ -92,7 +92,7 @@ def train_model(
     write_snapshot(current(model), Embedder(blueprint, network), packed, rows, logits=method.trains_classifier)
     if method.trains_classifier:
         counts = {task.name: len(task.classes) for task in table.tasks}
-        write_prior(current(model), method.trained_prior(counts, length(params.optimisation, method)))
+        write_prior(current(model), method.trained_prior(counts, int(curve[-1]["iteration"])))
     warn_of_collapse(current(model), table)
     return curve
 

@@ -14,10 +14,9 @@ from longtail.network.snapshot import (
     current,
     mean_score,
     read_embeddings,
-    read_logits,
-    read_prior,
 )
-from longtail.rules.base import Evidence, rule_class
+from longtail.rules.base import rule_class
+from longtail.rules.evidence import read_evidence
 from longtail.rules.search import Search
 
 
@@ -35,19 +34,10 @@ def validation_scores(scoring: Scoring, snapshot: Path, split: Split) -> dict[st
     """Per task the mean per-class accuracy on validation by the rule; empty where it cannot answer."""
     rule, scores = rule_class(scoring.rule), {}
     for task in split.tasks:
-        logits = read_logits(snapshot, task.name)
-        if logits is not None or not rule.needs_logits:
-            evidence = Evidence(
-                read_embeddings(snapshot, task.name),
-                logits,
-                split.train_labels(task),
-                split.scored_labels(task, "validation"),
-                len(task.classes),
-                scoring.cluster_size,
-                scoring.search,
-                scoring.seed,
-                read_prior(snapshot, task.name),
-            )
+        evidence = read_evidence(
+            snapshot, split, task, cluster_size=scoring.cluster_size, search=scoring.search, seed=scoring.seed
+        )
+        if evidence.logits is not None or not rule.needs_logits:
             scores[task.name] = rule.fit(evidence, {}).score
     return scores
 

@@ -16,8 +16,7 @@ import components
 from components import images
 from components.images import CPU, CUDA
 from longtail.errors import DataError
-from longtail.stages import STAGES
-from pipelines.arguments import IN_ROUNDS
+from longtail.stages import IN_ROUNDS, STAGES
 from pipelines.graph import behind, specification, tasks
 from pipelines.pipeline import pipeline
 from pipelines.resources import GPU, REQUESTS, WORK, Kubernetes

@@ -219,6 +219,7 @@ def test_a_graph_is_built_without_reading_the_source_of_its_callers(
     command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which takes 0.1 s a task with torch loaded: of 120 rounds, more than half a minute."""
+    sections(folder / "params.yaml")  # loads torch, which reads sources of its own as it is loaded
     read: list[Any] = []
     found = inspect.findsource
     monkeypatch.setattr(inspect, "findsource", lambda one: read.append(one) or found(one))

@@ -51,9 +51,7 @@ class ClassBalanced(ClassifierMethod):
     def __init__(self, setup: Setup, params: Params) -> None:
         super().__init__(setup)
         self.params = params
-        self._weights = {
-            task: class_weights(np.bincount(codes[codes >= 0]), params.beta) for task, codes in setup.labels.items()
-        }
+        self._weights = {task: class_weights(counts, params.beta) for task, counts in self._counts.items()}
 
     def select_for(self, task: str, positions: Ints) -> Selection:
         selected = super().select_for(task, positions)

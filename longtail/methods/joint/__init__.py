@@ -51,7 +51,7 @@ class Joint(QuintupletMethod):
         }
         return Selection(members, targets)
 
-    def class_weights(self, selection: Selection) -> tuple[Ints, Floats]:
+    def classifier_targets(self, selection: Selection) -> tuple[Ints, Floats]:
         return selection.targets["codes"].ravel(), selection.targets["class_weights"].ravel()  # type: ignore[return-value]
 
     def exact_prior(self, task: str, count: int) -> Floats | None:
