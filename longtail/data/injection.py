@@ -20,7 +20,7 @@ class Gaussian(BaseModel, extra="forbid", frozen=True):
 
 
 class Exponential(BaseModel, extra="forbid", frozen=True):
-    """n_c = n_0 · factor^(−c / (K − 1)) over the class order (Cui et al. 2019)."""
+    """n_c = ⌊n_0 · factor^(−c / (K − 1))⌋ over the class order (Cui et al. 2019), as the published lists have it."""
 
     kind: Literal["exponential"]
     factor: float = Field(gt=1, description="largest class over smallest")
@@ -48,7 +48,10 @@ NONE = Balanced()
 
 
 def kept_counts(counts: Ints, injection: Injection) -> Ints:
-    """How many samples of each class stay, at least one and at most what there is. Shape (K,)."""
+    """How many samples of each class stay, at least one and at most what there is. Shape (K,).
+
+    The published long tails are truncated, steps too. A Gaussian is rounded: its share of all is what counts.
+    """
     classes = np.arange(len(counts))
     if isinstance(injection, Gaussian):
         target = counts * gaussian_rates(counts, injection.removed)
@@ -60,7 +63,9 @@ def kept_counts(counts: Ints, injection: Injection) -> Ints:
         target = np.where(minority, counts.max() / injection.factor, counts)
     else:
         target = counts.astype(float)
-    kept: Ints = np.clip(np.rint(target), 1, counts).astype(np.int64)
+    # 5000 / 100 is 50 whatever the last bit of a power says.
+    whole = np.rint(target) if isinstance(injection, Gaussian) else np.floor(target * (1 + 1e-12))
+    kept: Ints = np.clip(whole, 1, counts).astype(np.int64)
     return kept
 
 

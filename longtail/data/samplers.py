@@ -1,13 +1,17 @@
 """Which samples a mini-batch has: seeded, and a function of the step alone, so that a resumed run draws the same."""
 
 from functools import lru_cache
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 Ints = npt.NDArray[np.int64]
-Scheme = Literal["natural", "class_even", "over", "under"]
+Floats = npt.NDArray[np.float64]
+Scheme = Literal["natural", "class_even", "square_root", "progressive", "over", "under"]
+# How mini-batches are drawn: a scheme by its name, or how far it is from natural (0) to class-even (1).
+Drawing = Scheme | Annotated[float, Field(ge=0, le=1)]
 
 
 class Sampler:
@@ -19,7 +23,7 @@ class Sampler:
     under-sampled, every class to the size of the smallest.
     """
 
-    def __init__(self, labels: Ints, batch: int, *, scheme: Scheme, seed: int) -> None:
+    def __init__(self, labels: Ints, batch: int, *, scheme: Drawing, seed: int) -> None:
         """`labels` (n,): class codes; −1 is never drawn. `batch`: positions a step."""
         self.batch = batch
         self.seed = seed
@@ -28,12 +32,12 @@ class Sampler:
         match scheme:
             case "natural":
                 self._pools = [labelled]
-            case "class_even":
-                self._pools = classes
             case "over":
                 self._pools = [resized(classes, max(map(len, classes)), seed)]
             case "under":
                 self._pools = [resized(classes, min(map(len, classes)), seed)]
+            case _:
+                self._pools = classes
         # A pass over one class outlasts many steps, so most draws find its order here.
         self._order = lru_cache(maxsize=4 * len(self._pools) + 4)(self._draw_order)
         self._round = lru_cache(maxsize=4)(self._draw_round)
@@ -65,6 +69,79 @@ class Sampler:
         return np.random.default_rng([self.seed, stream, number]).permutation(length)
 
 
+class BetweenSampler(Sampler):
+    """Draws between natural and class-even: a class of n samples in proportion to n^(1 − s), and of each class its
+    samples pass after pass.
+
+    square_root is s = ½. progressive goes from natural to class-even in a straight line over `draws` draws (Kang et
+    al., ICLR 2020, Eq. 3); None: it stays at its beginning. The draws come in blocks of two passes over the data, in a
+    random order. At the end of each every class has had as many as it should, to within one.
+    """
+
+    def __init__(self, labels: Ints, batch: int, *, scheme: Drawing, seed: int, draws: int | None = None) -> None:
+        super().__init__(labels, batch, scheme=scheme, seed=seed)
+        self.draws = draws if scheme == "progressive" else None
+        counts = np.array([len(pool) for pool in self._pools], np.int64)
+        strength = {"square_root": 0.5, "progressive": 0.0}.get(str(scheme), scheme)
+        self._shares = class_shares(counts, float(strength))
+        # Of two passes the rarest class has two draws at least, so that rounding never takes one back.
+        self._block = 2 * int(counts.sum())
+        self._drawn_block = lru_cache(maxsize=2)(self._draw_block)
+
+    def positions(self, step: int) -> Ints:
+        """The positions (batch,) of mini-batch number `step`, from 0."""
+        blocks, places = np.divmod(np.arange(step * self.batch, (step + 1) * self.batch), self._block)
+        found = [self._drawn_block(block)[:, places[blocks == block]] for block in range(blocks[0], blocks[-1] + 1)]
+        pools, turns = np.concatenate(found, axis=1).tolist()
+        return np.array([self._member(*draw) for draw in zip(pools, turns, strict=True)], np.int64)
+
+    def expected(self, draws: int) -> Floats:
+        """How many of the first `draws` draws each class has, on average, (K,)."""
+        if self.draws is None:
+            return draws * self._shares
+        # The share of class-even draws rises from 0 to 1 over the training, and then stays.
+        even = draws**2 / (2 * self.draws) if draws < self.draws else draws - self.draws / 2
+        return (draws - even) * self._shares + even / len(self._shares)
+
+    def _had(self, draws: int) -> Ints:
+        """`expected` in whole numbers that add up to `draws`."""
+        sums = np.floor(np.cumsum(self.expected(draws)) + 0.5).astype(np.int64)
+        sums[-1] = draws
+        return np.diff(sums, prepend=0)
+
+    def _draw_block(self, block: int) -> Ints:
+        """Of each draw of a block its class, and the how-many-eth draw of that class it is, (2, draws)."""
+        before = self._had(block * self._block)
+        counts = self._had((block + 1) * self._block) - before
+        pools = np.repeat(np.arange(len(counts)), counts)
+        turns = np.arange(self._block) - np.repeat(np.cumsum(counts) - counts, counts) + before[pools]
+        return np.stack([pools, turns])[:, self._draw_permutation(0, block, self._block)]
+
+
+def class_shares(counts: Ints, strength: float) -> Floats:
+    """The shares (K,) of draws in proportion to n^(1 − strength), n (K,) the counts; a class without a sample has 0."""
+    shares: Floats = np.where(counts > 0, np.maximum(counts, 1).astype(np.float64) ** (1 - strength), 0.0)
+    shares /= shares.sum()
+    return shares
+
+
+def sampler_of(labels: Ints, batch: int, *, scheme: Drawing, seed: int, draws: int | None = None) -> Sampler:
+    """The sampler that draws by a scheme; `draws`: those of the whole training."""
+    if scheme in ("square_root", "progressive") or scheme not in get_args(Scheme):
+        return BetweenSampler(labels, batch, scheme=scheme, seed=seed, draws=draws)
+    return Sampler(labels, batch, scheme=scheme, seed=seed)
+
+
+def at_most(labels: Ints, count: int, seed: int) -> Ints:
+    """The labels (n,) of a subset that is more balanced: of each class a random `count`, or all; the others −1."""
+    labelled = np.flatnonzero(labels >= 0)
+    rng = np.random.default_rng([seed, count])
+    kept = np.concatenate([rng.permutation(pool)[:count] for pool in _by_class(labelled, labels[labelled])])
+    subset = np.full(len(labels), -1, np.int64)
+    subset[kept] = labels[kept]
+    return subset
+
+
 def resized(classes: list[Ints], size: int, seed: int) -> Ints:
     """Sorted positions, `size` of each class: all of its members equally often, and a random few of them once more."""
     rng = np.random.default_rng([seed, len(classes), size])
@@ -81,29 +158,50 @@ class TaskSampler:
     """
 
     def __init__(
-        self, labels: dict[str, Ints], batch: int, *, scheme: Scheme, seed: int, together: bool = False
+        self,
+        labels: dict[str, Ints],
+        batch: int,
+        *,
+        scheme: Drawing,
+        seed: int,
+        together: bool = False,
+        steps: int | None = None,
+        deferred: int = 0,
     ) -> None:
-        """`labels`: for each task its (n,) class codes, −1 where there is none. `batch`: positions a step and task."""
+        """`labels`: for each task its (n,) class codes, −1 where there is none. `batch`: positions a step and task.
+        `steps`: those of the whole training; the first `deferred` of them draw naturally, whatever the scheme.
+        """
         self.labels, self.batch = labels, batch
         self.together = together
+        self._deferred = (
+            TaskSampler(labels, batch, scheme="natural", seed=seed, together=together) if deferred else None
+        )
+        self._begin = deferred
         drawn_from = list(labels.values())
         if together and scheme == "natural":
             drawn_from = [np.max(drawn_from, axis=0)]  # −1 where no task has a label
+        # A step of tasks that take turns is a draw of one of them.
+        draws = None if steps is None else -(-(steps - deferred) * batch // (len(drawn_from) if together else 1))
         self._samplers = [
-            Sampler(codes, batch, scheme=scheme, seed=seed + number) for number, codes in enumerate(drawn_from)
+            sampler_of(codes, batch, scheme=scheme, seed=seed + number, draws=draws)
+            for number, codes in enumerate(drawn_from)
         ]
 
     def positions(self, step: int) -> dict[str, Ints]:
         """The positions of mini-batch number `step`, from 0, for each task."""
-        if not self.together:
-            drawn = [sampler.positions(step) for sampler in self._samplers]
-            return dict(zip(self.labels, drawn, strict=True))
-        of_all = self.images(step)
-        return {name: of_all[codes[of_all] >= 0] for name, codes in self.labels.items()}
+        if self.together:
+            of_all = self.images(step)
+            return {name: of_all[codes[of_all] >= 0] for name, codes in self.labels.items()}
+        if self._deferred and step < self._begin:
+            return self._deferred.positions(step)
+        drawn = [sampler.positions(step - self._begin) for sampler in self._samplers]
+        return dict(zip(self.labels, drawn, strict=True))
 
     def images(self, step: int) -> Ints:
         """The positions (batch,) of mini-batch number `step` that the tasks share, whether they label them or not."""
-        turn, task = divmod(step, len(self._samplers))
+        if self._deferred and step < self._begin:
+            return self._deferred.images(step)
+        turn, task = divmod(step - self._begin, len(self._samplers))
         return self._samplers[task].positions(turn)
 
 
@@ -112,12 +210,14 @@ def _by_class(positions: Ints, codes: Ints) -> list[Ints]:
     return np.split(positions[np.argsort(codes, kind="stable")], np.cumsum(counts)[:-1])
 
 
-def inverse_frequency_weights(labels: Ints) -> npt.NDArray[np.float32]:
-    """Costs (n,) that sum to 1 and give every class present the same weight in the batch (LMLE, Table 1)."""
+def mean_weights(labels: Ints, *, cost: float) -> npt.NDArray[np.float32]:
+    """Weights (n,) that sum to 1, in proportion to n_c^(−cost), n_c the samples of the class in the mini-batch.
+
+    0 is the mean over the samples; 1, inverse frequency, gives the classes present equal weight (LMLE, Table 1).
+    """
+    if not len(labels):
+        return np.zeros(0, np.float32)
     _, inverse, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    return (1.0 / (len(counts) * counts[inverse])).astype(np.float32)
-
-
-def mean_weights(labels: Ints, *, cost: bool) -> npt.NDArray[np.float32]:
-    """Weights (n,) that sum to 1: of a mean over the mini-batch or, with `cost`, over its classes."""
-    return inverse_frequency_weights(labels) if cost else np.full(len(labels), 1 / max(1, len(labels)), np.float32)
+    scale = (counts ** (1.0 - cost)).sum()
+    weights: npt.NDArray[np.float32] = (1.0 / (scale * counts[inverse] ** float(cost))).astype(np.float32)
+    return weights

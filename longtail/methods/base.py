@@ -1,5 +1,6 @@
 """What a method is: how mini-batches are drawn, and how one becomes a loss."""
 
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +12,10 @@ import torch
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny
 from torch import Tensor, nn
 
-from longtail.data.samplers import Scheme, TaskSampler, mean_weights
+from longtail.data.samplers import Drawing, TaskSampler, at_most, class_shares, mean_weights
 from longtail.errors import DataError
 from longtail.methods.catalogue import params_class
+from longtail.methods.mixup import Mixed, Mixup, label_weights, mix
 from longtail.network.network import Network
 from longtail.world import ALONE, World
 
@@ -26,8 +28,18 @@ class Sampling(BaseModel, extra="forbid"):
     """How mini-batches are drawn: parameters of every training."""
 
     batch: int = Field(128, ge=1, description="samples, of methods with a table anchors, a step and task and process")
-    sampling: Scheme = Field("class_even", description="natural, class_even, or over- and under-sampled data")
-    cost: bool = Field(True, description="give the classes of a mini-batch equal weight")
+    sampling: Drawing = Field(
+        "class_even",
+        description="natural, square_root, progressive, class_even, a number from 0 (natural) to 1 (class_even), or "
+        "over- and under-sampled data",
+    )
+    cost: float = Field(
+        1.0, ge=0, le=1, description="samples weigh n^(−cost), n those of their class in the mini-batch; true is 1"
+    )
+    deferred: float = Field(
+        0.0, ge=0, lt=1, description="share of the training, its beginning, that is natural and without weights"
+    )
+    at_most: int | None = Field(None, ge=1, description="train on a random few of each class: a more balanced subset")
     together: bool | None = Field(
         None, description=f"tasks take turns to draw, and share what is drawn; null: where they are more than {MANY}"
     )
@@ -92,6 +104,11 @@ class MethodParams(BaseModel, ABC, extra="forbid"):
     """The parameters of a method. Each kind adds a literal `kind`, its own numbers, and `build`."""
 
     kind: str
+    # Whether it trains the backbone and the embeddings too; else the classifiers alone, and all below stays as it is.
+    trains_body: ClassVar[bool] = True
+    # Whether it forgets the classifiers of the training before it, and whether it cannot do without them.
+    fresh_classifier: ClassVar[bool] = False
+    needs_classifier: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, setup: Setup) -> "Method":
@@ -130,16 +147,41 @@ class Method(nn.Module, ABC):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__()
-        params = setup.sampling
-        self.labels, self.cost, self.scheme = setup.labels, params.cost, params.sampling
-        self._counts = {task: np.bincount(codes[codes >= 0]) for task, codes in setup.labels.items()}
-        self.sampler = TaskSampler(
-            setup.labels,
-            params.batch * setup.processes,
-            scheme=params.sampling,
-            seed=setup.seed,
-            together=self.shares_images or (len(setup.labels) > MANY if params.together is None else params.together),
+        self.labels, self.sampling, self.seed = setup.labels, setup.sampling, setup.seed
+        few = setup.sampling.at_most
+        self._drawn = {
+            task: codes if few is None else at_most(codes, few, setup.seed) for task, codes in setup.labels.items()
+        }
+        self._counts = {task: np.bincount(codes[codes >= 0]) for task, codes in self._drawn.items()}
+        self._batch = setup.sampling.batch * setup.processes
+        # Until it is known how long the training is, every step is as its first ones are.
+        self._begin = sys.maxsize if setup.sampling.deferred else 0
+        self.sampler = self._sampler(None)
+
+    def plan(self, iterations: int) -> None:
+        """Say how many steps the training has: what changes in its course is spread over them."""
+        self._begin = round(self.sampling.deferred * iterations)
+        self.sampler = self._sampler(iterations)
+
+    def _sampler(self, iterations: int | None) -> TaskSampler:
+        together = self.sampling.together
+        return TaskSampler(
+            self._drawn,
+            self._batch,
+            scheme=self.sampling.sampling,
+            seed=self.seed,
+            together=self.shares_images or (len(self.labels) > MANY if together is None else together),
+            steps=iterations,
+            deferred=self._begin,
         )
+
+    def balances(self, step: int) -> bool:
+        """Whether a step samples and weighs as it should; until the share `deferred` is over none does."""
+        return step >= self._begin
+
+    def cost(self, step: int) -> float:
+        """The exponent of the costs at a step."""
+        return self.sampling.cost if self.balances(step) else 0.0
 
     def select(self, step: int) -> dict[str, Selection]:
         """What step number `step` needs, for each task. A function of the step alone: steps are prepared ahead, in
@@ -147,15 +189,16 @@ class Method(nn.Module, ABC):
         """
         if self.shares_images:
             positions = self.sampler.images(step)
-            return {task: self.select_shared(task, positions) for task in self.labels}
-        return {task: self.select_for(task, positions) for task, positions in self.sampler.positions(step).items()}
+            return {task: self.select_shared(task, positions, step) for task in self.labels}
+        drawn = self.sampler.positions(step)
+        return {task: self.select_for(task, positions, step) for task, positions in drawn.items()}
 
-    def select_for(self, task: str, positions: Ints) -> Selection:
+    def select_for(self, task: str, positions: Ints, step: int) -> Selection:
         """What a task needs of the labelled samples at those positions (B,): codes, and weights that sum to 1."""
         codes = self.labels[task][positions]
-        return Selection(positions, {"codes": codes, "weights": mean_weights(codes, cost=self.cost)})
+        return Selection(positions, {"codes": codes, "weights": mean_weights(codes, cost=self.cost(step))})
 
-    def select_shared(self, task: str, positions: Ints) -> Selection:
+    def select_shared(self, task: str, positions: Ints, step: int) -> Selection:
         """What a task needs of images (B,) that all tasks share: codes, −1 where it has no label, and weights, which
         are 0 there and else sum to 1.
 
@@ -164,7 +207,7 @@ class Method(nn.Module, ABC):
         _, first, of_draw = np.unique(positions, return_index=True, return_inverse=True)
         codes = self.labels[task][positions]
         known = codes >= 0
-        summed = np.bincount(of_draw[known], mean_weights(codes[known], cost=self.cost), len(first))
+        summed = np.bincount(of_draw[known], mean_weights(codes[known], cost=self.cost(step)), len(first))
         order = np.argsort(first)  # as drawn: several processes take their shares from a shuffled mini-batch
         kept, weights = positions[first[order]], summed[order].astype(np.float32)
         share = np.full(len(kept), 1 / len(kept), np.float32)
@@ -175,14 +218,14 @@ class Method(nn.Module, ABC):
         counts = self._counts[task]
         return np.pad(counts, (0, classes - len(counts)))
 
-    def classifier_targets(self, selection: Selection) -> tuple[Ints, Floats]:
+    def classifier_targets(self, task: str, selection: Selection) -> tuple[Ints, Floats]:
         """The class codes (n,) that the classifier is trained on in a step, and the weight (n,) of each in its loss."""
         return selection.targets["codes"], selection.targets["weights"]  # type: ignore[return-value]
 
     def trained_prior(self, classes: dict[str, int], iterations: int) -> dict[str, Floats]:
         """For each task the share (K,) of each of its `classes` in what its classifier is trained on: of the weights of
         its loss, over the mini-batches. A loss that accounts for the prior itself has even shares: it leaves nothing to
-        correct.
+        correct. Where sampling or weights change in the course of the training, it is as they are at its end.
         """
         known = {task: self.exact_prior(task, count) for task, count in classes.items()}
         unknown = [task for task, prior in known.items() if prior is None]
@@ -190,26 +233,24 @@ class Method(nn.Module, ABC):
         return {task: measured[task] if prior is None else prior for task, prior in known.items()}
 
     def exact_prior(self, task: str, count: int) -> Floats | None:
-        """The shares that follow from how mini-batches are drawn: as in training, or even; None if they have to be
-        measured.
-        """
+        """The shares that follow from how mini-batches are drawn; None if they have to be measured."""
         if self.sampler.together and len(self.labels) > 1:
             return None
-        counts = self.class_counts(task, count)
-        if self.scheme == "natural" and self.cost:
+        scheme, counts = self.sampling.sampling, self.class_counts(task, count)
+        strength = {"natural": 0.0, "square_root": 0.5}.get(str(scheme), scheme if isinstance(scheme, float) else 1.0)
+        if strength < 1 and self.sampling.cost:
             return None
-        drawn = counts if self.scheme == "natural" else counts > 0
-        shares: Floats = (drawn / drawn.sum()).astype(np.float32)
+        shares: Floats = class_shares(counts, strength).astype(np.float32)
         return shares
 
     def _measured_prior(self, classes: dict[str, int], iterations: int) -> dict[str, Floats]:
-        """Of the mini-batches of one pass over the data or, if that is more, of 200."""
+        """Of the last mini-batches: of one pass over the data or, if that is more, of 200."""
         steps = min(iterations, max(200, -(-len(next(iter(self.labels.values()))) // self.sampler.batch)))
         sums = {task: np.zeros(count) for task, count in classes.items()}
-        for step in range(steps):
+        for step in range(iterations - steps, iterations):
             selected = self.select(step)
             for task, of_task in sums.items():
-                codes, weights = self.classifier_targets(selected[task])
+                codes, weights = self.classifier_targets(task, selected[task])
                 np.add.at(of_task, codes[codes >= 0], weights[codes >= 0])
         return {task: (of_task / of_task.sum()).astype(np.float32) for task, of_task in sums.items()}
 
@@ -242,19 +283,56 @@ class Method(nn.Module, ABC):
         )
 
 
+class ClassifierParams(MethodParams):
+    """The parameters of a method whose loss is that of single samples."""
+
+    mixup: Mixup | None = Field(None, description="train on mixtures of two images")
+
+
 class ClassifierMethod(Method):
     """A method whose loss is that of single samples, summed with their weights over `batch` samples a task and step."""
+
+    def __init__(self, setup: Setup, mixup: Mixup | None = None) -> None:
+        super().__init__(setup)
+        self.mixup = mixup
+
+    def classifier_targets(self, task: str, selection: Selection) -> tuple[Ints, Floats]:
+        """As of every method; of mixtures the labels as they are mixed on average."""
+        codes, weights = super().classifier_targets(task, selection)
+        if self.mixup is None:
+            return codes, weights
+        return label_weights(codes, weights, self._counts[task], self.mixup)
+
+    def exact_prior(self, task: str, count: int) -> Floats | None:
+        """As of every method; of mixtures it is measured."""
+        return super().exact_prior(task, count) if self.mixup is None else None
 
     @abstractmethod
     def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
         """The loss (n,) of samples of a task, from their logits (n, K) and class codes (n,)."""
 
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
+        mixed = mix(images, self.mixup) if self.mixup else None
         total = torch.zeros((), device=images.device)
-        for task, logits in network.logits(images).items():
-            targets = batch.targets[task]
-            total = total + (self.losses(task, logits[batch.rows[task]], targets["codes"]) * targets["weights"]).sum()
+        for task, logits in network.logits(images if mixed is None else mixed.images).items():
+            rows, codes, weights = batch.rows[task], batch.targets[task]["codes"], batch.targets[task]["weights"]
+            of_rows = logits[rows]
+            losses = self.losses(task, of_rows, codes)
+            if mixed is not None:
+                losses = self._mixed_losses(mixed, task, of_rows, rows, losses, codes)
+            total = total + (losses * weights).sum()
         return {"loss": total}
+
+    def _mixed_losses(
+        self, mixed: Mixed, task: str, logits: Tensor, rows: Tensor, losses: Tensor, codes: Tensor
+    ) -> Tensor:
+        """The losses (n,) of mixtures: of both labels, each by its share. A partner without a label adds nothing."""
+        of_images = codes.new_full((len(mixed.images),), -1).scatter(0, rows, codes)
+        partners = of_images[mixed.partners[rows]]
+        counts = torch.from_numpy(self.class_counts(task, logits.shape[1])).to(logits.device)
+        own = mixed.label_shares(codes, partners, counts)
+        others = self.losses(task, logits, partners.clamp(min=0))
+        return own * losses + torch.where(partners >= 0, 1 - own, 0.0) * others
 
 
 def _images(positions: dict[str, Ints]) -> Ints:

@@ -23,6 +23,7 @@ class Entry(BaseModel, extra="forbid", frozen=True):
     parts: dict[str, str] = {}
     needs_table: bool = False
     corrects_prior: bool = False
+    weighs_classes: bool = False
 
 
 CATALOGUE = {

@@ -5,11 +5,14 @@ from pickle import UnpicklingError
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from longtail.errors import DataError
 
-Backbone = Literal["small_cnn", "resnet18", "resnet50", "resnet152"]
+Backbone = Literal["small_cnn", "resnet32", "resnet18", "resnet50", "resnet152"]
+# Those that torchvision has ImageNet weights of.
+PRETRAINED = ("resnet18", "resnet50", "resnet152")
 
 
 class SmallCNN(nn.Sequential):
@@ -60,7 +63,49 @@ class ResNet(nn.Module):
         return features
 
 
+class ResNet32(nn.Sequential):
+    """The ResNet for CIFAR (He et al., CVPR 2016, section 4.2): 3 × 5 blocks of 16, 32 and 64 channels, shortcuts
+    without weights; 64 features. The one of the published tables of long-tailed CIFAR.
+    """
+
+    features = 64
+
+    def __init__(self, image_shape: tuple[int, int, int]) -> None:
+        blocks: list[nn.Module] = []
+        channels = 16
+        for width in (16, 32, 64):
+            for _ in range(5):
+                blocks.append(_Residual(channels, width))
+                channels = width
+        stem = [nn.Conv2d(image_shape[2], 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True)]
+        super().__init__(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+
+
+class _Residual(nn.Module):
+    """Two 3×3 convolutions; where the channels double the map is halved, and the shortcut is padded (option A)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.stride, self.added = outputs // inputs, outputs - inputs
+        self.first = nn.Conv2d(inputs, outputs, 3, self.stride, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(outputs)
+        self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(outputs)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        inner = self.second_norm(self.second(F.relu(self.first_norm(self.first(maps)))))
+        half = self.added // 2
+        shortcut = F.pad(maps[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, half, half)) if self.added else maps
+        return F.relu(inner + shortcut)
+
+
 def build_backbone(name: Backbone, image_shape: tuple[int, int, int], *, pretrained: bool) -> tuple[nn.Module, int]:
     """The backbone and the length of its feature vector; `pretrained` asks torchvision for ImageNet weights."""
-    backbone = SmallCNN(image_shape) if name == "small_cnn" else ResNet(name, pretrained)
-    return backbone, backbone.features
+    if name in PRETRAINED:
+        network = ResNet(name, pretrained)
+        return network, network.features
+    own = SmallCNN(image_shape) if name == "small_cnn" else ResNet32(image_shape)
+    return own, own.features

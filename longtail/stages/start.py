@@ -8,6 +8,7 @@ from pydantic import BaseModel, model_validator
 from longtail.data.dataset import PackedDataset
 from longtail.data.seed import Seed
 from longtail.data.splits import Split
+from longtail.network.backbones import PRETRAINED
 from longtail.network.embedder import Embedder, blueprint_for, build_network, write_snapshot
 from longtail.network.network import NetworkParams
 from longtail.network.snapshot import Features, Round, State, current, read_embeddings
@@ -25,8 +26,11 @@ class Params(BaseModel, extra="forbid"):
 
     @model_validator(mode="after")
     def _weights_exist(self) -> "Params":
-        if self.prior == "imagenet" and self.network.backbone == "small_cnn":
-            raise ValueError("the prior imagenet needs a resnet: there are no ImageNet weights of small_cnn")
+        if self.prior == "imagenet" and self.network.backbone not in PRETRAINED:
+            raise ValueError(
+                f"the prior imagenet needs one of {', '.join(PRETRAINED)}: there are no ImageNet weights of "
+                f"{self.network.backbone}"
+            )
         return self
 
 

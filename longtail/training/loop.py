@@ -4,7 +4,7 @@ import math
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from longtail.training.loading import mini_batches, seeds
 from longtail.training.meter import Meter, announcement
 from longtail.world import ALONE, World
 
+Share = Annotated[float, Field(gt=0, lt=1)]
 PROBED = 50  # mini-batches whose images are counted
 
 
@@ -34,8 +35,17 @@ class Optimisation(BaseModel, extra="forbid"):
     learning_rate: float = Field(0.01, gt=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     weight_decay: float = Field(0.0005, ge=0)
-    schedule: Literal["constant", "cosine"] = "cosine"
+    schedule: Literal["constant", "cosine", "step"] = "cosine"
+    milestones: list[Share] = Field(
+        [0.8, 0.9],
+        description="of the schedule step: shares of the training, after each "
+        "of which the learning rate is multiplied by `decay`",
+    )
+    decay: float = Field(0.01, gt=0, lt=1)
     warm_up: int = Field(0, ge=0, description="iterations over which the learning rate rises from 0")
+    precision: Literal["float32", "bfloat16"] | None = Field(
+        None, description="of convolutions and products; null: bfloat16 on GPUs, float32 on CPUs"
+    )
     freeze_batch_norm: bool = Field(False, description="normalise by the statistics that the network came with")
     augmentation: Augmentation = Augmentation()
     checkpoint_every: int = Field(200, ge=1, exclude=True, description="iterations")
@@ -86,8 +96,10 @@ def train(
     start, history = load_checkpoint(work, fingerprint, objective, optimiser, world)
     trained = data_parallel(world, objective)
     iterations = length(optimisation, method)
+    method.plan(iterations)
     steps = range(start, iterations)
     _set_modes(network, optimisation)
+    precision = optimisation.precision or ("bfloat16" if device().type == "cuda" else "float32")
     meter = Meter(optimisation.log_every, iterations, start, history, shown=world.first)
     loader = mini_batches(
         dataset,
@@ -108,7 +120,7 @@ def train(
             images, batch = next(batches)
             if world.first and step == start:
                 print(announcement(method, batch, start, iterations), file=sys.stderr)
-            with torch.autocast("cuda", torch.bfloat16, enabled=device().type == "cuda"):
+            with torch.autocast(device().type, torch.bfloat16, enabled=precision == "bfloat16"):
                 scalars = trained(images, batch)
             optimiser.zero_grad()
             # With weights w that sum to 1 over the whole mini-batch, its loss is L = Σ_i w_i h_i = Σ_r L_r, where L_r
@@ -148,9 +160,15 @@ def length(optimisation: Optimisation, method: Method) -> int:
 
 
 def learning_rate(optimisation: Optimisation, iterations: int, step: int) -> float:
-    """The learning rate of step `step`, from 0: a linear rise, then constant or a cosine down to 0."""
+    """The learning rate of step `step`, from 0: a linear rise, then constant, in steps or a cosine down to 0."""
     rise = min(1.0, (step + 1) / (optimisation.warm_up + 1))
-    fall = (1 + math.cos(math.pi * step / iterations)) / 2 if optimisation.schedule == "cosine" else 1.0
+    match optimisation.schedule:
+        case "cosine":
+            fall = (1 + math.cos(math.pi * step / iterations)) / 2
+        case "step":
+            fall = optimisation.decay ** sum(step >= share * iterations for share in optimisation.milestones)
+        case "constant":
+            fall = 1.0
     return optimisation.learning_rate * rise * fall
 
 

@@ -15,11 +15,11 @@ from longtail.data.dataset import PackedDataset
 from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.errors import DataError
-from longtail.methods.base import AnyMethod, Sampling, Setup
+from longtail.methods.base import AnyMethod, MethodParams, Sampling, Setup
 from longtail.methods.catalogue import entry_of
 from longtail.network.embedder import Embedder, blueprint_for, build_network, write_snapshot
 from longtail.network.network import Network, NetworkParams
-from longtail.network.snapshot import Blueprint, current, read_blueprint, write_prior
+from longtail.network.snapshot import PRIOR, Blueprint, current, read_blueprint, write_prior
 from longtail.rules.search import Search
 from longtail.training.loop import Optimisation, train
 from longtail.training.outcome import Scoring, warn_of_collapse
@@ -45,6 +45,16 @@ class TrainingParams(Sampling):
             raise ValueError(
                 f"{self.method.kind} makes up for the imbalance itself, and class-even mini-batches or costs would do "
                 "so once more: set `sampling: natural` and `cost: false`"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _something_deferred(self) -> "TrainingParams":
+        weighs = self.cost or entry_of(self.method.kind).weighs_classes
+        if self.deferred and self.sampling == "natural" and not weighs:
+            raise ValueError(
+                f"nothing is deferred: {self.method.kind} draws naturally and without weights throughout; name a "
+                "`sampling` or a `cost` that begins then, or leave `deferred` out"
             )
         return self
 
@@ -77,9 +87,11 @@ def train_model(
     method_params = params.method.model_dump(mode="json")
     blueprint = blueprint_for(params.network, "network", table.tasks, packed.info.image_shape, method_params)
     torch.manual_seed(seed)
-    network = initial_network(sources.snapshot, blueprint)
-    if params.freeze:
+    network = initial_network(sources.snapshot, blueprint, params.method)
+    if params.freeze or not params.method.trains_body:
         network.backbone.requires_grad_(requires_grad=False)
+    if not params.method.trains_body:
+        network.embeddings.requires_grad_(requires_grad=False)
     labels = {task.name: table.train_labels(task) for task in table.tasks}
     method = params.method.build(Setup(labels, params, seed, world.size, sources.table))
     key = fingerprint(params, *inputs, processes=world.size)
@@ -97,13 +109,19 @@ def train_model(
     return curve
 
 
-def initial_network(snapshot: Path, blueprint: Blueprint) -> Network:
-    """A network with the weights of a snapshot; what that one does not have, or has in another shape, is fresh.
+def initial_network(snapshot: Path, blueprint: Blueprint, method: MethodParams) -> Network:
+    """A network with the weights of a snapshot; what that one does not have, or has in another shape, is fresh, and so
+    are the classifiers where the method wants them so.
 
-    Raises DataError if the snapshot has weights, of another backbone.
+    Raises DataError if the snapshot has weights, of another backbone, or has no classifier and the method needs it.
     """
     network = build_network(blueprint)
     file = snapshot / "network.safetensors"
+    if method.needs_classifier and not (snapshot / PRIOR).is_file():
+        raise DataError(
+            f"{method.kind} goes on with a trained classifier, and what it follows has none; let it follow a "
+            "training of a method that has a head"
+        )
     if not file.is_file():  # prior features that no network made
         return network
     fresh, stored = network.state_dict(), read_weights(file)
@@ -112,7 +130,14 @@ def initial_network(snapshot: Path, blueprint: Blueprint) -> Network:
             f"the weights in {snapshot} are of another backbone than {blueprint.backbone}; give both the same `network`"
         )
     stored = _by_task(stored, read_blueprint(snapshot), blueprint)
+    if method.fresh_classifier:
+        stored = {name: weight for name, weight in stored.items() if not name.startswith("classifiers.")}
     taken = {name: weight for name, weight in stored.items() if name in fresh and weight.shape == fresh[name].shape}
+    if method.needs_classifier and not {f"classifiers.{n}.bias" for n in range(len(blueprint.tasks))} <= set(taken):
+        raise DataError(
+            f"{method.kind} goes on with a linear classifier of the same classes, and what it follows has another; let "
+            "it follow a training by cross-entropy"
+        )
     network.load_state_dict(fresh | taken)
     return network
 

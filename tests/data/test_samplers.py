@@ -8,9 +8,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longtail.data.samplers import Sampler, Scheme, TaskSampler, inverse_frequency_weights, mean_weights
+from longtail.data.samplers import (
+    BetweenSampler,
+    Drawing,
+    Sampler,
+    Scheme,
+    TaskSampler,
+    at_most,
+    class_shares,
+    mean_weights,
+    sampler_of,
+)
+from longtail.methods.base import Sampling, Setup
+from longtail.methods.softmax import Params as SoftmaxParams
+from longtail.world import World
 
 SCHEMES: tuple[Scheme, ...] = get_args(Scheme)
+DRAWINGS: tuple[Drawing, ...] = (*SCHEMES, 0.25)
+IN_ROUNDS: tuple[Scheme, ...] = ("natural", "class_even", "over", "under")
 labels_with_missing = st.lists(st.integers(-1, 4), min_size=1, max_size=40).filter(lambda codes: max(codes) >= 0)
 
 
@@ -105,7 +120,7 @@ def draw_number(number: int, codes: list[int], scheme: Scheme, seed: int) -> int
 
 
 @settings(deadline=None, max_examples=50)
-@given(labels_with_missing, st.integers(1, 15), st.sampled_from(SCHEMES), st.integers(0, 9), st.integers(0, 30))
+@given(labels_with_missing, st.integers(1, 15), st.sampled_from(IN_ROUNDS), st.integers(0, 9), st.integers(0, 30))
 def test_a_mini_batch_is_its_draws_one_by_one(
     codes: list[int], batch: int, scheme: Scheme, seed: int, step: int
 ) -> None:
@@ -115,16 +130,122 @@ def test_a_mini_batch_is_its_draws_one_by_one(
         assert sampler.positions(later).tolist() == [draw_number(n, codes, scheme, seed) for n in numbers]
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_step_is_the_same_whatever_was_asked_before(scheme: Scheme) -> None:
+@pytest.mark.parametrize("scheme", DRAWINGS)
+def test_a_step_is_the_same_whatever_was_asked_before(scheme: Drawing) -> None:
     labels = np.random.default_rng(0).integers(-1, 5, 300)
-    after_all = Sampler(labels, 16, scheme=scheme, seed=1)
+
+    def made() -> Sampler:
+        return sampler_of(labels, 16, scheme=scheme, seed=1, draws=40 * 16)
+
+    after_all, backwards = made(), made()
     drawn(after_all, 40)
-    backwards = Sampler(labels, 16, scheme=scheme, seed=1)
     for step in (39, 3, 17):
         expected = after_all.positions(step).tolist()
         assert backwards.positions(step).tolist() == expected
-        assert Sampler(labels, 16, scheme=scheme, seed=1).positions(step).tolist() == expected
+        assert made().positions(step).tolist() == expected
+
+
+several_classes = st.lists(st.integers(-1, 4), min_size=2, max_size=40).filter(lambda codes: len(set(codes) - {-1}) > 1)
+
+
+def expected_draws(codes: list[int], strength: float, draws: int, whole: int | None = None) -> list[float]:
+    """How many of the first draws each class should have had, draw by draw; `whole`: progressive over so many."""
+    sizes = [codes.count(code) for code in sorted(set(codes) - {-1})]
+    powers = [size ** (1 - strength) for size in sizes]
+    had = [0.0] * len(sizes)
+    for draw in range(draws):
+        even = min(1.0, (draw + 0.5) / whole) if whole else 0.0  # the mean of a straight line over one draw
+        for place, power in enumerate(powers):
+            had[place] += (1 - even) * power / sum(powers) + even / len(sizes)
+    return had
+
+
+@settings(deadline=None, max_examples=50)
+@given(several_classes, st.sampled_from([0.0, 0.3, 1.0, "square_root"]), st.integers(1, 9), st.integers(0, 9))
+def test_between_natural_and_class_even_every_class_has_its_draws(
+    codes: list[int], scheme: Drawing, batch: int, seed: int
+) -> None:
+    sampler = BetweenSampler(np.array(codes), batch, scheme=scheme, seed=seed)
+    labelled = sum(code >= 0 for code in codes)
+    sequence = drawn(sampler, -(-6 * labelled // batch))
+    strength = 0.5 if scheme == "square_root" else float(scheme)
+    for block in (1, 2, 3):
+        had = Counter(codes[p] for p in sequence[: 2 * labelled * block])
+        for found, wanted in zip(
+            [had[code] for code in sorted(set(codes) - {-1})],
+            expected_draws(codes, strength, 2 * labelled * block),
+            strict=True,
+        ):
+            assert abs(found - wanted) <= 1 + 1e-6
+    for code in set(codes) - {-1}:  # pass after pass: none a second time before all others were drawn
+        times = Counter(p for p in sequence[: 6 * labelled] if codes[p] == code)
+        assert (
+            not times or max(times.values()) - min(times.get(p, 0) for p in range(len(codes)) if codes[p] == code) <= 2
+        )
+
+
+@settings(deadline=None, max_examples=30)
+@given(several_classes, st.integers(1, 9), st.integers(1, 400), st.integers(0, 9))
+def test_progressive_goes_from_natural_to_class_even_in_a_straight_line(
+    codes: list[int], batch: int, whole: int, seed: int
+) -> None:
+    sampler = BetweenSampler(np.array(codes), batch, scheme="progressive", seed=seed, draws=whole)
+    block = 2 * sum(code >= 0 for code in codes)
+    sequence = drawn(sampler, -(-3 * block // batch))
+    for blocks in (1, 2, 3):
+        had = Counter(codes[p] for p in sequence[: block * blocks])
+        wanted = expected_draws(codes, 0.0, block * blocks, whole)
+        for place, code in enumerate(sorted(set(codes) - {-1})):
+            assert abs(had[code] - wanted[place]) <= 1.5
+
+
+def test_square_root_is_half_way_and_ends_are_natural_and_even() -> None:
+    counts = np.array([0, 1, 4, 9, 10**9])
+    assert class_shares(counts, 0.0).tolist() == (counts / counts.sum()).tolist()
+    assert class_shares(counts, 1.0).tolist() == [0, 0.25, 0.25, 0.25, 0.25]
+    assert class_shares(counts[:4], 0.5).tolist() == pytest.approx([0, 1 / 6, 2 / 6, 3 / 6])
+
+
+@settings(deadline=None, max_examples=50)
+@given(labels_with_missing, st.integers(1, 12), st.integers(0, 9))
+def test_a_more_balanced_subset_has_so_many_of_a_class_at_most(codes: list[int], count: int, seed: int) -> None:
+    kept = at_most(np.array(codes), count, seed)
+    sizes = Counter(code for code in codes if code >= 0)
+    assert Counter(kept[kept >= 0].tolist()) == {code: min(size, count) for code, size in sizes.items()}
+    assert all(found in (-1, code) for found, code in zip(kept.tolist(), codes, strict=True))
+    assert at_most(np.array(codes), count, seed).tolist() == kept.tolist()
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_deferred_steps_draw_naturally_and_the_others_begin_then(together: bool) -> None:
+    labels = {"shape": np.random.default_rng(0).integers(-1, 4, 200), "colour": np.arange(200) % 7}
+    late = TaskSampler(labels, 12, scheme="class_even", seed=3, together=together, steps=20, deferred=15)
+    natural = TaskSampler(labels, 12, scheme="natural", seed=3, together=together)
+    even = TaskSampler(labels, 12, scheme="class_even", seed=3, together=together)
+    for step in range(20):
+        expected = (natural.positions(step) if step < 15 else even.positions(step - 15)).items()
+        assert {task: p.tolist() for task, p in late.positions(step).items()} == {t: p.tolist() for t, p in expected}
+
+
+@pytest.mark.parametrize("deferred", [0.0, 0.5])
+@pytest.mark.parametrize("scheme", DRAWINGS)
+def test_two_processes_share_what_one_draws(scheme: Drawing, deferred: float) -> None:
+    """Coverage and balance over the training are one process's: the two halves are its mini-batches."""
+    labels = {"class": np.repeat([0, 1, 2, 3], [60, 30, 9, 1])}
+    steps, sampling = 40, {"sampling": scheme, "cost": 0.5, "deferred": deferred}
+    one = SoftmaxParams().build(Setup(labels, Sampling(batch=10, **sampling), 0))
+    two = SoftmaxParams().build(Setup(labels, Sampling(batch=5, **sampling), 0, processes=2))
+    for method in (one, two):
+        method.plan(steps)
+    for step in range(steps):
+        whole = one.batch(step)
+        halves = [two.batch(step, World(rank, 2, rank)) for rank in (0, 1)]
+        of_all, weights = [], []
+        for part in halves:
+            of_all += part.samples[part.rows["class"].numpy()].tolist()
+            weights += part.targets["class"]["weights"].tolist()
+        assert of_all == whole.samples[whole.rows["class"].numpy()].tolist()
+        assert weights == whole.targets["class"]["weights"].tolist()
 
 
 def test_seeds_and_passes_differ() -> None:
@@ -136,7 +257,7 @@ def test_seeds_and_passes_differ() -> None:
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60))
 def test_costs_give_the_classes_of_a_batch_equal_weight(codes: list[int]) -> None:
-    weights = inverse_frequency_weights(np.array(codes))
+    weights = mean_weights(np.array(codes), cost=True)
     assert weights.sum() == pytest.approx(1, abs=1e-5)
     for code in set(codes):
         of_class = weights[np.array(codes) == code]
@@ -144,11 +265,16 @@ def test_costs_give_the_classes_of_a_batch_equal_weight(codes: list[int]) -> Non
         assert np.ptp(of_class) == 0
 
 
+@given(st.lists(st.integers(0, 5), max_size=60), st.floats(0, 1))
+def test_costs_of_a_strength_are_a_power_of_the_frequency(codes: list[int], cost: float) -> None:
+    unscaled = [codes.count(code) ** -cost for code in codes]
+    expected = [weight / sum(unscaled) for weight in unscaled]
+    assert mean_weights(np.array(codes, np.int64), cost=cost).tolist() == pytest.approx(expected, rel=1e-5)
+
+
 def test_costs_of_an_even_batch_are_equal() -> None:
-    assert set(inverse_frequency_weights(np.array([0, 1, 2, 2, 1, 0])).tolist()) == {np.float32(1 / 6)}
+    assert set(mean_weights(np.array([0, 1, 2, 2, 1, 0]), cost=True).tolist()) == {np.float32(1 / 6)}
 
 
 def test_without_cost_every_draw_weighs_the_same() -> None:
-    codes = np.array([0, 0, 0, 1])
-    assert mean_weights(codes, cost=False).tolist() == [0.25] * 4
-    assert mean_weights(codes, cost=True).tolist() == inverse_frequency_weights(codes).tolist()
+    assert mean_weights(np.array([0, 0, 0, 1]), cost=False).tolist() == [0.25] * 4

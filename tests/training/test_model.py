@@ -13,6 +13,7 @@ from tiny import DIGIT, KIDS, SHAPE, hashes, run_stage
 from longtail.artifacts.weights import write_weights
 from longtail.data.dataset import Task
 from longtail.errors import DataError
+from longtail.methods.softmax import Params
 from longtail.network.embedder import blueprint_for, build_network
 from longtail.network.network import Network, NetworkParams
 from longtail.training import loop
@@ -128,7 +129,7 @@ def test_a_model_of_another_backbone_is_refused_in_one_sentence(tmp_path: Path, 
     made = snapshot(tmp_path / "snapshot", build_network(before))
     (made / "network.json").write_text(before.model_dump_json())
     with pytest.raises(DataError) as refusal:
-        initial_network(made, after)
+        initial_network(made, after, Params())
     assert str(refusal.value) == (
         f"the weights in {made} are of another backbone than {ours}; give both the same `network`"
     )
@@ -142,7 +143,7 @@ def test_so_are_the_weights_of_a_resnet_for_another_though_some_have_the_same_na
     made = snapshot(tmp_path / "snapshot", build_network(before))
     (made / "network.json").write_text(before.model_dump_json())
     with pytest.raises(DataError, match="are of another backbone than resnet50"):
-        initial_network(made, after)
+        initial_network(made, after, Params())
 
 
 @pytest.mark.parametrize("prior", ["pixels", "hog"])
@@ -152,7 +153,7 @@ def test_after_features_that_no_network_made_all_weights_are_fresh(tmp_path: Pat
     torch.manual_seed(3)
     expected = build_network(blueprint).state_dict()
     torch.manual_seed(3)
-    assert same(expected, initial_network(tmp_path / prior, blueprint).state_dict())
+    assert same(expected, initial_network(tmp_path / prior, blueprint, Params()).state_dict())
 
 
 def test_what_the_model_before_has_in_another_shape_is_fresh(tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_what_the_model_before_has_in_another_shape_is_fresh(tmp_path: Path) -> 
     made = snapshot(tmp_path / "snapshot", build_network(before))
     (made / "network.json").write_text(before.model_dump_json())
     torch.manual_seed(3)
-    found = initial_network(made, after).state_dict()
+    found = initial_network(made, after, Params()).state_dict()
     assert same(of_part("backbone", load_file(made / FILE_OF_NETWORK)), found)
     for part in ("embeddings", "classifiers"):
         weights_alone = {name: value for name, value in of_part(part, fresh).items() if name.endswith("weight")}
@@ -185,7 +186,7 @@ def test_what_is_on_top_goes_by_the_name_of_its_task(tmp_path: Path) -> None:
     torch.manual_seed(1)
     fresh = build_network(after)
     torch.manual_seed(1)
-    taken = initial_network(tmp_path, after)
+    taken = initial_network(tmp_path, after, Params())
     assert torch.equal(taken.classifiers[0].weight, network.classifiers[1].weight)
     assert torch.equal(taken.embeddings[0].weight, network.embeddings[1].weight)
     assert torch.equal(taken.classifiers[1].weight, fresh.classifiers[1].weight)

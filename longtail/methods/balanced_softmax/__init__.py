@@ -12,25 +12,25 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from longtail.methods.base import ClassifierMethod, Floats, MethodParams, Setup
+from longtail.methods.base import ClassifierMethod, ClassifierParams, Floats, Setup
 
 
-class Params(MethodParams):
+class Params(ClassifierParams):
     """The strength τ: 1 is balanced softmax, and what it leaves to correct afterwards is nothing."""
 
     kind: Literal["balanced_softmax"] = "balanced_softmax"
     strength: float = Field(1.0, gt=0)
 
     def build(self, setup: Setup) -> "BalancedSoftmax":
-        return BalancedSoftmax(setup, self.strength)
+        return BalancedSoftmax(setup, self)
 
 
 class BalancedSoftmax(ClassifierMethod):
     """The prior is that of the training samples, so mini-batches are natural."""
 
-    def __init__(self, setup: Setup, strength: float) -> None:
-        super().__init__(setup)
-        self.strength = strength
+    def __init__(self, setup: Setup, params: Params) -> None:
+        super().__init__(setup, params.mixup)
+        self.strength = params.strength
 
     def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
         counts = torch.from_numpy(self.class_counts(task, logits.shape[1])).to(logits.device)

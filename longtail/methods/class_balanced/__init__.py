@@ -1,4 +1,4 @@
-"""Class-balanced loss: softmax, sigmoid or focal, each sample weighed by its class's effective number of samples.
+"""Class-balanced loss: softmax, sigmoid, focal or LDAM, each sample weighed by its class's effective number of samples.
 
 Source: Cui, Jia, Lin, Song and Belongie, CVPR 2019; the thesis "Learning from fine-grained and long-tailed visual
 data", chapter 5, Eq. 5.1 and 5.6 to 5.12.
@@ -14,21 +14,26 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from longtail.methods.base import ClassifierMethod, Floats, Ints, MethodParams, Selection, Setup
+from longtail.methods.base import ClassifierMethod, ClassifierParams, Floats, Ints, Selection, Setup
+from longtail.methods.ldam import Cosines, ldam_loss
 from longtail.network.network import without_decay
 
-Loss = Literal["softmax", "sigmoid", "focal"]
+Loss = Literal["softmax", "sigmoid", "focal", "ldam"]
 
 
-class Params(MethodParams):
-    """β of Eq. 5.1 and γ of the focal loss. `normalise`: whether the weighted sum is divided by the samples of the
-    mini-batch, as the authors do, or by the weights.
+class Params(ClassifierParams):
+    """β of Eq. 5.1, γ of the focal loss, margin and scale of LDAM.
+
+    `normalise`: whether the weighted sum is divided by the samples of the mini-batch, as the authors do, or by the
+    weights.
     """
 
     kind: Literal["class_balanced"] = "class_balanced"
     loss: Loss = "softmax"
     beta: float = Field(0.999, ge=0, lt=1)
     gamma: float = Field(0.5, ge=0)
+    max_margin: float = Field(0.5, gt=0)
+    scale: float = Field(30.0, gt=0)
     normalise: Literal["samples", "weights"] = "samples"
 
     def build(self, setup: Setup) -> "ClassBalanced":
@@ -38,6 +43,8 @@ class Params(MethodParams):
         """A linear classifier; of the one-against-all losses each class begins with the probability 1/C (section 5.3.3:
         b = −log((1 − π)/π)), and its bias does not decay.
         """
+        if self.loss == "ldam":
+            return Cosines(features, classes, self.scale)
         layer = nn.Linear(features, classes)
         if self.loss != "softmax":
             nn.init.constant_(layer.bias, -math.log(max(1, classes - 1)))
@@ -49,24 +56,31 @@ class ClassBalanced(ClassifierMethod):
     """The weights are in the targets, so that several processes weigh as one."""
 
     def __init__(self, setup: Setup, params: Params) -> None:
-        super().__init__(setup)
+        super().__init__(setup, params.mixup)
         self.params = params
         self._weights = {task: class_weights(counts, params.beta) for task, counts in self._counts.items()}
 
-    def select_for(self, task: str, positions: Ints) -> Selection:
-        selected = super().select_for(task, positions)
+    def select_for(self, task: str, positions: Ints, step: int) -> Selection:
+        selected = super().select_for(task, positions, step)
+        if not self.balances(step):
+            return selected
         weights = selected.targets["weights"] * self._weights[task][selected.targets["codes"]]
         if self.params.normalise == "weights":
             weights = weights / max(weights.sum(), np.finfo(np.float32).tiny)
         return Selection(selected.positions, selected.targets | {"weights": weights.astype(np.float32)})
 
     def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
+        if self.params.loss == "ldam":
+            counts = self.class_counts(task, logits.shape[1])
+            return ldam_loss(logits, codes, counts, self.params.max_margin, self.params.scale)
         if self.params.loss == "softmax":
             return F.cross_entropy(logits.float(), codes, reduction="none")
         return one_against_all(logits, codes, self.params.gamma if self.params.loss == "focal" else 0.0)
 
     def exact_prior(self, task: str, count: int) -> Floats | None:
-        """Of natural mini-batches: the class's share of the samples times its weight."""
+        """Of natural mini-batches: the class's share of the samples times its weight; of mixtures it is measured."""
+        if self.mixup is not None:
+            return None
         drawn = self.class_counts(task, count).astype(np.float64)
         drawn[: len(self._weights[task])] *= self._weights[task]
         shares: Floats = (drawn / drawn.sum()).astype(np.float32)

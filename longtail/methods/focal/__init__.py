@@ -7,25 +7,25 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from longtail.methods.base import ClassifierMethod, MethodParams, Setup
+from longtail.methods.base import ClassifierMethod, ClassifierParams, Setup
 
 
-class Params(MethodParams):
+class Params(ClassifierParams):
     """γ of the paper's Eq. 4; 0 is cross-entropy."""
 
     kind: Literal["focal"] = "focal"
     gamma: float = Field(2.0, ge=0)
 
     def build(self, setup: Setup) -> "Focal":
-        return Focal(setup, self.gamma)
+        return Focal(setup, self)
 
 
 class Focal(ClassifierMethod):
     """The focal loss on `batch` samples a task and step; `cost` weighs classes equally within the mini-batch."""
 
-    def __init__(self, setup: Setup, gamma: float) -> None:
-        super().__init__(setup)
-        self.gamma = gamma
+    def __init__(self, setup: Setup, params: Params) -> None:
+        super().__init__(setup, params.mixup)
+        self.gamma = params.gamma
 
     def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
         return focal_loss(logits, codes, self.gamma)

@@ -39,19 +39,19 @@ class Joint(QuintupletMethod):
         super().__init__(setup)
         self.params = params
 
-    def select_for(self, task: str, positions: Ints) -> Selection:
+    def select_for(self, task: str, positions: Ints, step: int) -> Selection:
         table, rows = self.tables[task], self.tables[task].rows(positions)
         members = table.members[rows]
         codes = self.labels[task][members]
         targets = {
-            "weights": mean_weights(codes[:, 0], cost=self.cost),
+            "weights": mean_weights(codes[:, 0], cost=self.cost(step)),
             "has_other_cluster": table.has_other_cluster[rows],
             "codes": codes,
-            "class_weights": mean_weights(codes.ravel(), cost=self.cost).reshape(codes.shape),
+            "class_weights": mean_weights(codes.ravel(), cost=self.cost(step)).reshape(codes.shape),
         }
         return Selection(members, targets)
 
-    def classifier_targets(self, selection: Selection) -> tuple[Ints, Floats]:
+    def classifier_targets(self, task: str, selection: Selection) -> tuple[Ints, Floats]:
         return selection.targets["codes"].ravel(), selection.targets["class_weights"].ravel()  # type: ignore[return-value]
 
     def exact_prior(self, task: str, count: int) -> Floats | None:

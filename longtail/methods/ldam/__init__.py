@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from longtail.methods.base import ClassifierMethod, Floats, Ints, MethodParams, Setup
+from longtail.methods.base import ClassifierMethod, ClassifierParams, Floats, Ints, Setup
 
 
-class Params(MethodParams):
+class Params(ClassifierParams):
     """The largest of the margins, which are proportional to n^(−1/4), and the scale of the cosines."""
 
     kind: Literal["ldam"] = "ldam"
@@ -46,14 +46,21 @@ class LDAM(ClassifierMethod):
     """The margins follow from the counts of the training samples."""
 
     def __init__(self, setup: Setup, params: Params) -> None:
-        super().__init__(setup)
+        super().__init__(setup, params.mixup)
         self.params = params
 
     def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
-        of_classes = margins(self.class_counts(task, logits.shape[1]), self.params.max_margin)
-        margin = self.params.scale * torch.from_numpy(of_classes).to(logits.device)[codes]
-        lowered = logits.float().scatter_add(1, codes[:, None], -margin[:, None])
-        return F.cross_entropy(lowered, codes, reduction="none")
+        counts = self.class_counts(task, logits.shape[1])
+        return ldam_loss(logits, codes, counts, self.params.max_margin, self.params.scale)
+
+
+def ldam_loss(logits: Tensor, codes: Tensor, counts: Ints, max_margin: float, scale: float) -> Tensor:
+    """Cross-entropy (n,) of scaled cosines (n, K), that of the sample's own class (n,) lowered by its margin (Eq. 13);
+    `counts` (K,): the training samples of the classes.
+    """
+    of_classes = torch.from_numpy(margins(counts, max_margin)).to(logits.device)
+    lowered = logits.float().scatter_add(1, codes[:, None], -scale * of_classes[codes][:, None])
+    return F.cross_entropy(lowered, codes, reduction="none")
 
 
 def margins(counts: Ints, largest: float) -> Floats:

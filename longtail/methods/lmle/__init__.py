@@ -29,9 +29,9 @@ class LMLE(QuintupletMethod):
         super().__init__(setup)
         self.margins = margins
 
-    def select_for(self, task: str, positions: Ints) -> Selection:
+    def select_for(self, task: str, positions: Ints, step: int) -> Selection:
         table, rows = self.tables[task], self.tables[task].rows(positions)
-        weights = mean_weights(self.labels[task][positions], cost=self.cost)
+        weights = mean_weights(self.labels[task][positions], cost=self.cost(step))
         return Selection(table.members[rows], {"weights": weights, "has_other_cluster": table.has_other_cluster[rows]})
 
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:

@@ -30,10 +30,10 @@ class Triplet(QuintupletMethod):
         super().__init__(setup)
         self.margin = margin
 
-    def select_for(self, task: str, positions: Ints) -> Selection:
+    def select_for(self, task: str, positions: Ints, step: int) -> Selection:
         table = self.tables[task]
         anchor_far_negative = table.members[table.rows(positions)][:, [0, 3, 4]]
-        weights = mean_weights(self.labels[task][positions], cost=self.cost)
+        weights = mean_weights(self.labels[task][positions], cost=self.cost(step))
         return Selection(anchor_far_negative, {"weights": weights})
 
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
