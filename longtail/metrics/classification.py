@@ -13,7 +13,18 @@ import numpy.typing as npt
 from pydantic import BaseModel
 
 from longtail.metrics.bootstrap import percentile_interval, resampled_sums
-from longtail.metrics.scores import BOOTSTRAPPED, SCALARS, ClassCounts, Codes, Mask, class_scores, class_sets, scores
+from longtail.metrics.scores import (
+    BOOTSTRAPPED,
+    PUBLISHED,
+    SCALARS,
+    ClassCounts,
+    Codes,
+    Mask,
+    Shots,
+    class_scores,
+    class_sets,
+    scores,
+)
 
 
 class ClassMetrics(BaseModel, frozen=True, extra="forbid"):
@@ -51,9 +62,10 @@ class Metrics(BaseModel, frozen=True, extra="forbid"):
 
     `mean_class_accuracy` is the mean recall over the classes that have test samples (class-balanced accuracy), and
     `average_f1` the mean F1 over the same. Minority classes are those with ζ < 1/K in training. Many, medium and few
-    are mean recalls over the classes of that many training images. `confusion` holds (true, predicted, count) of each
-    cell of the confusion matrix that is not 0, as codes of `classes` in ascending order; a background class has no
-    true samples. `intervals` are 95 % (low, high), from resamples in which the metric exists, each over the classes
+    are mean recalls over the classes of that many training images. The geometric and the harmonic mean are of the same
+    recalls as the mean per-class accuracy, and 0 as soon as one of them is. `confusion` holds (true, predicted, count)
+    of each cell of the confusion matrix that is not 0, as codes of `classes` in ascending order; a background class has
+    no true samples. `intervals` are 95 % (low, high), from resamples in which the metric exists, each over the classes
     that it holds. `per_class` leaves the background class out.
     """
 
@@ -67,6 +79,7 @@ class Metrics(BaseModel, frozen=True, extra="forbid"):
     medium_accuracy: float | None
     few_accuracy: float | None
     geometric_mean: float | None
+    harmonic_mean: float | None
     worst_class: WorstClass | None
     per_class: list[ClassMetrics]
     confusion: list[tuple[int, int, int]]
@@ -107,15 +120,14 @@ def evaluate(
     groups: npt.NDArray[Any] | None = None,
     resamples: int = 1000,
     seed: int = 0,
-    many: int = 100,
-    few: int = 20,
+    shots: Shots = PUBLISHED,
 ) -> Metrics:
     """Compare `predictions` with `labels`, both codes of `classes`, of shape (n,); −1 is a missing label.
 
     `train_counts` are the training images of each class. `groups` (any dtype, n) are resampled for the intervals;
-    without them every sample is its own group; `resamples` = 0 leaves the intervals out. A class is many-shot above
-    `many` training images, few-shot below `few`, medium-shot between (100 and 20 as Liu et al., CVPR 2019, do).
-    A prediction of the background class is wrong. Raises ValueError on lengths or codes that do not fit.
+    without them every sample is its own group; `resamples` = 0 leaves the intervals out. `shots` says which classes
+    are many-, medium- and few-shot. A prediction of the background class is wrong.
+    Raises ValueError on lengths or codes that do not fit.
     """
     K = len(classes)
     foreground = np.array([name != background for name in classes], dtype=np.bool_)
@@ -125,7 +137,7 @@ def evaluate(
     y, p = labels[kept], predictions[kept]
     cells, sizes = np.unique(y * K + p, return_counts=True)  # K² cells would be 800 MB of 10,000 classes
     counts = ClassCounts(*(np.bincount(codes, minlength=K) for codes in (y[y == p], y, p)))
-    sets = class_sets(train_counts, foreground, many, few)
+    sets = class_sets(train_counts, foreground, shots)
     point = {name: _present(value) for name, value in scores(counts, sets).items()}
     ids = np.arange(len(y)) if groups is None else np.unique(groups[kept], return_inverse=True)[1]
     return Metrics(

@@ -4,10 +4,11 @@ Inside this module NaN means "does not exist"; `longtail.metrics.classification`
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, Field, model_validator
 
 from longtail.data.imbalance import minority_classes
 
@@ -25,9 +26,29 @@ SCALARS = (
     "medium_accuracy",
     "few_accuracy",
     "geometric_mean",
+    "harmonic_mean",
 )
 # Those of them that get bootstrap intervals.
 BOOTSTRAPPED = ("mean_class_accuracy", "accuracy", "average_f1", "minority_f1", "geometric_mean")
+
+
+class Shots(BaseModel, frozen=True, extra="forbid"):
+    """A class is many-shot above `many` training images, few-shot below `few`, and medium-shot between.
+
+    The defaults are the published ones (Liu et al., Large-scale long-tailed recognition, CVPR 2019).
+    """
+
+    many: int = Field(100, ge=1, description="a class of more training images than this is many-shot")
+    few: int = Field(20, ge=1, description="a class of fewer training images than this is few-shot")
+
+    @model_validator(mode="after")
+    def _groups_do_not_overlap(self) -> Self:
+        if self.few > self.many:
+            raise ValueError(f"few: {self.few} is above many: {self.many}, so a class would be in both groups")
+        return self
+
+
+PUBLISHED = Shots()
 
 
 class ClassCounts(NamedTuple):
@@ -38,7 +59,7 @@ class ClassCounts(NamedTuple):
     predicted: Codes
 
 
-def class_sets(train_counts: Sequence[int], foreground: Mask, many: int, few: int) -> dict[str, Mask]:
+def class_sets(train_counts: Sequence[int], foreground: Mask, shots: Shots) -> dict[str, Mask]:
     """The classes over which minority F1 and the many/medium/few-shot accuracies are taken, as masks of K.
 
     The background class belongs to none, and is no class in ζ < 1/K either.
@@ -49,9 +70,9 @@ def class_sets(train_counts: Sequence[int], foreground: Mask, many: int, few: in
     minority[inside[minority_classes(counts[inside].tolist())]] = True
     return {
         "minority": minority,
-        "many": foreground & (counts > many),
-        "medium": foreground & (counts >= few) & (counts <= many),
-        "few": foreground & (counts < few),
+        "many": foreground & (counts > shots.many),
+        "medium": foreground & (counts >= shots.few) & (counts <= shots.many),
+        "few": foreground & (counts < shots.few),
     }
 
 
@@ -59,8 +80,8 @@ def scores(counts: ClassCounts, sets: dict[str, Mask]) -> dict[str, Floats]:
     """Each of SCALARS, over the last axis of the counts; NaN where it does not exist."""
     present = counts.support > 0
     recall, _, f1 = class_scores(counts)
-    with np.errstate(divide="ignore"):  # log 0 = −∞ is meant: one class at 0 makes the geometric mean 0
-        log_recall = np.log(recall)
+    with np.errstate(divide="ignore"):  # log 0 = −∞ and 1 / 0 = ∞ are meant: one class at 0 makes both means 0
+        log_recall, reciprocal = np.log(recall), 1 / recall
     return {
         "mean_class_accuracy": _mean(recall, present),
         "accuracy": _ratio(counts.correct.sum(-1), counts.support.sum(-1)),
@@ -71,6 +92,7 @@ def scores(counts: ClassCounts, sets: dict[str, Mask]) -> dict[str, Floats]:
         "few_accuracy": _mean(recall, present & sets["few"]),
         # In log space: the plain product of many small recalls underflows to 0.
         "geometric_mean": np.exp(_mean(log_recall, present)),
+        "harmonic_mean": 1 / _mean(reciprocal, present),
     }
 
 

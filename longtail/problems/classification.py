@@ -11,6 +11,7 @@ import pandas as pd
 from longtail.data.dataset import SUBSETS, Task
 from longtail.data.splits import Split
 from longtail.metrics.classification import Metrics, evaluate
+from longtail.metrics.scores import PUBLISHED, Shots
 from longtail.metrics.significance import Answers, Difference, joined, mean_accuracy, paired_difference
 from longtail.report.content import Row, Standing, TaskReport
 from longtail.report.explanation import KCurve, KSearch
@@ -47,12 +48,15 @@ class Judged:
 
 @dataclass(frozen=True)
 class Extent:
-    """How much a report shows of a task: bootstrap `resamples`, `mistakes`, and test samples on the map."""
+    """How a task is measured, and how much a report shows of it: bootstrap `resamples`, `mistakes`, test samples on
+    the map, and from how many training images on a class is many-, medium- or few-shot.
+    """
 
     resamples: int
     mistakes: int
     map_points: int
     seed: int
+    shots: Shots = PUBLISHED
 
 
 def labels(task: Task, split: Split) -> Ints:
@@ -86,6 +90,7 @@ def task_report(
         rows=rows,
         baseline=baseline,
         background=task.background,
+        shots=extent.shots,
         k_search=_k_search(models[0].rules["cluster_wise"].summary()),
     )
     return report, said
@@ -141,6 +146,7 @@ def measure(task: Task, answers: Mapping[str, Ints], split: Split, extent: Exten
             groups=split.samples["group"].to_numpy()[test],
             resamples=extent.resamples,
             seed=extent.seed,
+            shots=extent.shots,
         )
         for rule, predicted in answers.items()
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 from longtail.data.imbalance import ImbalanceMeasures
 from longtail.metrics.classification import Metrics
+from longtail.metrics.scores import PUBLISHED, Shots
 from longtail.metrics.significance import Difference
 from longtail.report.explanation import EmbeddingMap, KSearch, Mistake
 
@@ -61,6 +62,7 @@ class TaskReport:
     rows: Sequence[Row]
     baseline: str
     background: str | None = None
+    shots: Shots = PUBLISHED
     embedding: EmbeddingMap | None = None
     k_search: KSearch | None = None
     mistakes: Sequence[Mistake] = ()

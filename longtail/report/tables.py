@@ -20,6 +20,7 @@ TITLES = {
     "medium_accuracy": "medium-shot accuracy",
     "few_accuracy": "few-shot accuracy",
     "geometric_mean": "geometric mean",
+    "harmonic_mean": "harmonic mean",
     "worst_recall": "worst class",
 }
 

@@ -15,6 +15,7 @@ from longtail.artifacts.reading import read_json
 from longtail.data.dataset import PackedDataset, Task
 from longtail.data.seed import Seed
 from longtail.data.splits import Split
+from longtail.metrics.scores import PUBLISHED, Shots
 from longtail.network.snapshot import State, collapse_warning, read_embeddings, read_logits
 from longtail.problems.classification import Extent, Judged, answers_table, task_means, task_report
 from longtail.problems.explanation import explained
@@ -43,6 +44,7 @@ class Params(BaseModel, extra="forbid"):
     resamples: int = Field(1000, ge=0, description="bootstrap resamples for the 95 % intervals; 0: none")
     mistakes: int = Field(24, ge=0, description="wrongly classified test images to show")
     map_points: int = Field(1000, ge=50, description="test samples on the map of the embedding")
+    shots: Shots = Field(PUBLISHED, description="when a class is many-shot or few-shot; default: as is published")
 
     @model_validator(mode="after")
     def _baseline_is_a_model(self) -> "Params":
@@ -117,7 +119,7 @@ def _comparison(content: Report) -> dict[str, str | float]:
 
 def _judged(models: list[Indexed], packed: PackedDataset, table: Split, params: Params, folder: Path) -> Report:
     """What the report shows of the models on every task; their answers are written into the folder."""
-    extent = Extent(params.resamples, params.mistakes, params.map_points, params.seed)
+    extent = Extent(params.resamples, params.mistakes, params.map_points, params.seed, params.shots)
     baseline = params.baseline or params.models[0]
     pages: list[TaskReport] = []
     own: list[dict[str, npt.NDArray[np.int64]]] = []

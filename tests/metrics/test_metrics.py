@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 import tracemalloc
 from collections import Counter
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ import pytest
 import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from longtail.metrics import bootstrap
 from longtail.metrics.classification import Metrics, evaluate
+from longtail.metrics.scores import ClassCounts, Shots, class_sets, scores
 from longtail.metrics.significance import Answers, paired_difference
 
 INTERVALS = ("mean_class_accuracy", "accuracy", "average_f1", "minority_f1", "geometric_mean")
@@ -95,6 +98,9 @@ def slow_metrics(pairs: list[tuple[int, int, int]], case: Case) -> dict[str, flo
         "medium_accuracy": mean([r for c, r in recall.items() if 20 <= train[c] <= 100]),
         "few_accuracy": mean([r for c, r in recall.items() if train[c] < 20]),
         "geometric_mean": product ** (1 / len(recall)) if recall else None,
+        "harmonic_mean": (len(recall) / sum(1 / r for r in recall.values()) if all(recall.values()) else 0.0)
+        if recall
+        else None,
         "worst_recall": min(recall.values()) if recall else None,
     }
     return {name: value for name, value in values.items() if value is not None}
@@ -226,8 +232,17 @@ def test_the_geometric_mean_does_not_underflow() -> None:
     assert metrics.geometric_mean == pytest.approx(0.1)
 
 
-def test_one_class_never_right_makes_the_geometric_mean_0() -> None:
-    assert Case([0, 1], [0, 0], [0, 1], [5, 5], None).evaluate().geometric_mean == 0
+def test_one_class_never_right_makes_the_geometric_and_the_harmonic_mean_0() -> None:
+    metrics = Case([0, 1], [0, 0], [0, 1], [5, 5], None).evaluate()
+    assert metrics.geometric_mean == metrics.harmonic_mean == 0
+
+
+@given(st.lists(st.integers(1, 10**12), min_size=1, max_size=50))
+def test_the_harmonic_mean_agrees_with_the_standard_library_from_1_to_a_billionth(supports: list[int]) -> None:
+    K, support = len(supports), np.array(supports)
+    counts = ClassCounts(np.ones(K, np.int64), support, support)
+    found = scores(counts, class_sets([1] * K, np.ones(K, np.bool_), Shots()))["harmonic_mean"]
+    assert found == pytest.approx(statistics.harmonic_mean((1 / support).tolist()), rel=1e-12)
 
 
 def test_the_worst_class_is_the_first_of_several() -> None:
@@ -237,8 +252,21 @@ def test_the_worst_class_is_the_first_of_several() -> None:
 
 
 def test_thresholds_of_many_and_few_are_parameters() -> None:
-    metrics = Case([0, 1], [0, 0], [0, 1], [100, 20], None).evaluate(many=99, few=21)
+    metrics = Case([0, 1], [0, 0], [0, 1], [100, 20], None).evaluate(shots=Shots(many=99, few=21))
     assert (metrics.many_accuracy, metrics.medium_accuracy, metrics.few_accuracy) == (1, None, 0)
+
+
+@pytest.mark.parametrize(("many", "few"), [(20, 21), (1, 100), (0, 1), (5, 0), (-3, -4)])
+def test_thresholds_that_overlap_or_are_no_counts_are_refused(many: int, few: int) -> None:
+    with pytest.raises(ValidationError, match=r"in both groups|greater than or equal to 1"):
+        Shots(many=many, few=few)
+
+
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=12), st.integers(1, 250), st.integers(1, 250))
+def test_every_class_is_in_exactly_one_group_whatever_the_thresholds(counts: list[int], a: int, b: int) -> None:
+    foreground = np.arange(len(counts)) > 0
+    sets = class_sets(counts, foreground, Shots(many=max(a, b), few=min(a, b)))
+    assert (sum(sets[name].astype(int) for name in ("many", "medium", "few")) == foreground).all()
 
 
 def test_without_counted_samples_everything_is_absent() -> None:

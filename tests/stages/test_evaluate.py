@@ -62,6 +62,18 @@ def test_without_resamples_there_are_figures_and_no_verdict_on_chance(
     assert "is not known, since nothing was resampled" in capfd.readouterr().out
 
 
+def test_the_users_own_thresholds_say_which_classes_are_many_shot(models: Path) -> None:
+    counts = Split.open(models / "split").info.subsets["train"].counts["digit"]
+    most = max(counts)
+    evaluate_models(models, "softmax", shots={"many": most - 1, "few": most - 1})
+    found = read_json(models / "report/metrics.json")["digit"]["softmax"]["rules"]["head"]
+    assert found["many_accuracy"] is not None
+    evaluate_models(models, "softmax", shots={"many": most, "few": most})
+    found = read_json(models / "report/metrics.json")["digit"]["softmax"]["rules"]["head"]
+    assert found["many_accuracy"] is None
+    assert f"more than {most} training images" in (models / "report/report.html").read_text()
+
+
 def test_the_page_says_how_many_images_are_used_and_how_many_were_taken_out(tmp_path: Path) -> None:
     write_tiny_dataset(tmp_path / "dataset", imbalance=Step(kind="step", factor=4))
     run_pipeline(tmp_path)
