@@ -3,29 +3,17 @@
 import json
 import math
 import tracemalloc
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from logits import blocks, drawn, groups
 
 from longtail.metrics.calibration import BINS, HOTTEST, Calibration, calibration, fit_temperature
-from longtail.metrics.probabilities import Blocks, Logits, negative_log_likelihood, probabilities
-from longtail.metrics.scores import Codes, Mask, Shots, class_sets
-
-
-def blocks(logits: Logits, truth: Codes, size: int = 7) -> Blocks:
-    def found() -> Iterator[tuple[Logits, Codes]]:
-        for start in range(0, len(truth), size):
-            yield logits[start : start + size], truth[start : start + size]
-
-    return found
-
-
-def groups(K: int) -> dict[str, Mask]:
-    """Of classes with 150, 50, 5, 150, 50 … training images."""
-    return class_sets([(150, 50, 5)[c % 3] for c in range(K)], np.ones(K, np.bool_), Shots())
+from longtail.metrics.probabilities import Logits, negative_log_likelihood
+from longtail.metrics.scores import Codes, Mask
 
 
 @st.composite
@@ -120,14 +108,6 @@ def test_the_temperature_is_no_worse_than_any_of_a_fine_grid(case: tuple[Logits,
     grid = np.exp(np.linspace(math.log(0.011), math.log(99), 400))
     least = min(negative_log_likelihood(logits, truth, t).mean() for t in [1.0, *grid])
     assert negative_log_likelihood(logits, truth, temperature).mean() <= least + 1e-3 * max(1, least)
-
-
-def drawn(seed: int, n: int, K: int, scale: float = 2.0) -> tuple[Logits, Codes]:
-    """Logits whose softmax is the truth: each class is drawn with just that probability."""
-    rng = np.random.default_rng(seed)
-    logits = (rng.normal(0, scale, (n, K)) - 0.8 * np.arange(K)).astype(np.float32)
-    draws = rng.random((n, 1)) < probabilities(logits).cumsum(1)
-    return logits, draws.argmax(1)
 
 
 @pytest.mark.parametrize("wrong", [0.25, 1.0, 4.0])
