@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel
 
 from longtail.metrics.probabilities import Blocks, probabilities
@@ -17,6 +18,8 @@ from longtail.metrics.scores import Codes, Floats, Mask
 
 # The share of images whose set may miss the true class.
 ALPHA = 0.1
+# A threshold needs so many validation samples.
+FEWEST = math.ceil(1 / ALPHA) - 1
 MARGINAL, BY_CLASS, ADJUSTED = "marginal", "class_conditional", "prevalence_adjusted"
 
 
@@ -51,6 +54,11 @@ class PredictionSets(BaseModel, frozen=True, extra="forbid"):
     always: int
     per_class: list[ClassSets]
 
+    def worst_classes(self, number: int) -> list[ClassSets]:
+        """The classes of lowest coverage, at most so many; of equals the one with more test images first."""
+        tested = [row for row in self.per_class if row.coverage is not None]
+        return sorted(tested, key=lambda row: (row.coverage, -row.support))[:number]
+
 
 def rank(samples: int, alpha: float = ALPHA) -> int:
     """Which of so many scores is the threshold, the smallest being 1: ⌈(n + 1)(1 − α)⌉, maybe beyond the last."""
@@ -58,7 +66,7 @@ def rank(samples: int, alpha: float = ALPHA) -> int:
 
 
 def least_probabilities(
-    blocks: Blocks, foreground: Mask, prior: Floats | None, alpha: float = ALPHA
+    blocks: Blocks, foreground: Mask, prior: npt.ArrayLike | None, alpha: float = ALPHA
 ) -> dict[str, Floats]:
     """By kind the least probability (K,) with which each class enters a set, from validation samples.
 

@@ -26,7 +26,10 @@ Said = dict[str, dict[str, Ints]]
 
 @dataclass(frozen=True)
 class Judged:
-    """A model on one task: its embeddings and logits of the split's samples, its rules, and its own rule's key."""
+    """A model on one task: its embeddings and logits of the split's samples, its rules, and its own rule's key.
+
+    `prior` (K,): the share of each class in what its classifier was trained on.
+    """
 
     name: str
     rule: str
@@ -34,6 +37,7 @@ class Judged:
     embeddings: Floats
     logits: Floats | None
     class_count: int
+    prior: Floats | None = None
 
     def answers(self, positions: Ints) -> dict[str, Ints]:
         """By rule the class codes of the samples at these positions."""

@@ -9,6 +9,7 @@ from longtail.metrics.classification import Metrics
 from longtail.metrics.scores import PUBLISHED, Shots
 from longtail.metrics.significance import Difference
 from longtail.report.explanation import EmbeddingMap, KSearch, Mistake
+from longtail.report.operating_point import OperatingPoint
 
 # Under it stands the mean over the tasks; no task can be called so.
 MEAN = "mean of tasks"
@@ -65,6 +66,7 @@ class TaskReport:
     shots: Shots = PUBLISHED
     embedding: EmbeddingMap | None = None
     k_search: KSearch | None = None
+    operating: OperatingPoint | None = None
     mistakes: Sequence[Mistake] = ()
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from longtail.artifacts.reading import write_json
 from longtail.methods.catalogue import PARTS
+from longtail.metrics.conformal import PredictionSets
 from longtail.network.snapshot import State, mean_score
 from longtail.report.content import MEAN, Report, Row, Standing, TaskReport
 from longtail.report.limits import MANY_CLASSES, MANY_TASKS, WORST, in_full
@@ -39,7 +40,35 @@ def _metrics(page: TaskReport) -> dict[str, Any]:
         if row.own:
             of_model["rule"] = row.rule
             of_model["difference"] = row.difference.as_json() if row.difference else None
-    return found
+    return {model: of_model | _operating(page, model) for model, of_model in found.items()}
+
+
+def _operating(page: TaskReport, model: str) -> dict[str, Any]:
+    """A model's calibration and accuracy under other priors by rule, and its prediction sets by kind."""
+    if page.operating is None:
+        return {}
+    sets = page.operating.sets.get(model, {})
+    return {
+        "calibration": {
+            one.rule: {
+                "temperature": one.temperature,
+                "before": one.before.model_dump() if one.before else None,
+                "after": one.after.model_dump() if one.after else None,
+            }
+            for one in page.operating.calibration
+            if one.model == model
+        },
+        "under_priors": {one.key: dict(one.accuracy) for one in page.operating.under_priors if one.model == model},
+        "prediction_sets": {kind: _sets(of_kind) for kind, of_kind in sets.items()},
+    }
+
+
+def _sets(sets: PredictionSets) -> dict[str, Any]:
+    """The sets of a kind; of many classes those of lowest coverage alone."""
+    if len(sets.per_class) <= MANY_CLASSES:
+        return sets.model_dump()
+    worst = [of_class.model_dump() for of_class in sets.worst_classes(WORST)]
+    return {**sets.model_dump(exclude={"per_class"}), "worst_classes": worst}
 
 
 def _measured(row: Row) -> dict[str, Any]:

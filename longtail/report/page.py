@@ -10,6 +10,7 @@ import numpy.typing as npt
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
+from longtail.metrics.conformal import ALPHA, FEWEST
 from longtail.report.class_figures import distribution, per_class
 from longtail.report.confusion_figure import MOST_WITH_COUNTS, confusion
 from longtail.report.content import ModelReport, Report, TaskReport
@@ -18,6 +19,9 @@ from longtail.report.limits import MANY_CLASSES, MANY_TASKS, WORST, in_full
 from longtail.report.map_figure import class_colours, class_labels, embedding_map
 from longtail.report.method_figures import gains, intervals, k_curves
 from longtail.report.names import printable
+from longtail.report.operating_point import OperatingPoint
+from longtail.report.operating_tables import calibration_table, class_set_table, prior_table, set_table
+from longtail.report.reliability_figure import reliability
 from longtail.report.round_figures import training_curves, validation_curve
 from longtail.report.tables import comparison_rows, metric_table, parameter_sections, percent, round_rows
 from longtail.report.task_tables import task_rows
@@ -86,7 +90,27 @@ def task_parts(task: TaskReport, report: Report) -> dict[str, Any]:
         "rows": metrics.worst_classes(WORST) if many else [rows[name] for name in names if name in rows],
         "map": embedding_map(task),
         "legend": map_legend(task),
+        "operating": operating_parts(task),
         "k_curves": k_curves(task.k_search) if task.k_search else None,
+    }
+
+
+def operating_parts(task: TaskReport) -> dict[str, Any]:
+    """What the template needs of a task's operating point; what does not exist is None."""
+    operating = task.operating or OperatingPoint()
+    inside = [count for name, count in zip(task.classes, operating.validation, strict=False) if name != task.background]
+    least = min(inside, default=0)
+    return {
+        "reliability": reliability(task),
+        "calibration": calibration_table(task, operating),
+        "validation": sum(inside),
+        "ratio": f"{max(inside) / least:.3g}" if least else None,
+        "priors": prior_table(task, operating),
+        "sets": set_table(task, operating),
+        "class_sets": class_set_table(task, operating),
+        "level": f"{100 * (1 - ALPHA):g}",
+        "fewest": FEWEST,
+        "first": next(iter(operating.sets), None),
     }
 
 

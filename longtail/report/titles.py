@@ -11,5 +11,10 @@ def rule_title(key: str) -> str:
 
 def row_title(row: Row, task: TaskReport) -> str:
     """The title of a row: the rule's, and of several models the model's name with the rule in brackets."""
-    alone = len({other.model for other in task.rows}) == 1
-    return rule_title(row.rule) if alone else f"{row.model} ({rule_title(row.rule)})"
+    return model_title(row.model, rule_title(row.rule), task)
+
+
+def model_title(model: str, what: str, task: TaskReport) -> str:
+    """What is shown of a model, and of several models the model's name with that in brackets."""
+    alone = len({row.model for row in task.rows}) == 1
+    return what if alone else f"{model} ({what})"

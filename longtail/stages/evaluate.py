@@ -16,9 +16,10 @@ from longtail.data.dataset import PackedDataset, Task
 from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.metrics.scores import PUBLISHED, Shots
-from longtail.network.snapshot import State, collapse_warning, read_embeddings, read_logits
+from longtail.network.snapshot import State, collapse_warning, read_embeddings, read_logits, read_prior
 from longtail.problems.classification import Extent, Judged, answers_table, task_means, task_report
 from longtail.problems.explanation import explained
+from longtail.problems.operating_point import operating_point
 from longtail.progress import Advance
 from longtail.report import Report, TaskReport, render
 from longtail.report.files import write_tables
@@ -73,10 +74,10 @@ class Indexed:
         keys = read_json(self.path / "rules.json")[task.name]
         rules = {key: rule_class(key).load(self.path / "rules", task.name) for key in keys}
         embeddings = read_embeddings(self.path / "snapshot", task.name)
-        logits = read_logits(self.path / "snapshot", task.name)
+        logits, prior = (read(self.path / "snapshot", task.name) for read in (read_logits, read_prior))
         adjusted = as_baseline and self.state.rule == "head" and ADJUSTED in rules
         rule = ADJUSTED if adjusted else self.state.rule
-        return Judged(self.name, rule, rules, embeddings, logits, len(task.classes))
+        return Judged(self.name, rule, rules, embeddings, logits, len(task.classes), prior)
 
 
 @stage
@@ -129,7 +130,7 @@ def _judged(models: list[Indexed], packed: PackedDataset, table: Split, params: 
             # The leading model is served as it answers here, so it answers by its own rule, baseline or not.
             judged = [models[0].on(task), *(one.on(task, as_baseline=one.name == baseline) for one in models[1:])]
             page, said = task_report(task, judged, baseline, table, extent)
-            pages.append(page)
+            pages.append(replace(page, operating=operating_point(task, judged, said, table, params.shots)))
             own.append({model.name: said[model.name][model.rule] for model in judged})
             answers_table(task, said, table).to_parquet(folder / f"predictions-{task.name}.parquet", index=False)
             warnings += filter(None, (_warning(model, task, table) for model in judged))

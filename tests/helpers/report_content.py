@@ -6,9 +6,15 @@ from typing import Any
 import numpy as np
 
 from longtail.data.imbalance import measure
+from longtail.metrics.calibration import calibration
 from longtail.metrics.classification import Metrics, evaluate
+from longtail.metrics.conformal import least_probabilities, prediction_sets
+from longtail.metrics.label_shift import shifted_priors
+from longtail.metrics.probabilities import Blocks
+from longtail.metrics.scores import Shots, class_sets
 from longtail.metrics.significance import Difference
 from longtail.report import EmbeddingMap, KCurve, KSearch, Mistake, ModelReport, Report, Round, Row, TaskReport
+from longtail.report.operating_point import Calibrated, OperatingPoint, UnderPriors
 
 # What each model reaches by each rule, its own first; the first model leads, the second is the baseline.
 SKILLS: dict[str, dict[str, float]] = {
@@ -67,6 +73,7 @@ def make_task(classes: Sequence[str], name: str = "label", seed: int = 0, **chan
             for place, (rule, skill) in enumerate(rules.items())
         ],
         "baseline": "softmax",
+        "operating": make_operating(classes, train.tolist(), seed),
         "embedding": make_map(rng, K),
         "k_search": make_search(),
         "mistakes": [make_mistake(rng, classes, i) for i in range(12)],
@@ -82,6 +89,34 @@ def make_metrics(
     wrong = np.where(rng.random(len(labels)) < 0.5, (labels + 1) % K, rng.integers(0, K, len(labels)))
     predictions = np.where(rng.random(len(labels)) < chance[labels], labels, wrong)
     return evaluate(labels, predictions, classes=classes, train_counts=train, resamples=200)
+
+
+def make_operating(classes: Sequence[str], train: list[int], seed: int) -> OperatingPoint:
+    """Of softmax and crl, whose heads are too sure; rare classes have fewer than 9 validation images, or none."""
+    K = len(classes)
+    rng = np.random.default_rng(seed)
+    every = np.ones(K, np.bool_)
+    groups, prior = class_sets(train, every, Shots()), np.asarray(train) / sum(train)
+
+    def some() -> Blocks:
+        truth = rng.choice(K, 300, p=prior)
+        logits = rng.normal(0, 2, (300, K))
+        logits[np.arange(300), truth] += 5
+        return lambda: iter([(logits, truth)])
+
+    validation, test = some(), some()
+    counts = np.bincount(next(validation())[1], minlength=K)
+    before, after = (calibration(test, temperature, groups) for temperature in (1.0, 1.5))
+    sets = prediction_sets(test, least_probabilities(validation, every, prior), counts, classes, groups)
+    accuracy = {name: float(shares @ prior**0.1) for name, shares in shifted_priors(train, every).items()}
+    under_priors = [UnderPriors(model, rule, accuracy) for model, rules in SKILLS.items() for rule in rules]
+    heads = ("softmax", "crl")
+    return OperatingPoint(
+        counts.tolist(),
+        [Calibrated(model, rule, 1.5, before, after) for model in heads for rule in ("head", "head_adjusted")],
+        [*under_priors, *(UnderPriors(model, "head", dict.fromkeys(accuracy, 0.9), told=True) for model in heads)],
+        dict.fromkeys(heads, sets),
+    )
 
 
 def make_difference(model: str) -> Difference | None:

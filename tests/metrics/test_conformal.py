@@ -13,7 +13,9 @@ from logits import blocks, drawn, groups
 
 from longtail.metrics.conformal import (
     ADJUSTED,
+    ALPHA,
     BY_CLASS,
+    FEWEST,
     MARGINAL,
     PredictionSets,
     least_probabilities,
@@ -96,6 +98,11 @@ def test_sets_agree_with_the_slow_oracle(data: st.DataObject) -> None:
 @given(st.integers(0, 10**6), st.integers(1, 99))
 def test_the_rank_is_exact_for_every_number_of_samples_and_level(n: int, percent: int) -> None:
     assert rank(n, percent / 100) == math.ceil((n + 1) * (1 - Fraction(percent, 100)))
+
+
+def test_the_fewest_samples_are_those_of_which_one_can_be_the_threshold() -> None:
+    assert rank(FEWEST, ALPHA) <= FEWEST
+    assert all(rank(n, ALPHA) > n for n in range(FEWEST))
 
 
 @pytest.mark.parametrize(("n", "always"), [(0, True), (8, True), (9, False)])

@@ -37,10 +37,10 @@ NASTY = [
 ]
 
 # Parts that cost time to draw.
-LIGHT: dict[str, Any] = {"embedding": None, "k_search": None, "mistakes": []}
-# Distribution, intervals, confusion, classes, map and k of a task; the loss of each of three models, and the validation
-# of the one with rounds.
-FIGURES = 10
+LIGHT: dict[str, Any] = {"operating": None, "embedding": None, "k_search": None, "mistakes": []}
+# Distribution, intervals, reliability, confusion, classes, map and k of a task; the loss of each of three models, and
+# the validation of the one with rounds.
+FIGURES = 11
 LEADING, BASELINE = "r3 (cluster-wise kNN)", "softmax (softmax head)"
 NETWORK = re.compile(r'(src|href)="(?!data:|#)|<script|@import|url\(')
 

@@ -1,5 +1,6 @@
 """What `evaluate` tells: the verdict on the console and the page, what it is doing, and what was used and injected."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -72,6 +73,27 @@ def test_the_users_own_thresholds_say_which_classes_are_many_shot(models: Path) 
     found = read_json(models / "report/metrics.json")["digit"]["softmax"]["rules"]["head"]
     assert found["many_accuracy"] is None
     assert f"more than {most} training images" in (models / "report/report.html").read_text()
+
+
+def test_calibration_priors_and_sets_are_measured_of_each_task_and_hold_no_nan(models: Path) -> None:
+    evaluate_models(models, "r1", "softmax", baseline="softmax")
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    metrics = json.loads((models / "report/metrics.json").read_text(), parse_constant=refuse)
+    for of_task in metrics.values():
+        assert of_task["r1"]["calibration"] == of_task["r1"]["prediction_sets"] == {}
+        softmax = of_task["softmax"]
+        assert list(softmax["calibration"]) == ["head", "head_adjusted"]
+        assert set(softmax["under_priors"]) == {*softmax["rules"], "head_told"}
+        for rule, metric in softmax["rules"].items():
+            assert softmax["under_priors"][rule]["even"] == pytest.approx(metric["mean_class_accuracy"], abs=1e-6)
+        assert set(softmax["prediction_sets"]) == {"marginal", "class_conditional", "prevalence_adjusted"}
+    kids = metrics["kids"]["softmax"]["prediction_sets"]["class_conditional"]
+    assert [of_class["name"] for of_class in kids["per_class"]] == ["no", "yes"]
+    page = (models / "report/report.html").read_text()
+    assert page.count("Calibration and operating point") == 2
 
 
 def test_the_page_says_how_many_images_are_used_and_how_many_were_taken_out(tmp_path: Path) -> None:
