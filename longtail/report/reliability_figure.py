@@ -1,5 +1,7 @@
 """Reliability diagrams: how often answers of each confidence are right, before and after the temperature."""
 
+from textwrap import fill
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -27,7 +29,7 @@ def reliability(task: TaskReport) -> Picture | None:
         panel.set_visible(False)
     for panel, one in zip(panels.flat, shown, strict=False):
         _draw(panel, one)
-        panel.set_title(short(model_title(one.model, rule_title(one.rule), task), 44))
+        panel.set_title(fill(short(model_title(one.model, rule_title(one.rule), task), 56), 30))
     for panel in panels[:, 0]:
         panel.set_ylabel("right, %")
     for place in range(len(shown)):
