@@ -44,7 +44,9 @@ class Shots(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _groups_do_not_overlap(self) -> Self:
         if self.few > self.many:
-            raise ValueError(f"few: {self.few} is above many: {self.many}, so a class would be in both groups")
+            raise ValueError(
+                f"few: {self.few} is above many: {self.many}, so a class would be in both; set few to at most many"
+            )
         return self
 
 

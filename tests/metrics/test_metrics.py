@@ -258,7 +258,7 @@ def test_thresholds_of_many_and_few_are_parameters() -> None:
 
 @pytest.mark.parametrize(("many", "few"), [(20, 21), (1, 100), (0, 1), (5, 0), (-3, -4)])
 def test_thresholds_that_overlap_or_are_no_counts_are_refused(many: int, few: int) -> None:
-    with pytest.raises(ValidationError, match=r"in both groups|greater than or equal to 1"):
+    with pytest.raises(ValidationError, match=r"in both; set few|greater than or equal to 1"):
         Shots(many=many, few=few)
 
 

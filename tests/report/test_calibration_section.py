@@ -129,9 +129,11 @@ def test_the_figure_has_a_panel_a_model_by_its_own_rule_or_else_by_its_head() ->
     task, _ = made()
     text = drawn(task)
     assert text.count(">softmax (softmax head)<") == text.count(">crl (softmax head)<") == 1
-    assert "less the log prior" not in text
+    assert "log prior" not in text
     rows = [replace(row, rule="head_adjusted") if row.model == "crl" and row.own else row for row in task.rows]
-    assert "crl (softmax head, less the log prior)" in drawn(replace(task, rows=rows))
+    adjusted = drawn(replace(task, rows=rows))
+    assert ">crl (softmax head, less the<" in adjusted
+    assert ">log prior)<" in adjusted
 
 
 @pytest.mark.parametrize("models", [1, 2, 3, 4, 7, PANELS, PANELS + 4])
