@@ -105,7 +105,8 @@ def requirements() -> list[str]:
     wanted = []
     for line in metadata.requires("longtail") or []:
         requirement, _, marker = line.partition(";")
-        if not marker.strip() or "'torch'" in marker or "'track'" in marker:
+        # Of the extra `track` what serves a model, not what measures a step.
+        if not marker.strip() or "'torch'" in marker or requirement.startswith("mlflow>"):
             wanted.append(_pinned(requirement.strip()))
     return wanted
 
