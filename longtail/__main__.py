@@ -66,9 +66,9 @@ def sync() -> None:
 @app.command()
 def promote(
     name: Annotated[str | None, typer.Option(help="registered model; needed if several have a challenger")] = None,
-    insist: Annotated[bool, typer.Option("--insist", help="whatever the paired test says")] = False,
+    insist: Annotated[bool, typer.Option("--insist", help="whatever the paired tests say")] = False,
 ) -> None:
-    """Make MLflow's challenger the champion, if its paired test shows that it beats the baseline."""
+    """Make MLflow's challenger the champion, if paired tests show that it beats the baseline and the champion."""
     from longtail import tracking
 
     typer.echo(tracking.promote(name, insist=insist))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from pydantic import BaseModel, Field, model_validator
 
 from longtail import tracking
@@ -15,9 +16,10 @@ from longtail.artifacts.reading import read_json
 from longtail.data.dataset import PackedDataset, Task
 from longtail.data.seed import Seed
 from longtail.data.splits import Split
+from longtail.metrics.answers import answered, answers_of
 from longtail.metrics.scores import PUBLISHED, Shots
 from longtail.network.snapshot import State, collapse_warning, read_embeddings, read_logits, read_prior
-from longtail.problems.classification import Extent, Judged, answers_table, task_means, task_report
+from longtail.problems.classification import Extent, Judged, answers_table, labels, task_means, task_report
 from longtail.problems.explanation import explained
 from longtail.problems.operating_point import operating_point
 from longtail.progress import Advance
@@ -97,6 +99,7 @@ def run(dataset: Input, split: Input, indexes: Inputs, report: Output, *, params
     print(found)
     for name in ("report.html", "per_class.csv"):
         tracking.log_artifact(report / name, parent=True)
+    tracking.log_artifact(report / tracking.ANSWERS)
     tracking.log_metrics({f"test/{name}": value for name, value in row_scalars(content).items()})
     scalars = step_scalars(content)
     tracking.log_metrics({f"test/{name}": value for name, value in scalars.items()}, parent=True)
@@ -135,6 +138,8 @@ def _judged(models: list[Indexed], packed: PackedDataset, table: Split, params: 
             answers_table(task, said, table).to_parquet(folder / f"predictions-{task.name}.parquet", index=False)
             warnings += filter(None, (_warning(model, task, table) for model in judged))
             advance.add(note=short(task.name))
+    lead = _answers(packed, table, [said[models[0].name] for said in own])
+    lead.to_parquet(folder / tracking.ANSWERS, index=False)
     means = task_means(pages, own, table, extent) if len(pages) > 1 else []
     shown = in_full(pages)
     with Advance("evaluate: maps and mistakes", len(shown)) as advance:
@@ -143,6 +148,14 @@ def _judged(models: list[Indexed], packed: PackedDataset, table: Split, params: 
             pages[place] = explained(pages[place], task, models[0].on(task), said_by_lead, table, packed, extent)
             advance.add(note=short(task.name))
     return replace(_report(pages, models, packed, table, params, warnings), means=means)
+
+
+def _answers(packed: PackedDataset, table: Split, said: list[npt.NDArray[np.int64]]) -> pd.DataFrame:
+    """What the leading model says of the test samples, by its own rule: others are compared with it later."""
+    columns: dict[str, pd.Categorical[str]] = {}
+    for task, answers in zip(table.tasks, said, strict=True):
+        columns |= answered(task.name, task.classes, labels(task, table), answers)
+    return answers_of(packed.info.md5, table.samples.iloc[table.positions("test")], columns)
 
 
 def _warning(model: Judged, task: Task, table: Split) -> str | None:

@@ -1,10 +1,17 @@
-"""Models under a name: each new one is the challenger; it becomes the champion if the paired test says that it may."""
+"""Models under a name: each new one is the challenger; it becomes the champion if the paired tests say that it may."""
 
 import json
-from typing import Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from longtail.errors import DataError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What the leading model says of each test sample: an artifact of the run that registers it.
+ANSWERS = "answers.parquet"
 CHALLENGER, CHAMPION = "challenger", "champion"
 VERSIONS = "mlflow.modelVersions"
 TAG = "longtail.difference."
@@ -35,11 +42,12 @@ def register(client: Any, name: str, run_id: str, model_id: str, comparison: dic
 def promote(client: Any, name: str | None, *, insist: bool) -> str:
     """Move the alias champion to the challenger of `name`, or of the only name that has one; a sentence of it.
 
-    Raises DataError if there is none, or if its paired test does not show that it beats the baseline.
+    Raises DataError if there is none, or if paired tests do not show that it beats the baseline of its report, and the
+    present champion on the same test samples.
     """
     model = _challenged(client, name)
     version = client.get_model_version(model.name, model.aliases[CHALLENGER])
-    doubt = _doubt(version.tags)
+    doubt = _doubt(version.tags) or _doubt_beside_champion(client, model, version)
     if doubt and not insist:
         raise DataError(
             f"version {version.version} of {model.name} stays the challenger: {doubt}; --insist promotes it"
@@ -68,7 +76,45 @@ def _doubt(tags: dict[str, str]) -> str | None:
     baseline, low, high = (tags.get(f"{TAG}{key}") for key in ("baseline", "low", "high"))
     if baseline is None or low is None or high is None:
         return "no paired test compares it with a baseline"
-    if float(low) > 0:
+    return _not_above(float(low), float(high), baseline)
+
+
+def _doubt_beside_champion(client: Any, model: Any, version: Any) -> str | None:
+    """Why no paired test says that a version beats the champion; None if one does, or there is no champion."""
+    if CHAMPION not in model.aliases:
         return None
-    interval = f"{100 * float(low):+.1f} to {100 * float(high):+.1f} points"
-    return f"the 95 % interval of its difference to {baseline} is not above 0 ({interval})"
+    from longtail.metrics.answers import compared, same_test
+
+    champion = client.get_model_version(model.name, model.aliases[CHAMPION])
+    who = f"the champion (version {champion.version})"
+    first, second = (_answers(client, one.run_id) for one in (version, champion))
+    if first is None or second is None:
+        where = f"the run of version {(version if first is None else champion).version} has no {ANSWERS}"
+        return f"no paired test can compare it with {who}: {where}"
+    if not same_test(first, second):
+        return f"no paired test can compare it with {who}, which was tested on other samples or labels"
+    difference = compared(first, second)
+    return _not_above(difference.low, difference.high, who)
+
+
+def _answers(client: Any, run_id: str) -> "pd.DataFrame | None":
+    """What the model of a run says of each test sample; None where the run, or its file, is gone."""
+    import pandas as pd
+    from mlflow.exceptions import MlflowException
+
+    try:
+        if ANSWERS not in [file.path for file in client.list_artifacts(run_id)]:
+            return None
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+    with TemporaryDirectory() as folder:
+        return pd.read_parquet(Path(client.download_artifacts(run_id, ANSWERS, folder)))
+
+
+def _not_above(low: float, high: float, other: str) -> str | None:
+    if low > 0:
+        return None
+    interval = f"{100 * low:+.1f} to {100 * high:+.1f} points"
+    return f"the 95 % interval of its difference to {other} is not above 0 ({interval})"

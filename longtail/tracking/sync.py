@@ -43,7 +43,7 @@ def sync() -> int:
 def promote(name: str | None = None, *, insist: bool = False) -> str:
     """Make the challenger among the models called `name` the champion; a sentence of it.
 
-    Raises DataError if the store does not answer, there is no challenger, or its paired test does not speak for it.
+    Raises DataError if the store does not answer, there is no challenger, or a paired test does not speak for it.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     try:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from mlflow_server import make_database
 
 from longtail import tracking
 from longtail.data.dataset import DatasetInfo, Task
@@ -23,18 +22,6 @@ CONFIG: dict[str, Any] = {
     "evaluate": {"models": ["r1", "softmax"]},
 }
 BETTER = {"baseline": "softmax", "mean": 0.03, "low": 0.01, "high": 0.05}
-
-
-@pytest.fixture
-def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    from mlflow import MlflowClient
-
-    for name in ("MLFLOW_RUN_ID", "MLFLOW_RUN_NAME", "LONGTAIL_TRACKING", "LONGTAIL_EXECUTION"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-    make_database(tmp_path / "mlflow.db")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    return MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
 
 
 def evaluate(config: dict[str, Any] = CONFIG, comparison: dict[str, Any] | None = None, classes: int = 3) -> None:
