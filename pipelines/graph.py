@@ -7,6 +7,7 @@ from typing import Any
 from google.protobuf import json_format
 from kfp.dsl.base_component import BaseComponent
 
+from longtail.train_job.manifest import Job
 from pipelines.arguments import STEPS
 
 ORDER = ("fetch", *STEPS)
@@ -15,7 +16,7 @@ ORDER = ("fetch", *STEPS)
 @dataclass(frozen=True)
 class Task:
     """A task of the pipeline: `name` in the specification ("train-2"), `step` as dvc.yaml has it ("train@r2"); what it
-    asks of a cluster, where it asks.
+    asks of a cluster, where it asks; the job that it starts, where several machines train.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Task:
     cpu: str | None = None
     memory: str | None = None
     executor: str = ""
+    job: Job | None = None
 
 
 def specification(pipeline: BaseComponent) -> dict[str, Any]:
@@ -43,7 +45,7 @@ def tasks(specification: dict[str, Any]) -> list[Task]:
         asked = container.get("resources", {})
         cpu, memory = asked.get("resourceCpuRequest"), asked.get("resourceMemoryRequest")
         step, gpu = task["taskInfo"]["name"], "accelerator" in asked
-        found.append(Task(name, step, container["image"], gpu, cpu, memory, executor))
+        found.append(Task(name, step, container["image"], gpu, cpu, memory, executor, _job(task)))
     return _in_order(found, {task.name: set(_before(specification, task.name)) for task in found})
 
 
@@ -60,11 +62,8 @@ def hours(pipeline: BaseComponent) -> dict[str, float]:
 
 def processes(specification: dict[str, Any]) -> int:
     """How many processes train together: as many as the job has that `train` starts, or one."""
-    found = 1
-    for task in specification["root"]["dag"]["tasks"].values():
-        job = task.get("inputs", {}).get("parameters", {}).get("job", {}).get("runtimeValue", {}).get("constant", {})
-        found = max(found, int(job.get("num_nodes", 1) * job.get("gpus_per_node", 1)))
-    return found
+    jobs = filter(None, map(_job, specification["root"]["dag"]["tasks"].values()))
+    return max((job.processes for job in jobs), default=1)
 
 
 def behind(specification: dict[str, Any], step: str) -> set[str]:
@@ -74,6 +73,11 @@ def behind(specification: dict[str, Any], step: str) -> set[str]:
         if task.step.partition("@")[0] == step or found & set(_before(specification, task.name)):
             found.add(task.name)
     return found
+
+
+def _job(task: dict[str, Any]) -> Job | None:
+    found = task.get("inputs", {}).get("parameters", {}).get("job", {}).get("runtimeValue", {}).get("constant")
+    return Job.model_validate(found) if found else None
 
 
 def _before(specification: dict[str, Any], task: str) -> list[str]:

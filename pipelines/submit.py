@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -40,16 +41,25 @@ class Submission:
     def __str__(self) -> str:
         """What would be sent, for the user to read."""
         wanted, ends = self.tasks, hours(self.pipeline)
-        width = max(len(task.step) for task in wanted)
+        rows = [row for task in wanted for row in _machines(task, ends[task.executor])]
+        width = max(len(name) for name, *_ in rows)
         steps = [
-            f"  {task.step:{width}}  {task.cpu:>4} CPU  {task.memory:>5}  {'GPU' if task.gpu else '   '}  "
-            f"{ends[task.executor]:>3g} h at most  {task.image}"
-            for task in wanted
+            f"  {name:{width}}  {cpu:>4} CPU  {memory:>5}  {gpus:5}  {most:>3g} h at most  {image}"
+            for name, cpu, memory, gpus, most, image in rows
         ]
         values = [f"  {name}: {json.dumps(value)}" for name, value in self.arguments.items()]
         about = f"run {self.name!r} of {self.pipeline.name} in the experiment {self.experiment!r}"
         how = f"as {self.service_account or 'the default account'}, {'with' if self.cache else 'without'} the cache"
-        return "\n".join([f"{about}, {how}", f"{len(steps)} steps:", *steps, "arguments:", *values])
+        return "\n".join([f"{about}, {how}", f"{len(wanted)} steps:", *steps, "arguments:", *values])
+
+
+def _machines(task: Task, most: float) -> Iterator[tuple[str, str | None, str | None, str, float, str]]:
+    """What a step asks for, and below it what each machine of the job does that it starts."""
+    yield task.step, task.cpu, task.memory, "GPU" if task.gpu else "", most, task.image
+    if job := task.job:
+        gpus = f"{job.gpus_per_node} GPU" if job.gpus_per_node > 1 else "GPU"
+        each = f"  each of {job.num_nodes} machines" if job.num_nodes > 1 else "  its machine"
+        yield each, job.cpu, job.memory, gpus, job.hours, job.image
 
 
 def run_name() -> str:

@@ -165,6 +165,31 @@ def test_a_dry_run_shows_everything_and_sends_nothing(submit: Command, stub: Kfp
 
 
 @pytest.mark.parametrize(
+    ("nodes", "gpus", "machines"),
+    [
+        (1, 1, None),
+        (1, 4, ["its", "machine", "16", "CPU", "64Gi", "4", "GPU"]),
+        (3, 1, ["each", "of", "3", "machines", "16", "CPU", "64Gi", "GPU"]),
+        (2, 8, ["each", "of", "2", "machines", "16", "CPU", "64Gi", "8", "GPU"]),
+    ],
+)
+def test_a_dry_run_shows_the_machines_that_a_job_trains_on(
+    submit: Command, folder: Path, nodes: int, gpus: int, machines: list[str] | None
+) -> None:
+    train = {"cpu": "16", "memory": "64Gi", "hours": 10}
+    write(folder, kubernetes={"num_nodes": nodes, "gpus_per_node": gpus, "requests": {"train": train}})
+    lines = [line.split() for line in submit("--dry-run", host=None)[1].splitlines()]
+    (at,) = [number for number, line in enumerate(lines) if line[:1] == ["train@r1"]]
+    ends = ["h", "at", "most", IMAGES["LONGTAIL_CUDA_IMAGE"]]
+    if machines is None:
+        assert lines[at] == ["train@r1", "16", "CPU", "64Gi", "GPU", "10", *ends]
+        assert lines[at + 1][0] == "index@r1"
+    else:
+        assert lines[at][:6] == ["train@r1", "1", "CPU", "4Gi", "11", "h"]
+        assert lines[at + 1] == [*machines, "10", *ends]
+
+
+@pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"split": {"tset": 0.3}}, "split.tset is not a parameter; did you mean 'test'?"),
