@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from longtail.errors import Faults
 from longtail.execution import execute, one_sentence
 from longtail.parameters import CLUSTER, checked_sections, read_parameters, stage_parameters
 from longtail.stages import PARALLEL, STAGES
@@ -78,9 +79,18 @@ def promote(
 def check(
     params: Annotated[Path, typer.Option(help="YAML file of parameters")] = Path("params.yaml"),
 ) -> None:
-    """Check all parameters before anything runs: every section, every training, and what each follows."""
-    # `fetch` has a section where a pipeline is submitted alone.
-    checked_sections(params, [stage for stage in STAGES if stage != "fetch"])
+    """Check all parameters before anything runs: every section, every training and what each follows, where the data
+    lies.
+    """
+    from longtail.stages.ingest import check_data
+
+    values, sections, faults = read_parameters(params), {}, Faults()
+    with faults.collected():
+        # `fetch` has a section where a pipeline is submitted alone.
+        sections = checked_sections(params, [stage for stage in STAGES if stage != "fetch"])
+    with faults.collected():
+        check_data(str(params), values.get("data"), sections.get(("ingest", None)))
+    faults.settle()
     typer.echo(f"{params}: all parameters are right")
 
 

@@ -220,6 +220,65 @@ def test_check_reads_every_section_and_every_training(tmp_path: Path, longtail: 
         assert says in error
 
 
+FOLDER = {"kind": "folder", "path": "photos"}
+TORCHVISION = {"kind": "torchvision", "name": "CIFAR10", "path": "new"}
+
+
+@pytest.mark.parametrize(
+    ("data", "source", "says"),
+    [
+        ("there", FOLDER, None),
+        ("there", {**FOLDER, "path": "photos.zip"}, None),
+        ("there", {**FOLDER, "path": "photos.zip/train"}, None),
+        ("there/photos.zip", {"kind": "folder"}, None),
+        ("there", {"kind": "digits"}, None),
+        ("there", {**TORCHVISION, "download": True}, None),
+        ("there", TORCHVISION, "no such file or directory: {tmp}/there/new"),
+        ("there", {**FOLDER, "path": "phtos"}, "no such file or directory: {tmp}/there/phtos"),
+        ("there", {"kind": "celeba", "path": "photos/img"}, "no such file or directory: {tmp}/there/photos/img"),
+        ("there", {"kind": "table", "path": "x", "table": "t.csv", "labels": [{"column": "y"}]}, "{tmp}/there/x"),
+        ("nowhere", FOLDER, "there is nothing at the path that `data` gives: {tmp}/nowhere"),
+        ("nowhere", {"kind": "digits"}, "there is nothing at the path that `data` gives"),
+        ("dangling", FOLDER, "there is nothing at the path that `data` gives"),
+        ("pipe", {"kind": "folder"}, "a pipe, no regular file"),
+        ("x" * 5000, FOLDER, "there is nothing at the path that `data` gives"),
+        ("s3://bucket/photos", FOLDER, "`data` is an address, and ingest reads files: download s3://bucket/photos"),
+        ("https://example.org/" + 9999 * "x", FOLDER, "`data` is an address"),
+        (None, FOLDER, "`data` must be the path of a file or directory, and is None"),
+        (["there"], FOLDER, "`data` must be the path of a file or directory, and is ['there']"),
+        ("", FOLDER, "`data` must be the path of a file or directory, and is ''"),
+    ],
+)
+def test_check_looks_whether_the_data_is_there(
+    tmp_path: Path, longtail: Run, data: Any, source: dict[str, Any], says: str | None
+) -> None:
+    (tmp_path / "there/photos").mkdir(parents=True)
+    (tmp_path / "there/photos.zip").touch()
+    (tmp_path / "dangling").symlink_to(tmp_path / "gone")
+    os.mkfifo(tmp_path / "pipe")
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    local = isinstance(data, str) and data and "://" not in data
+    values |= {"data": str(tmp_path / data) if local else data}
+    values["ingest"] = {"source": source, "image_shape": [8, 8, 1]}
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(values))
+    status, error = longtail("check", "--params", file)
+    assert status == (0 if says is None else 1), error
+    if says is not None:
+        assert_one_sentence(error)
+        assert says.format(tmp=tmp_path) in error
+        assert len(error) < 600
+
+
+def test_check_tells_of_missing_data_beside_what_else_is_wrong(tmp_path: Path, longtail: Run) -> None:
+    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    file = tmp_path / "params.yaml"
+    file.write_text(yaml.safe_dump(values | {"data": str(tmp_path / "nowhere"), "train": {"patience": 0}}))
+    error = longtail("check", "--params", file)[1]
+    assert "train.patience" in error
+    assert "there is nothing at the path that `data` gives" in error
+
+
 def test_every_stage_has_one_option_an_artifact(longtail: Run, capfd: pytest.CaptureFixture[str]) -> None:
     artifacts = {"ingest": ["data", "dataset"], "fetch": ["dataset"], **ARTIFACTS}
     for stage in STAGES:

@@ -16,7 +16,7 @@ from longtail.sources.archives import open_archive
 from longtail.sources.collection import Request
 from longtail.sources.limits import Limits
 from longtail.sources.problems import Problems
-from longtail.sources.quoting import printable
+from longtail.sources.quoting import printable, shown
 from longtail.sources.tree import Entry, walk
 
 Found = TypeVar("Found")
@@ -91,12 +91,10 @@ def open_files(path: Path, request: Request) -> Files:
 
     Raises DataError if there is nothing there or it is none of these.
     """
+    check_there(path)
     outer, inner = _in_file_system(path)
-    if outer.is_dir() and not inner:
+    if outer.is_dir():
         return _directory(path, request.limits)
-    if not outer.is_file():
-        why = _missing(path)
-        raise DataError(f"{why}: {path}; source paths are relative to the stage's data input")
     archive = open_archive(outer, request)
     if archive is None:
         raise DataError(f"{outer} is neither a directory nor a zip or tar archive")
@@ -107,6 +105,13 @@ def open_files(path: Path, request: Request) -> Files:
     found = walk(f"/{start}".rstrip("/") or "/", members.children)
     faults = found.faults | {printable(name): fault for name, fault in members.outside.items()}
     return Files(path, sorted(found.files), sorted(found.folders), faults, lambda name: read(found.files[name]))
+
+
+def check_there(path: Path) -> None:
+    """Raise DataError if there is neither a file or directory, nor a file that may be an archive with such a folder."""
+    outer, inner = _in_file_system(path)
+    if inner if outer.is_dir() else not outer.is_file():
+        raise DataError(f"{_missing(path)}: {shown(path)}; source paths are relative to the stage's data input")
 
 
 def through_wrapping(path: Path, request: Request, find: Callable[[Path], Found | None]) -> tuple[Path, Found] | None:

@@ -1,7 +1,10 @@
 """Ingest: any source of labelled images into the packed dataset."""
 
+import os
 import shutil
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -12,11 +15,12 @@ from longtail.sources.celeba import CelebA
 from longtail.sources.collection import Collection, Request
 from longtail.sources.deep_grey import DeepGrey
 from longtail.sources.digits import Digits
+from longtail.sources.files import check_there
 from longtail.sources.folder import Folder
 from longtail.sources.idx import Idx
 from longtail.sources.limits import Limits
 from longtail.sources.problems import OnError, Problems
-from longtail.sources.quoting import listed
+from longtail.sources.quoting import listed, shown
 from longtail.sources.table import LabelTable
 from longtail.sources.torchvision_dataset import TorchvisionDataset
 from longtail.stages.contract import Input, Output, stage
@@ -70,6 +74,21 @@ def run(data: Input, dataset: Output, *, params: Params) -> dict[str, float]:
     shutil.rmtree(scratch)
     classes = {f"classes_{task.name}": float(len(task.classes)) for task in info.tasks}
     return {"images": float(info.count), **classes, **problems.scalars()}
+
+
+def check_data(file: str, data: object, section: Mapping[str, Any] | None) -> None:
+    """Raise DataError if the parameter `data` is no path at which `run` finds something, or the section's source is to
+    be read from where nothing lies. Nothing is opened.
+    """
+    if not isinstance(data, str) or not data:
+        raise DataError(f"{file}: `data` must be the path of a file or directory, and is {shown(repr(data))}")
+    if "://" in data:
+        raise DataError(f"{file}: `data` is an address, and ingest reads files: download {shown(data)} first")
+    if not os.path.exists(data):
+        raise DataError(f"{file}: there is nothing at the path that `data` gives: {shown(data)}")
+    source = section["source"] if section else {}
+    if not source.get("download"):
+        check_there(Path(data) / source.get("path", "."))
 
 
 def _check(collection: Collection) -> None:
