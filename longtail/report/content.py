@@ -129,7 +129,8 @@ class Round:
 
 @dataclass(frozen=True)
 class ModelReport:
-    """A model: its name in params.yaml, the title of its method, a sentence on how it came about, and its rounds.
+    """A model: its name in params.yaml, the title of its method, a sentence on how it came about, the key of the rule
+    by which its rounds are scored on validation, and the rounds.
 
     `after` is the nearest of the report's other models that it was trained from, if any.
     """
@@ -137,6 +138,7 @@ class ModelReport:
     name: str
     title: str
     steps: str
+    rule: str
     rounds: Sequence[Round] = ()
     after: str | None = None
 

@@ -19,9 +19,8 @@ PRIORS = {
 
 def model_report(name: str, state: State, lineage: Lineage, after: str | None = None) -> ModelReport:
     """What the report says of a model."""
-    return ModelReport(
-        name, method_title(lineage), _steps(state, lineage), [_round(past, state) for past in state.history], after
-    )
+    rounds = [_round(past, state) for past in state.history]
+    return ModelReport(name, method_title(lineage), _steps(state, lineage), state.rule, rounds, after)
 
 
 def started_from(name: str, models: Mapping[str, Lineage]) -> str | None:

@@ -13,10 +13,10 @@ from longtail.report.explanation import EmbeddingMap
 from longtail.report.figures import GREY, Picture, colours, picture, shade
 from longtail.report.names import columns, short
 
-# Nearest that two class numbers may stand, as a share of the map's extent.
-APART = 0.045
-# Names of at most this many columns stand on the map themselves.
-SHORT = 3
+# What a label takes of the map's extent: its height, a column of its text, and the frame around it.
+HEIGHT, COLUMN, FRAME = 0.05, 0.0135, 0.025
+# The names of so many classes stand on the map, cut to so many columns; of more classes the shortest names alone.
+NAMED, LONGEST, SHORT = 16, 20, 3
 
 
 def shown_classes(task: TaskReport) -> list[int]:
@@ -34,9 +34,12 @@ def class_colours(task: TaskReport) -> dict[int, str]:
 
 
 def class_labels(task: TaskReport) -> list[str]:
-    """What stands on the classes of the map: their names where all are short, else their places in the legend."""
-    names = [short(task.classes[code]) for code in shown_classes(task)]
-    if max(map(columns, names), default=0) <= SHORT:
+    """What stands on the classes of the map: their names where there is room for them and they can be told apart,
+    else their places in the legend.
+    """
+    names = [short(task.classes[code], LONGEST) for code in shown_classes(task)]
+    room = len(names) <= NAMED or max(map(columns, names)) <= SHORT
+    if room and len(set(names)) == len(names):
         return names
     return [str(place) for place in range(1, len(names) + 1)]
 
@@ -85,8 +88,9 @@ def _cluster_tones(embedding: EmbeddingMap, colour: dict[int, str]) -> dict[int,
 def _name_classes(axes: Axes, embedding: EmbeddingMap, labels: Sequence[str], colour: dict[int, str]) -> None:
     places = np.array([_medoid(embedding.xy[embedding.classes == code]) for code in colour])
     box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "linewidth": 1.4}
-    spread = np.ptp(embedding.xy, axis=0).max() or 1.0
-    for label, (x, y), tone in zip(labels, pushed_apart(places, APART * spread), colour.values(), strict=True):
+    spread = np.ptp(embedding.xy, axis=0)
+    sizes = np.array([(FRAME + COLUMN * columns(label), HEIGHT) for label in labels]) * np.where(spread, spread, 1.0)
+    for label, (x, y), tone in zip(labels, pushed_apart(places, sizes), colour.values(), strict=True):
         axes.text(x, y, label, fontsize=8, ha="center", va="center", bbox=box | {"edgecolor": tone}, zorder=4)
 
 
@@ -96,18 +100,22 @@ def _medoid(xy: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return nearest
 
 
-def pushed_apart(places: npt.NDArray[Any], distance: float) -> npt.NDArray[np.float64]:
-    """`places` (n × 2) moved until no two are nearer than `distance`, or for 200 steps; deterministic."""
+def pushed_apart(places: npt.NDArray[Any], sizes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """`places` (n × 2), the middles of boxes of these `sizes` (n × 2), moved until no two boxes overlap, or for 200
+    steps; deterministic.
+    """
     moved = np.asarray(places, dtype=np.float64).copy()
     # Equal places have no direction to move in: a tiny spiral gives them one.
     angle = np.arange(len(moved)) * 2.4
-    moved += 1e-3 * distance * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    moved += 1e-3 * sizes * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    reach = (sizes[:, None] + sizes) / 2
     for _ in range(200):
         gap = moved[:, None] - moved
-        length = np.maximum(np.linalg.norm(gap, axis=2), 1e-12)
-        overlap = np.triu(np.maximum(distance - length, 0), 1)
+        overlap = reach - np.abs(gap)
+        overlap[~(overlap > 0).all(axis=2) | np.eye(len(moved), dtype=bool)] = 0
         if not overlap.any():
             break
-        push = gap / length[:, :, None] * (overlap + overlap.T)[:, :, None] / 2
-        moved += push.sum(1)
+        # Each pair along the axis in which its boxes have less to go.
+        shorter = np.argmin(overlap / reach, axis=2)[:, :, None] == np.arange(2)
+        moved += (np.where(gap < 0, -1, 1) * overlap * shorter / 2).sum(1)
     return moved

@@ -16,16 +16,16 @@ from longtail.report.confusion_figure import MOST_WITH_COUNTS, confusion
 from longtail.report.content import ModelReport, Report, TaskReport
 from longtail.report.figures import style
 from longtail.report.limits import MANY_CLASSES, MANY_TASKS, WORST, in_full
-from longtail.report.map_figure import class_colours, class_labels, embedding_map
+from longtail.report.map_figure import LONGEST, class_colours, class_labels, embedding_map
 from longtail.report.method_figures import gains, intervals, k_curves
-from longtail.report.names import printable
+from longtail.report.names import printable, short
 from longtail.report.operating_point import OperatingPoint
 from longtail.report.operating_tables import calibration_table, class_set_table, prior_table, set_table
 from longtail.report.reliability_figure import reliability
 from longtail.report.round_figures import training_curves, validation_curve
 from longtail.report.tables import comparison_rows, metric_table, parameter_sections, percent, round_rows
 from longtail.report.task_tables import task_rows
-from longtail.report.titles import row_title
+from longtail.report.titles import row_title, rule_title
 from longtail.report.verdict import remarks, verdict
 
 
@@ -61,6 +61,7 @@ def model_parts(model: ModelReport) -> dict[str, Any]:
     """What the template needs of one model beside the model itself."""
     return {
         "model": model,
+        "rule": rule_title(model.rule),
         "training": training_curves(model.rounds),
         "validation": validation_curve(model.rounds),
         "table": round_rows(model.rounds),
@@ -115,10 +116,10 @@ def operating_parts(task: TaskReport) -> dict[str, Any]:
 
 
 def map_legend(task: TaskReport) -> list[tuple[str, str, str]]:
-    """(colour, what stands on the map, class name) of each class of the map."""
+    """(colour, number on the map, class name) of each class of the map; no number where the name stands there."""
     colours = class_colours(task)
     return [
-        (colour, label, task.classes[code])
+        (colour, "" if label == short(task.classes[code], LONGEST) else label, task.classes[code])
         for (code, colour), label in zip(colours.items(), class_labels(task), strict=True)
     ]
 

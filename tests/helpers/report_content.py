@@ -128,7 +128,10 @@ def make_models(tasks: Sequence[str]) -> list[ModelReport]:
     """What the report says of each model: the first was trained in rounds, the others at once."""
     alone = Round(0, [50, 100], [2.0, 1.0], validation=dict.fromkeys(tasks, 0.66), selected=True)
     rounds = {"r3": make_rounds(tasks)}
-    return [ModelReport(name, title, "trained", rounds.get(name, [alone])) for name, title in TITLES.items()]
+    rules = {name: next(iter(skills)) for name, skills in SKILLS.items()}
+    return [
+        ModelReport(name, title, "trained", rules[name], rounds.get(name, [alone])) for name, title in TITLES.items()
+    ]
 
 
 def make_map(rng: np.random.Generator, K: int, n: int = 2500) -> EmbeddingMap:

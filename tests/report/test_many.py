@@ -111,7 +111,7 @@ def test_the_files_beside_the_page_hold_every_class_and_stay_small(tmp_path: Pat
     made = [task_of(K) for _ in range(tasks)]
     made = [TaskReport(**{**vars(task), "name": f"task{t}"}) for t, task in enumerate(made)]
     means = [Standing("r3", 0.5, (0.4, 0.6))] if tasks > 1 else []
-    report = make_report(made, models=[ModelReport("r3", "LMLE", "trained")], means=means)
+    report = make_report(made, models=[ModelReport("r3", "LMLE", "trained", "cluster_wise")], means=means)
     for task in made:
         answers = {"true": ["a"], "r3.head": ["b"]}
         pd.DataFrame({"id": ["x"], **answers}).to_parquet(tmp_path / f"predictions-{task.name}.parquet")

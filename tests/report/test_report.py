@@ -19,11 +19,12 @@ from longtail.metrics.classification import evaluate
 from longtail.metrics.significance import Difference
 from longtail.report import KCurve, KSearch, ModelReport, Report, Round, Row, TaskReport, render
 from longtail.report.figures import style
-from longtail.report.map_figure import pushed_apart
 from longtail.report.names import columns, short
 from longtail.report.round_figures import training_curves, validation_curve
 from longtail.report.tables import comparison_rows, metric_table, parameter_sections, round_rows
 from longtail.report.task_tables import gain_rows, task_rows
+from longtail.report.titles import rule_title
+from longtail.rules.registry import RULES
 
 NASTY = [
     "<script>alert(1)</script>",
@@ -225,7 +226,7 @@ def test_names_of_users_are_text_everywhere() -> None:
 
 def test_absent_parts_are_sentences() -> None:
     task = make_task(["a", "b", "c"], embedding=None, k_search=None, mistakes=[])
-    models = [ModelReport(name, title, "nothing was trained") for name, title in TITLES.items()]
+    models = [ModelReport(name, title, "nothing was trained", "head") for name, title in TITLES.items()]
     html = render(make_report([task], models=models, parameters={}))
     for sentence in (
         "No map of the embedding was made",
@@ -243,7 +244,8 @@ def test_figures_of_a_single_point_are_sentences() -> None:
     search = KSearch([KCurve("vote", [3], [0.5])], "vote", 3)
     task = make_task(["a", "b"], embedding=one, k_search=search)
     rounds = [Round(0, [1], [0.5], validation={"label": 0.5}, selected=True)]
-    html = render(make_report([task], models=[ModelReport(name, "Softmax", "one training", rounds) for name in TITLES]))
+    models = [ModelReport(name, "Softmax", "one training", "head", rounds) for name in TITLES]
+    html = render(make_report([task], models=models))
     for sentence in (
         "fewer than two classes",
         "Only one k was tried: vote, k = 3",
@@ -394,10 +396,11 @@ def test_long_names_are_cut_by_width(name: str, shown: str) -> None:
     assert columns(shown) <= 6
 
 
-def test_labels_at_one_place_are_pushed_apart() -> None:
-    places = pushed_apart(np.zeros((5, 2)), 1.0)
-    gaps = np.linalg.norm(places[:, None] - places, axis=2)[np.triu_indices(5, 1)]
-    assert gaps.min() > 0.95
+@pytest.mark.parametrize("rule", RULES)
+def test_the_curve_of_the_rounds_says_by_which_rule_they_are_scored(rule: str) -> None:
+    models = [replace(model, rule=rule) for model in make_models(["label"])]
+    html = render(make_report([make_task(["a", "b"], **LIGHT)], models=models))
+    assert f"Validation by the {rule_title(rule)} after each round decides" in html
 
 
 def test_an_empty_run_renders() -> None:
