@@ -31,12 +31,13 @@ def read_photographs(root: Path, backgrounds: Backgrounds, request: Request) -> 
 
     def read(name: str) -> Pixels | BadImageError:
         try:
-            return decode_grey(read_bytes(files.read, name))
+            return decode_grey(read_bytes(files.read, name), request.deep_grey)
         except BadImageError as error:
             return error
 
     with bounded_pillow(request.limits):
         found = list(ordered_map(read, names, workers=request.workers, title="backgrounds"))
+    request.deep_grey.check()
     images = []
     for name, image in zip(names, found, strict=True):
         if isinstance(image, BadImageError):

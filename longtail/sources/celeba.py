@@ -76,7 +76,7 @@ class CelebA(Source):
             data = read_bytes(files.read, names[i])
             if points is None:
                 return decode(data, request.image_shape, self.fit, request.deep_grey)
-            return decode_aligned(data, request.image_shape, points[i], TEMPLATE)
+            return decode_aligned(data, request.image_shape, points[i], TEMPLATE, request.deep_grey)
 
         pixels, good = spool(read, samples["source"].tolist(), request)
         samples = samples[good]

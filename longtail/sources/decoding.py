@@ -42,7 +42,11 @@ def decode(data: bytes, shape: Shape, fit: Fit = "stretch", deep_grey: DeepGrey 
 
 
 def decode_aligned(
-    data: bytes, shape: Shape, points: npt.NDArray[np.float64], template: npt.NDArray[np.float64]
+    data: bytes,
+    shape: Shape,
+    points: npt.NDArray[np.float64],
+    template: npt.NDArray[np.float64],
+    deep_grey: DeepGrey,
 ) -> Pixels:
     """Pixels H×W×C of an image turned, scaled and shifted so that its `points` (p, 2; x and y in pixels) come as near
     as they can, in least squares, to `template` (p, 2; shares of width and height). What lies outside is black.
@@ -59,7 +63,7 @@ def decode_aligned(
     if abs(a) < 1e-6:
         raise BadImageError("broken landmarks", "all of them are the same point")
     with _opened(data) as image:
-        flat = flatten(DeepGrey().to_bytes(image)).convert("L" if shape[2] == 1 else "RGB")
+        flat = flatten(deep_grey.to_bytes(image)).convert("L" if shape[2] == 1 else "RGB")
         # Sampled in a crop as fine as the image itself and then shrunk, so that nothing aliases.
         fine = max(1, math.ceil(abs(a)))
         step = a / fine
@@ -68,10 +72,10 @@ def decode_aligned(
         return to_shape(crop, shape)
 
 
-def decode_grey(data: bytes) -> Pixels:
+def decode_grey(data: bytes, deep_grey: DeepGrey) -> Pixels:
     """Pixels H×W of an encoded image in grey, at its own size. Raises BadImageError as `decode`."""
     with _opened(data) as image:
-        return np.array(flatten(DeepGrey().to_bytes(image)).convert("L"))
+        return np.array(flatten(deep_grey.to_bytes(image)).convert("L"))
 
 
 def read_bytes(read: Callable[[Key], bytes], key: Key) -> bytes:

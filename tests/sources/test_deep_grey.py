@@ -1,6 +1,7 @@
 """Grey of more than 8 bits: one white for all images, said by the file or by the user, and never guessed in silence."""
 
 import io
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,13 @@ import pytest
 from PIL import Image
 
 from longtail.errors import DataError
+from longtail.sources.backgrounds import Backgrounds
+from longtail.sources.celeba import CelebA
+from longtail.sources.collection import Request
 from longtail.sources.decoding import BadImageError, decode
 from longtail.sources.deep_grey import DeepGrey
 from longtail.sources.folder import Folder
+from longtail.sources.idx import Idx, IdxPair
 
 Load = Callable[..., Any]
 
@@ -91,6 +96,49 @@ def test_a_collection_that_is_dark_throughout_is_refused(load: Load, root: Path,
     write(root, {"a/1.png": most, "b/1.png": most // 2})
     with pytest.raises(DataError, match=rf"is {most} of 65535.*nearly black.*`white: {likely}`"):
         load(Folder(kind="folder"))
+
+
+LANDMARKS = "1 1  3 1  2 2  1 3  3 3"
+
+
+@pytest.fixture
+def faces(root: Path) -> CelebA:
+    """Two white images of 12 bits, and landmarks."""
+    (root / "img_align_celeba").mkdir()
+    for name in ("1.jpg", "2.jpg"):
+        (root / "img_align_celeba" / name).write_bytes(encoded(np.full((16, 16), 4095, np.uint16)))
+    (root / "list_attr_celeba.txt").write_text("2\nBald\n1.jpg 1\n2.jpg -1\n")
+    (root / "points.txt").write_text(f"2\na b c d e f g h i j\n1.jpg {LANDMARKS}\n2.jpg {LANDMARKS}\n")
+    return CelebA(kind="celeba", landmarks="points.txt", identities=None, partition=None)
+
+
+@pytest.fixture
+def scenes(root: Path) -> Idx:
+    """Backgrounds of 12 bits: noise, half as bright as white."""
+    (root / "scenes").mkdir()
+    noise = np.random.default_rng(0).integers(0, 2048, (40, 30)).astype(np.uint16)
+    (root / "scenes/a.png").write_bytes(encoded(noise))
+    (root / "images").write_bytes(struct.pack(">HBB3I", 0, 8, 3, 6, 12, 12) + bytes(6 * 12 * 12))
+    (root / "labels").write_bytes(struct.pack(">HBBI", 0, 8, 1, 6) + bytes([0, 1, 2] * 2))
+    backgrounds = Backgrounds(path="scenes", min_deviation=0)
+    return Idx(kind="idx", train=IdxPair(images="images", labels="labels"), backgrounds=backgrounds)
+
+
+@pytest.mark.parametrize("source", ["faces", "scenes"])
+def test_white_acts_on_every_image_that_a_source_decodes(
+    root: Path, tmp_path: Path, request: pytest.FixtureRequest, source: str
+) -> None:
+    def read(white: float | None) -> np.ndarray:
+        scratch = tmp_path / str(white)
+        scratch.mkdir(exist_ok=True)
+        asked = Request((28, 28, 1), scratch, deep_grey=DeepGrey(white))
+        return np.concatenate(list(made.load(root, asked).images))
+
+    made = request.getfixturevalue(source)
+    with pytest.raises(DataError, match=r"of 65535.*nearly black.*`white: (4095|2047)`"):
+        read(None)
+    assert read(4095).mean() > 50
+    assert read(65535).mean() < read(4095).mean()
 
 
 def test_a_dark_image_beside_a_bright_one_stays_dark(load: Load, root: Path) -> None:
