@@ -35,10 +35,11 @@ def decode(data: bytes, shape: Shape, fit: Fit = "stretch", deep_grey: DeepGrey 
     The EXIF orientation is applied, transparency is laid over white, and the size is reached by bicubic resampling.
     Raises BadImageError for what is no image, broken, truncated or too large.
     """
-    with _opened(data) as image:
+    deep_grey = deep_grey or DeepGrey()
+    with _opened(data, deep_grey) as image:
         # A JPEG decoder can shrink by powers of two for free; twice the target leaves the resampling its quality.
         image.draft(None, (2 * max(shape), 2 * max(shape)))
-        return to_shape((deep_grey or DeepGrey()).to_bytes(_upright(image)), shape, fit)
+        return to_shape(deep_grey.to_bytes(_upright(image)), shape, fit)
 
 
 def decode_aligned(
@@ -62,7 +63,7 @@ def decode_aligned(
     b = source.mean() - a * target.mean()
     if abs(a) < 1e-6:
         raise BadImageError("broken landmarks", "all of them are the same point")
-    with _opened(data) as image:
+    with _opened(data, deep_grey) as image:
         flat = flatten(deep_grey.to_bytes(image)).convert("L" if shape[2] == 1 else "RGB")
         # Sampled in a crop as fine as the image itself and then shrunk, so that nothing aliases.
         fine = max(1, math.ceil(abs(a)))
@@ -74,7 +75,7 @@ def decode_aligned(
 
 def decode_grey(data: bytes, deep_grey: DeepGrey) -> Pixels:
     """Pixels H×W of an encoded image in grey, at its own size. Raises BadImageError as `decode`."""
-    with _opened(data) as image:
+    with _opened(data, deep_grey) as image:
         return np.array(flatten(deep_grey.to_bytes(image)).convert("L"))
 
 
@@ -122,10 +123,11 @@ def damage_reported() -> Iterator[None]:
 
 
 @contextmanager
-def _opened(data: bytes) -> Iterator[Image.Image]:
+def _opened(data: bytes, deep_grey: DeepGrey) -> Iterator[Image.Image]:
     if not data:
         raise BadImageError("not an image", "the file is empty")
     with damage_reported(), Image.open(io.BytesIO(data)) as image:
+        deep_grey.look(image)
         yield image
 
 

@@ -1,5 +1,6 @@
-"""Grey of more than 8 bits: which value is white."""
+"""Grey of more than 8 bits: which value is white. And colour of 16, of which Pillow gives the upper 8."""
 
+import re
 import threading
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from longtail.errors import DataError
 
 BITS_PER_SAMPLE = 258  # the tag of a TIFF
 DEEP = ("I", "F")  # and I;16, I;16B …
+DEEP_COLOUR = re.compile(r"(RGB[AXa]?|LA);16[BLN]")  # what Pillow calls the bytes of a file, not of its pixels
 
 
 @dataclass
@@ -23,6 +25,7 @@ class DeepGrey:
     white: float | None = None
     brightest: float = field(default=0.0, init=False)
     assumed: float = field(default=0.0, init=False)
+    brightest_colour: int | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def to_bytes(self, image: Image.Image) -> Image.Image:
@@ -39,8 +42,29 @@ class DeepGrey:
                 self.brightest, self.assumed = high, white
         return Image.fromarray(np.rint(values * (255.0 / white)).astype(np.uint8))
 
+    def look(self, image: Image.Image) -> None:
+        """Note how bright an image is that was opened and not yet decoded, if it has colours of 16 bits. Raises
+        ValueError if `white` is to act on it: its lower 8 bits are lost.
+        """
+        if not any(DEEP_COLOUR.search(str(tile)) for tile in getattr(image, "tile", ())):
+            return
+        if self.white not in (None, 65535.0):
+            raise ValueError(
+                f"of colours of 16 bits the upper 8 are read alone, so `white`, {self.white:g}, cannot act on them: "
+                "save it with 8 bits a channel"
+            )
+        high = int(np.asarray(image.convert("RGB")).max(initial=0))
+        with self._lock:
+            self.brightest_colour = max(high, self.brightest_colour or 0)
+
     def check(self) -> None:
         """Raise DataError if `white` was taken from the files, and not one image reaches half of it."""
+        if self.white is None and self.brightest_colour is not None and self.brightest_colour < 128:
+            raise DataError(
+                f"no colour image of 16 bits a channel is brighter than {256 * self.brightest_colour + 255} of 65535: "
+                "all of them would be nearly black. Save them with 8 bits a channel, since only the upper 8 of 16 are "
+                "read; `white: 65535` beside `image_shape` if they are so dark"
+            )
         if self.white is None and 0 < self.brightest < self.assumed / 2:
             likely = 2 ** int(self.brightest).bit_length() - 1
             raise DataError(

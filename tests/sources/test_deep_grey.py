@@ -1,4 +1,4 @@
-"""Grey of more than 8 bits: one white for all images, said by the file or by the user, and never guessed in silence."""
+"""More than 8 bits: one white for all images, said by the file or by the user, and never guessed in silence."""
 
 import io
 import struct
