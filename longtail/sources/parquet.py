@@ -63,6 +63,9 @@ class Shard:
             rows = file.read(columns=columns).to_pandas(types_mapper=_nullable, ignore_metadata=True)
         except UNREADABLE as error:
             raise DataError(f"{self.name} is not a readable parquet file: {shown(error)}") from error
+        if len(rows) != file.metadata.num_rows:
+            said = f"it says {file.metadata.num_rows} rows and has {len(rows)}"
+            raise DataError(f"{self.name} is not a readable parquet file: {said}")
         text = pd.DataFrame({column: _text(rows[column], names.get(column)) for column in columns}, dtype=object)
         return Table(self.name, "row", text.set_axis(range(1, file.metadata.num_rows + 1)), names)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -145,6 +145,7 @@ def test_a_declared_class_that_means_missing_is_none(load: Load, shards: None) -
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(13077, b"\\", False)  # of a file of 6 rows the labels of 4
 @given(st.integers(0, 10**6), st.binary(min_size=1, max_size=8), st.booleans())
 def test_a_damaged_file_is_a_sentence_or_bad_cells(load: Load, root: Path, place: int, wrong: bytes, cut: bool) -> None:
     write_shard(root / "one.parquet", [png(i) for i in range(6)], [0, 1, 0, 1, 0, 1])
