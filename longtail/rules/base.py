@@ -18,12 +18,22 @@ Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Linear:
+    """A classifier w_i·x + b_i, as far as rules ask for it: the length of each class's weights, `norms` (K,), and
+    `biases` (K,).
+    """
+
+    norms: Floats
+    biases: Floats
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What a rule is fitted on, for one task: `embeddings` (n, d) and `logits` (n, K), None where no classifier was
     trained; `train` and `validation` (n,): class codes, −1 for whatever is not in the subset; what may be tried.
 
     `prior` (K,): the share of each class in what the classifier was trained on; `target` (K,): its share where the
-    model is to be used, None for even.
+    model is to be used, None for even. `linear`: the classifier, None where it is no linear layer.
     """
 
     embeddings: Floats
@@ -36,6 +46,7 @@ class Evidence:
     seed: int
     prior: Floats | None = None
     target: Floats | None = None
+    linear: Linear | None = None
 
 
 class Rule(ABC):
@@ -51,9 +62,16 @@ class Rule(ABC):
     score: float
 
     @classmethod
+    def obstacle(cls, evidence: Evidence) -> str | None:
+        """Why the rule cannot be fitted on this evidence, as the rest of a sentence; None if it can."""
+        return "no classifier was trained" if cls.needs_logits and evidence.logits is None else None
+
+    @classmethod
     @abstractmethod
     def fit(cls, evidence: Evidence, fitted: Mapping[str, "Rule"]) -> Self:
-        """The rule on this evidence; `fitted` holds, by key, those before it in the registry."""
+        """The rule on this evidence; `fitted` holds, by key, those before it in the registry. Raises DataError where
+        there is an obstacle other than that no classifier was trained.
+        """
 
     @abstractmethod
     def predict(self, embeddings: Floats, logits: Floats | None) -> tuple[Ints, Floats]:

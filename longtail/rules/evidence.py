@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
 from longtail.data.dataset import Task
 from longtail.data.splits import Split
-from longtail.network.snapshot import read_embeddings, read_logits, read_prior
-from longtail.rules.base import Evidence, Floats
+from longtail.errors import DataError
+from longtail.network.snapshot import read_blueprint, read_embeddings, read_logits, read_prior
+from longtail.rules.base import Evidence, Floats, Linear
 from longtail.rules.search import Search
 
 
@@ -20,9 +24,10 @@ def read_evidence(
     target: Floats | None = None,
 ) -> Evidence:
     """The evidence of a task: training samples to fit on, validation samples to choose by."""
+    logits = read_logits(snapshot, task.name)
     return Evidence(
         read_embeddings(snapshot, task.name),
-        read_logits(snapshot, task.name),
+        logits,
         split.train_labels(task),
         split.scored_labels(task, "validation"),
         len(task.classes),
@@ -31,4 +36,22 @@ def read_evidence(
         seed,
         read_prior(snapshot, task.name),
         target,
+        None if logits is None else read_linear(snapshot, task.name),
     )
+
+
+def read_linear(snapshot: Path, task: str) -> Linear | None:
+    """The task's classifier; None if it is no linear layer, which has weights and biases and nothing else."""
+    file, numbers = snapshot / "network.safetensors", [one.name for one in read_blueprint(snapshot).tasks]
+    if task not in numbers:
+        raise DataError(f"{snapshot / 'network.json'} has no task {task!r}; train the model again")
+    prefix = f"classifiers.{numbers.index(task)}."
+    try:
+        with safe_open(file, "numpy") as weights:
+            names = [name for name in weights.offset_keys() if name.startswith(prefix)]
+            own = {name.removeprefix(prefix): weights.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"cannot read {file}: {error}; train the model again") from error
+    if set(own) != {"weight", "bias"}:
+        return None
+    return Linear(np.linalg.norm(own["weight"], axis=1), own["bias"])

@@ -4,13 +4,13 @@ from longtail.rules.base import Evidence, Rule, rule_class
 
 # The rule beside which every other has to stand: a gain that it has too is a moved threshold.
 ADJUSTED = "head_adjusted"
-RULES = ("cluster_wise", "sample_wise", "class_mean", "head", ADJUSTED, "head_and_knn")
+RULES = ("cluster_wise", "sample_wise", "class_mean", "head", ADJUSTED, "head_tau_normalised", "head_and_knn")
 
 
 def fit_rules(keys: list[str], evidence: Evidence) -> dict[str, Rule]:
     """Those of the rules that this evidence allows, fitted, in the order of the registry."""
     fitted: dict[str, Rule] = {}
     for key in RULES:
-        if key in keys and (evidence.logits is not None or not rule_class(key).needs_logits):
+        if key in keys and rule_class(key).obstacle(evidence) is None:
             fitted[key] = rule_class(key).fit(evidence, fitted)
     return fitted

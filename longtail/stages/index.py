@@ -1,6 +1,7 @@
 """The classifier of a trained model: its network, and every rule fitted, with what is open chosen on validation."""
 
 import shutil
+import sys
 from typing import Annotated
 
 import numpy as np
@@ -12,7 +13,7 @@ from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.network.snapshot import State, best
-from longtail.rules.base import Floats
+from longtail.rules.base import Evidence, Floats, rule_class
 from longtail.rules.evidence import read_evidence
 from longtail.rules.registry import RULES, fit_rules
 from longtail.rules.search import Search
@@ -32,7 +33,7 @@ class Params(BaseModel, extra="forbid"):
         {}, description="by task, the share of each class where the model is to be used; default: even"
     )
     rules: list[str] = Field(
-        list(RULES), description="those to fit; cluster_wise and the model's own are fitted in any case"
+        list(RULES), description="those to fit where they can be; cluster_wise and the model's own in any case"
     )
 
     @field_validator("rules")
@@ -80,6 +81,7 @@ def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[st
             seed=params.seed,
             target=params.target_of(task),
         )
+        _say_what_is_left_out(params.rules, task, evidence)
         fitted = fit_rules([*params.rules, "cluster_wise", state.rule], evidence)
         for rule in fitted.values():
             rule.save(index / "rules", task.name)
@@ -90,3 +92,10 @@ def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[st
         }
     write_json(index / "rules.json", summaries)
     return report
+
+
+def _say_what_is_left_out(keys: list[str], task: Task, evidence: Evidence) -> None:
+    """Of rules that are asked for by name; of all that there are, everybody expects those that can be fitted."""
+    for key in () if keys == list(RULES) else keys:
+        if why := rule_class(key).obstacle(evidence):
+            print(f"index: {task.name} has no rule {key}: {why}", file=sys.stderr)

@@ -14,7 +14,7 @@ import pytest
 from longtail import rules
 from longtail.errors import DataError
 from longtail.methods.catalogue import CATALOGUE
-from longtail.rules.base import Evidence, Rule, rule_class
+from longtail.rules.base import Evidence, Linear, Rule, rule_class
 from longtail.rules.registry import RULES, fit_rules
 from longtail.rules.search import Search, mean_class_accuracy
 
@@ -44,6 +44,7 @@ def evidence(seed: int = 0, *, logits: bool = True, count: int = 300) -> Evidenc
         Search(neighbours=[1, 3, 7]),
         0,
         np.array([0.5, 0.25, 0.15, 0.1], np.float32) if logits else None,
+        linear=Linear(np.array([2, 1.5, 1, 0.7], np.float32), np.array([0.3, 0.1, 0, -0.2], np.float32)),
     )
 
 

@@ -183,6 +183,23 @@ def test_the_rules_to_fit_can_be_chosen_and_a_models_own_is_fitted_in_any_case(t
         run_stage(one_task, "index", paths=paths, rules=["heads"])
 
 
+def test_a_rule_that_a_classifier_does_not_allow_is_left_out_and_said_where_it_is_asked_for(
+    tmp_path: Path, one_task: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("dataset", "split", "start"):
+        (tmp_path / name).symlink_to(one_task / name)
+    run_stage(tmp_path, "fit", method={"kind": "ldam"}, sampling="natural", cost=False)
+    paths = {"model": "softmax/model", "index": "index"}
+    for asked in ({}, {"rules": ["head_tau_normalised", "head_adjusted"]}):
+        capsys.readouterr()
+        run_stage(tmp_path, "index", paths=paths, **asked)
+        fitted, said = read_json(tmp_path / "index/rules.json")["digit"], capsys.readouterr().err
+        assert "head_adjusted" in fitted
+        assert "head_tau_normalised" not in fitted
+        sentence = "index: digit has no rule head_tau_normalised: the classifier is no linear layer with biases"
+        assert (sentence in said) == bool(asked)
+
+
 def test_rules_json_keeps_every_k_that_was_tried(two_tasks: Path) -> None:
     tried = read_json(two_tasks / "index/r1/rules.json")
     for task in ("digit", "kids"):
