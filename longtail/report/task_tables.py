@@ -60,7 +60,9 @@ def _mean_row(
     cells = []
     for title in titles:
         rows = [row for task in tasks for row in shown_rows(task) if row_title(row, task) == title]
-        values = [row.metrics.mean_class_accuracy for row in rows if row.metrics.mean_class_accuracy is not None]
+        # A rule of binary tasks has no mean that could stand beside those over all tasks.
+        everywhere = rows if len(rows) == len(tasks) else []
+        values = [row.metrics.mean_class_accuracy for row in everywhere if row.metrics.mean_class_accuracy is not None]
         standing = by_model.get(rows[0].model) if rows[0].own else None
         cells.append(
             headline(standing.accuracy, standing.interval)

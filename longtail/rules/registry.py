@@ -4,7 +4,10 @@ from longtail.rules.base import Evidence, Rule, rule_class
 
 # The rule beside which every other has to stand: a gain that it has too is a moved threshold.
 ADJUSTED = "head_adjusted"
-RULES = ("cluster_wise", "sample_wise", "class_mean", "head", ADJUSTED, "head_tau_normalised", "head_and_knn")
+RULES = (
+    *("cluster_wise", "sample_wise", "class_mean"),
+    *("head", ADJUSTED, "head_tau_normalised", "head_thresholds", "head_and_knn"),
+)
 
 
 def fit_rules(keys: list[str], evidence: Evidence) -> dict[str, Rule]:

@@ -90,6 +90,16 @@ def test_all_tasks_stand_in_one_table_binary_ones_first_by_imbalance_level() -> 
     assert "All tasks" not in render(make_report(tasks[:1]))
 
 
+def test_a_rule_that_answers_for_some_tasks_has_no_mean_beside_those_over_all() -> None:
+    tasks = [make_task(["no", "yes"], "rare"), make_task(class_names(4), "kind")]
+    binary = [replace(row, rule="head_thresholds") if row.rule == "sample_wise" else row for row in tasks[0].rows]
+    heading, rows = task_rows([replace(tasks[0], rows=binary), tasks[1]])
+    column = heading.index("r3 (softmax head, by a threshold)")
+    assert rows[0][column].text not in ("–", "")
+    assert [row[column].text for row in rows[1:]] == ["–", "–"]
+    assert rows[-1][heading.index(LEADING)].text != "–"
+
+
 def with_accuracies(task: TaskReport, values: dict[str, float | None]) -> TaskReport:
     """The task with other mean per-class accuracies of each model by its own rule."""
     rows = [

@@ -20,32 +20,45 @@ from longtail.rules.search import Search, mean_class_accuracy
 
 Floats = npt.NDArray[np.float32]
 CLASSES = 4
+PRIOR = np.array([0.5, 0.25, 0.15, 0.1])
+LINEAR = Linear(np.array([2, 1.5, 1, 0.7], np.float32), np.array([0.3, 0.1, 0, -0.2], np.float32))
 WITHOUT_LOGITS = tuple(key for key in RULES if not rule_class(key).needs_logits)
 
 
-def evidence(seed: int = 0, *, logits: bool = True, count: int = 300) -> Evidence:
+def evidence(seed: int = 0, *, logits: bool = True, count: int = 300, classes: int = CLASSES) -> Evidence:
     """Classes of several sizes that overlap, half of the samples for training, a quarter for validation, some without
     label; the logits are another view of the same samples.
     """
     rng = np.random.default_rng(seed)
-    labels = rng.choice(CLASSES, count, p=[0.5, 0.25, 0.15, 0.1])
+    prior = PRIOR[:classes] / PRIOR[:classes].sum()
+    labels = rng.choice(classes, count, p=prior)
     subset = rng.permutation(np.repeat([0, 1, 2], [count // 2, count // 4, count - count // 2 - count // 4]))
     points = rng.normal(size=(count, 6)) + 1.5 * np.eye(6)[labels]
     embeddings = (points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32)
-    scores = (rng.normal(size=(count, CLASSES)) + 1.2 * np.eye(CLASSES)[labels]).astype(np.float32)
+    scores = (rng.normal(size=(count, classes)) + 1.2 * np.eye(classes)[labels]).astype(np.float32)
     known = rng.random(count) < 0.95
     return Evidence(
         embeddings,
         scores if logits else None,
         np.where((subset == 0) & known, labels, -1),
         np.where((subset == 1) & known, labels, -1),
-        CLASSES,
+        classes,
         10,
         Search(neighbours=[1, 3, 7]),
         0,
-        np.array([0.5, 0.25, 0.15, 0.1], np.float32) if logits else None,
-        linear=Linear(np.array([2, 1.5, 1, 0.7], np.float32), np.array([0.3, 0.1, 0, -0.2], np.float32)),
+        prior.astype(np.float32) if logits else None,
+        linear=Linear(LINEAR.norms[:classes], LINEAR.biases[:classes]),
     )
+
+
+def evidence_for(key: str, seed: int = 0) -> Evidence:
+    """Evidence that the rule can be fitted on: of four classes or, where it takes no more, of two."""
+    return next(found for found in (evidence(seed), evidence(seed, classes=2)) if not rule_class(key).obstacle(found))
+
+
+def allowed(found: Evidence) -> tuple[str, ...]:
+    """The rules that can be fitted on the evidence."""
+    return tuple(key for key in RULES if rule_class(key).obstacle(found) is None)
 
 
 def fitted(found: Evidence, keys: tuple[str, ...] = RULES) -> dict[str, Rule]:
@@ -88,7 +101,7 @@ def test_the_registry_has_every_rule_that_there_is() -> None:
 @pytest.mark.parametrize("key", RULES)
 def test_a_rule_alone_answers_as_beside_the_others(key: str) -> None:
     """A training's rounds are scored by one rule, whichever the catalogue names."""
-    found = evidence()
+    found = evidence_for(key)
     alone = rule_class(key).fit(found, {})
     expected = fitted(found)[key]
     assert alone.score == expected.score
@@ -103,33 +116,33 @@ def test_what_is_no_rule_is_refused(key: str) -> None:
 
 @pytest.mark.parametrize("key", RULES)
 def test_a_rule_answers_with_a_class_and_a_score_for_each(key: str) -> None:
-    found = evidence()
+    found = evidence_for(key)
     codes, scores = answers(fitted(found)[key], found)
     assert codes.shape == (300,)
-    assert scores.shape == (300, CLASSES)
+    assert scores.shape == (300, found.class_count)
     assert np.issubdtype(codes.dtype, np.integer)
     assert scores.dtype == np.float32
     assert np.isfinite(scores).all()
     assert (codes == scores.argmax(1)).all()
-    assert set(codes.tolist()) <= set(range(CLASSES))
+    assert set(codes.tolist()) <= set(range(found.class_count))
 
 
 @pytest.mark.parametrize("key", RULES)
 def test_a_rule_answers_for_no_sample_with_none(key: str) -> None:
-    found = evidence()
+    found = evidence_for(key)
     assert found.logits is not None
     codes, scores = fitted(found)[key].predict(found.embeddings[:0], found.logits[:0])
-    assert (codes.shape, scores.shape) == ((0,), (0, CLASSES))
+    assert (codes.shape, scores.shape) == ((0,), (0, found.class_count))
 
 
 @pytest.mark.parametrize("key", RULES)
 def test_its_score_is_the_mean_class_accuracy_of_its_own_answers_on_validation(key: str) -> None:
-    found = evidence()
+    found = evidence_for(key)
     rule, known = fitted(found)[key], found.validation >= 0
     logits = None if found.logits is None else found.logits[known]
     codes, _ = rule.predict(found.embeddings[known], logits)
     assert rule.score == mean_class_accuracy(found.validation[known], codes)
-    assert 1 / CLASSES < rule.score < 1, "neither a guess nor all right, so that the test can fail"
+    assert 1 / found.class_count < rule.score < 1, "neither a guess nor all right, so that the test can fail"
     summary = rule.summary()
     assert summary["score"] == rule.score
     assert json.loads(json.dumps(summary)) == summary
@@ -137,7 +150,7 @@ def test_its_score_is_the_mean_class_accuracy_of_its_own_answers_on_validation(k
 
 @pytest.mark.parametrize("key", RULES)
 def test_a_rule_is_read_as_it_was_written_beside_other_rules_and_tasks(tmp_path: Path, key: str) -> None:
-    tasks = {"digit": evidence(0), "kids": evidence(1), "digit-2": evidence(2)}
+    tasks = {name: evidence_for(key, seed) for seed, name in enumerate(("digit", "kids", "digit-2"))}
     made = {task: fitted(found) for task, found in tasks.items()}
     for task, of_task in made.items():
         for rule in of_task.values():
@@ -155,7 +168,7 @@ def test_a_file_that_cannot_be_read_is_one_sentence(
     tmp_path: Path, key: str, damage: Callable[[bytes], bytes] | None
 ) -> None:
     needed = [key] if key in WITHOUT_LOGITS else list(RULES)
-    for rule in fit_rules(needed, evidence()).values():
+    for rule in fit_rules(needed, evidence_for(key)).values():
         rule.save(tmp_path, "digit")
     refused = {}
     for file in (path for path in sorted(tmp_path.rglob("*")) if path.is_file()):
@@ -177,8 +190,8 @@ def test_a_file_that_cannot_be_read_is_one_sentence(
 
 @pytest.mark.parametrize("key", RULES)
 def test_a_rule_sees_training_and_validation_alone(key: str) -> None:
-    found = evidence()
-    other = evidence(5)
+    found = evidence_for(key)
+    other = evidence_for(key, 5)
     assert found.logits is not None
     assert other.logits is not None
     unseen = (found.train < 0) & (found.validation < 0)
@@ -195,8 +208,8 @@ def test_a_rule_sees_training_and_validation_alone(key: str) -> None:
 
 @pytest.mark.parametrize("key", RULES)
 def test_the_same_evidence_gives_the_same_rule_and_a_sample_the_same_answer_in_any_company(key: str) -> None:
-    found = evidence()
-    rule, again = fitted(found)[key], fitted(evidence())[key]
+    found = evidence_for(key)
+    rule, again = fitted(found)[key], fitted(evidence_for(key))[key]
     codes, scores = answers(rule, found)
     assert same((codes, scores), answers(again, found))
     for row in range(0, 300, 60):
@@ -208,12 +221,13 @@ def test_the_same_evidence_gives_the_same_rule_and_a_sample_the_same_answer_in_a
 
 @pytest.mark.parametrize("key", RULES)
 def test_a_class_that_training_lacks_is_never_answered_by_neighbours_and_breaks_nothing(key: str) -> None:
-    found = evidence()
-    found = replace(found, train=np.where(found.train == 3, -1, found.train))
+    found = evidence_for(key)
+    last = found.class_count - 1
+    found = replace(found, train=np.where(found.train == last, -1, found.train))
     codes, scores = answers(fitted(found)[key], found)
-    assert scores.shape == (300, CLASSES)
+    assert scores.shape == (300, found.class_count)
     if key in WITHOUT_LOGITS:
-        assert 3 not in codes
+        assert last not in codes
 
 
 def test_rules_that_need_a_classifier_are_left_out_where_none_was_trained() -> None:
@@ -225,11 +239,22 @@ def test_rules_that_need_a_classifier_are_left_out_where_none_was_trained() -> N
         assert same(answers(rule, found), answers(fitted(evidence())[key], found)), "the logits make no difference"
 
 
-def test_rules_are_fitted_in_the_order_of_the_registry_each_once() -> None:
-    made = fitted(evidence(), tuple(reversed(RULES)) * 2)
-    assert tuple(made) == RULES
-    assert {key: type(rule) for key, rule in made.items()} == {key: rule_class(key) for key in RULES}
-    assert fitted(evidence(), ()) == {}
+@pytest.mark.parametrize("classes", [2, CLASSES])
+def test_rules_are_fitted_in_the_order_of_the_registry_each_once(classes: int) -> None:
+    found = evidence(classes=classes)
+    made = fitted(found, tuple(reversed(RULES)) * 2)
+    assert tuple(made) == allowed(found)
+    assert {key: type(rule) for key, rule in made.items()} == {key: rule_class(key) for key in allowed(found)}
+    assert fitted(found, ()) == {}
+
+
+def test_every_rule_can_be_fitted_on_something_and_what_cannot_be_is_told_in_words() -> None:
+    for found in (evidence(), evidence(classes=2), evidence(logits=False), replace(evidence(), linear=None)):
+        for key in set(RULES) - set(allowed(found)):
+            why = rule_class(key).obstacle(found)
+            assert why
+            assert not why.endswith(".")
+    assert {*allowed(evidence()), *allowed(evidence(classes=2))} == set(RULES)
 
 
 @pytest.mark.parametrize("kind", CATALOGUE)
