@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+from longtail.sources.files import Files
 from longtail.sources.quoting import shown
 
 
@@ -44,6 +45,19 @@ class Lookup:
                         f"There is a file {shown(known[alike(cell)])!r}, which differs from {shown(cell)!r} {differs}."
                     )
         return f"The files are named like {shown(self._names[0])!r}." if self._names else "There is no file at all."
+
+
+def around(files: Files, cells: Iterable[str]) -> Files:
+    """The files as the cells name them: from here, or from inside the one folder that holds everything."""
+    inside, names = files, set(cells)
+    while True:
+        lookup = Lookup(inside.names)
+        if any(lookup.find(name) for name in names):
+            return inside
+        top = inside.wrapping()
+        if top is None:
+            return files
+        inside = inside.below(top)
 
 
 def _form(name: str) -> str:

@@ -14,8 +14,8 @@ from longtail.errors import DataError
 from longtail.sources.classes import check_task_name, class_name, found_classes, make_task, without_empty_classes
 from longtail.sources.collection import Collection, Pixels, Request, Source
 from longtail.sources.decoding import decode, read_bytes
-from longtail.sources.files import Files, open_files
-from longtail.sources.lookup import Lookup
+from longtail.sources.files import open_files
+from longtail.sources.lookup import around
 from longtail.sources.parquet import ImageCells, Shard
 from longtail.sources.pixels import Fit
 from longtail.sources.quoting import listed, shown
@@ -129,7 +129,7 @@ class LabelTable(Source):
             table = read_csv(content, name, self.separator, request.problems)
             require(columns, list(table.rows.columns), name)
         rows = self._rows(table, request)
-        files = _around(open_files(base / self.images, request), table.rows[self.image] + self.suffix)
+        files = around(open_files(base / self.images, request), table.rows[self.image] + self.suffix)
         files.report_faults(request.problems, self.ignore)
         names = rows.find_files(self.image, self.suffix, files, [*self.ignore, name])
         found = names.tolist()
@@ -166,16 +166,3 @@ class LabelTable(Source):
             classes = found_classes(samples[label.task].dropna(), place)
         task = make_task(label.task, classes, label.background)
         return without_empty_classes(samples, task, place, request.problems)
-
-
-def _around(files: Files, cells: "pd.Series[str]") -> Files:
-    """The files as the cells name them: from here, or from inside the one folder that holds everything."""
-    inside, names = files, cells.unique()
-    while True:
-        lookup = Lookup(inside.names)
-        if any(lookup.find(name) for name in names):
-            return inside
-        top = inside.wrapping()
-        if top is None:
-            return files
-        inside = inside.below(top)

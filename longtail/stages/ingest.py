@@ -18,6 +18,7 @@ from longtail.sources.digits import Digits
 from longtail.sources.files import check_there
 from longtail.sources.folder import Folder
 from longtail.sources.idx import Idx
+from longtail.sources.image_lists import ImageLists
 from longtail.sources.limits import Limits
 from longtail.sources.problems import OnError, Problems
 from longtail.sources.quoting import listed, shown
@@ -25,7 +26,9 @@ from longtail.sources.table import LabelTable
 from longtail.sources.torchvision_dataset import TorchvisionDataset
 from longtail.stages.contract import Input, Output, stage
 
-AnySource = Annotated[CelebA | Digits | Folder | Idx | LabelTable | TorchvisionDataset, Field(discriminator="kind")]
+AnySource = Annotated[
+    CelebA | Digits | Folder | Idx | ImageLists | LabelTable | TorchvisionDataset, Field(discriminator="kind")
+]
 Length = Annotated[int, Field(ge=1)]
 
 
