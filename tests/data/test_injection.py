@@ -1,6 +1,7 @@
 """How many samples of each class injection keeps, and which."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -48,10 +49,39 @@ def test_gaussian_refuses_a_share_that_it_cannot_remove(classes: int, removed: f
         kept_counts(np.full(classes, 100), Gaussian(kind="gaussian", removed=removed))
 
 
-def test_exponential_has_the_asked_imbalance_factor() -> None:
-    kept = kept_counts(np.full(10, 5000), Exponential(kind="exponential", factor=100))
-    assert kept.tolist() == [round(5000 * 100 ** (-c / 9)) for c in range(10)]
-    assert kept[0] / kept[-1] == 100
+@pytest.mark.parametrize(
+    ("factor", "published"),
+    [
+        (10, [5000, 3871, 2997, 2320, 1796, 1391, 1077, 834, 645, 500]),
+        (50, [5000, 3237, 2096, 1357, 878, 568, 368, 238, 154, 100]),
+        (100, [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]),
+        (200, [5000, 2775, 1540, 854, 474, 263, 146, 81, 45, 25]),
+    ],
+)
+def test_exponential_is_truncated_as_the_published_long_tails_of_cifar_10_are(
+    factor: int, published: list[int]
+) -> None:
+    kept = kept_counts(np.full(10, 5000), Exponential(kind="exponential", factor=factor))
+    assert kept.tolist() == published
+
+
+@given(st.integers(1, 10**6), st.integers(2, 1000))
+def test_the_last_class_is_the_first_by_the_factor_whatever_a_power_is_rounded_to(first: int, factor: int) -> None:
+    kept = kept_counts(np.full(7, first), Exponential(kind="exponential", factor=factor))
+    assert kept[-1] == max(1, first // factor)
+    assert kept[0] == first
+
+
+@pytest.mark.parametrize("units", [1, 3])
+def test_a_steeper_long_tail_is_part_of_a_flatter_one_and_repeats_nothing(units: int) -> None:
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(5), 200))
+    of_units = np.arange(1000) // units * 5 + labels  # those of a unit are of one class
+    kept = []
+    for factor in (2, 10, 50, 100):
+        counts = kept_counts(np.bincount(labels), Exponential(kind="exponential", factor=factor))
+        chosen = choose_kept(labels, of_units, counts, np.random.default_rng(1))
+        kept.append(set(np.flatnonzero(chosen).tolist()))
+    assert all(steeper < flatter for flatter, steeper in pairwise(kept))
 
 
 def test_step_thins_the_last_classes_alone() -> None:

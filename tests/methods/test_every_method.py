@@ -84,7 +84,10 @@ def test_a_training_leaves_what_the_catalogue_says_and_resumes_to_the_same_bytes
 
     def trained(name: str) -> dict[str, float]:
         own = {"sampling": "natural", "cost": False} if entry.corrects_prior else {}
-        return run_stage(prepared, stage, paths={"model": f"{tmp_path}/{name}"}, method={"kind": kind}, **own)
+        paths = {"model": f"{tmp_path}/{name}"}
+        if params_class(kind).needs_classifier:
+            paths["previous"] = "softmax/model"
+        return run_stage(prepared, stage, paths=paths, method={"kind": kind}, **own)
 
     with monkeypatch.context() as patch:
         patch.setattr(loop, "save_checkpoint", failing)

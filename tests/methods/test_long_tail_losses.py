@@ -103,7 +103,7 @@ def test_a_weighted_sum_is_divided_by_the_samples_or_by_the_weights(normalise: s
     setup = Setup({"t": np.array([0, 1, 2])}, Sampling(batch=2, sampling="natural", cost=False), 0)
     method = params_class("class_balanced")(normalise=normalise).build(setup)
     method._weights["t"] = np.array([25.0, 25.0, 100.0])
-    targets = method.select_for("t", np.array([1, 2])).targets
+    targets = method.select_for("t", np.array([1, 2]), 0).targets
     logits = torch.tensor([[2.3, 2.1, 4.5], [4.2, 3.2, 5.1]])
     losses = method.losses("t", logits, torch.from_numpy(targets["codes"]))
     assert float((losses * torch.from_numpy(targets["weights"])).sum()) == pytest.approx(expected, abs=1e-3)

@@ -39,16 +39,42 @@ def measured(one: Softmax, task: str, count: int, steps: int) -> npt.NDArray[np.
     [
         ("natural", False, COUNTS / COUNTS.sum()),
         ("class_even", True, np.full(4, 0.25)),
+        ("square_root", False, COUNTS**0.5 / (COUNTS**0.5).sum()),
+        (0.2, False, COUNTS**0.8 / (COUNTS**0.8).sum()),
         ("class_even", False, np.full(4, 0.25)),
         ("over", False, np.full(4, 0.25)),
         ("under", False, np.full(4, 0.25)),
     ],
 )
-def test_what_follows_from_the_sampling_is_exact(sampling: str, cost: bool, expected: npt.NDArray[np.float64]) -> None:
+def test_what_follows_from_the_sampling_is_exact(sampling: Any, cost: bool, expected: npt.NDArray[np.float64]) -> None:
     one = method({"label": labels(*COUNTS)}, sampling=sampling, cost=cost)
     prior = one.trained_prior({"label": 4}, 600)["label"]
     assert np.allclose(prior, expected, atol=1e-6)
     assert np.allclose(prior, measured(one, "label", 4, 400), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    "changing", [{"sampling": "progressive", "cost": 0}, {"sampling": "class_even", "cost": 0, "deferred": 0.8}]
+)
+def test_of_a_sampling_that_changes_it_is_the_end_that_counts(changing: dict[str, Any]) -> None:
+    one = method({"label": labels(*COUNTS)}, **changing)
+    one.plan(1000)
+    assert one.trained_prior({"label": 4}, 1000)["label"].tolist() == pytest.approx([0.25] * 4)
+    end = np.zeros(4)
+    for step in range(970, 1000):
+        end += np.bincount(one.select(step)["label"].targets["codes"], minlength=4)
+    assert np.allclose(end / end.sum(), 0.25, atol=0.04)
+    begin = np.bincount(one.select(0)["label"].targets["codes"], minlength=4)
+    assert begin[0] > begin[1:].sum()
+
+
+def test_deferred_costs_are_those_of_the_end() -> None:
+    late = method({"label": labels(*COUNTS)}, sampling="natural", cost=1, deferred=0.5)
+    late.plan(1000)
+    whole = method({"label": labels(*COUNTS)}, sampling="natural", cost=1)
+    assert [late.cost(step) for step in (0, 499, 500, 999)] == [0, 0, 1, 1]
+    found, expected = (one.trained_prior({"label": 4}, 1000)["label"] for one in (late, whole))
+    assert np.allclose(found, expected, atol=0.01)
 
 
 def test_costs_on_natural_mini_batches_are_measured() -> None:

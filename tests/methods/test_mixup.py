@@ -1,0 +1,128 @@
+"""Mixup and Remix: mixtures of images, and what share of the label each class has."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import DIGIT, KIDS, SHAPE
+
+from longtail.methods.base import Sampling, Setup
+from longtail.methods.mixup import Mixed, Mixup, label_weights, mix
+from longtail.methods.softmax import Params, Softmax
+from longtail.network.network import Network, NetworkParams
+
+NO_IMAGES = torch.empty(0)
+
+
+def remix(share: float, own: int, other: int, kappa: float, tau: float) -> float:
+    """Eq. 8 of Remix for one pair."""
+    if own / other >= kappa and share < tau:
+        return 0.0
+    if own / other <= 1 / kappa and 1 - share < tau:
+        return 1.0
+    return share
+
+
+@given(
+    st.floats(0, 1),
+    st.lists(st.integers(1, 10**6), min_size=2, max_size=5),
+    st.floats(1, 20),
+    st.floats(0, 1),
+)
+def test_remix_labels_a_pair_as_its_equation_says(share: float, counts: list[int], kappa: float, tau: float) -> None:
+    pairs = torch.cartesian_prod(*[torch.arange(len(counts))] * 2)
+    mixed = Mixed(NO_IMAGES, NO_IMAGES, share, Mixup(kappa=kappa, tau=tau))
+    found = mixed.label_shares(pairs[:, 0], pairs[:, 1], torch.tensor(counts))
+    for (i, j), of_own in zip(pairs.tolist(), found.tolist(), strict=True):
+        ratio = counts[i] / counts[j]
+        if min(abs(ratio / kappa - 1), abs(ratio * kappa - 1)) > 1e-6:  # else it hangs on the last bit of a quotient
+            assert of_own == pytest.approx(remix(share, counts[i], counts[j], kappa, tau))
+
+
+def test_mixup_labels_by_the_share_and_a_partner_without_a_label_changes_nothing() -> None:
+    codes, partners, counts = torch.tensor([0, 1, 0]), torch.tensor([1, 0, -1]), torch.tensor([100, 1])
+    assert Mixed(NO_IMAGES, NO_IMAGES, 0.3, Mixup()).label_shares(codes, partners, counts).tolist() == pytest.approx(
+        [0.3] * 3
+    )
+    assert Mixed(NO_IMAGES, NO_IMAGES, 0.3, Mixup(kappa=3)).label_shares(
+        codes, partners, counts
+    ).tolist() == pytest.approx([0, 0.3, 0.3])
+
+
+@pytest.mark.parametrize("alpha", [0.1, 1.0, 8.0])
+def test_every_image_is_mixed_once_as_own_and_once_as_partner(alpha: float) -> None:
+    torch.manual_seed(0)
+    images = torch.eye(9).reshape(9, 1, 3, 3)
+    mixed = mix(images, Mixup(alpha=alpha))
+    assert sorted(mixed.partners.tolist()) == list(range(9))
+    expected = mixed.share * images + (1 - mixed.share) * images[mixed.partners]
+    assert torch.equal(mixed.images, expected)
+
+
+def network() -> Network:
+    torch.manual_seed(0)
+    return Network(NetworkParams(embedding=8), [DIGIT, KIDS], SHAPE).eval()
+
+
+def softmax(labels: dict[str, Any], how: Mixup, **sampling: Any) -> Softmax:
+    return Params(mixup=how).build(Setup(labels, Sampling(batch=40, **sampling), 0))
+
+
+@pytest.mark.parametrize("how", [Mixup(), Mixup(kappa=2, tau=0.9)])
+@pytest.mark.parametrize("together", [False, True])
+def test_the_loss_is_cross_entropy_with_the_mixed_label(how: Mixup, together: bool) -> None:
+    rng = np.random.default_rng(0)
+    labels = {"digit": rng.choice(3, 80, p=[0.7, 0.2, 0.1]), "kids": rng.integers(-1, 2, 80)}
+    method, made = softmax(labels, how, sampling="natural", cost=False, together=together), network()
+    batch = method.batch(3)
+    images = torch.randn(len(batch.samples), 1, 28, 28)
+    torch.manual_seed(5)
+    loss = method.loss(made, images, batch)["loss"]
+    torch.manual_seed(5)
+    mixed = mix(images, how)
+    expected = torch.zeros(())
+    for task, logits in made.logits(mixed.images).items():
+        of_images = dict(zip(batch.rows[task].tolist(), batch.targets[task]["codes"].tolist(), strict=True))
+        counts = np.bincount(labels[task][labels[task] >= 0])
+        for row, weight in zip(batch.rows[task].tolist(), batch.targets[task]["weights"], strict=True):
+            own, other = of_images[row], of_images.get(int(mixed.partners[row]))
+            target = torch.zeros(logits.shape[1])
+            share = mixed.share
+            if other is not None:
+                if how.kappa:
+                    share = remix(share, counts[own], counts[other], how.kappa, how.tau)
+                target[other] += 1 - share
+            target[own] += share
+            expected = expected + weight * -(target * F.log_softmax(logits[row], 0)).sum()
+    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("how", [Mixup(), Mixup(alpha=0.4, kappa=3, tau=0.5), Mixup(kappa=1.5, tau=0.8)])
+@pytest.mark.parametrize("sampling", [{"sampling": "natural", "cost": 0}, {"sampling": "square_root", "cost": 1}])
+def test_the_prior_is_that_of_the_mixed_labels(how: Mixup, sampling: dict[str, Any]) -> None:
+    codes = np.random.default_rng(0).permutation(np.repeat([0, 1, 2, -1], [200, 60, 20, 40]))
+    method = softmax({"digit": codes}, how, **sampling)
+    found = method.trained_prior({"digit": 4}, 400)["digit"]
+    counts, total = np.bincount(codes[codes >= 0]), np.zeros(4)
+    torch.manual_seed(0)
+    for step in range(1500):
+        targets = method.select(step)["digit"].targets
+        mixed = mix(torch.zeros(len(targets["codes"]), 1, 1, 1), how)
+        own = torch.from_numpy(targets["codes"])
+        shares = mixed.label_shares(own, own[mixed.partners], torch.from_numpy(counts)).numpy()
+        np.add.at(total, targets["codes"], shares * targets["weights"])
+        np.add.at(total, targets["codes"][mixed.partners.numpy()], (1 - shares) * targets["weights"])
+    assert np.allclose(found, total / total.sum(), atol=0.012)
+    assert found[3] == 0
+
+
+def test_labels_of_a_mini_batch_that_some_samples_lack() -> None:
+    codes, weights = np.array([0, 0, 1, -1]), np.array([1 / 3, 1 / 3, 1 / 3, 0])
+    classes, of_classes = label_weights(codes, weights, np.array([2, 1]), Mixup())
+    assert classes.tolist() == [0, 1]
+    # Half of the label is the own; the other half goes by the partner, of which a quarter has none.
+    assert of_classes.tolist() == pytest.approx([1 / 3 + 0.5 * 0.5, 1 / 6 + 0.5 * 0.25])

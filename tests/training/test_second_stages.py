@@ -1,0 +1,80 @@
+"""Second stages: what is frozen keeps its bytes, batch-norm statistics included, and the rest is trained."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny import run_stage
+from torch import Tensor
+
+from longtail.errors import DataError
+from longtail.network.snapshot import current, read_embeddings, read_logits, read_prior
+
+CLASS_EVEN = {"sampling": "class_even", "cost": False}
+
+
+def weights(model: Path) -> dict[str, Tensor]:
+    return load_file(current(model) / "network.safetensors")
+
+
+def trained(prepared: Path, model: Path, kind: str, previous: str = "softmax/model", **own: Any) -> Path:
+    run_stage(
+        prepared, "fit", paths={"previous": previous, "model": str(model)}, method={"kind": kind}, **CLASS_EVEN | own
+    )
+    return model
+
+
+@pytest.mark.parametrize("kind", ["crt", "lws"])
+def test_all_below_the_classifier_keeps_its_bytes(tmp_path: Path, prepared: Path, kind: str) -> None:
+    before, after = weights(prepared / "softmax/model"), weights(trained(prepared, tmp_path / kind, kind))
+    body = [name for name in before if not name.startswith("classifiers.")]
+    assert any("running_mean" in name for name in body)
+    for name in body:
+        assert before[name].numpy().tobytes() == after[name].numpy().tobytes(), name
+    for task in ("digit", "kids"):
+        one, two = (read_embeddings(current(model), task) for model in (prepared / "softmax/model", tmp_path / kind))
+        assert one.tobytes() == two.tobytes()
+        one, two = (read_logits(current(model), task) for model in (prepared / "softmax/model", tmp_path / kind))
+        assert one is not None
+        assert two is not None
+        assert (one != two).any()
+
+
+def test_crt_begins_with_fresh_classifiers_and_lws_scales_those_that_were(tmp_path: Path, prepared: Path) -> None:
+    before = weights(prepared / "softmax/model")
+    still = {"optimisation": {"iterations": 1, "learning_rate": 1e-9, "log_every": 1, "checkpoint_every": 1}}
+    fresh = weights(trained(prepared, tmp_path / "crt", "crt", **still))
+    scaled = weights(trained(prepared, tmp_path / "lws", "lws"))
+    for task in ("0", "1"):
+        assert not torch.allclose(before[f"classifiers.{task}.weight"], fresh[f"classifiers.{task}.weight"], atol=0.01)
+        for name in ("weight", "bias"):
+            assert torch.equal(before[f"classifiers.{task}.{name}"], scaled[f"classifiers.{task}.{name}"])
+        assert (scaled[f"classifiers.{task}.scale"] != 1).all()
+
+
+def test_scales_that_were_not_trained_change_no_logit(tmp_path: Path, prepared: Path) -> None:
+    still = {"optimisation": {"iterations": 1, "learning_rate": 1e-12, "log_every": 1, "checkpoint_every": 1}}
+    model = trained(prepared, tmp_path / "lws", "lws", **still)
+    for task in ("digit", "kids"):
+        one, two = (read_logits(current(made), task) for made in (prepared / "softmax/model", model))
+        assert one is not None
+        assert two is not None
+        assert abs(one - two).max() < 1e-5
+
+
+def test_lws_needs_a_linear_classifier_before_it(tmp_path: Path, prepared: Path) -> None:
+    with pytest.raises(DataError, match="lws goes on with a trained classifier, and what it follows has none"):
+        trained(prepared, tmp_path / "lws", "lws", previous="start/model")
+    trained(prepared, tmp_path / "ldam", "ldam", previous="start/model")
+    with pytest.raises(DataError, match="lws goes on with a linear classifier of the same classes"):
+        trained(prepared, tmp_path / "lws", "lws", previous=f"{tmp_path}/ldam")
+    assert not (tmp_path / "lws").exists()
+
+
+def test_a_more_balanced_subset_is_the_prior_that_is_corrected(tmp_path: Path, prepared: Path) -> None:
+    model = trained(prepared, tmp_path / "few", "softmax", sampling="natural", at_most=2)
+    prior = read_prior(current(model), "digit")
+    assert prior is not None
+    assert prior.tolist() == pytest.approx([1 / 3] * 3)
