@@ -74,7 +74,7 @@ def test_deferred_costs_are_those_of_the_end() -> None:
     whole = method({"label": labels(*COUNTS)}, sampling="natural", cost=1)
     assert [late.cost(step) for step in (0, 499, 500, 999)] == [0, 0, 1, 1]
     found, expected = (one.trained_prior({"label": 4}, 1000)["label"] for one in (late, whole))
-    assert np.allclose(found, expected, atol=0.01)
+    assert np.allclose(found, expected, atol=0.03)
 
 
 def test_costs_on_natural_mini_batches_are_measured() -> None:
