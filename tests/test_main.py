@@ -116,7 +116,7 @@ def test_a_missing_input_is_one_sentence(root: Path, longtail: Run) -> None:
         ),
         ("train", {"train": {"method": {"kind": "lmel"}}}, "there is no method 'lmel'; did you mean 'lmle'?"),
         ("start", {"network": {"backbon": "resnet18"}}, "network.backbon is not a parameter; did you mean 'backbone'?"),
-        ("start", {"start": {"prior": "imagenet"}}, "the prior imagenet needs a resnet"),
+        ("start", {"start": {"prior": "imagenet"}}, "the prior imagenet needs one of resnet18"),
         ("train", {"train": {"optimisation": {"iterations": 9, "lr": 1}}}, "train.optimisation.lr is not a parameter"),
         (
             "train",

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches, on the device that trains: one affine warp an image, and mirroring."""
+"""Augmentation of whole batches, on the device that trains: an affine warp, mirroring, a crop and a hole an image."""
 
 import math
 
@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, Field
 from torch import Tensor
+
+from longtail.data.policies import Policy
 
 # Pixels that a CPU warps at a time: the tensors on the way then stay in its cache, and warping takes half the time.
 PIECE = 2**17
@@ -18,6 +20,16 @@ class Augmentation(BaseModel, extra="forbid"):
     scale: float = Field(0.0, ge=0, lt=1, description="factors are uniform in 1 ± this")
     shift: float = Field(0.0, ge=0, lt=1, description="as a share of the side, in ± this")
     mirror: bool = Field(False, description="left to right, every second image")
+    crop: float = Field(
+        1.0, gt=0, le=1, description="random resized crop: areas are uniform from this share to 1, sides 3:4 to 4:3"
+    )
+    cutout: float = Field(0.0, ge=0, lt=1, description="side of a square made grey, as a share of the shorter side")
+    policy: Policy | None = Field(None, description="randaugment, trivialaugment: first of all")
+
+    @property
+    def warps(self) -> bool:
+        """Whether images are warped at all."""
+        return bool(self.rotate or self.scale or self.shift or self.mirror or self.crop < 1)
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -26,18 +38,28 @@ def to_float(images: Tensor) -> Tensor:
 
 
 def draw(count: int, generator: torch.Generator | None = None) -> Tensor:
-    """What the warps of so many images hang on, 5×N uniform in [0, 1), by torch's generator for the CPU or another."""
-    return torch.rand((5, count), generator=generator)
+    """All that the augmentation of so many images hangs on, uniform in [0, 1), by torch's generator for the CPU or
+    another: a column an image, a row for each of angle, scale, two shifts, mirror, area, sides and place of the crop,
+    place of the hole, and policy.
+    """
+    # The first five are drawn for themselves: what was trained before there were others keeps its images.
+    return torch.cat([torch.rand((rows, count), generator=generator) for rows in (5, 7)])
 
 
 def augment(images: Tensor, how: Augmentation, drawn: Tensor | None = None) -> Tensor:
-    """Warp each image (N×C×H×W) by its own random affine map; edges are reflected. `drawn`: as `draw` gives.
+    """Warp each image (N×C×H×W) by its own random affine map, edges reflected, and blank a square. `drawn`: as `draw`
+    gives.
 
     The result lies in memory as `images` do.
     """
-    if not (how.rotate or how.scale or how.shift or how.mirror):
+    if not (how.warps or how.cutout):
         return images
     drawn = (draw(len(images)) if drawn is None else drawn).to(images.device)
+    warped = _warped(images, how, drawn) if how.warps else images
+    return torch.where(_hole(images, how, drawn), 0.0, warped) if how.cutout else warped
+
+
+def _warped(images: Tensor, how: Augmentation, drawn: Tensor) -> Tensor:
     # grid_sample puts the channels first in memory. The layers that follow keep the layout that they are given, and on
     # a CPU a step of small_cnn takes 1.5 times as long in that one as with the channels last, as `to_float` gives them.
     warped = torch.empty_like(images)
@@ -47,6 +69,15 @@ def augment(images: Tensor, how: Augmentation, drawn: Tensor | None = None) -> T
         grid = _grid(images[some], how, drawn[:, some])
         warped[some] = F.grid_sample(images[some], grid, padding_mode="reflection", align_corners=False)
     return warped
+
+
+def _hole(images: Tensor, how: Augmentation, drawn: Tensor) -> Tensor:
+    """Where the square is, N×1×H×W; its centre is anywhere on the image (DeVries and Taylor 2017)."""
+    height, width = images.shape[2:]
+    half = how.cutout * min(height, width) / 2
+    across, down = drawn[9] * width, drawn[10] * height
+    x, y = (torch.arange(side, device=images.device) + 0.5 for side in (width, height))
+    return ((x - across[:, None]).abs() < half)[:, None, None, :] & ((y - down[:, None]).abs() < half)[:, None, :, None]
 
 
 def _grid(images: Tensor, how: Augmentation, drawn: Tensor) -> Tensor:
@@ -64,11 +95,23 @@ def _grid(images: Tensor, how: Augmentation, drawn: Tensor) -> Tensor:
     height, width = images.shape[2:]
     oblong = height / width
     x, y = _centres(width, images.device), _centres(height, images.device)[:, None]
+    if how.crop < 1:
+        x, y = _cropped(x, y, how, drawn, oblong)
     cos, sin, flip, right, down = (of_image[:, None, None] for of_image in (cos, sin, flip, draws[2], draws[3]))
     # torch's affine_grid takes six times as long on a CPU: a product of many matrices of three columns.
     across = (cos * flip) * x - (sin * oblong) * y + right * 2 * how.shift
     along = (sin * flip / oblong) * x + cos * y + down * 2 * how.shift
     return torch.stack([across, along], dim=3)
+
+
+def _cropped(x: Tensor, y: Tensor, how: Augmentation, drawn: Tensor, oblong: float) -> tuple[Tensor, Tensor]:
+    """The same places in each image's crop (N×…): of a random area, cut where it is longer than the image."""
+    area = how.crop + drawn[5] * (1 - how.crop)
+    ratio = torch.exp((drawn[6] * 2 - 1) * math.log(4 / 3))
+    width = torch.sqrt(area * ratio * oblong).clamp(max=1)[:, None, None]
+    height = torch.sqrt(area / ratio / oblong).clamp(max=1)[:, None, None]
+    right, down = (drawn[row][:, None, None] * 2 - 1 for row in (7, 8))
+    return x * width + right * (1 - width), y * height + down * (1 - height)
 
 
 def _centres(count: int, device: torch.device) -> Tensor:

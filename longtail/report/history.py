@@ -1,6 +1,7 @@
 """How a model came about, from its state and its lineage to what the report says of it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from longtail.artifacts.lineage import Lineage
 from longtail.methods.catalogue import PARTS, title_of
@@ -49,11 +50,25 @@ def _steps(state: State, lineage: Lineage) -> str:
     if training is None:
         return "nothing was trained"
     params = training.params
-    sampling, costs = params["sampling"].replace("_", "-"), "with" if params["cost"] else "without"
-    drawn = f"on {sampling} mini-batches, {costs} class costs"
+    drawn = f"on {_drawn(params)}"
     if not state.round:
         return f"one training {drawn}"
     return f"{state.round} rounds {drawn}; round {state.best_round} is evaluated"
+
+
+def _drawn(params: dict[str, Any]) -> str:
+    """How the mini-batches of a training were drawn and weighed, in words."""
+    scheme, cost = params["sampling"], float(params["cost"])
+    drawn = (
+        f"{scheme.replace('_', '-')} mini-batches"
+        if isinstance(scheme, str)
+        else f"mini-batches {scheme:g} from natural to class-even"
+    )
+    costs = "without class costs" if not cost else "with class costs" + (f" of strength {cost:g}" if cost < 1 else "")
+    few, deferred = params.get("at_most"), params.get("deferred")
+    of_few = f" of at most {few} images a class" if few else ""
+    later = f", after {100 * deferred:g} % natural and without" if deferred else ""
+    return f"{drawn}{of_few}, {costs}{later}"
 
 
 def _round(past: Past, state: State) -> Round:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from longtail.data.dataset import PackedDataset
+from longtail.data.policies import apply_policy
 from longtail.data.transforms import Augmentation, augment, draw, to_float
 from longtail.methods.base import Batch, Method, to_device
 from longtail.world import ALONE, World
@@ -52,7 +53,10 @@ def mini_batches(
         # An image is warped alike in whichever process it is. The thread has a generator of its own.
         of_all = draw(method.views * batch.whole, torch.Generator().manual_seed(seeds(seed, step)[0]))
         places = np.add.outer(np.arange(method.views) * batch.whole, batch.places).ravel()
-        return to_device(images, device), to_device(of_all[:, torch.from_numpy(places)], device), batch.to(device)
+        drawn = of_all[:, torch.from_numpy(places)]
+        if augmentation.policy:
+            images = apply_policy(images, augmentation.policy, drawn[11])
+        return to_device(images, device), to_device(drawn, device), batch.to(device)
 
     with closing(one_ahead(load, steps, device, waiting)) as loaded:
         for images, drawn, batch in loaded:

@@ -11,7 +11,8 @@ from torch.nn import functional
 from longtail.data import transforms
 from longtail.data.transforms import Augmentation, augment, draw, to_float
 
-# The five draws of an image, in [0, 1]: angle, scale, two shifts, mirror; ½ is none, 1 the upper end.
+# The draws of an image, in [0, 1]: angle, scale, two shifts, mirror, where ½ is none and 1 the upper end; then area, sides
+# and place of the crop, place of the hole, policy.
 NONE = 0.5
 
 
@@ -22,10 +23,11 @@ def images(height: int = 12, width: int = 12, count: int = 3) -> Tensor:
 @pytest.fixture
 def draws(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[float]]:
     """Decides the draws instead of torch."""
-    decided = {"of_an_image": [NONE] * 5}
+    decided = {"of_an_image": [NONE] * 5, "of_crop_and_hole": [NONE] * 7}
 
     def rand(shape: tuple[int, int], generator: None) -> Tensor:
-        return torch.tensor(decided["of_an_image"])[:, None].expand(shape).clone()
+        rows = decided["of_an_image" if shape[0] == 5 else "of_crop_and_hole"]
+        return torch.tensor(rows)[:, None].expand(shape).clone()
 
     monkeypatch.setattr(transforms.torch, "rand", rand)
     return decided
@@ -133,7 +135,7 @@ def test_a_warp_is_the_affine_map_of_torch() -> None:
     batch = to_float(torch.randint(0, 256, (6, 24, 24, 3), dtype=torch.uint8))
     drawn = draw(6)
     matrices = []
-    for angle, zoom, right, down, flip in (drawn * 2 - 1).T.tolist():
+    for angle, zoom, right, down, flip in (drawn[:5] * 2 - 1).T.tolist():
         turn, size = math.radians(20 * angle), 1 / (1 + 0.2 * zoom)
         cos, sin, side = math.cos(turn) * size, math.sin(turn) * size, -1 if flip < 0 else 1
         matrices.append([[cos * side, -sin, 0.2 * right], [sin * side, cos, 0.2 * down]])
@@ -149,3 +151,56 @@ def test_an_image_is_warped_to_the_same_bits_whatever_is_beside_it() -> None:
     whole = augment(batch, how, drawn)
     for some in (torch.arange(5, 18), torch.arange(36, 0, -5), torch.tensor([11])):
         assert torch.equal(augment(batch[some], how, drawn[:, some]), whole[some])
+
+
+@pytest.mark.parametrize(("height", "width"), [(12, 12), (8, 20), (20, 8)])
+def test_a_crop_is_that_part_of_the_image_enlarged(draws: dict[str, list[float]], height: int, width: int) -> None:
+    """A quarter of the area at the upper left, as interpolate has it with the same centres of pixels."""
+    sides = 0.5 - 0.5 * math.log(width / height) / math.log(4 / 3)  # of the same shape as the image
+    draws["of_crop_and_hole"] = [0.0, min(max(sides, 0.0), 1.0), 0.0, 0.0, NONE, NONE, NONE]
+    given = images(height, width)
+    cropped = augment(given, Augmentation(crop=0.25))
+    ratio = math.exp((2 * draws["of_crop_and_hole"][1] - 1) * math.log(4 / 3))
+    across, down = (
+        min(1.0, s) for s in (math.sqrt(0.25 * ratio * height / width), math.sqrt(0.25 / ratio * width / height))
+    )
+    for row, column in ((height // 2, width // 2), (1, 2), (height - 2, 1)):
+        x, y = (column + 0.5) * across - 0.5, (row + 0.5) * down - 0.5
+        left, top = max(0, math.floor(x)), max(0, math.floor(y))
+        right, bottom = min(width - 1, math.floor(x) + 1), min(height - 1, math.floor(y) + 1)
+        p, q = x - math.floor(x), y - math.floor(y)
+        expected = (
+            (1 - p) * (1 - q) * given[:, :, top, left]
+            + p * (1 - q) * given[:, :, top, right]
+            + (1 - p) * q * given[:, :, bottom, left]
+            + p * q * given[:, :, bottom, right]
+        )
+        assert torch.allclose(cropped[:, :, row, column], expected, atol=1e-4)
+
+
+def test_crops_stay_inside_the_image_and_differ() -> None:
+    torch.manual_seed(0)
+    given = torch.linspace(-1, 1, 30).view(1, 1, 1, 30).expand(50, 1, 20, 30)
+    cropped = augment(given, Augmentation(crop=0.1))
+    spans = cropped[:, 0, 0, -1] - cropped[:, 0, 0, 0]
+    assert (cropped.diff(dim=3) >= -1e-6).all()  # nothing is reflected
+    assert spans.min() > 0.2
+    assert len(torch.unique(spans)) == 50
+
+
+@pytest.mark.parametrize("centre", [0.0, 0.5, 0.99])
+def test_a_hole_is_a_square_around_its_centre_and_the_rest_stays(draws: dict[str, list[float]], centre: float) -> None:
+    draws["of_crop_and_hole"][4:6] = [centre, centre]
+    given = images(10, 20) + 3
+    cut = augment(given, Augmentation(cutout=0.4))
+    for row in range(10):
+        for column in range(20):
+            inside = abs(column + 0.5 - centre * 20) < 2 and abs(row + 0.5 - centre * 10) < 2
+            assert torch.equal(cut[:, :, row, column], torch.zeros(3, 2) if inside else given[:, :, row, column])
+
+
+def test_what_was_drawn_before_there_were_crops_is_drawn_still() -> None:
+    torch.manual_seed(3)
+    before = torch.rand((5, 7))
+    torch.manual_seed(3)
+    assert torch.equal(draw(7)[:5], before)
