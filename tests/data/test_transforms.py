@@ -11,8 +11,8 @@ from torch.nn import functional
 from longtail.data import transforms
 from longtail.data.transforms import Augmentation, augment, draw, to_float
 
-# The draws of an image, in [0, 1]: angle, scale, two shifts, mirror, where ½ is none and 1 the upper end; then area, sides
-# and place of the crop, place of the hole, policy.
+# The draws of an image, in [0, 1]: angle, scale, two shifts, mirror, where ½ is none and 1 the upper end; then area,
+# sides and place of the crop, place of the hole, policy.
 NONE = 0.5
 
 

@@ -20,7 +20,7 @@ def network(backbone: Backbone = "small_cnn", shape: tuple[int, int, int] = (28,
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (40, 20, 3), (8, 8, 1)])
-@pytest.mark.parametrize("backbone", ["small_cnn", "resnet18"])
+@pytest.mark.parametrize("backbone", ["small_cnn", "resnet32", "resnet18"])
 def test_every_task_has_its_embedding_and_its_scores(backbone: Backbone, shape: tuple[int, int, int]) -> None:
     height, width, channels = shape
     made, images = network(backbone, shape), torch.rand(4, channels, height, width) * 2 - 1
@@ -29,6 +29,24 @@ def test_every_task_has_its_embedding_and_its_scores(backbone: Backbone, shape: 
     assert {name: tuple(value.shape) for name, value in logits.items()} == {"digit": (4, 3), "kids": (4, 2)}
     for value in embeddings.values():
         assert value.norm(dim=1).tolist() == pytest.approx([1] * 4, abs=1e-5)
+
+
+def test_the_resnet_of_cifar_has_the_published_number_of_weights() -> None:
+    """0.46 million, with the 650 of a classifier for ten classes (He et al., Table 6)."""
+    backbone, features = build_backbone("resnet32", (32, 32, 3), pretrained=False)
+    assert sum(parameter.numel() for parameter in backbone.parameters()) + 10 * features + 10 == 464_154
+    assert sum(isinstance(module, torch.nn.Conv2d) for module in backbone.modules()) == 31
+
+
+def test_its_shortcuts_have_no_weights_and_halve_the_map() -> None:
+    backbone, _ = build_backbone("resnet32", (32, 32, 3), pretrained=False)
+    block = backbone[8]  # type: ignore[index]  # the first of 32 channels
+    for norm in (block.first_norm, block.second_norm):
+        torch.nn.init.zeros_(norm.weight)
+    maps = torch.rand(2, 16, 8, 6)
+    expected = torch.zeros(2, 32, 4, 3)
+    expected[:, 8:24] = maps[:, :, ::2, ::2]
+    assert torch.equal(block.eval()(maps), expected)
 
 
 def test_a_resnet_repeats_a_grey_image_over_its_three_channels() -> None:

@@ -25,6 +25,14 @@ def test_a_constant_rate_is_constant() -> None:
     assert set(rates(schedule="constant")) == {0.1}
 
 
+def test_steps_fall_after_their_shares_of_the_training_whatever_its_length() -> None:
+    stepped = rates(schedule="step")  # as published: after epochs 160 and 180 of 200
+    assert stepped[:80] == [0.1] * 80
+    assert stepped[80:90] == pytest.approx([0.001] * 10)
+    assert stepped[90:] == pytest.approx([0.00001] * 10)
+    assert rates(schedule="step", milestones=[0.5], decay=0.1)[49:51] == pytest.approx([0.1, 0.01])
+
+
 def test_the_cosine_falls_from_the_rate_to_nearly_0() -> None:
     falling = rates(schedule="cosine")
     assert falling[0] == 0.1

@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
-from tiny import run_stage
+from tiny import OPTIMISATION, hashes, run_stage
 from torch import Tensor
 
 from longtail.errors import DataError
 from longtail.network.snapshot import current, read_embeddings, read_logits, read_prior
+from longtail.stages.fit import Params
+from longtail.training import loop
 
 CLASS_EVEN = {"sampling": "class_even", "cost": False}
 
@@ -71,6 +74,48 @@ def test_lws_needs_a_linear_classifier_before_it(tmp_path: Path, prepared: Path)
     with pytest.raises(DataError, match="lws goes on with a linear classifier of the same classes"):
         trained(prepared, tmp_path / "lws", "lws", previous=f"{tmp_path}/ldam")
     assert not (tmp_path / "lws").exists()
+
+
+MIXED = {"kind": "softmax", "mixup": {"alpha": 1, "kappa": 2}}
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"method": MIXED},
+        {"sampling": "progressive", "deferred": 0.5, "cost": 0.5},
+        {"optimisation": {**OPTIMISATION, "precision": "bfloat16", "schedule": "step"}},
+        {"optimisation": {**OPTIMISATION, "augmentation": {"policy": "randaugment", "crop": 0.5, "cutout": 0.3}}},
+    ],
+)
+def test_what_is_random_or_changes_in_the_course_resumes_to_the_same_bytes(
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any]
+) -> None:
+    whole = loop.save_checkpoint
+
+    def failing(*args: Any) -> None:
+        whole(*args)
+        if args[4] >= 8:
+            raise MemoryError
+
+    def fit(name: str) -> None:
+        run_stage(prepared, "fit", paths={"model": str(tmp_path / name)}, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", failing)
+        with pytest.raises(MemoryError):
+            fit("resumed")
+    fit("resumed")
+    fit("whole")
+    assert hashes(tmp_path / "resumed") == hashes(tmp_path / "whole")
+    run_stage(prepared, "fit", paths={"model": str(tmp_path / "plain")})
+    assert hashes(tmp_path / "plain") != hashes(tmp_path / "whole")
+
+
+def test_deferral_of_nothing_is_refused() -> None:
+    with pytest.raises(ValidationError, match="nothing is deferred: softmax draws naturally and without weights"):
+        Params(sampling="natural", cost=0, deferred=0.8)
+    Params(sampling="natural", cost=0, deferred=0.8, method={"kind": "class_balanced"})
 
 
 def test_a_more_balanced_subset_is_the_prior_that_is_corrected(tmp_path: Path, prepared: Path) -> None:
