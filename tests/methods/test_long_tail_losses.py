@@ -18,7 +18,6 @@ from longtail.methods.catalogue import CATALOGUE, params_class
 from longtail.methods.class_balanced import class_weights, effective_number, one_against_all
 from longtail.methods.ldam import Cosines, margins
 from longtail.network.network import parameter_groups
-from longtail.rules.head_adjusted import adjustment
 from longtail.stages.fit import Params as Fit
 
 LOGITS = st.lists(st.floats(-30, 30, width=32), min_size=3, max_size=3)
@@ -41,27 +40,6 @@ def test_a_class_without_a_sample_has_no_part_and_no_gradient() -> None:
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
     assert logits.grad[0, 1] == 0
-
-
-def test_adding_the_log_prior_in_training_is_subtracting_it_afterwards() -> None:
-    """On one-hot inputs both have a solution that is known: logits that are even, where the classes are."""
-    counts = torch.tensor([90, 9, 1])
-    table = torch.zeros((1, 3), requires_grad=True)  # of one input that says nothing of the class
-    plain, adjusted = table.detach().clone().requires_grad_(), table
-    codes = torch.repeat_interleave(torch.arange(3), counts)
-    for weights, strength in ((plain, 0.0), (adjusted, 1.0)):
-        optimiser = torch.optim.LBFGS([weights], max_iter=200, tolerance_grad=1e-9, tolerance_change=1e-12)
-
-        def closure(weights: torch.Tensor = weights, strength: float = strength, own: Any = optimiser) -> torch.Tensor:
-            own.zero_grad()
-            loss = adjusted_cross_entropy(weights.expand(100, 3), codes, counts, strength).mean()
-            loss.backward()  # type: ignore[no-untyped-call]
-            return loss
-
-        optimiser.step(closure)  # type: ignore[no-untyped-call]
-    afterwards = plain.detach().numpy() + adjustment(counts.numpy().astype(np.float32), None, 1.0)
-    assert np.ptp(adjusted.detach().numpy()) < 1e-3
-    assert np.ptp(afterwards) < 1e-3
 
 
 @given(st.integers(0, 10**9), st.integers(1, 9))

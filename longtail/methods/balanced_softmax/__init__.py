@@ -49,4 +49,4 @@ def adjusted_cross_entropy(logits: Tensor, codes: Tensor, counts: Tensor, streng
 
     A class without a sample has probability 0: log 0 is −∞, and its logit has no gradient. Counts do as well as shares.
     """
-    return F.cross_entropy(logits.float() + strength * counts.float().log(), codes, reduction="none")
+    return F.cross_entropy(logits + strength * counts.float().log(), codes, reduction="none")

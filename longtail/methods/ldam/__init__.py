@@ -59,7 +59,7 @@ def ldam_loss(logits: Tensor, codes: Tensor, counts: Ints, max_margin: float, sc
     `counts` (K,): the training samples of the classes.
     """
     of_classes = torch.from_numpy(margins(counts, max_margin)).to(logits.device)
-    lowered = logits.float().scatter_add(1, codes[:, None], -scale * of_classes[codes][:, None])
+    lowered = logits - scale * of_classes * F.one_hot(codes, len(counts))
     return F.cross_entropy(lowered, codes, reduction="none")
 
 
