@@ -111,13 +111,14 @@ def train_model(
 
 def initial_network(snapshot: Path, blueprint: Blueprint, method: MethodParams) -> Network:
     """A network with the weights of a snapshot; what that one does not have, or has in another shape, is fresh, and so
-    are the classifiers where the method wants them so.
+    are the classifiers where the method wants them so or that snapshot's method trained none: a method may have a
+    beginning of its own for them.
 
     Raises DataError if the snapshot has weights, of another backbone, or has no classifier and the method needs it.
     """
     network = build_network(blueprint)
-    file = snapshot / "network.safetensors"
-    if method.needs_classifier and not (snapshot / PRIOR).is_file():
+    file, has_classifier = snapshot / "network.safetensors", (snapshot / PRIOR).is_file()
+    if method.needs_classifier and not has_classifier:
         raise DataError(
             f"{method.kind} goes on with a trained classifier, and what it follows has none; let it follow a "
             "training of a method that has a head"
@@ -130,7 +131,7 @@ def initial_network(snapshot: Path, blueprint: Blueprint, method: MethodParams) 
             f"the weights in {snapshot} are of another backbone than {blueprint.backbone}; give both the same `network`"
         )
     stored = _by_task(stored, read_blueprint(snapshot), blueprint)
-    if method.fresh_classifier:
+    if method.fresh_classifier or not has_classifier:
         stored = {name: weight for name, weight in stored.items() if not name.startswith("classifiers.")}
     taken = {name: weight for name, weight in stored.items() if name in fresh and weight.shape == fresh[name].shape}
     if method.needs_classifier and not {f"classifiers.{n}.bias" for n in range(len(blueprint.tasks))} <= set(taken):

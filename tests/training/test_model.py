@@ -1,9 +1,11 @@
 """What a training begins with: the weights of another, all of them trained on or the backbone kept as it is."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -13,9 +15,11 @@ from tiny import DIGIT, KIDS, SHAPE, hashes, run_stage
 from longtail.artifacts.weights import write_weights
 from longtail.data.dataset import Task
 from longtail.errors import DataError
+from longtail.methods.class_balanced import Params as ClassBalanced
 from longtail.methods.softmax import Params
 from longtail.network.embedder import blueprint_for, build_network
 from longtail.network.network import Network, NetworkParams
+from longtail.network.snapshot import current, write_prior
 from longtail.training import loop
 from longtail.training.checkpoint import FILE
 from longtail.training.model import initial_network
@@ -172,6 +176,18 @@ def test_what_the_model_before_has_in_another_shape_is_fresh(tmp_path: Path) -> 
         assert same(weights_alone, found)
 
 
+@pytest.mark.parametrize("loss", ["sigmoid", "focal"])
+def test_a_classifier_begins_as_its_method_has_it_unless_one_was_trained_before(prepared: Path, loss: str) -> None:
+    method = ClassBalanced(loss=loss)  # begins with the probability 1/3 of each class
+    how = method.model_dump(mode="json")
+    blueprint = blueprint_for(NetworkParams(embedding=8), "network", [DIGIT, KIDS], SHAPE, how)
+    for layer in initial_network(current(prepared / "start/model"), blueprint, method).classifiers:
+        assert layer.bias.tolist() == pytest.approx([-math.log(2)] * 3)
+    trained = load_file(current(prepared / "softmax/model") / FILE_OF_NETWORK)
+    for place, layer in enumerate(initial_network(current(prepared / "softmax/model"), blueprint, method).classifiers):
+        assert torch.equal(layer.bias, trained[f"classifiers.{place}.bias"])
+
+
 def test_what_is_on_top_goes_by_the_name_of_its_task(tmp_path: Path) -> None:
     """A model of other tasks gives its backbone, and what it has of those that both have, whatever their order."""
     digit, kids, other = (Task(name=name, classes=["a", "b"]) for name in ("digit", "kids", "other"))
@@ -183,6 +199,7 @@ def test_what_is_on_top_goes_by_the_name_of_its_task(tmp_path: Path) -> None:
     network = build_network(before)
     (tmp_path / "network.json").write_text(before.model_dump_json())
     write_weights(network.state_dict(), tmp_path / "network.safetensors")
+    write_prior(tmp_path, {"digit": np.full(2, 0.5), "kids": np.full(2, 0.5)})  # its classifiers are trained
     torch.manual_seed(1)
     fresh = build_network(after)
     torch.manual_seed(1)
