@@ -205,29 +205,34 @@ class Method(nn.Module, ABC):
         An image that is drawn twice is there once, with the weight of both: it would be its own positive.
         """
         _, first, of_draw = np.unique(positions, return_index=True, return_inverse=True)
-        codes = self.labels[task][positions]
+        codes = self._drawn[task][positions]
         known = codes >= 0
         summed = np.bincount(of_draw[known], mean_weights(codes[known], cost=self.cost(step)), len(first))
         order = np.argsort(first)  # as drawn: several processes take their shares from a shuffled mini-batch
         kept, weights = positions[first[order]], summed[order].astype(np.float32)
         share = np.full(len(kept), 1 / len(kept), np.float32)
-        return Selection(kept, {"codes": self.labels[task][kept], "weights": weights, "share": share})
+        return Selection(kept, {"codes": self._drawn[task][kept], "weights": weights, "share": share})
 
     def class_counts(self, task: str, classes: int) -> Ints:
         """How many training samples each class of a task has, (K,)."""
         counts = self._counts[task]
         return np.pad(counts, (0, classes - len(counts)))
 
-    def classifier_targets(self, task: str, selection: Selection) -> tuple[Ints, Floats]:
-        """The class codes (n,) that the classifier is trained on in a step, and the weight (n,) of each in its loss."""
-        return selection.targets["codes"], selection.targets["weights"]  # type: ignore[return-value]
+    def classifier_targets(self, task: str, selected: dict[str, Selection]) -> tuple[Ints, Floats]:
+        """The class codes (n,) that a task's classifier is trained on in a step, and the weight (n,) of each in its
+        loss, from what the step selects for all tasks.
+        """
+        targets = selected[task].targets
+        return targets["codes"], targets["weights"]  # type: ignore[return-value]
 
     def trained_prior(self, classes: dict[str, int], iterations: int) -> dict[str, Floats]:
         """For each task the share (K,) of each of its `classes` in what its classifier is trained on: of the weights of
         its loss, over the mini-batches. A loss that accounts for the prior itself has even shares: it leaves nothing to
         correct. Where sampling or weights change in the course of the training, it is as they are at its end.
         """
-        known = {task: self.exact_prior(task, count) for task, count in classes.items()}
+        # A share `deferred` that rounds to the whole of a short training leaves no step with what follows exactly.
+        exact = self.balances(iterations - 1)
+        known = {task: self.exact_prior(task, count) if exact else None for task, count in classes.items()}
         unknown = [task for task, prior in known.items() if prior is None]
         measured = self._measured_prior({task: classes[task] for task in unknown}, iterations) if unknown else {}
         return {task: measured[task] if prior is None else prior for task, prior in known.items()}
@@ -250,7 +255,7 @@ class Method(nn.Module, ABC):
         for step in range(iterations - steps, iterations):
             selected = self.select(step)
             for task, of_task in sums.items():
-                codes, weights = self.classifier_targets(task, selected[task])
+                codes, weights = self.classifier_targets(task, selected)
                 np.add.at(of_task, codes[codes >= 0], weights[codes >= 0])
         return {task: (of_task / of_task.sum()).astype(np.float32) for task, of_task in sums.items()}
 
@@ -296,12 +301,15 @@ class ClassifierMethod(Method):
         super().__init__(setup)
         self.mixup = mixup
 
-    def classifier_targets(self, task: str, selection: Selection) -> tuple[Ints, Floats]:
+    def classifier_targets(self, task: str, selected: dict[str, Selection]) -> tuple[Ints, Floats]:
         """As of every method; of mixtures the labels as they are mixed on average."""
-        codes, weights = super().classifier_targets(task, selection)
+        codes, weights = super().classifier_targets(task, selected)
         if self.mixup is None:
             return codes, weights
-        return label_weights(codes, weights, self._counts[task], self.mixup)
+        images = _images({name: one.positions for name, one in selected.items()})
+        partners = np.full(len(images), -1)
+        partners[np.searchsorted(images, selected[task].positions)] = codes
+        return label_weights(codes, weights, partners, self._counts[task], self.mixup)
 
     def exact_prior(self, task: str, count: int) -> Floats | None:
         """As of every method; of mixtures it is measured."""
@@ -331,7 +339,8 @@ class ClassifierMethod(Method):
         partners = of_images[mixed.partners[rows]]
         counts = torch.from_numpy(self.class_counts(task, logits.shape[1])).to(logits.device)
         own = mixed.label_shares(codes, partners, counts)
-        others = self.losses(task, logits, partners.clamp(min=0))
+        # The own class stands in for none: any other may be one that was never trained, whose loss is infinite.
+        others = self.losses(task, logits, torch.where(partners >= 0, partners, codes))
         return own * losses + torch.where(partners >= 0, 1 - own, 0.0) * others
 
 

@@ -12,6 +12,8 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
+Ints = npt.NDArray[np.int64]
+
 
 class Mixup(BaseModel, extra="forbid", frozen=True):
     """λ is drawn from Beta(α, α) once a step.
@@ -43,7 +45,7 @@ class Mixed:
         shares = torch.full(codes.shape, self.share, device=codes.device)
         if self.how.kappa is None:
             return shares
-        known, own, other = partners >= 0, counts[codes].float(), counts[partners.clamp(min=0)].float()
+        known, own, other = partners >= 0, counts[codes].double(), counts[partners.clamp(min=0)].double()
         if self.share < self.how.tau:
             shares = torch.where(known & (own >= self.how.kappa * other), 0.0, shares)
         if 1 - self.share < self.how.tau:
@@ -62,18 +64,19 @@ def mix(images: Tensor, how: Mixup) -> Mixed:
 
 
 def label_weights(
-    codes: npt.NDArray[np.int64], weights: npt.NDArray[np.floating], counts: npt.NDArray[np.int64], how: Mixup
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    codes: Ints, weights: npt.NDArray[np.floating], partners: Ints, counts: Ints, how: Mixup
+) -> tuple[Ints, npt.NDArray[np.float32]]:
     """The classes (k,) of a mini-batch, and the weight (k,) that the labels of its mixtures give each on average.
 
-    `codes` (n,): the classes of the samples, −1 where there is none; `weights` (n,): theirs; `counts` (K,).
+    `codes`, `weights` (n,): the classes of the samples, and what each counts in the loss; `partners` (m,): the classes
+    of the images with which these are mixed, each once, −1 where there is none; `counts` (K,).
     """
     from scipy.special import betainc  # half a second to import, and few trainings mix
 
-    known = codes >= 0
-    classes, place = np.unique(codes[known], return_inverse=True)
-    weighted = np.bincount(place, weights[known], len(classes))
-    drawn = np.bincount(place, minlength=len(classes)) / len(codes)
+    classes, place = np.unique(codes, return_inverse=True)
+    weighted = np.bincount(place, weights, len(classes))
+    known = np.searchsorted(classes, partners[partners >= 0])
+    drawn = np.bincount(known, minlength=len(classes)) / max(1, len(partners))
     share = np.full((len(classes), len(classes)), 0.5)  # of its own class, in the label of (own, other)
     if how.kappa is not None:
         sizes = counts[classes].astype(np.float64)

@@ -213,9 +213,13 @@ def test_a_task_of_which_a_mini_batch_has_no_label_adds_nothing(images: torch.Te
     def unlabelled(step: int) -> bool:
         return bool((labels["kids"][method.select(step)["kids"].positions] < 0).all())
 
-    batch = method.batch(next(step for step in range(0, 20, 2) if unlabelled(step)))
-    scalars = method.loss(network_of(kind), views(method, images, batch), batch)
+    batch, network = method.batch(next(step for step in range(0, 20, 2) if unlabelled(step))), network_of(kind)
+    scalars = method.loss(network, views(method, images, batch), batch)
     assert torch.isfinite(scalars["loss"])
+    scalars["loss"].backward()  # type: ignore[no-untyped-call]
+    others, own = ([*network.embeddings[task].parameters(), *network.classifiers[task].parameters()] for task in (0, 1))
+    assert all(p.grad is None or not p.grad.any() for p in own)
+    assert any(p.grad is not None and p.grad.any() for p in others)
 
 
 def test_an_image_that_several_draws_share_is_in_the_batch_once(labels: dict[str, Ints]) -> None:
@@ -244,6 +248,19 @@ def test_a_step_may_be_drawn_ahead_of_the_loss_of_another(
     expected = method.loss(network, views(method, images, batch), batch)["loss"]
     method.batch(1)
     assert method.loss(network, views(method, images, batch), batch)["loss"] == expected
+
+
+@pytest.mark.parametrize("kind", [kind for kind, entry in CATALOGUE.items() if not entry.needs_table])
+@pytest.mark.parametrize("together", [False, True])
+def test_no_task_is_trained_on_more_of_a_class_than_at_most(labels: dict[str, Ints], kind: str, together: bool) -> None:
+    """Nor by what another task has drawn."""
+    method = method_of(kind, labels, sampling="natural", at_most=3, together=together)
+    seen: dict[tuple[str, int], set[int]] = {}
+    for step in range(20):
+        for task, one in method.select(step).items():
+            for position, code in zip(one.positions.tolist(), one.targets["codes"].tolist(), strict=True):
+                seen.setdefault((task, code), set()).add(position)
+    assert {len(of_class) for (_, code), of_class in seen.items() if code >= 0} == {3}
 
 
 @pytest.mark.parametrize("kind", OWN)
@@ -309,13 +326,20 @@ def test_what_the_catalogue_says_of_a_method_is_true(labels: dict[str, Ints], im
         assert alone.batch(0).samples.tolist() == batch.samples.tolist()
 
 
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("size", [1.0, 1e4])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_loss_is_finite_and_its_gradient_flows_to_all_that_is_trained(
-    images: torch.Tensor, labels: dict[str, Ints], kind: str
+    images: torch.Tensor, labels: dict[str, Ints], kind: str, size: float, half: bool
 ) -> None:
+    """Of a network whose logits are so many times as large, too, and in bfloat16."""
     method, network = method_of(kind, labels, sampling="natural"), network_of(kind)
+    with torch.no_grad():
+        for head in network.classifiers:
+            head.weight.mul_(size)
     batch = method.batch(0)
-    scalars = method.loss(network, views(method, images, batch), batch)
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        scalars = method.loss(network, views(method, images, batch), batch)
     assert all(torch.isfinite(value) for value in scalars.values())
     scalars["loss"].backward()  # type: ignore[no-untyped-call]
     trained = {

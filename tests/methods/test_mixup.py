@@ -8,9 +8,11 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import beta
 from tiny import DIGIT, KIDS, SHAPE
 
-from longtail.methods.base import Sampling, Setup
+from longtail.methods.base import ClassifierParams, Sampling, Setup
+from longtail.methods.catalogue import CATALOGUE, params_class
 from longtail.methods.mixup import Mixed, Mixup, label_weights, mix
 from longtail.methods.softmax import Params, Softmax
 from longtail.network.network import Network, NetworkParams
@@ -101,28 +103,65 @@ def test_the_loss_is_cross_entropy_with_the_mixed_label(how: Mixup, together: bo
     assert float(loss) == pytest.approx(float(expected), rel=1e-5)
 
 
-@pytest.mark.parametrize("how", [Mixup(), Mixup(alpha=0.4, kappa=3, tau=0.5), Mixup(kappa=1.5, tau=0.8)])
-@pytest.mark.parametrize("sampling", [{"sampling": "natural", "cost": 0}, {"sampling": "square_root", "cost": 1}])
-def test_the_prior_is_that_of_the_mixed_labels(how: Mixup, sampling: dict[str, Any]) -> None:
-    codes = np.random.default_rng(0).permutation(np.repeat([0, 1, 2, -1], [200, 60, 20, 40]))
-    method = softmax({"digit": codes}, how, **sampling)
-    found = method.trained_prior({"digit": 4}, 400)["digit"]
-    counts, total = np.bincount(codes[codes >= 0]), np.zeros(4)
+@pytest.mark.parametrize("how", [Mixup(), Mixup(kappa=2, tau=0.9)])
+@pytest.mark.parametrize("kind", [kind for kind in CATALOGUE if issubclass(params_class(kind), ClassifierParams)])
+def test_a_partner_without_a_label_is_no_class_0_which_may_never_have_been_trained(kind: str, how: Mixup) -> None:
+    """Whatever class stood in for none, its loss would be multiplied by 0: of an infinite one that is no number."""
+    labels = {"digit": np.tile([-1, 1, 2, 1], 20), "kids": np.tile([0, -1, 1, 1], 20)}
+    params = params_class(kind)(mixup=how)
+    method = params.build(Setup(labels, Sampling(batch=40, sampling="natural", cost=0), 0))
     torch.manual_seed(0)
-    for step in range(1500):
-        targets = method.select(step)["digit"].targets
-        mixed = mix(torch.zeros(len(targets["codes"]), 1, 1, 1), how)
-        own = torch.from_numpy(targets["codes"])
-        shares = mixed.label_shares(own, own[mixed.partners], torch.from_numpy(counts)).numpy()
-        np.add.at(total, targets["codes"], shares * targets["weights"])
-        np.add.at(total, targets["codes"][mixed.partners.numpy()], (1 - shares) * targets["weights"])
-    assert np.allclose(found, total / total.sum(), atol=0.012)
-    assert found[3] == 0
+    made = Network(NetworkParams(embedding=8), [DIGIT, KIDS], SHAPE, head=params.head).eval()
+    batch = method.batch(0)
+    loss = method.loss(made, torch.randn(len(batch.samples), 1, 28, 28), batch)["loss"]
+    assert torch.isfinite(loss)
+    loss.backward()
+    assert all(torch.isfinite(p.grad).all() for p in made.parameters() if p.grad is not None)
 
 
-def test_labels_of_a_mini_batch_that_some_samples_lack() -> None:
-    codes, weights = np.array([0, 0, 1, -1]), np.array([1 / 3, 1 / 3, 1 / 3, 0])
-    classes, of_classes = label_weights(codes, weights, np.array([2, 1]), Mixup())
+# Of the rarest class a mini-batch has several draws of the same image; of the second task most images have no label.
+ONE = {"digit": np.repeat([0, 1, 2, -1], [200, 60, 8, 40])}
+TWO = {"digit": np.repeat([0, 1, 2, -1], [200, 60, 20, 40]), "kids": np.repeat([0, -1, 1], [100, 200, 20])}
+
+
+@pytest.mark.parametrize("tasks", [ONE, TWO])
+@pytest.mark.parametrize("how", [Mixup(), Mixup(alpha=0.4, kappa=3, tau=0.5), Mixup(kappa=1.5, tau=0.8)])
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        {"sampling": "natural", "cost": 0},
+        {"sampling": "square_root", "cost": 1},
+        {"sampling": "class_even", "cost": 0},
+        {"sampling": "natural", "cost": 1, "together": True},
+    ],
+)
+def test_the_prior_is_that_of_the_mixed_labels(tasks: dict[str, Any], how: Mixup, sampling: dict[str, Any]) -> None:
+    """A partner is any image of the mini-batch, each as likely, however often it was drawn and by which task."""
+    rng = np.random.default_rng(0)
+    labels = {task: rng.permutation(codes) for task, codes in tasks.items()}
+    method = softmax(labels, how, **sampling)
+    found = method.trained_prior(dict.fromkeys(labels, 4), 300)
+    total = {task: np.zeros(4) for task in labels}
+    torch.manual_seed(0)
+    quantiles = (rng.permutation(600) + 0.5) / 600  # of λ: as if it had been drawn far more often
+    for step, share in enumerate(beta.ppf(quantiles, how.alpha, how.alpha)):
+        batch = method.batch(100 + step % 200)  # the steps that are measured
+        mixed = Mixed(NO_IMAGES, torch.randperm(len(batch.samples)), share, how)
+        for task, rows in batch.rows.items():
+            own, weights = batch.targets[task]["codes"], batch.targets[task]["weights"].numpy()
+            partners = torch.full((len(batch.samples),), -1).scatter(0, rows, own)[mixed.partners[rows]]
+            shares = mixed.label_shares(own, partners, torch.from_numpy(method.class_counts(task, 4))).numpy()
+            known = partners.numpy() >= 0
+            np.add.at(total[task], own.numpy(), shares * weights)
+            np.add.at(total[task], partners.numpy()[known], ((1 - shares) * weights)[known])
+    for task, prior in found.items():
+        assert np.allclose(prior, total[task] / total[task].sum(), atol=0.012), task
+        assert prior[3] == 0
+
+
+def test_labels_of_mixtures_with_images_that_have_none() -> None:
+    codes, weights, partners = np.array([0, 0, 1]), np.full(3, 1 / 3), np.array([0, 0, 1, -1])
+    classes, of_classes = label_weights(codes, weights, partners, np.array([2, 1]), Mixup())
     assert classes.tolist() == [0, 1]
     # Half of the label is the own; the other half goes by the partner, of which a quarter has none.
     assert of_classes.tolist() == pytest.approx([1 / 3 + 0.5 * 0.5, 1 / 6 + 0.5 * 0.25])

@@ -109,3 +109,22 @@ def test_every_method_at_once_tells_its_prior(kind: str) -> None:
     prior = one.trained_prior({"label": 4}, 100)["label"]
     assert prior.sum() == pytest.approx(1)
     assert np.allclose(prior, COUNTS / COUNTS.sum(), atol=1e-6) != CATALOGUE[kind].corrects_prior
+
+
+@pytest.mark.parametrize("normalise", ["samples", "weights"])
+@pytest.mark.parametrize("beta", [0.0, 0.99, 1 - 1e-9])
+def test_of_weighed_classes_it_is_what_the_weights_add_up_to(beta: float, normalise: str) -> None:
+    """Divided by its weights a mini-batch without the rarest class counts as much as one with it."""
+    setup = Setup({"label": labels(*COUNTS)}, Sampling(batch=32, sampling="natural", cost=0), 0)
+    one = params_class("class_balanced")(beta=beta, normalise=normalise).build(setup)
+    assert np.allclose(one.trained_prior({"label": 4}, 1000)["label"], measured(one, "label", 4, 1000), atol=0.01)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_classes_that_training_lacks_at_either_end_there_is_a_share_of_0(kind: str) -> None:
+    codes = np.where(np.arange(90) % 9 == 0, -1, 1 + np.arange(90) % 2)
+    setup = Setup({"label": codes}, Sampling(batch=32, sampling="natural", cost=0), 0)
+    prior = params_class(kind)().build(setup).trained_prior({"label": 4}, 20)["label"]
+    assert prior.shape == (4,)
+    assert prior[[0, 3]].tolist() == [0, 0]
+    assert prior.sum() == pytest.approx(1)

@@ -74,12 +74,14 @@ class ClassBalanced(ClassifierMethod):
             counts = self.class_counts(task, logits.shape[1])
             return ldam_loss(logits, codes, counts, self.params.max_margin, self.params.scale)
         if self.params.loss == "softmax":
-            return F.cross_entropy(logits.float(), codes, reduction="none")
+            return F.cross_entropy(logits, codes, reduction="none")
         return one_against_all(logits, codes, self.params.gamma if self.params.loss == "focal" else 0.0)
 
     def exact_prior(self, task: str, count: int) -> Floats | None:
-        """Of natural mini-batches: the class's share of the samples times its weight; of mixtures it is measured."""
-        if self.mixup is not None:
+        """Of natural mini-batches: the class's share of the samples times its weight. It is measured of mixtures, and
+        where a mini-batch is divided by its weights, which a rare class shares with few others.
+        """
+        if self.mixup is not None or self.params.normalise == "weights":
             return None
         drawn = self.class_counts(task, count).astype(np.float64)
         drawn[: len(self._weights[task])] *= self._weights[task]
@@ -91,7 +93,7 @@ def effective_number(counts: Ints, beta: float) -> npt.NDArray[np.float64]:
     """E_n = (1 − βⁿ)/(1 − β) of counts (K,) (Eq. 5.1), exact for n up to 10⁹ and β up to 1 − 10⁻⁹; 0 for n = 0."""
     if beta == 0:
         return (counts > 0).astype(np.float64)
-    numbers: npt.NDArray[np.float64] = -np.expm1(counts * math.log1p(beta - 1)) / (1 - beta)
+    numbers: npt.NDArray[np.float64] = -np.expm1(counts * math.log(beta)) / (1 - beta)
     return numbers
 
 
@@ -107,8 +109,7 @@ def one_against_all(logits: Tensor, codes: Tensor, gamma: float) -> Tensor:
     """Σ over the classes of (1 − p_t)^γ · −log p_t (Eq. 5.9 and 5.11; γ = 0 is sigmoid cross-entropy): logits (n, K),
     codes (n,), to (n,). p_t is the probability of what is right for a class.
     """
-    logits = logits.float()
-    signs = 2 * F.one_hot(codes, logits.shape[1]).to(logits) - 1
+    signs = 2.0 * F.one_hot(codes, logits.shape[1]) - 1  # float32, so that half precision ends here
     cross_entropy = F.softplus(-signs * logits)
     # log(1 − p_t) is −softplus(z_t): a power of it overflows nowhere, where (1 − p_t)^γ by exp does below −88.
     modulator = torch.exp(-gamma * F.softplus(signs * logits))

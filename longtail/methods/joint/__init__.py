@@ -51,8 +51,9 @@ class Joint(QuintupletMethod):
         }
         return Selection(members, targets)
 
-    def classifier_targets(self, task: str, selection: Selection) -> tuple[Ints, Floats]:
-        return selection.targets["codes"].ravel(), selection.targets["class_weights"].ravel()  # type: ignore[return-value]
+    def classifier_targets(self, task: str, selected: dict[str, Selection]) -> tuple[Ints, Floats]:
+        targets = selected[task].targets
+        return targets["codes"].ravel(), targets["class_weights"].ravel()  # type: ignore[return-value]
 
     def exact_prior(self, task: str, count: int) -> Floats | None:
         """None: the members of a quintuplet are not drawn as its anchor is."""
