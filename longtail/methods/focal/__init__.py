@@ -36,6 +36,6 @@ def focal_loss(logits: Tensor, codes: Tensor, gamma: float) -> Tensor:
 
     Weights come afterwards: inside, they would be part of p.
     """
-    cross_entropy = F.cross_entropy(logits.float(), codes, reduction="none")
+    cross_entropy = F.cross_entropy(logits, codes, reduction="none")
     wrong = -torch.expm1(-cross_entropy)  # 1 − p, exact where p is near 1
     return wrong.clamp(min=1e-12) ** gamma * cross_entropy
