@@ -1,5 +1,6 @@
 """Mini-batches: class-even, of resampled data, shared by tasks; and costs that give their classes equal weight."""
 
+import math
 from collections import Counter
 from typing import get_args
 
@@ -199,6 +200,36 @@ def test_progressive_goes_from_natural_to_class_even_in_a_straight_line(
             assert abs(had[code] - wanted[place]) <= 1.5
 
 
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(st.sampled_from([1, 2, 3000]) | st.integers(1, 3000), min_size=1, max_size=4).filter(lambda n: len(n) > 1),
+    st.sampled_from([0.0, 0.9, 1.0, "square_root", "progressive"]),
+    st.integers(1, 10**6),
+    st.integers(0, 9),
+)
+def test_of_classes_of_one_sample_and_of_thousands_each_has_its_draws(
+    sizes: list[int], scheme: Drawing, whole: int, seed: int
+) -> None:
+    codes = np.random.default_rng(seed).permutation(np.repeat(np.arange(-1, len(sizes)), [5, *sizes]))
+    block = 2 * sum(sizes)
+    sampler = BetweenSampler(codes, block, scheme=scheme, seed=seed, draws=whole)
+    had = np.zeros(len(sizes))
+    for step in range(3):
+        of_step = codes[sampler.positions(step)]
+        assert of_step.min() >= 0
+        had += np.bincount(of_step, minlength=len(sizes))
+        assert np.abs(had - sampler.expected((step + 1) * block)).max() <= 1 + 1e-6
+
+
+@given(
+    st.lists(st.sampled_from([0, 1, 10**9]) | st.integers(0, 10**9), min_size=1, max_size=6).filter(any),
+    st.floats(0, 1),
+)
+def test_shares_are_those_of_the_power_for_any_counts(counts: list[int], strength: float) -> None:
+    powers = [n ** (1 - strength) if n else 0.0 for n in counts]
+    assert class_shares(np.array(counts), strength) == pytest.approx([p / math.fsum(powers) for p in powers])
+
+
 def test_square_root_is_half_way_and_ends_are_natural_and_even() -> None:
     counts = np.array([0, 1, 4, 9, 10**9])
     assert class_shares(counts, 0.0).tolist() == (counts / counts.sum()).tolist()
@@ -207,7 +238,7 @@ def test_square_root_is_half_way_and_ends_are_natural_and_even() -> None:
 
 
 @settings(deadline=None, max_examples=50)
-@given(labels_with_missing, st.integers(1, 12), st.integers(0, 9))
+@given(labels_with_missing, st.integers(1, 12) | st.just(10**9), st.integers(0, 9))
 def test_a_more_balanced_subset_has_so_many_of_a_class_at_most(codes: list[int], count: int, seed: int) -> None:
     kept = at_most(np.array(codes), count, seed)
     sizes = Counter(code for code in codes if code >= 0)

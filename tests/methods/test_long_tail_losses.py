@@ -20,6 +20,9 @@ from longtail.methods.ldam import Cosines, margins
 from longtail.network.network import parameter_groups
 from longtail.stages.fit import Params as Fit
 
+# Nothing, one sample, a billion, and what lies between: at least one class has a sample.
+COUNTS = st.lists(st.sampled_from([0, 1, 10**9]) | st.integers(0, 10**9), min_size=1, max_size=6).filter(any)
+BETAS = st.floats(0, 1, exclude_max=True) | st.sampled_from([0.0, 5e-324, 1e-17, 0.9, 1 - 1e-9, 1 - 2**-53])
 LOGITS = st.lists(st.floats(-30, 30, width=32), min_size=3, max_size=3)
 
 
@@ -59,10 +62,12 @@ def test_effective_numbers_of_small_counts_are_sums() -> None:
         assert effective_number(np.arange(6), beta) == pytest.approx(sums)
 
 
-@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=6).filter(any), st.sampled_from([0.0, 0.9, 0.9999]))
+@given(COUNTS, BETAS)
 def test_weights_sum_to_the_classes_and_the_rarer_weighs_no_less(counts: list[int], beta: float) -> None:
-    weights = class_weights(np.array(counts), beta)
+    numbers, weights = effective_number(np.array(counts), beta), class_weights(np.array(counts), beta)
     there = np.array(counts) > 0
+    assert (numbers[there] >= 1 - 1e-9).all()
+    assert (numbers <= np.array(counts) * (1 + 1e-9)).all()
     assert weights.sum() == pytest.approx(there.sum())
     assert not weights[~there].any()
     order = np.argsort(np.array(counts)[there], kind="stable")
@@ -123,6 +128,13 @@ def test_margins_grow_with_the_fourth_root_of_rarity() -> None:
     found = margins(np.array([10_000, 16, 0, 1]), 0.5)
     assert found == pytest.approx([0.05, 0.25, 0, 0.5])
     assert margins(np.array([7, 7]), 0.5) == pytest.approx([0.5, 0.5])
+
+
+@given(COUNTS, st.floats(1e-3, 10))
+def test_margins_are_those_of_the_equation_for_any_counts(counts: list[int], largest: float) -> None:
+    rarest = min(n for n in counts if n)
+    expected = [largest * (rarest / n) ** 0.25 if n else 0.0 for n in counts]
+    assert margins(np.array(counts), largest) == pytest.approx(expected, rel=1e-6)
 
 
 def test_ldam_lowers_the_cosine_of_the_right_class_by_its_margin() -> None:

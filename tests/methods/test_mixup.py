@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta
 from tiny import DIGIT, KIDS, SHAPE
@@ -157,6 +157,39 @@ def test_the_prior_is_that_of_the_mixed_labels(tasks: dict[str, Any], how: Mixup
     for task, prior in found.items():
         assert np.allclose(prior, total[task] / total[task].sum(), atol=0.012), task
         assert prior[3] == 0
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data(), st.floats(0.2, 4), st.floats(1, 20), st.floats(0, 1))
+def test_the_mean_label_is_that_of_every_pair_and_share(
+    data: st.DataObject, alpha: float, kappa: float, tau: float
+) -> None:
+    counts = data.draw(st.lists(st.sampled_from([1, 10**9]) | st.integers(1, 10**9), min_size=1, max_size=4))
+    how = data.draw(st.sampled_from([Mixup(alpha=alpha), Mixup(alpha=alpha, kappa=kappa, tau=tau)]))
+    codes = np.array(data.draw(st.lists(st.integers(0, len(counts) - 1), max_size=5)), np.int64)
+    partners = np.array([*codes, *data.draw(st.lists(st.just(-1), max_size=3))], np.int64)
+    weights = np.random.default_rng(0).dirichlet(np.ones(len(codes))) if len(codes) else np.zeros(0)
+    expected = np.zeros(len(counts))
+    for code, weight in zip(codes, weights, strict=True):
+        for partner in partners:
+            of_own = own_share(counts, int(code), int(partner), how)
+            expected[code] += weight * of_own / len(partners)
+            expected[partner] += weight * (1 - of_own) / len(partners) if partner >= 0 else 0.0
+    classes, found = label_weights(codes, weights, partners, np.array(counts), how)
+    assert sorted(set(codes.tolist())) == classes.tolist()
+    assert expected[classes] == pytest.approx(found, abs=2e-3)
+
+
+def own_share(counts: list[int], own: int, partner: int, how: Mixup) -> float:
+    """E[label share of the own class] over λ ~ Beta(α, α), by its quantiles."""
+    shares = beta.ppf((np.arange(500) + 0.5) / 500, how.alpha, how.alpha)
+    if how.kappa is None or partner < 0:
+        return float(np.mean(shares))
+    more, less = counts[own] >= how.kappa * counts[partner], counts[partner] >= how.kappa * counts[own]
+    if more == less:  # also of equal counts, where κ is 1: on average over the pair and its mirror image
+        return 0.5
+    swapped = np.where(shares < how.tau, 0.0, shares) if more else np.where(1 - shares < how.tau, 1.0, shares)
+    return float(np.mean(swapped))
 
 
 def test_labels_of_mixtures_with_images_that_have_none() -> None:

@@ -1,5 +1,6 @@
 """Logit adjustment: from the prior that was trained on to the one that is wanted, and to nothing else."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -65,6 +66,28 @@ def test_no_strength_an_even_prior_and_a_prior_that_is_wanted_change_nothing(val
     assert not adjustment(shares, None, 0.0).any()
     assert np.allclose(adjustment(np.full(len(values), values[0]), None, 1.0), 0, atol=1e-6)
     assert np.allclose(adjustment(shares, shares, 1.0), 0, atol=1e-6)
+
+
+# Shares of classes that were never trained, are rare beyond what any floor would leave, and are most of the data.
+SHARES = st.lists(st.sampled_from([0.0, 1.0, 1e9]) | st.floats(1e-6, 1e9), min_size=2, max_size=6)
+
+
+@given(SHARES.filter(any), st.integers(0, 2**32 - 1), st.sampled_from([None, 1, 2]), st.floats(0, 2))
+def test_it_is_the_difference_of_logs_for_any_prior_target_and_strength(
+    prior: list[float], seed: int, wanted: int | None, strength: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    target = None if wanted is None else rng.dirichlet(np.full(len(prior), wanted)) + 1e-9
+    shift = adjustment(np.array(prior), target, strength)
+    assert np.isfinite(shift).all()
+    shares = np.full(len(prior), 1 / len(prior)) if target is None else target
+    trained = [c for c, share in enumerate(prior) if share]
+    expected = [strength * (math.log(shares[c]) - math.log(prior[c] / sum(prior))) for c in trained]
+    assert shift[trained] == pytest.approx(expected, rel=1e-5, abs=1e-5)
+    assert all(shift[c] == min(shift) for c in range(len(prior)) if c not in trained)
+    order = rng.permutation(len(prior))
+    permuted = adjustment(np.array(prior)[order], None if target is None else target[order], strength)
+    assert permuted == pytest.approx(shift[order], rel=1e-5, abs=1e-5)
 
 
 def test_a_class_that_was_never_trained_is_raised_by_the_least() -> None:
