@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from longtail.methods.class_rectification import comparisons as class_rectification
 from longtail.methods.class_rectification import hard_mining
@@ -333,6 +335,35 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch, seed: int, level
     for name, (value, gradient) in values_and_gradients().items():
         assert value == pytest.approx(whole[name][0])
         assert gradient == pytest.approx(whole[name][1])
+
+
+class Largest(TorchDispatchMode):
+    """The number of elements of the largest tensor that is made."""
+
+    found = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        tensors = [one for one in (made if isinstance(made, tuple | list) else [made]) if isinstance(one, Tensor)]
+        self.found = max([self.found, *(one.numel() for one in tensors)])
+        return made
+
+
+@pytest.mark.parametrize("level", ["class", "instance"])
+def test_no_tensor_has_a_number_for_every_triplet_of_the_mini_batch(level: str) -> None:
+    J, B, k = 2, 200, 3
+    generator = torch.Generator().manual_seed(0)
+    labels = (torch.rand((J, B), generator=generator) < 0.3).long()
+    features, scores = (torch.randn((J, B, d), generator=generator) for d in (8, 2))
+    with Largest() as largest:
+        if level == "class":
+            mined = mine_by_class(labels, scores.softmax(2), k)
+        else:
+            mined = mine_by_instance(labels, scores.softmax(2), features, k)
+        pairs = mined_pairs(features, mined)
+        relative(pairs, class_margins(torch.tensor([2, 2]))[mined.tasks])
+    assert len(mined.rows) > B / 4
+    assert 0 < largest.found <= J * B**2
 
 
 @pytest.mark.parametrize("autocast", [False, True])

@@ -102,6 +102,16 @@ def test_logits_that_are_too_large_get_their_temperature_and_sets_of_the_promise
     assert sum(point.validation) == (split.scored_labels(TASK, "validation") >= 0).sum()
 
 
+def test_temperature_and_sets_are_chosen_without_a_look_at_the_test_samples() -> None:
+    split, model = world()
+    assert model.logits is not None
+    of_test = (split.subset == "test")[:, None]
+    other = replace(model, logits=np.where(of_test, -2 * model.logits, model.logits))
+    one, two = found(split, model), found(split, other)
+    assert [row.temperature for row in one.calibration] == [row.temperature for row in two.calibration]
+    assert one.sets["softmax"]["marginal"].coverage > two.sets["softmax"]["marginal"].coverage + 0.2
+
+
 def test_blocks_change_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     split, model = world()
     whole = values(found(split, model))

@@ -2,14 +2,20 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import run_pipeline, write_tiny_dataset
 
+from longtail.data.injection import Exponential
+from longtail.data.splits import Split
+from longtail.network.snapshot import current
 from longtail.rules.base import Evidence
+from longtail.rules.evidence import read_evidence
 from longtail.rules.head_adjusted import STRENGTHS, HeadAdjusted, accuracy_under, adjustment
 from longtail.rules.search import Search, mean_class_accuracy
 
@@ -119,6 +125,18 @@ def test_a_target_prior_is_what_the_strength_is_chosen_for() -> None:
     codes, _ = rule.predict(found.embeddings, found.logits)
     assert found.logits is not None
     assert np.array_equal(codes, found.logits.argmax(1))
+
+
+def test_the_prior_is_in_the_order_of_the_classes_and_not_of_their_names(tmp_path: Path) -> None:
+    write_tiny_dataset(tmp_path / "dataset", imbalance=Exponential(kind="exponential", factor=4))
+    run_pipeline(tmp_path, stages=("split", "start", "fit"), fit={"sampling": "natural", "cost": False})
+    split = Split.open(tmp_path / "split")
+    (task,), counts = split.tasks, split.info.subsets["train"].counts["digit"]
+    assert task.classes != sorted(task.classes)
+    assert counts[0] > counts[1] > counts[2]
+    model, how = current(tmp_path / "softmax/model"), {"cluster_size": 8, "search": Search(), "seed": 0}
+    shares = np.array(counts) / sum(counts)
+    assert read_evidence(model, split, task, **how).prior == pytest.approx(shares)
 
 
 @given(st.integers(0, 2**32 - 1))

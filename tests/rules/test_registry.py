@@ -220,14 +220,32 @@ def test_the_same_evidence_gives_the_same_rule_and_a_sample_the_same_answer_in_a
 
 
 @pytest.mark.parametrize("key", RULES)
-def test_a_class_that_training_lacks_is_never_answered_by_neighbours_and_breaks_nothing(key: str) -> None:
+@pytest.mark.parametrize("lacking", range(CLASSES))
+def test_a_class_that_training_lacks_is_never_answered_by_neighbours_and_shifts_no_other(
+    key: str, lacking: int
+) -> None:
     found = evidence_for(key)
-    last = found.class_count - 1
-    found = replace(found, train=np.where(found.train == last, -1, found.train))
+    lacking = min(lacking, found.class_count - 1)
+    truth = np.maximum(found.train, found.validation)
+    found = replace(found, train=np.where(found.train == lacking, -1, found.train))
     codes, scores = answers(fitted(found)[key], found)
     assert scores.shape == (300, found.class_count)
     if key in WITHOUT_LOGITS:
-        assert last not in codes
+        assert lacking not in codes
+    others = (truth >= 0) & (truth != lacking)
+    assert mean_class_accuracy(truth[others], codes[others]) > 0.5, "shifted by one, nearly all would be wrong"
+
+
+@pytest.mark.parametrize("key", RULES)
+@pytest.mark.parametrize("lacking", range(CLASSES))
+def test_a_class_that_validation_lacks_is_answered_all_the_same(key: str, lacking: int) -> None:
+    """Where nothing is known of a class, nothing is held against it: it has no threshold beyond all others'."""
+    found = evidence_for(key)
+    lacking = min(lacking, found.class_count - 1)
+    whole, _ = answers(fitted(found)[key], found)
+    lacked = replace(found, validation=np.where(found.validation == lacking, -1, found.validation))
+    codes, _ = answers(fitted(lacked)[key], lacked)
+    assert (codes == lacking).sum() >= 0.5 * (whole == lacking).sum() > 0
 
 
 def test_rules_that_need_a_classifier_are_left_out_where_none_was_trained() -> None:
