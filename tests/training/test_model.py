@@ -18,7 +18,7 @@ from longtail.errors import DataError
 from longtail.methods.class_balanced import Params as ClassBalanced
 from longtail.methods.softmax import Params
 from longtail.network.embedder import blueprint_for, build_network
-from longtail.network.network import Network, NetworkParams
+from longtail.network.network import Network, NetworkParams, parameter_groups
 from longtail.network.snapshot import current, write_prior
 from longtail.training import loop
 from longtail.training.checkpoint import FILE
@@ -181,8 +181,11 @@ def test_a_classifier_begins_as_its_method_has_it_unless_one_was_trained_before(
     method = ClassBalanced(loss=loss)  # begins with the probability 1/3 of each class
     how = method.model_dump(mode="json")
     blueprint = blueprint_for(NetworkParams(embedding=8), "network", [DIGIT, KIDS], SHAPE, how)
-    for layer in initial_network(current(prepared / "start/model"), blueprint, method).classifiers:
+    network = initial_network(current(prepared / "start/model"), blueprint, method)
+    for layer in network.classifiers:
         assert layer.bias.tolist() == pytest.approx([-math.log(2)] * 3)
+    _, without_decay = parameter_groups(network, 0.01)
+    assert [id(p) for p in without_decay["params"]] == [id(layer.bias) for layer in network.classifiers]
     trained = load_file(current(prepared / "softmax/model") / FILE_OF_NETWORK)
     for place, layer in enumerate(initial_network(current(prepared / "softmax/model"), blueprint, method).classifiers):
         assert torch.equal(layer.bias, trained[f"classifiers.{place}.bias"])
