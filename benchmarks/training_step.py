@@ -19,7 +19,8 @@ from benchmarks.table import Aim, Table, main
 from longtail.data.dataset import PackedDataset, Task, write_dataset
 from longtail.data.transforms import Augmentation
 from longtail.methods import lmle as lmle_method
-from longtail.methods.base import Batch, Method, Sampling, Setup
+from longtail.methods.base import Method, Sampling, Setup
+from longtail.methods.batch import Batch
 from longtail.methods.softmax import Softmax
 from longtail.network.backbones import Backbone
 from longtail.network.network import Network, NetworkParams

@@ -43,6 +43,7 @@ def test_a_signal_is_a_sentence_and_an_exit_status(
             os.kill(os.getpid(), number)
             time.sleep(10)
 
+    signal.signal(number, signal.SIG_DFL)  # under nohup SIGHUP is ignored, and so it would be here
     with pytest.raises(SystemExit) as ended:
         step()
     assert ended.value.code == STATUS[number]

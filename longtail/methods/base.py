@@ -2,7 +2,7 @@
 
 import sys
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from longtail.data.samplers import Drawing, TaskSampler, at_most, class_shares, mean_weights
 from longtail.errors import DataError
+from longtail.methods.batch import Batch, Selection, images_of
 from longtail.methods.catalogue import params_class
-from longtail.methods.mixup import Mixed, Mixup, label_weights, mix
 from longtail.network.network import Network
 from longtail.world import ALONE, World
 
@@ -56,48 +56,6 @@ class Setup:
     seed: int
     processes: int = 1
     table: Path | None = None
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What a step selects for one task, for all processes, which divide the first axis among them.
-
-    `positions` (B, …): in the split. `targets` (name → (B,) array): what the loss has to know of each. What is a
-    mean over the mini-batch, or a weight that depends on all of it (as a class's frequency in it does), is in here.
-    """
-
-    positions: Ints
-    targets: dict[str, npt.NDArray[np.generic]]
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one process does of a mini-batch; alone, that is all of it.
-
-    `samples` (m,): positions in the split, each image once; `whole`: how many images the mini-batch of all processes
-    has; `places` (m,): which of these are `samples`. As tensors, for each task: `rows`, what the method selected for
-    this process, as rows of `samples`; `targets`, what it has to know of each.
-    """
-
-    samples: Ints
-    whole: int
-    places: Ints
-    rows: dict[str, Tensor]
-    targets: dict[str, dict[str, Tensor]]
-
-    def to(self, device: torch.device) -> "Batch":
-        """The same with its tensors on a device."""
-        rows = {task: to_device(of_task, device) for task, of_task in self.rows.items()}
-        targets = {
-            task: {name: to_device(values, device) for name, values in of_task.items()}
-            for task, of_task in self.targets.items()
-        }
-        return replace(self, rows=rows, targets=targets)
-
-
-def to_device(values: Tensor, device: torch.device) -> Tensor:
-    """A tensor of this process's memory on a device; a GPU fetches it while the process goes on."""
-    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values
 
 
 class MethodParams(BaseModel, ABC, extra="forbid"):
@@ -274,8 +232,8 @@ class Method(nn.Module, ABC):
         selected = self.select(step)
         shares = {task: world.share(len(one.positions)) for task, one in selected.items()}
         mine = {task: one.positions[shares[task]] for task, one in selected.items()}
-        samples = _images(mine)
-        whole = samples if world.size == 1 else _images({task: one.positions for task, one in selected.items()})
+        samples = images_of(mine)
+        whole = samples if world.size == 1 else images_of({task: one.positions for task, one in selected.items()})
         return Batch(
             samples,
             len(whole),
@@ -286,63 +244,3 @@ class Method(nn.Module, ABC):
                 for task, one in selected.items()
             },
         )
-
-
-class ClassifierParams(MethodParams):
-    """The parameters of a method whose loss is that of single samples."""
-
-    mixup: Mixup | None = Field(None, description="train on mixtures of two images")
-
-
-class ClassifierMethod(Method):
-    """A method whose loss is that of single samples, summed with their weights over `batch` samples a task and step."""
-
-    def __init__(self, setup: Setup, mixup: Mixup | None = None) -> None:
-        super().__init__(setup)
-        self.mixup = mixup
-
-    def classifier_targets(self, task: str, selected: dict[str, Selection]) -> tuple[Ints, Floats]:
-        """As of every method; of mixtures the labels as they are mixed on average."""
-        codes, weights = super().classifier_targets(task, selected)
-        if self.mixup is None:
-            return codes, weights
-        images = _images({name: one.positions for name, one in selected.items()})
-        partners = np.full(len(images), -1)
-        partners[np.searchsorted(images, selected[task].positions)] = codes
-        return label_weights(codes, weights, partners, self._counts[task], self.mixup)
-
-    def exact_prior(self, task: str, count: int) -> Floats | None:
-        """As of every method; of mixtures it is measured."""
-        return super().exact_prior(task, count) if self.mixup is None else None
-
-    @abstractmethod
-    def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
-        """The loss (n,) of samples of a task, from their logits (n, K) and class codes (n,)."""
-
-    def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
-        mixed = mix(images, self.mixup) if self.mixup else None
-        total = torch.zeros((), device=images.device)
-        for task, logits in network.logits(images if mixed is None else mixed.images).items():
-            rows, codes, weights = batch.rows[task], batch.targets[task]["codes"], batch.targets[task]["weights"]
-            of_rows = logits[rows]
-            losses = self.losses(task, of_rows, codes)
-            if mixed is not None:
-                losses = self._mixed_losses(mixed, task, of_rows, rows, losses, codes)
-            total = total + (losses * weights).sum()
-        return {"loss": total}
-
-    def _mixed_losses(
-        self, mixed: Mixed, task: str, logits: Tensor, rows: Tensor, losses: Tensor, codes: Tensor
-    ) -> Tensor:
-        """The losses (n,) of mixtures: of both labels, each by its share. A partner without a label adds nothing."""
-        of_images = codes.new_full((len(mixed.images),), -1).scatter(0, rows, codes)
-        partners = of_images[mixed.partners[rows]]
-        counts = torch.from_numpy(self.class_counts(task, logits.shape[1])).to(logits.device)
-        own = mixed.label_shares(codes, partners, counts)
-        # The own class stands in for none: any other may be one that was never trained, whose loss is infinite.
-        others = self.losses(task, logits, torch.where(partners >= 0, partners, codes))
-        return own * losses + torch.where(partners >= 0, 1 - own, 0.0) * others
-
-
-def _images(positions: dict[str, Ints]) -> Ints:
-    return np.unique(np.concatenate([of_task.ravel() for of_task in positions.values()]))

@@ -16,7 +16,8 @@ from torch import Tensor
 from longtail.data.dataset import PackedDataset
 from longtail.data.policies import apply_policy
 from longtail.data.transforms import Augmentation, augment, draw, to_float
-from longtail.methods.base import Batch, Method, to_device
+from longtail.methods.base import Method
+from longtail.methods.batch import Batch, to_device
 from longtail.world import ALONE, World
 
 T = TypeVar("T")

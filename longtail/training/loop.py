@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from longtail.data.dataset import PackedDataset
 from longtail.data.transforms import Augmentation
-from longtail.methods.base import Batch, Method
+from longtail.methods.base import Method
+from longtail.methods.batch import Batch
 from longtail.network.network import Network, parameter_groups
 from longtail.training.checkpoint import load_checkpoint, save_checkpoint
 from longtail.training.distributed import data_parallel, synchronise_batch_norm, total

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from longtail import tracking
 from longtail.errors import DataError
-from longtail.methods.base import Batch, Method
+from longtail.methods.base import Method
+from longtail.methods.batch import Batch
 from longtail.progress import Advance
 
 

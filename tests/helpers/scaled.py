@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from longtail.methods import catalogue
-from longtail.methods.base import Batch, Method, MethodParams, Setup
+from longtail.methods.base import Method, MethodParams, Setup
+from longtail.methods.batch import Batch
 from longtail.network.network import Network
 
 ENTRY = catalogue.Entry(

@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from tiny import hashes, run_stage
 
 from longtail.data.splits import Split
-from longtail.methods.base import AnyMethod, Batch, Sampling, Setup
+from longtail.methods.base import AnyMethod, Sampling, Setup
+from longtail.methods.batch import Batch
 from longtail.methods.catalogue import CATALOGUE, PARTS, params_class, title_of
 from longtail.network.snapshot import State, current, read_logits
 from longtail.rules.base import rule_class

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longtail.methods.base import Batch, ClassifierMethod, ClassifierParams, Sampling, Setup
+from longtail.methods.base import ClassifierMethod, ClassifierParams, Sampling, Setup
+from longtail.methods.batch import Batch
 from longtail.methods.catalogue import CATALOGUE, params_class
 from longtail.methods.mixup import Mixup
 

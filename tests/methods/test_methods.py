@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from longtail import methods
 from longtail.data.dataset import Task
 from longtail.errors import DataError
-from longtail.methods.base import Batch, Method, Sampling, Setup
+from longtail.methods.base import Method, Sampling, Setup
+from longtail.methods.batch import Batch
 from longtail.methods.catalogue import CATALOGUE, entry_of, params_class, title_of
 from longtail.methods.triplet.hinge import triplet_hinge
 from longtail.network.network import Network, NetworkParams

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from longtail.methods.base import ClassifierMethod, ClassifierParams, Floats, Setup
+from longtail.methods.base import Floats, Setup
+from longtail.methods.classifier import ClassifierMethod, ClassifierParams
 
 
 class Params(ClassifierParams):

@@ -14,7 +14,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from longtail.methods.base import ClassifierMethod, ClassifierParams, Floats, Ints, Selection, Setup
+from longtail.methods.base import Floats, Ints, Setup
+from longtail.methods.batch import Selection
+from longtail.methods.classifier import ClassifierMethod, ClassifierParams
 from longtail.methods.ldam import Cosines, ldam_loss
 from longtail.network.network import without_decay
 

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from longtail.methods.base import Batch, Method, MethodParams, Setup
+from longtail.methods.base import Method, MethodParams, Setup
+from longtail.methods.batch import Batch
 from longtail.methods.class_rectification.comparisons import (
     Pairs,
     absolute,

@@ -8,7 +8,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from longtail.methods.base import ClassifierMethod, ClassifierParams, Setup
+from longtail.methods.base import Setup
+from longtail.methods.classifier import ClassifierMethod, ClassifierParams
 
 
 class Params(ClassifierParams):

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from longtail.data.samplers import mean_weights
-from longtail.methods.base import Batch, Ints, MethodParams, Selection, Setup
+from longtail.methods.base import Ints, MethodParams, Setup
+from longtail.methods.batch import Batch, Selection
 from longtail.methods.quintuplets import QuintupletMethod
 from longtail.network.network import Network
 from longtail.quintuplets.hinge import DEFAULT_MARGINS, Margins, triple_header_hinge

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from longtail.methods.base import ClassifierMethod, ClassifierParams, Setup
+from longtail.methods.base import Setup
+from longtail.methods.classifier import ClassifierMethod, ClassifierParams
 
 
 class Params(ClassifierParams):

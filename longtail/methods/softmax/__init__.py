@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from longtail.methods.base import ClassifierMethod, ClassifierParams, Setup
+from longtail.methods.base import Setup
+from longtail.methods.classifier import ClassifierMethod, ClassifierParams
 
 
 class Params(ClassifierParams):

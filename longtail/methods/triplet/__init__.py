@@ -7,7 +7,8 @@ from pydantic import Field
 from torch import Tensor
 
 from longtail.data.samplers import mean_weights
-from longtail.methods.base import Batch, Ints, MethodParams, Selection, Setup
+from longtail.methods.base import Ints, MethodParams, Setup
+from longtail.methods.batch import Batch, Selection
 from longtail.methods.quintuplets import QuintupletMethod
 from longtail.methods.triplet.hinge import triplet_hinge
 from longtail.network.network import Network

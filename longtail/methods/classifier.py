@@ -1,0 +1,69 @@
+"""What the methods share whose loss is that of single samples: weights, missing labels, mixtures."""
+
+from abc import abstractmethod
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from longtail.methods.base import Floats, Ints, Method, MethodParams, Setup
+from longtail.methods.batch import Batch, Selection, images_of
+from longtail.methods.mixup import Mixed, Mixup, label_weights, mix
+from longtail.network.network import Network
+
+
+class ClassifierParams(MethodParams):
+    """The parameters of a method whose loss is that of single samples."""
+
+    mixup: Mixup | None = Field(None, description="train on mixtures of two images")
+
+
+class ClassifierMethod(Method):
+    """A method whose loss is that of single samples, summed with their weights over `batch` samples a task and step."""
+
+    def __init__(self, setup: Setup, mixup: Mixup | None = None) -> None:
+        super().__init__(setup)
+        self.mixup = mixup
+
+    def classifier_targets(self, task: str, selected: dict[str, Selection]) -> tuple[Ints, Floats]:
+        """As of every method; of mixtures the labels as they are mixed on average."""
+        codes, weights = super().classifier_targets(task, selected)
+        if self.mixup is None:
+            return codes, weights
+        images = images_of({name: one.positions for name, one in selected.items()})
+        partners = np.full(len(images), -1)
+        partners[np.searchsorted(images, selected[task].positions)] = codes
+        return label_weights(codes, weights, partners, self._counts[task], self.mixup)
+
+    def exact_prior(self, task: str, count: int) -> Floats | None:
+        """As of every method; of mixtures it is measured."""
+        return super().exact_prior(task, count) if self.mixup is None else None
+
+    @abstractmethod
+    def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
+        """The loss (n,) of samples of a task, from their logits (n, K) and class codes (n,)."""
+
+    def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
+        mixed = mix(images, self.mixup) if self.mixup else None
+        total = torch.zeros((), device=images.device)
+        for task, logits in network.logits(images if mixed is None else mixed.images).items():
+            rows, codes, weights = batch.rows[task], batch.targets[task]["codes"], batch.targets[task]["weights"]
+            of_rows = logits[rows]
+            losses = self.losses(task, of_rows, codes)
+            if mixed is not None:
+                losses = self._mixed_losses(mixed, task, of_rows, rows, losses, codes)
+            total = total + (losses * weights).sum()
+        return {"loss": total}
+
+    def _mixed_losses(
+        self, mixed: Mixed, task: str, logits: Tensor, rows: Tensor, losses: Tensor, codes: Tensor
+    ) -> Tensor:
+        """The losses (n,) of mixtures: of both labels, each by its share. A partner without a label adds nothing."""
+        of_images = codes.new_full((len(mixed.images),), -1).scatter(0, rows, codes)
+        partners = of_images[mixed.partners[rows]]
+        counts = torch.from_numpy(self.class_counts(task, logits.shape[1])).to(logits.device)
+        own = mixed.label_shares(codes, partners, counts)
+        # The own class stands in for none: any other may be one that was never trained, whose loss is infinite.
+        others = self.losses(task, logits, torch.where(partners >= 0, partners, codes))
+        return own * losses + torch.where(partners >= 0, 1 - own, 0.0) * others
