@@ -10,6 +10,7 @@ from pydantic import Field
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Scheme = Literal["natural", "class_even", "square_root", "progressive", "over", "under"]
+SPREAD = 65  # places of a block at which it is worked out how many draws a class should have had
 # How mini-batches are drawn: a scheme by its name, or how far it is from natural (0) to class-even (1).
 Drawing = Scheme | Annotated[float, Field(ge=0, le=1)]
 
@@ -74,8 +75,8 @@ class BetweenSampler(Sampler):
     samples pass after pass.
 
     square_root is s = ½. progressive goes from natural to class-even in a straight line over `draws` draws (Kang et
-    al., ICLR 2020, Eq. 3); None: it stays at its beginning. The draws come in blocks of two passes over the data, in a
-    random order. At the end of each every class has had as many as it should, to within one.
+    al., ICLR 2020, Eq. 3); None: it stays at its beginning. The draws come in blocks of two passes over the data. At
+    the end of each every class has had as many as it should, to within one, and inside it they are spread likewise.
     """
 
     def __init__(self, labels: Ints, batch: int, *, scheme: Drawing, seed: int, draws: int | None = None) -> None:
@@ -95,7 +96,7 @@ class BetweenSampler(Sampler):
         pools, turns = np.concatenate(found, axis=1).tolist()
         return np.array([self._member(*draw) for draw in zip(pools, turns, strict=True)], np.int64)
 
-    def expected(self, draws: int) -> Floats:
+    def expected(self, draws: float) -> Floats:
         """How many of the first `draws` draws each class has, on average, (K,)."""
         if self.draws is None:
             return draws * self._shares
@@ -115,7 +116,12 @@ class BetweenSampler(Sampler):
         counts = self._had((block + 1) * self._block) - before
         pools = np.repeat(np.arange(len(counts)), counts)
         turns = np.arange(self._block) - np.repeat(np.cumsum(counts) - counts, counts) + before[pools]
-        return np.stack([pools, turns])[:, self._draw_permutation(0, block, self._block)]
+        # A class's draw comes at a random place between where it is due and where the next one is.
+        due = turns + np.random.default_rng([self.seed, 0, block]).random(self._block)
+        places = np.linspace(block * self._block, (block + 1) * self._block, SPREAD)
+        expected = np.stack([self.expected(place) for place in places])
+        when = [np.interp(due[pools == pool], expected[:, pool], places) for pool in range(len(counts))]
+        return np.stack([pools, turns])[:, np.argsort(np.concatenate(when), kind="stable")]
 
 
 def class_shares(counts: Ints, strength: float) -> Floats:

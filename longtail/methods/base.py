@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny
+from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, field_validator
 from torch import Tensor, nn
 
 from longtail.data.samplers import Drawing, TaskSampler, at_most, class_shares, mean_weights
@@ -39,10 +39,20 @@ class Sampling(BaseModel, extra="forbid"):
     deferred: float = Field(
         0.0, ge=0, lt=1, description="share of the training, its beginning, that is natural and without weights"
     )
-    at_most: int | None = Field(None, ge=1, description="train on a random few of each class: a more balanced subset")
+    at_most: int | None = Field(
+        None,
+        ge=1,
+        description="train on a random few of each class, a more balanced subset; of methods with a table, anchors",
+    )
     together: bool | None = Field(
         None, description=f"tasks take turns to draw, and share what is drawn; null: where they are more than {MANY}"
     )
+
+    @field_validator("sampling")
+    @classmethod
+    def _by_name(cls, drawing: Drawing) -> Drawing:
+        """The ends of the scale have names."""
+        return {0: "natural", 1: "class_even"}.get(drawing, drawing)  # type: ignore[call-overload, no-any-return]
 
 
 @dataclass(frozen=True)

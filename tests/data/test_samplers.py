@@ -230,6 +230,17 @@ def test_shares_are_those_of_the_power_for_any_counts(counts: list[int], strengt
     assert class_shares(np.array(counts), strength) == pytest.approx([p / math.fsum(powers) for p in powers])
 
 
+@pytest.mark.parametrize("passes", [0.5, 1, 3])
+def test_progressive_follows_its_line_in_a_short_training_too(passes: float) -> None:
+    codes = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], [900, 90, 10]))
+    whole = int(passes * len(codes))
+    sampler = BetweenSampler(codes, whole // 10, scheme="progressive", seed=0, draws=whole)
+    for step in range(10):
+        had = np.bincount(codes[sampler.positions(step)], minlength=3) / (whole // 10)
+        even = (step + 0.5) / 10
+        assert np.allclose(had, (1 - even) * np.array([0.9, 0.09, 0.01]) + even / 3, atol=0.05)
+
+
 def test_square_root_is_half_way_and_ends_are_natural_and_even() -> None:
     counts = np.array([0, 1, 4, 9, 10**9])
     assert class_shares(counts, 0.0).tolist() == (counts / counts.sum()).tolist()

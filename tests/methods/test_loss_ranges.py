@@ -8,9 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longtail.methods.base import ClassifierMethod, ClassifierParams, Sampling, Setup
+from longtail.methods.base import Sampling, Setup
 from longtail.methods.batch import Batch
 from longtail.methods.catalogue import CATALOGUE, params_class
+from longtail.methods.classifier import ClassifierMethod, ClassifierParams
 from longtail.methods.mixup import Mixup
 
 # Every method whose loss is that of single samples, those that come later too; and what else their parameters can say.

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from scipy.stats import beta
 from tiny import DIGIT, KIDS, SHAPE
 
-from longtail.methods.base import ClassifierParams, Sampling, Setup
+from longtail.methods.base import Sampling, Setup
 from longtail.methods.catalogue import CATALOGUE, params_class
+from longtail.methods.classifier import ClassifierParams
 from longtail.methods.mixup import Mixed, Mixup, label_weights, mix
 from longtail.methods.softmax import Params, Softmax
 from longtail.network.network import Network, NetworkParams

@@ -115,6 +115,9 @@ def test_what_is_random_or_changes_in_the_course_resumes_to_the_same_bytes(
 def test_deferral_of_nothing_is_refused() -> None:
     with pytest.raises(ValidationError, match="nothing is deferred: softmax draws naturally and without weights"):
         Params(sampling="natural", cost=0, deferred=0.8)
+    with pytest.raises(ValidationError, match="nothing is deferred"):
+        Params(sampling=0, cost=0, deferred=0.8)
+    assert Params(sampling=1).sampling == "class_even"
     Params(sampling="natural", cost=0, deferred=0.8, method={"kind": "class_balanced"})
 
 
