@@ -1,7 +1,7 @@
 """Which samples a mini-batch has: seeded, and a function of the step alone, so that a resumed run draws the same."""
 
 from functools import lru_cache
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ from pydantic import Field
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Scheme = Literal["natural", "class_even", "square_root", "progressive", "over", "under"]
+IN_ROUNDS = ("natural", "class_even", "over", "under")  # the schemes of which a round takes every pool once
 SPREAD = 65  # places of a block at which it is worked out how many draws a class should have had
 # How mini-batches are drawn: a scheme by its name, or how far it is from natural (0) to class-even (1).
 Drawing = Scheme | Annotated[float, Field(ge=0, le=1)]
@@ -83,8 +84,7 @@ class BetweenSampler(Sampler):
         super().__init__(labels, batch, scheme=scheme, seed=seed)
         self.draws = draws if scheme == "progressive" else None
         counts = np.array([len(pool) for pool in self._pools], np.int64)
-        strength = {"square_root": 0.5, "progressive": 0.0}.get(str(scheme), scheme)
-        self._shares = class_shares(counts, float(strength))
+        self._shares = class_shares(counts, strengths(scheme)[0])
         # Of two passes the rarest class has two draws at least, so that rounding never takes one back.
         self._block = 2 * int(counts.sum())
         self._drawn_block = lru_cache(maxsize=2)(self._draw_block)
@@ -131,11 +131,25 @@ def class_shares(counts: Ints, strength: float) -> Floats:
     return shares
 
 
+def strengths(scheme: Drawing) -> tuple[float, float]:
+    """How far a scheme is from natural (0) to class-even (1), at the beginning and at the end of a training."""
+    match scheme:
+        case "natural":
+            return 0.0, 0.0
+        case "square_root":
+            return 0.5, 0.5
+        case "progressive":
+            return 0.0, 1.0
+        case "class_even" | "over" | "under":
+            return 1.0, 1.0
+    return scheme, scheme
+
+
 def sampler_of(labels: Ints, batch: int, *, scheme: Drawing, seed: int, draws: int | None = None) -> Sampler:
     """The sampler that draws by a scheme; `draws`: those of the whole training."""
-    if scheme in ("square_root", "progressive") or scheme not in get_args(Scheme):
-        return BetweenSampler(labels, batch, scheme=scheme, seed=seed, draws=draws)
-    return Sampler(labels, batch, scheme=scheme, seed=seed)
+    if scheme in IN_ROUNDS:
+        return Sampler(labels, batch, scheme=scheme, seed=seed)
+    return BetweenSampler(labels, batch, scheme=scheme, seed=seed, draws=draws)
 
 
 def at_most(labels: Ints, count: int, seed: int) -> Ints:

@@ -3,6 +3,7 @@
 import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -12,7 +13,7 @@ import torch
 from pydantic import BaseModel, BeforeValidator, Field, SerializeAsAny, field_validator
 from torch import Tensor, nn
 
-from longtail.data.samplers import Drawing, TaskSampler, at_most, class_shares, mean_weights
+from longtail.data.samplers import Drawing, TaskSampler, at_most, class_shares, mean_weights, strengths
 from longtail.errors import DataError
 from longtail.methods.batch import Batch, Selection, images_of
 from longtail.methods.catalogue import params_class
@@ -123,15 +124,17 @@ class Method(nn.Module, ABC):
         self._counts = {task: np.bincount(codes[codes >= 0]) for task, codes in self._drawn.items()}
         self._batch = setup.sampling.batch * setup.processes
         # Until it is known how long the training is, every step is as its first ones are.
+        self._iterations: int | None = None
         self._begin = sys.maxsize if setup.sampling.deferred else 0
-        self.sampler = self._sampler(None)
 
     def plan(self, iterations: int) -> None:
         """Say how many steps the training has: what changes in its course is spread over them."""
-        self._begin = round(self.sampling.deferred * iterations)
-        self.sampler = self._sampler(iterations)
+        self._iterations, self._begin = iterations, round(self.sampling.deferred * iterations)
+        self.__dict__.pop("sampler", None)
 
-    def _sampler(self, iterations: int | None) -> TaskSampler:
+    @cached_property
+    def sampler(self) -> TaskSampler:
+        """What draws the mini-batches; made when the first is drawn, since most trainings are planned by then."""
         together = self.sampling.together
         return TaskSampler(
             self._drawn,
@@ -139,7 +142,7 @@ class Method(nn.Module, ABC):
             scheme=self.sampling.sampling,
             seed=self.seed,
             together=self.shares_images or (len(self.labels) > MANY if together is None else together),
-            steps=iterations,
+            steps=self._iterations,
             deferred=self._begin,
         )
 
@@ -209,11 +212,10 @@ class Method(nn.Module, ABC):
         """The shares that follow from how mini-batches are drawn; None if they have to be measured."""
         if self.sampler.together and len(self.labels) > 1:
             return None
-        scheme, counts = self.sampling.sampling, self.class_counts(task, count)
-        strength = {"natural": 0.0, "square_root": 0.5}.get(str(scheme), scheme if isinstance(scheme, float) else 1.0)
+        _, strength = strengths(self.sampling.sampling)
         if strength < 1 and self.sampling.cost:
             return None
-        shares: Floats = class_shares(counts, strength).astype(np.float32)
+        shares: Floats = class_shares(self.class_counts(task, count), strength).astype(np.float32)
         return shares
 
     def _measured_prior(self, classes: dict[str, int], iterations: int) -> dict[str, Floats]:

@@ -1,9 +1,8 @@
 """What the methods share whose loss is that of single samples: weights, missing labels, mixtures."""
 
-from abc import abstractmethod
-
 import numpy as np
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -40,9 +39,11 @@ class ClassifierMethod(Method):
         """As of every method; of mixtures it is measured."""
         return super().exact_prior(task, count) if self.mixup is None else None
 
-    @abstractmethod
     def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
-        """The loss (n,) of samples of a task, from their logits (n, K) and class codes (n,)."""
+        """The loss (n,) of samples of a task, from their logits (n, K) and class codes (n,): cross-entropy, unless a
+        method has another.
+        """
+        return F.cross_entropy(logits, codes, reduction="none")
 
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         mixed = mix(images, self.mixup) if self.mixup else None

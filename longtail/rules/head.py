@@ -2,20 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
-from longtail.artifacts.reading import read_json, write_json
-from longtail.rules.base import Evidence, Floats, Ints, Rule
+from longtail.rules.base import Evidence, Floats, Rule
+from longtail.rules.logits import LogitRule
 from longtail.rules.search import mean_class_accuracy
 
 
 @dataclass(frozen=True)
-class Head(Rule):
+class Head(LogitRule):
     """Nothing is fitted: the training has done it."""
 
     title = "softmax head"
-    needs_logits = True
 
     score: float
 
@@ -25,16 +23,8 @@ class Head(Rule):
         known = evidence.validation >= 0
         return cls(mean_class_accuracy(evidence.validation[known], evidence.logits[known].argmax(1)))
 
-    def predict(self, embeddings: Floats, logits: Floats | None) -> tuple[Ints, Floats]:
-        assert logits is not None
-        return logits.argmax(1), logits
-
-    def save(self, folder: Path, task: str) -> None:
-        write_json(folder / f"head-{task}.json", {"score": self.score})
-
-    @classmethod
-    def load(cls, folder: Path, task: str) -> Self:
-        return cls(**read_json(folder / f"head-{task}.json"))
+    def scores(self, logits: Floats) -> Floats:
+        return logits
 
 
 RULE = Head

@@ -5,18 +5,15 @@ biases stay as they are.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from longtail.artifacts.reading import read_json, write_json
 from longtail.errors import DataError
-from longtail.rules.base import Evidence, Floats, Ints, Linear, Rule
-from longtail.rules.head_adjusted import accuracy_under
-from longtail.rules.search import mean_class_accuracy
+from longtail.rules.base import Evidence, Floats, Linear, Rule
+from longtail.rules.logits import LogitRule, choose_strength
 
 # τ of w_i/‖w_i‖^τ; the least change comes first and stays where another is no better.
 POWERS = tuple(tenths / 10 for tenths in range(11))
@@ -25,11 +22,10 @@ SHORTEST = 1e-6
 
 
 @dataclass(frozen=True)
-class HeadTauNormalised(Rule):
+class HeadTauNormalised(LogitRule):
     """`power` is τ, chosen on validation; logits are multiplied by `scale` (K,), then raised by `shift` (K,)."""
 
     title = "softmax head, τ-normalised"
-    needs_logits = True
 
     power: float
     scale: list[float]
@@ -47,28 +43,14 @@ class HeadTauNormalised(Rule):
     def fit(cls, evidence: Evidence, fitted: Mapping[str, Rule]) -> Self:
         if evidence.linear is None:
             raise DataError(f"the rule head_tau_normalised cannot be fitted: {cls.obstacle(evidence)}")
-        assert evidence.logits is not None
-        known = evidence.validation >= 0
-        logits, truth = evidence.logits[known], evidence.validation[known]
         changes = {tau: normalisation(evidence.linear, tau) for tau in POWERS}
-        said = {tau: normalised(logits, *change).argmax(1) for tau, change in changes.items()}
-        reached = {tau: accuracy_under(truth, answers, evidence.target) for tau, answers in said.items()}
-        best = max(POWERS, key=reached.__getitem__)  # the first of equals
-        curve = [{"power": tau, "score": mean_class_accuracy(truth, answers)} for tau, answers in said.items()]
-        scale, shift = changes[best]
-        return cls(best, scale.tolist(), shift.tolist(), mean_class_accuracy(truth, said[best]), curve)
+        tried = choose_strength(evidence, POWERS, lambda logits, tau: normalised(logits, *changes[tau]))
+        scale, shift = changes[tried.chosen]
+        curve = [{"power": tau, "score": score} for tau, score in tried.scores.items()]
+        return cls(tried.chosen, scale.tolist(), shift.tolist(), tried.score, curve)
 
-    def predict(self, embeddings: Floats, logits: Floats | None) -> tuple[Ints, Floats]:
-        assert logits is not None
-        changed = normalised(logits, np.asarray(self.scale), np.asarray(self.shift))
-        return changed.argmax(1), changed
-
-    def save(self, folder: Path, task: str) -> None:
-        write_json(folder / f"head_tau_normalised-{task}.json", asdict(self))
-
-    @classmethod
-    def load(cls, folder: Path, task: str) -> Self:
-        return cls(**read_json(folder / f"head_tau_normalised-{task}.json"))
+    def scores(self, logits: Floats) -> Floats:
+        return normalised(logits, np.asarray(self.scale), np.asarray(self.shift))
 
     def summary(self) -> dict[str, Any]:
         return {"score": self.score, "power": self.power, "curve": self.curve}

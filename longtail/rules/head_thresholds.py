@@ -1,30 +1,28 @@
 """The head of a task with two classes, by a threshold on the probability of the second that is not one half."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from longtail.artifacts.reading import read_json, write_json
 from longtail.errors import DataError
 from longtail.rules.base import Evidence, Floats, Ints, Rule
+from longtail.rules.logits import LogitRule
 from longtail.rules.search import mean_class_accuracy
 
 Odds = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class HeadThresholds(Rule):
+class HeadThresholds(LogitRule):
     """`log_odds`: those of the second class above which it is the answer, chosen on validation.
 
     In the log-odds a threshold is as exact for sure answers, whose probability is 1 to the last digit, as for others.
     """
 
     title = "softmax head, by a threshold"
-    needs_logits = True
 
     log_odds: float
     score: float
@@ -45,18 +43,9 @@ class HeadThresholds(Rule):
         threshold = best_threshold(odds, truth, evidence.target)
         return cls(threshold, mean_class_accuracy(truth, (odds > threshold).astype(np.int64)))
 
-    def predict(self, embeddings: Floats, logits: Floats | None) -> tuple[Ints, Floats]:
-        assert logits is not None
+    def scores(self, logits: Floats) -> Floats:
         above = second_over_first(logits) - self.log_odds
-        scores = np.stack([np.zeros_like(above), above], axis=1).astype(np.float32)
-        return scores.argmax(1), scores
-
-    def save(self, folder: Path, task: str) -> None:
-        write_json(folder / f"head_thresholds-{task}.json", asdict(self))
-
-    @classmethod
-    def load(cls, folder: Path, task: str) -> Self:
-        return cls(**read_json(folder / f"head_thresholds-{task}.json"))
+        return np.stack([np.zeros_like(above), above], axis=1).astype(np.float32)
 
     def summary(self) -> dict[str, Any]:
         return {"score": self.score, "threshold": float((1 + np.tanh(self.log_odds / 2)) / 2)}

@@ -48,3 +48,15 @@ def mean_class_accuracy(truth: Ints, predicted: Ints) -> float:
     counts = np.bincount(truth)
     right = np.bincount(truth[truth == predicted], minlength=len(counts))
     return float((right[counts > 0] / counts[counts > 0]).mean())
+
+
+def accuracy_under(truth: Ints, answers: Ints, target: Floats | None) -> float:
+    """The accuracy that would be reached if classes came as the target has them, by default evenly; classes without a
+    sample are left out.
+    """
+    if target is None:
+        return mean_class_accuracy(truth, answers)
+    counts = np.bincount(truth, minlength=len(target))
+    right = np.bincount(truth[truth == answers], minlength=len(target))
+    there = counts > 0
+    return float((target[there] * right[there] / counts[there]).sum() / target[there].sum())

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longtail.metrics.label_shift import FACTORS, shifted_priors
-from longtail.rules.head_adjusted import accuracy_under
+from longtail.rules.search import accuracy_under
 
 COUNTS = st.lists(st.integers(0, 10**9), min_size=1, max_size=12)
 

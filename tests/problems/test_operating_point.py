@@ -18,8 +18,9 @@ from longtail.report.operating_point import OperatingPoint
 from longtail.rules import knn
 from longtail.rules.class_mean import ClassMean
 from longtail.rules.head import Head
-from longtail.rules.head_adjusted import HeadAdjusted, accuracy_under, adjustment
+from longtail.rules.head_adjusted import HeadAdjusted, adjustment
 from longtail.rules.knn import NearestNeighbours
+from longtail.rules.search import accuracy_under
 
 TASK = Task(name="label", classes=["a", "b", "c", "ground"], background="ground")
 PRIOR = np.array([0.6, 0.25, 0.1, 0.05], np.float32)

@@ -16,8 +16,8 @@ from longtail.data.splits import Split
 from longtail.network.snapshot import current
 from longtail.rules.base import Evidence
 from longtail.rules.evidence import read_evidence
-from longtail.rules.head_adjusted import STRENGTHS, HeadAdjusted, accuracy_under, adjustment
-from longtail.rules.search import Search, mean_class_accuracy
+from longtail.rules.head_adjusted import STRENGTHS, HeadAdjusted, adjustment
+from longtail.rules.search import Search, accuracy_under, mean_class_accuracy
 
 Floats = npt.NDArray[np.float32]
 COUNTS = st.lists(st.integers(1, 10**9), min_size=2, max_size=8)

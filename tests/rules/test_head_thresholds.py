@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from longtail.errors import DataError
 from longtail.rules.base import Evidence, Floats, Ints
 from longtail.rules.head import Head
-from longtail.rules.head_adjusted import HeadAdjusted, accuracy_under
+from longtail.rules.head_adjusted import HeadAdjusted
 from longtail.rules.head_thresholds import HeadThresholds, best_threshold
 from longtail.rules.registry import fit_rules
-from longtail.rules.search import Search
+from longtail.rules.search import Search, accuracy_under
 
 # Few different numbers, so that samples of both classes share one.
 SAMPLES = st.lists(st.tuples(st.integers(-4, 4), st.integers(0, 1)), min_size=1, max_size=30)

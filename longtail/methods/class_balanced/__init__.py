@@ -76,7 +76,7 @@ class ClassBalanced(ClassifierMethod):
             counts = self.class_counts(task, logits.shape[1])
             return ldam_loss(logits, codes, counts, self.params.max_margin, self.params.scale)
         if self.params.loss == "softmax":
-            return F.cross_entropy(logits, codes, reduction="none")
+            return super().losses(task, logits, codes)
         return one_against_all(logits, codes, self.params.gamma if self.params.loss == "focal" else 0.0)
 
     def exact_prior(self, task: str, count: int) -> Floats | None:

@@ -5,9 +5,6 @@ Source: Kang et al., Decoupling Representation and Classifier for Long-Tailed Re
 
 from typing import Literal
 
-import torch.nn.functional as F
-from torch import Tensor
-
 from longtail.methods.base import Setup
 from longtail.methods.classifier import ClassifierMethod, ClassifierParams
 
@@ -19,12 +16,5 @@ class Params(ClassifierParams):
     trains_body = False
     fresh_classifier = True
 
-    def build(self, setup: Setup) -> "CRT":
-        return CRT(setup, self.mixup)
-
-
-class CRT(ClassifierMethod):
-    """Cross-entropy; the classifiers of the training before are thrown away."""
-
-    def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
-        return F.cross_entropy(logits, codes, reduction="none")
+    def build(self, setup: Setup) -> ClassifierMethod:
+        return ClassifierMethod(setup, self.mixup)

@@ -20,8 +20,8 @@ class Params(ClassifierParams):
     trains_body = False
     needs_classifier = True
 
-    def build(self, setup: Setup) -> "LWS":
-        return LWS(setup, self.mixup)
+    def build(self, setup: Setup) -> ClassifierMethod:
+        return ClassifierMethod(setup, self.mixup)
 
     def head(self, features: int, classes: int) -> nn.Module:
         return ScaledLinear(features, classes)
@@ -41,10 +41,3 @@ class ScaledLinear(nn.Module):
 
     def forward(self, embeddings: Tensor) -> Tensor:
         return F.linear(embeddings, self.weight) * self.scale + self.bias
-
-
-class LWS(ClassifierMethod):
-    """Cross-entropy."""
-
-    def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
-        return F.cross_entropy(logits, codes, reduction="none")
