@@ -1,21 +1,46 @@
 """The numbers of a report by name, as MLflow has them and as the step returns them."""
 
+from collections.abc import Iterator
+
 from longtail.report.content import MEAN, Report, TaskReport
 from longtail.report.limits import MANY_TASKS
+from longtail.report.operating_point import OperatingPoint
 
 # The score by which models are compared: the mean over the classes of their recall.
 HEADLINE = "mean_class_accuracy"
 
 
 def row_scalars(report: Report) -> dict[str, float]:
-    """Every metric of every row, with its interval; of many tasks none, since nobody finds one among so many names."""
-    tasks = report.tasks if len(report.tasks) <= MANY_TASKS else ()
-    return {
-        f"{page.name}/{row.model}/{row.rule}/{name}": value
-        for page in tasks
-        for row in page.rows
-        for name, value in row.metrics.scalars().items()
-    }
+    """Every metric of every row, with its interval, and what probabilities are worth; of many tasks none, since nobody
+    finds one among so many names.
+    """
+    scalars: dict[str, float] = {}
+    for page in report.tasks if len(report.tasks) <= MANY_TASKS else ():
+        for row in page.rows:
+            of_row = row.metrics.scalars()
+            scalars |= {f"{page.name}/{row.model}/{row.rule}/{name}": value for name, value in of_row.items()}
+        if page.operating:
+            scalars |= {f"{page.name}/{name}": value for name, value in _of_operating_point(page.operating)}
+    return scalars
+
+
+def _of_operating_point(point: OperatingPoint) -> Iterator[tuple[str, float]]:
+    """Calibration before and after the temperature, accuracy under test priors, and what prediction sets hold."""
+    for one in point.calibration:
+        name = f"{one.model}/{one.rule}"
+        if one.temperature is not None:
+            yield f"{name}/temperature", one.temperature
+        for when, found in (("", one.before), ("_at_temperature", one.after)):
+            if found:
+                yield f"{name}/ece{when}", found.ece
+                yield f"{name}/nll{when}", found.nll
+    for shifted in point.under_priors:
+        for prior, accuracy in shifted.accuracy.items():
+            yield f"{shifted.model}/{shifted.key}/accuracy_{prior.replace(' ', '_')}", accuracy
+    for model, kinds in point.sets.items():
+        for kind, sets in kinds.items():
+            yield f"{model}/sets_{kind}/mean_class_coverage", sets.mean_class_coverage
+            yield f"{model}/sets_{kind}/size", sets.size
 
 
 def step_scalars(report: Report) -> dict[str, float]:

@@ -16,6 +16,7 @@ from longtail.report.limits import MANY_CLASSES, WORST
 from longtail.report.operating_point import Calibrated, OperatingPoint
 from longtail.report.operating_tables import calibration_table, class_set_table, prior_table, set_table
 from longtail.report.reliability_figure import PANELS, reliability
+from longtail.report.scalars import row_scalars
 
 NONE = "There are no probabilities to judge"
 
@@ -157,3 +158,19 @@ def test_one_model_alone_is_not_named() -> None:
     text = render(make_report([alone], models=make_models(["label"])[1:2]))
     assert '<th scope="row">one threshold</th>' in text
     assert "softmax (one threshold)" not in text
+
+
+def test_what_mlflow_gets_has_every_figure_of_the_section() -> None:
+    task, operating = made()
+    scalars = row_scalars(make_report([task]))
+    for one in operating.calibration:
+        assert one.before is not None
+        assert scalars[f"{task.name}/{one.model}/{one.rule}/ece"] == one.before.ece
+    for shifted in operating.under_priors:
+        assert scalars[f"{task.name}/{shifted.model}/{shifted.key}/accuracy_even"] == shifted.accuracy["even"]
+    for model, kinds in operating.sets.items():
+        for kind, sets in kinds.items():
+            assert scalars[f"{task.name}/{model}/sets_{kind}/mean_class_coverage"] == sets.mean_class_coverage
+    assert all(math.isfinite(value) and re.fullmatch(r"[\w./-]+", name) for name, value in scalars.items())
+    without = make_report([replace(task, operating=None)])
+    assert not [name for name in row_scalars(without) if name.endswith("/ece")]
