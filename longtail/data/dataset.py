@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field
 from longtail.artifacts.digests import check_file
 from longtail.artifacts.reading import UNREADABLE, reason, write_json
 from longtail.data.injection import NONE, Injection
+from longtail.data.preprocessing import Preprocessing
 from longtail.errors import DataError
 
 SHARD_BYTES = 256 * 2**20
@@ -35,7 +36,9 @@ class Task(BaseModel, extra="forbid"):
 
 
 class DatasetInfo(BaseModel, extra="forbid"):
-    """What dataset.json holds. `imbalance` is what an example asks to have injected into its training subset."""
+    """What dataset.json holds. `imbalance` is what an example asks to have injected into its training subset;
+    `preprocessing` is None where an image's file alone does not give its pixels.
+    """
 
     format_version: Literal[1] = 1
     tasks: list[Task]
@@ -46,6 +49,7 @@ class DatasetInfo(BaseModel, extra="forbid"):
     provenance: str
     licence: str
     imbalance: Injection = NONE
+    preprocessing: Preprocessing | None = None
 
 
 class PackedDataset:
@@ -131,6 +135,7 @@ def write_dataset(
     provenance: str,
     licence: str,
     imbalance: Injection = NONE,
+    preprocessing: Preprocessing | None = None,
 ) -> DatasetInfo:
     """Write a packed dataset into the directory `path`.
 
@@ -157,6 +162,7 @@ def write_dataset(
         provenance=provenance,
         licence=licence,
         imbalance=imbalance,
+        preprocessing=preprocessing,
     )
     (path / "dataset.json").write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
     write_json(path / "lineage.json", {"dataset": info.md5})

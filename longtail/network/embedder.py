@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from longtail.artifacts.weights import read_weights, write_weights
-from longtail.data.dataset import PackedDataset, Task
+from longtail.data.dataset import DatasetInfo, PackedDataset, Task
 from longtail.data.transforms import to_float
 from longtail.errors import DataError
 from longtail.methods.catalogue import params_class
@@ -127,16 +127,17 @@ def blueprint_for(
     params: NetworkParams,
     features: Features,
     tasks: list[Task],
-    image_shape: tuple[int, int, int],
+    dataset: DatasetInfo,
     method: dict[str, Any] | None = None,
 ) -> Blueprint:
-    """The blueprint of a network with those parameters, and with the classifiers of a method."""
+    """The blueprint of a network for such images, with those parameters, and with the classifiers of a method."""
     return Blueprint(
         features=features,
         backbone=params.backbone,
         embedding=params.embedding,
         shared_embedding=params.shared_embedding,
         tasks=tasks,
-        image_shape=image_shape,
+        image_shape=dataset.image_shape,
+        preprocessing=dataset.preprocessing,
         method=method,
     )

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 
 from longtail.artifacts.reading import UNREADABLE, read_array, read_json, reason, write_json
 from longtail.data.dataset import Task
+from longtail.data.preprocessing import Preprocessing
 from longtail.errors import DataError
 
 Floats = npt.NDArray[np.float32]
@@ -79,6 +80,7 @@ class Blueprint(BaseModel, extra="forbid"):
     shared_embedding: bool = False
     tasks: list[Task]
     image_shape: tuple[int, int, int]
+    preprocessing: Preprocessing | None = Field(None, description="from an image's file to its pixels, as ingest did")
     method: dict[str, Any] | None = Field(None, description="parameters of the method whose classifiers it has")
 
     @property

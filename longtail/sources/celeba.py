@@ -10,13 +10,13 @@ import pandas as pd
 from pydantic import Field
 
 from longtail.data.dataset import Task
+from longtail.data.preprocessing import Fit
 from longtail.errors import DataError
 from longtail.sources.celeba_lists import CelebAList, find_list
 from longtail.sources.classes import make_task
 from longtail.sources.collection import Collection, Request, Source
 from longtail.sources.decoding import decode, decode_aligned, read_bytes
 from longtail.sources.files import Files, open_files, through_wrapping
-from longtail.sources.pixels import Fit
 from longtail.sources.problems import Problems
 from longtail.sources.quoting import listed, shown
 from longtail.sources.spool import blocks, spool
@@ -82,7 +82,9 @@ class CelebA(Source):
         samples = samples[good]
         tasks = [task for name in self._tasks(rows) if (task := _task(name, samples, request.problems, table.name))]
         provenance = f"CelebA, {table.name}, {len(samples)} images"
-        return Collection(samples, tasks, blocks(pixels, good), provenance, self.licence)
+        return Collection(
+            samples, tasks, blocks(pixels, good), provenance, self.licence, fit=None if landmarks else self.fit
+        )
 
     def _images(self, folder: Path, names: list[str], request: Request) -> Files:
         """The folder or archive that holds the images; where it has another name, the one with the first of them."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from longtail.data.dataset import Task
 from longtail.data.injection import NONE, Injection
+from longtail.data.preprocessing import Fit
 from longtail.sources.deep_grey import DeepGrey
 from longtail.sources.limits import Limits
 from longtail.sources.problems import Problems
@@ -39,7 +40,8 @@ class Request:
 class Collection:
     """What a source gives: `samples` as in `write_dataset`, and uint8 blocks of n×H×W×C in the same order.
 
-    `imbalance`: what an example wants injected into its training subset; data of one's own have theirs already.
+    `imbalance`: what an example wants injected into its training subset; data of one's own have theirs already. `fit`:
+    how its images got their shape; None where that took more than the image, such as landmarks.
     """
 
     samples: pd.DataFrame
@@ -48,6 +50,7 @@ class Collection:
     provenance: str
     licence: str
     imbalance: Injection = NONE
+    fit: Fit | None = "stretch"
 
 
 class Source(ABC, BaseModel, extra="forbid"):

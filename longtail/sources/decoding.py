@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from longtail.data.preprocessing import Fit
 from longtail.errors import DataError
 from longtail.sources.collection import Pixels, Shape
 from longtail.sources.deep_grey import DeepGrey
 from longtail.sources.limits import Limits
-from longtail.sources.pixels import RESAMPLING, Fit, flatten, to_shape
+from longtail.sources.pixels import RESAMPLING, flatten, to_shape
 
 Key = TypeVar("Key")
 EXIF = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")  # where Pillow keeps an image's EXIF

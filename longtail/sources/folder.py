@@ -6,11 +6,11 @@ from typing import Literal
 import pandas as pd
 from pydantic import Field
 
+from longtail.data.preprocessing import Fit
 from longtail.errors import DataError
 from longtail.sources.classes import ClassName, class_name, found_classes, make_task, without_empty_classes
 from longtail.sources.collection import Collection, Request, Source
 from longtail.sources.files import Files, has_image_suffix, matches, open_files, suffix
-from longtail.sources.pixels import Fit
 from longtail.sources.problems import Problems
 from longtail.sources.quoting import shown
 from longtail.sources.spool import blocks, spool_files
@@ -65,7 +65,7 @@ class Folder(Source):
         samples = samples[good]
         task = without_empty_classes(samples, task, str(files.path), request.problems)
         provenance = f"class folders of {shown(files.path.name)}"
-        return Collection(samples, [task], blocks(pixels, good), provenance, self.licence)
+        return Collection(samples, [task], blocks(pixels, good), provenance, self.licence, fit=self.fit)
 
     def _found(self, files: Files, where: Layout) -> list[str]:
         folders = [folder for folder in files.folders if not matches(f"{folder}/", self.ignore)]

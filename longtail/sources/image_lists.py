@@ -7,13 +7,13 @@ from typing import Literal, NamedTuple
 import pandas as pd
 from pydantic import Field
 
+from longtail.data.preprocessing import Fit
 from longtail.errors import DataError
 from longtail.sources.classes import ClassName, class_name, make_task, ordered, without_empty_classes
 from longtail.sources.collection import Collection, Request, Source
 from longtail.sources.files import Files, open_files, read_file
 from longtail.sources.list_format import Line, read_lines, read_names
 from longtail.sources.lookup import Lookup, around
-from longtail.sources.pixels import Fit
 from longtail.sources.problems import Problems
 from longtail.sources.quoting import listed, shown
 from longtail.sources.spool import blocks, spool_files
@@ -72,7 +72,7 @@ class ImageLists(Source):
         samples = samples[good]
         task = without_empty_classes(samples, task, self.train, request.problems)
         provenance = f"lists {', '.join(shown(Path(name).name) for name in lists.values())}, {len(samples)} images"
-        return Collection(samples, [task], blocks(pixels, good), provenance, self.licence)
+        return Collection(samples, [task], blocks(pixels, good), provenance, self.licence, fit=self.fit)
 
     def _lists(self) -> dict[str, str]:
         given = {"train": self.train, "validation": self.validation, "test": self.test}

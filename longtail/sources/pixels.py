@@ -1,14 +1,10 @@
 """Decoded images to pixels of one shape: size, channels, transparency."""
 
-from typing import Literal
-
 import numpy as np
 from PIL import Image, ImageOps
 
+from longtail.data.preprocessing import Fit
 from longtail.sources.collection import Pixels, Shape
-
-Fit = Literal["stretch", "crop", "pad"]
-"""How an image of another aspect ratio gets the asked one: distorted, cut at the middle, or on a black ground."""
 
 RESAMPLING = Image.Resampling.BICUBIC  # Pillow widens its support when it shrinks, so this is free of aliasing
 

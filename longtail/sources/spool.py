@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from longtail.data.preprocessing import Fit
 from longtail.sources.collection import Bools, Pixels, Request
 from longtail.sources.decoding import BadImageError, bounded_pillow, decode, read_bytes
 from longtail.sources.files import Files
 from longtail.sources.parallel import ordered_map, spans
-from longtail.sources.pixels import Fit
 
 BLOCK = 256
 

@@ -10,6 +10,7 @@ import pandas as pd
 from pydantic import AfterValidator, Field
 
 from longtail.data.dataset import Task
+from longtail.data.preprocessing import Fit
 from longtail.errors import DataError
 from longtail.sources.classes import check_task_name, class_name, found_classes, make_task, without_empty_classes
 from longtail.sources.collection import Collection, Pixels, Request, Source
@@ -17,7 +18,6 @@ from longtail.sources.decoding import decode, read_bytes
 from longtail.sources.files import open_files
 from longtail.sources.lookup import around
 from longtail.sources.parquet import ImageCells, Shard
-from longtail.sources.pixels import Fit
 from longtail.sources.quoting import listed, shown
 from longtail.sources.rows import LabelColumn, Rows
 from longtail.sources.spool import blocks, spool
@@ -94,7 +94,7 @@ class LabelTable(Source):
         samples = pd.concat([part.samples for part in parts], ignore_index=True)[good]
         tasks = [self._task(label, samples, parts[0].table, request) for label in self.labels]
         provenance = f"table {self.table} of {shown(base.name)}, {sum(len(part.table.rows) for part in parts)} rows"
-        return Collection(samples, tasks, blocks(pixels, good), provenance, self.licence)
+        return Collection(samples, tasks, blocks(pixels, good), provenance, self.licence, fit=self.fit)
 
     def _check_tasks(self) -> None:
         names = [label.task for label in self.labels]

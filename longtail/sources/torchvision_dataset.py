@@ -10,11 +10,12 @@ import pandas as pd
 from PIL import Image
 from pydantic import Field
 
+from longtail.data.preprocessing import Fit
 from longtail.errors import DataError
 from longtail.sources.classes import ClassName, make_task, ordered, without_empty_classes
 from longtail.sources.collection import Bools, Collection, Ints, Pixels, Request, Source
 from longtail.sources.decoding import damage_reported
-from longtail.sources.pixels import Fit, to_shape
+from longtail.sources.pixels import to_shape
 from longtail.sources.quoting import shown
 from longtail.sources.spool import blocks, spool
 
@@ -65,7 +66,7 @@ class TorchvisionDataset(Source):
         samples = samples[good].assign(**{self.task: np.array(names, dtype=object)[codes[good]]})
         task = without_empty_classes(samples, make_task(self.task, names), self.name, request.problems)
         provenance = f"torchvision.datasets.{self.name}"
-        return Collection(samples, [task], blocks(pixels, good), provenance, self.licence)
+        return Collection(samples, [task], blocks(pixels, good), provenance, self.licence, fit=self.fit)
 
     def _open(self, path: Path) -> list[tuple[Subset | None, Any]]:
         make = _constructor(self.name)

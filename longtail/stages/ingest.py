@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from longtail.data.dataset import write_dataset
+from longtail.data.preprocessing import Fit, Preprocessing
 from longtail.data.seed import Seed
 from longtail.errors import DataError
 from longtail.sources.celeba import CelebA
@@ -48,6 +49,10 @@ class Params(BaseModel, extra="forbid"):
     workers: int = Field(2, ge=1, exclude=True)
     seed: Seed = 0
 
+    def preprocessing(self, fit: Fit) -> Preprocessing:
+        """How an image's file becomes its pixels, where the source has that `fit`."""
+        return Preprocessing(image_shape=self.image_shape, fit=fit, white=self.white)
+
 
 @stage
 def run(data: Input, dataset: Output, *, params: Params) -> dict[str, float]:
@@ -73,6 +78,7 @@ def run(data: Input, dataset: Output, *, params: Params) -> dict[str, float]:
         provenance=collection.provenance,
         licence=collection.licence,
         imbalance=collection.imbalance,
+        preprocessing=None if collection.fit is None else params.preprocessing(collection.fit),
     )
     shutil.rmtree(scratch)
     classes = {f"classes_{task.name}": float(len(task.classes)) for task in info.tasks}

@@ -38,7 +38,7 @@ class Params(BaseModel, extra="forbid"):
 def run(dataset: Input, split: Input, model: Output, *, params: Params) -> dict[str, float]:
     """Write the model directory that trainings follow; return the length of its embeddings."""
     packed, table = PackedDataset.open(dataset), Split.open(split)
-    blueprint = blueprint_for(params.network, FEATURES[params.prior], table.tasks, packed.info.image_shape)
+    blueprint = blueprint_for(params.network, FEATURES[params.prior], table.tasks, packed.info)
     torch.manual_seed(params.seed)
     network = None
     if params.prior in ("random", "imagenet"):

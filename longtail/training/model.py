@@ -85,7 +85,7 @@ def train_model(
     packed, table = PackedDataset.open(sources.dataset), Split.open(sources.split)
     rows = table.samples["row"].to_numpy()
     method_params = params.method.model_dump(mode="json")
-    blueprint = blueprint_for(params.network, "network", table.tasks, packed.info.image_shape, method_params)
+    blueprint = blueprint_for(params.network, "network", table.tasks, packed.info, method_params)
     torch.manual_seed(seed)
     network = initial_network(sources.snapshot, blueprint, params.method)
     if params.freeze or not params.method.trains_body:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tiny import DIGIT, KIDS, SHAPE, hashes, run_stage
 
 from longtail.artifacts.weights import write_weights
-from longtail.data.dataset import Task
+from longtail.data.dataset import DatasetInfo, Task
 from longtail.errors import DataError
 from longtail.methods.class_balanced import Params as ClassBalanced
 from longtail.methods.softmax import Params
@@ -26,6 +26,7 @@ from longtail.training.model import initial_network
 
 STILL = {"iterations": 1, "learning_rate": 1e-9, "weight_decay": 0, "freeze_batch_norm": True}
 FROZEN = {"iterations": 12, "learning_rate": 0.05, "log_every": 4, "checkpoint_every": 4}
+INFO = DatasetInfo(tasks=[DIGIT, KIDS], image_shape=SHAPE, count=0, shard_sizes=[], md5="", provenance="", licence="")
 FILE_OF_NETWORK = "network.safetensors"
 Weights = dict[str, torch.Tensor]
 # A training of `fits` after another, of what `prepared` has; into a folder of that name.
@@ -127,7 +128,7 @@ def snapshot(folder: Path, network: Network) -> Path:
 @pytest.mark.parametrize(("theirs", "ours"), [("resnet18", "small_cnn"), ("small_cnn", "resnet18")])
 def test_a_model_of_another_backbone_is_refused_in_one_sentence(tmp_path: Path, theirs: Any, ours: Any) -> None:
     before, after = (
-        blueprint_for(NetworkParams(backbone=backbone, embedding=8), "network", [DIGIT], SHAPE)
+        blueprint_for(NetworkParams(backbone=backbone, embedding=8), "network", [DIGIT], INFO)
         for backbone in (theirs, ours)
     )
     made = snapshot(tmp_path / "snapshot", build_network(before))
@@ -141,7 +142,7 @@ def test_a_model_of_another_backbone_is_refused_in_one_sentence(tmp_path: Path, 
 
 def test_so_are_the_weights_of_a_resnet_for_another_though_some_have_the_same_names_and_shapes(tmp_path: Path) -> None:
     before, after = (
-        blueprint_for(NetworkParams(backbone=backbone, embedding=8), "network", [DIGIT], SHAPE)
+        blueprint_for(NetworkParams(backbone=backbone, embedding=8), "network", [DIGIT], INFO)
         for backbone in ("resnet18", "resnet50")
     )
     made = snapshot(tmp_path / "snapshot", build_network(before))
@@ -152,7 +153,7 @@ def test_so_are_the_weights_of_a_resnet_for_another_though_some_have_the_same_na
 
 @pytest.mark.parametrize("prior", ["pixels", "hog"])
 def test_after_features_that_no_network_made_all_weights_are_fresh(tmp_path: Path, prior: str) -> None:
-    blueprint = blueprint_for(NetworkParams(embedding=8), "network", [DIGIT, KIDS], SHAPE)
+    blueprint = blueprint_for(NetworkParams(embedding=8), "network", [DIGIT, KIDS], INFO)
     (tmp_path / prior).mkdir()
     torch.manual_seed(3)
     expected = build_network(blueprint).state_dict()
@@ -162,7 +163,7 @@ def test_after_features_that_no_network_made_all_weights_are_fresh(tmp_path: Pat
 
 def test_what_the_model_before_has_in_another_shape_is_fresh(tmp_path: Path) -> None:
     before, after = (
-        blueprint_for(NetworkParams(embedding=embedding), "network", [DIGIT, KIDS], SHAPE) for embedding in (8, 6)
+        blueprint_for(NetworkParams(embedding=embedding), "network", [DIGIT, KIDS], INFO) for embedding in (8, 6)
     )
     torch.manual_seed(3)
     fresh = build_network(after).state_dict()
@@ -180,7 +181,7 @@ def test_what_the_model_before_has_in_another_shape_is_fresh(tmp_path: Path) -> 
 def test_a_classifier_begins_as_its_method_has_it_unless_one_was_trained_before(prepared: Path, loss: str) -> None:
     method = ClassBalanced(loss=loss)  # begins with the probability 1/3 of each class
     how = method.model_dump(mode="json")
-    blueprint = blueprint_for(NetworkParams(embedding=8), "network", [DIGIT, KIDS], SHAPE, how)
+    blueprint = blueprint_for(NetworkParams(embedding=8), "network", [DIGIT, KIDS], INFO, how)
     network = initial_network(current(prepared / "start/model"), blueprint, method)
     for layer in network.classifiers:
         assert layer.bias.tolist() == pytest.approx([-math.log(2)] * 3)
@@ -195,7 +196,7 @@ def test_what_is_on_top_goes_by_the_name_of_its_task(tmp_path: Path) -> None:
     """A model of other tasks gives its backbone, and what it has of those that both have, whatever their order."""
     digit, kids, other = (Task(name=name, classes=["a", "b"]) for name in ("digit", "kids", "other"))
     before, after = (
-        blueprint_for(NetworkParams(embedding=6), "network", tasks, (16, 16, 1))
+        blueprint_for(NetworkParams(embedding=6), "network", tasks, INFO)
         for tasks in ([digit, kids], [kids, other])
     )
     torch.manual_seed(0)
