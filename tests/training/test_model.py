@@ -196,8 +196,7 @@ def test_what_is_on_top_goes_by_the_name_of_its_task(tmp_path: Path) -> None:
     """A model of other tasks gives its backbone, and what it has of those that both have, whatever their order."""
     digit, kids, other = (Task(name=name, classes=["a", "b"]) for name in ("digit", "kids", "other"))
     before, after = (
-        blueprint_for(NetworkParams(embedding=6), "network", tasks, INFO)
-        for tasks in ([digit, kids], [kids, other])
+        blueprint_for(NetworkParams(embedding=6), "network", tasks, INFO) for tasks in ([digit, kids], [kids, other])
     )
     torch.manual_seed(0)
     network = build_network(before)
