@@ -18,7 +18,6 @@ from benchmarks.measure import Spread
 from benchmarks.table import Table, main
 from longtail.data.dataset import Task
 from longtail.data.transforms import to_float
-from longtail.network.backbones import Backbone
 from longtail.network.network import Network, NetworkParams
 
 DTYPES = (torch.float32, torch.bfloat16)
@@ -32,7 +31,7 @@ COPIED = 2**30  # bytes
 class Training:
     """A network and its mini-batch."""
 
-    backbone: Backbone
+    backbone: str
     image_shape: tuple[int, int, int]
     batch: int
 

@@ -22,7 +22,6 @@ from longtail.methods import lmle as lmle_method
 from longtail.methods.base import Method, Sampling, Setup
 from longtail.methods.batch import Batch
 from longtail.methods.softmax import Softmax
-from longtail.network.backbones import Backbone
 from longtail.network.network import Network, NetworkParams
 from longtail.quintuplets.table import QuintupletTable, save_tables
 from longtail.training.loading import mini_batches
@@ -40,7 +39,7 @@ Loss = Callable[[Network, Tensor, Batch], Tensor]
 class Case:
     """A network, and what it is to tell apart."""
 
-    backbone: Backbone
+    backbone: str
     image_shape: tuple[int, int, int]
     classes: int = 10
     tasks: int = 1

@@ -1,18 +1,16 @@
 """Networks from an image to a feature vector."""
 
-from pathlib import Path
-from pickle import UnpicklingError
-from typing import Literal
+from difflib import get_close_matches
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from longtail.errors import DataError
+from longtail.network.imported import Imported
+from longtail.network.pretrained import TIMM
 
-Backbone = Literal["small_cnn", "resnet32", "resnet18", "resnet50", "resnet152"]
-# Those that torchvision has ImageNet weights of.
-PRETRAINED = ("resnet18", "resnet50", "resnet152")
+OWN = ("small_cnn", "resnet32")
+TORCHVISION = ("resnet18", "resnet50", "resnet152")
 
 
 class SmallCNN(nn.Sequential):
@@ -31,36 +29,6 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     # Pooling before normalisation does a quarter of its work; on a CPU normalisation costs as much as convolution.
     convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
     return nn.Sequential(convolution, nn.MaxPool2d(2), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
-
-
-class ResNet(nn.Module):
-    """torchvision's ResNet without its last layer; grey images are repeated over the three channels."""
-
-    def __init__(self, name: str, pretrained: bool) -> None:
-        # torchvision takes seconds to import, and the small network does without it.
-        from torchvision import models
-
-        super().__init__()
-        try:
-            self.body = models.get_model(name, weights="DEFAULT" if pretrained else None)
-        except (OSError, RuntimeError, UnpicklingError) as error:
-            weights = models.get_model_weights(name).DEFAULT.url
-            raise DataError(
-                f"cannot load the ImageNet weights of {name} ({error}); put {weights} into "
-                f"{Path(torch.hub.get_dir()) / 'checkpoints'}"
-            ) from error
-        self.features = self.body.fc.in_features
-        self.body.fc = nn.Identity()
-        self.mean: Tensor
-        self.deviation: Tensor
-        # ImageNet's mean and deviation of [0, 1] images, carried over to ours in [−1, 1].
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1) * 2 - 1, persistent=False)
-        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1) * 2, persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """float N×C×H×W in [−1, 1] to N×features."""
-        features: Tensor = self.body((images.expand(-1, 3, -1, -1) - self.mean) / self.deviation)
-        return features
 
 
 class ResNet32(nn.Sequential):
@@ -102,10 +70,26 @@ class _Residual(nn.Module):
         return F.relu(inner + shortcut)
 
 
-def build_backbone(name: Backbone, image_shape: tuple[int, int, int], *, pretrained: bool) -> tuple[nn.Module, int]:
-    """The backbone and the length of its feature vector; `pretrained` asks torchvision for ImageNet weights."""
-    if name in PRETRAINED:
-        network = ResNet(name, pretrained)
-        return network, network.features
-    own = SmallCNN(image_shape) if name == "small_cnn" else ResNet32(image_shape)
-    return own, own.features
+def build_backbone(name: str, image_shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
+    """The backbone with fresh weights, and the length of its feature vector."""
+    if name in OWN:
+        own = SmallCNN(image_shape) if name == "small_cnn" else ResNet32(image_shape)
+        return own, own.features
+    network = Imported(name, image_shape)
+    return network, network.features
+
+
+def check_name(name: str) -> str:
+    """The name of a backbone. Raises ValueError if there is none of that name."""
+    if name in (*OWN, *TORCHVISION):
+        return name
+    known = f"{', '.join((*OWN, *TORCHVISION))}, or a model of timm: {TIMM}tf_efficientnet_lite0"
+    if not name.startswith(TIMM):
+        raise ValueError(f"there is no backbone {name!r}; there are {known}")
+    import timm
+
+    model = name.removeprefix(TIMM)
+    if not timm.is_model(model):
+        near = get_close_matches(model, timm.list_models(), 3)
+        raise ValueError(f"timm has no model {model!r}" + (f"; it has {', '.join(near)}" if near else ""))
+    return name

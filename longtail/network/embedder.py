@@ -72,12 +72,12 @@ class Embedder:
         return to_float(torch.from_numpy(images).to(next(self.network.parameters()).device))
 
 
-def build_network(blueprint: Blueprint, *, pretrained: bool = False) -> Network:
+def build_network(blueprint: Blueprint) -> Network:
     """A fresh network; torch's seed decides its weights."""
     params = NetworkParams.model_validate(blueprint.model_dump(include=set(NetworkParams.model_fields)))
     method = blueprint.method and params_class(blueprint.method["kind"]).model_validate(blueprint.method)
     head = method.head if method else nn.Linear
-    return Network(params, blueprint.tasks, blueprint.image_shape, head=head, pretrained=pretrained)
+    return Network(params, blueprint.tasks, blueprint.image_shape, head=head)
 
 
 def load_embedder(snapshot: Path) -> Embedder:

@@ -1,14 +1,14 @@
 """The network of all methods: one backbone, and for each task an embedding and a classifier on top of it."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import torch.nn.functional as F
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 from torch import Tensor, nn
 
 from longtail.data.dataset import Task
-from longtail.network.backbones import Backbone, build_backbone
+from longtail.network.backbones import build_backbone, check_name
 
 Head = Callable[[int, int], nn.Module]
 
@@ -16,7 +16,7 @@ Head = Callable[[int, int], nn.Module]
 class NetworkParams(BaseModel, extra="forbid"):
     """The `network` section of params.yaml."""
 
-    backbone: Backbone = "small_cnn"
+    backbone: Annotated[str, AfterValidator(check_name)] = "small_cnn"
     embedding: int = Field(64, ge=2, description="length of the embedding")
     shared_embedding: bool = Field(False, description="one embedding for all tasks, and not one each")
 
@@ -31,12 +31,11 @@ class Network(nn.Module):
         image_shape: tuple[int, int, int],
         *,
         head: Head = nn.Linear,
-        pretrained: bool = False,
     ) -> None:
         """`head`: of the length of an embedding and the number of classes makes a task's classifier."""
         super().__init__()
         self.tasks = tasks
-        self.backbone, features = build_backbone(params.backbone, image_shape, pretrained=pretrained)
+        self.backbone, features = build_backbone(params.backbone, image_shape)
         embeddings = 1 if params.shared_embedding else len(tasks)
         self.embeddings = nn.ModuleList(nn.Linear(features, params.embedding) for _ in range(embeddings))
         self.classifiers = nn.ModuleList(head(params.embedding, len(task.classes)) for task in tasks)

@@ -8,29 +8,40 @@ from pydantic import BaseModel, model_validator
 from longtail.data.dataset import PackedDataset
 from longtail.data.seed import Seed
 from longtail.data.splits import Split
-from longtail.network.backbones import PRETRAINED
+from longtail.network.backbones import OWN
 from longtail.network.embedder import Embedder, blueprint_for, build_network, write_snapshot
+from longtail.network.imported import Imported
 from longtail.network.network import NetworkParams
+from longtail.network.pretrained import Pretrained, WeightsFile, imagenet_weights, of_file
 from longtail.network.snapshot import Features, Round, State, current, read_embeddings
 from longtail.stages.contract import Input, Output, stage
 
-FEATURES: dict[str, Features] = {"random": "network", "imagenet": "backbone", "pixels": "pixels", "hog": "hog"}
+FEATURES: dict[str, Features] = {
+    "random": "network",
+    "imagenet": "backbone",
+    "file": "backbone",
+    "pixels": "pixels",
+    "hog": "hog",
+}
 
 
 class Params(BaseModel, extra="forbid"):
-    """The `start` section of params.yaml, with the shared seed and network."""
+    """The `start` section of params.yaml, with the shared seed and network; `weights`: of the prior `file`."""
 
     seed: Seed = 0
     network: NetworkParams = NetworkParams()
-    prior: Literal["random", "imagenet", "pixels", "hog"] = "random"
+    prior: Literal["random", "imagenet", "file", "pixels", "hog"] = "random"
+    weights: WeightsFile | None = None
 
     @model_validator(mode="after")
     def _weights_exist(self) -> "Params":
-        if self.prior == "imagenet" and self.network.backbone not in PRETRAINED:
+        if self.prior in ("imagenet", "file") and self.network.backbone in OWN:
             raise ValueError(
-                f"the prior imagenet needs one of {', '.join(PRETRAINED)}: there are no ImageNet weights of "
-                f"{self.network.backbone}"
+                f"the prior {self.prior} needs a backbone of torchvision or timm, such as timm/tf_efficientnet_lite0: "
+                f"nobody has pretrained weights of {self.network.backbone}"
             )
+        if (self.prior == "file") != (self.weights is not None):
+            raise ValueError("the prior file needs `weights: {path: …, sha256: …}`, and no other takes them")
         return self
 
 
@@ -41,8 +52,16 @@ def run(dataset: Input, split: Input, model: Output, *, params: Params) -> dict[
     blueprint = blueprint_for(params.network, FEATURES[params.prior], table.tasks, packed.info)
     torch.manual_seed(params.seed)
     network = None
-    if params.prior in ("random", "imagenet"):
-        network = build_network(blueprint, pretrained=params.prior == "imagenet")
+    if params.prior in ("random", "imagenet", "file"):
+        network = build_network(blueprint)
+        if isinstance(network.backbone, Imported) and params.prior != "random":
+            network.backbone.take(_pretrained(network.backbone, params))
     write_snapshot(current(model), Embedder(blueprint, network), packed, table.samples["row"].to_numpy(), logits=False)
     State(rule="cluster_wise", history=[Round(round=0, scores={}, curve=[])]).write(model)
     return {"dimensions": float(read_embeddings(current(model), table.tasks[0].name).shape[1])}
+
+
+def _pretrained(backbone: Imported, params: Params) -> Pretrained:
+    if params.weights:
+        return of_file(params.weights, backbone.body, backbone.name)
+    return imagenet_weights(backbone.name, backbone.body)

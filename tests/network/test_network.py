@@ -6,7 +6,7 @@ import torch
 
 from longtail.data.dataset import Task
 from longtail.errors import DataError
-from longtail.network.backbones import Backbone, build_backbone
+from longtail.network.backbones import build_backbone
 from longtail.network.embedder import Embedder, build_network
 from longtail.network.network import Network, NetworkParams
 from longtail.network.snapshot import Blueprint, Features
@@ -14,14 +14,14 @@ from longtail.network.snapshot import Blueprint, Features
 TASKS = [Task(name="digit", classes=["a", "b", "c"]), Task(name="kids", classes=["no", "yes"])]
 
 
-def network(backbone: Backbone = "small_cnn", shape: tuple[int, int, int] = (28, 28, 1)) -> Network:
+def network(backbone: str = "small_cnn", shape: tuple[int, int, int] = (28, 28, 1)) -> Network:
     torch.manual_seed(0)
     return Network(NetworkParams(backbone=backbone, embedding=8), TASKS, shape).eval()
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3), (40, 20, 3), (8, 8, 1)])
 @pytest.mark.parametrize("backbone", ["small_cnn", "resnet32", "resnet18"])
-def test_every_task_has_its_embedding_and_its_scores(backbone: Backbone, shape: tuple[int, int, int]) -> None:
+def test_every_task_has_its_embedding_and_its_scores(backbone: str, shape: tuple[int, int, int]) -> None:
     height, width, channels = shape
     made, images = network(backbone, shape), torch.rand(4, channels, height, width) * 2 - 1
     embeddings, logits = made.embed(images), made.logits(images)
@@ -33,13 +33,13 @@ def test_every_task_has_its_embedding_and_its_scores(backbone: Backbone, shape: 
 
 def test_the_resnet_of_cifar_has_the_published_number_of_weights() -> None:
     """0.46 million, with the 650 of a classifier for ten classes (He et al., Table 6)."""
-    backbone, features = build_backbone("resnet32", (32, 32, 3), pretrained=False)
+    backbone, features = build_backbone("resnet32", (32, 32, 3))
     assert sum(parameter.numel() for parameter in backbone.parameters()) + 10 * features + 10 == 464_154
     assert sum(isinstance(module, torch.nn.Conv2d) for module in backbone.modules()) == 31
 
 
 def test_its_shortcuts_have_no_weights_and_halve_the_map() -> None:
-    backbone, _ = build_backbone("resnet32", (32, 32, 3), pretrained=False)
+    backbone, _ = build_backbone("resnet32", (32, 32, 3))
     block = backbone[8]  # type: ignore[index]  # the first of 32 channels
     for norm in (block.first_norm, block.second_norm):
         torch.nn.init.zeros_(norm.weight)
@@ -50,7 +50,7 @@ def test_its_shortcuts_have_no_weights_and_halve_the_map() -> None:
 
 
 def test_a_resnet_repeats_a_grey_image_over_its_three_channels() -> None:
-    backbone, features = build_backbone("resnet18", (28, 28, 1), pretrained=False)
+    backbone, features = build_backbone("resnet18", (28, 28, 1))
     backbone.eval()
     grey = torch.rand(2, 1, 28, 28)
     assert features == 512
@@ -58,7 +58,7 @@ def test_a_resnet_repeats_a_grey_image_over_its_three_channels() -> None:
 
 
 def test_a_resnet_sees_imagenets_mean_colour_as_zero() -> None:
-    backbone, _ = build_backbone("resnet18", (28, 28, 3), pretrained=False)
+    backbone, _ = build_backbone("resnet18", (28, 28, 3))
     seen: list[torch.Tensor] = []
     backbone.body.conv1.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))  # type: ignore[union-attr]
     mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1).expand(2, 3, 28, 28)

@@ -1,0 +1,82 @@
+"""Backbones of torchvision and timm: what they are given, and their blocks from the image up."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from longtail.errors import DataError
+from longtail.network.pretrained import IMAGENET, TIMM, Channels, Pretrained, configuration
+
+
+class Imported(nn.Module):
+    """A network of torchvision or timm without its last layer; grey images are repeated over the three channels."""
+
+    def __init__(self, name: str, image_shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.name = name
+        self.body, self.features = _timm(name, image_shape) if name.startswith(TIMM) else _torchvision(name)
+        self.mean: Tensor
+        self.deviation: Tensor
+        # Of our images in [−1, 1]; part of the weights, as these mean nothing without them.
+        self.register_buffer("mean", torch.empty(3, 1, 1))
+        self.register_buffer("deviation", torch.empty(3, 1, 1))
+        self._normalise_by(*IMAGENET)
+
+    def _normalise_by(self, mean: Channels, deviation: Channels) -> None:
+        self.mean.copy_(torch.tensor(mean).view(3, 1, 1) * 2 - 1)
+        self.deviation.copy_(torch.tensor(deviation).view(3, 1, 1) * 2)
+
+    def take(self, pretrained: Pretrained) -> None:
+        """Go on with pretrained weights, and see images as they were trained on."""
+        self.body.load_state_dict(pretrained.weights)
+        self._normalise_by(pretrained.mean, pretrained.deviation)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """float N×C×H×W in [−1, 1] to N×features."""
+        features: Tensor = self.body((images.expand(-1, 3, -1, -1) - self.mean) / self.deviation)
+        return features
+
+    def blocks(self) -> list[list[str]]:
+        """The names of the parameters and statistics of each block, from the image up."""
+        if self.name.startswith(TIMM):
+            return _timm_blocks(self.body)
+        names = list(self.body.state_dict())
+        stem = [name for name in names if not name.startswith("layer")]
+        return [stem, *([name for name in names if name.startswith(f"layer{n}.")] for n in (1, 2, 3, 4))]
+
+
+def _torchvision(name: str) -> tuple[nn.Module, int]:
+    # torchvision takes seconds to import, and the small networks do without it.
+    from torchvision import models
+
+    body = models.get_model(name, weights=None)
+    features: int = body.fc.in_features
+    body.fc = nn.Identity()
+    return body, features
+
+
+def _timm(name: str, image_shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
+    import timm
+
+    body = timm.create_model(name.removeprefix(TIMM), pretrained=False, num_classes=0)
+    about = configuration(body)
+    if about.get("fixed_input_size") and tuple(about["input_size"][1:]) != image_shape[:2]:
+        height, width = about["input_size"][1:]
+        raise DataError(
+            f"{name} takes images of {height}×{width} alone, not {image_shape[0]}×{image_shape[1]}; change "
+            "ingest.image_shape"
+        )
+    # What it declares holds for most; the head of some has layers of its own before the classifier.
+    with torch.inference_mode():
+        some = torch.zeros(1, 3, *image_shape[:2])
+        features: int = body.eval()(some).shape[1]
+    return body.train(), features
+
+
+def _timm_blocks(body: Any) -> list[list[str]]:
+    """timm's own order of a model's layers, coarsely: its stem, its stages, what is behind them."""
+    from timm.models._manipulate import group_with_matcher
+
+    found: dict[int, list[str]] = group_with_matcher(iter(body.state_dict().items()), body.group_matcher(coarse=True))
+    return list(found.values())
