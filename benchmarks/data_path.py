@@ -27,6 +27,7 @@ from longtail.methods.base import Sampling, Setup
 from longtail.methods.softmax import Softmax
 from longtail.sources.folder import Folder
 from longtail.stages import ingest
+from longtail.training.inputs import Images
 from longtail.training.loading import mini_batches
 
 Shape = tuple[int, int, int]
@@ -119,12 +120,12 @@ def _ours(folder: Path) -> Callable[[], Iterator[Tensor]]:
     dataset = PackedDataset.open(folder)
     labels = {task.name: dataset.labels(task.name) for task in dataset.info.tasks}
     method = Softmax(Setup(labels, Sampling(batch=BATCH), 0))
-    rows, epochs = np.arange(len(dataset)), count()
+    inputs, epochs = Images(dataset, np.arange(len(dataset)), AUGMENTATION), count()
 
     def epoch() -> Iterator[Tensor]:
         first = next(epochs) * BATCHES
         steps, device = range(first, first + BATCHES), torch.device("cpu")
-        for images, _ in mini_batches(dataset, rows, method, AUGMENTATION, seed=0, steps=steps, device=device):
+        for images, _ in mini_batches(inputs, method, seed=0, steps=steps, device=device):
             yield images
 
     return epoch

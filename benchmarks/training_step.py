@@ -24,6 +24,7 @@ from longtail.methods.batch import Batch
 from longtail.methods.softmax import Softmax
 from longtail.network.network import Network, NetworkParams
 from longtail.quintuplets.table import QuintupletTable, save_tables
+from longtail.training.inputs import Images
 from longtail.training.loading import mini_batches
 
 GOAL = 1.15
@@ -112,14 +113,14 @@ def _steps(case: Case, dataset: PackedDataset, method: Method, loss: Loss | None
     """A training of its own; every call does its next step, as `longtail.training.train` does."""
     network = _network(case, dataset)
     optimiser = torch.optim.AdamW(network.parameters(), 0.0005, fused=True)
-    rows, number = np.arange(len(dataset)), count()
+    images_of, number = Images(dataset, np.arange(len(dataset)), AUGMENTATION), count()
     loss = loss or (lambda network, images, batch: method.loss(network, images, batch)["loss"])
 
     def step() -> None:
         at = next(number)
         # Nothing is drawn ahead: a thread would work on a step of one side while another side is timed.
         steps = range(at, at + 1)
-        ((images, batch),) = mini_batches(dataset, rows, method, AUGMENTATION, seed=0, steps=steps, device=CPU)
+        ((images, batch),) = mini_batches(images_of, method, seed=0, steps=steps, device=CPU)
         optimiser.zero_grad()
         loss(network, images, batch).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -130,8 +131,8 @@ def _steps(case: Case, dataset: PackedDataset, method: Method, loss: Loss | None
 def _network_alone(case: Case, dataset: PackedDataset, method: Method) -> Callable[[], None]:
     """Forward and backward on images that lie ready: what no step can do without."""
     network = _network(case, dataset)
-    rows = np.arange(len(dataset))
-    with closing(mini_batches(dataset, rows, method, AUGMENTATION, seed=0, steps=range(1), device=CPU)) as batches:
+    images_of = Images(dataset, np.arange(len(dataset)), AUGMENTATION)
+    with closing(mini_batches(images_of, method, seed=0, steps=range(1), device=CPU)) as batches:
         images, _ = next(batches)
 
     def step() -> None:

@@ -2,6 +2,7 @@
 
 from components.cluster import cluster
 from components.evaluate import evaluate
+from components.features import features
 from components.fetch import fetch
 from components.fit import fit
 from components.index import index
@@ -15,6 +16,7 @@ from components.train_job import train as train_job
 __all__ = [
     "cluster",
     "evaluate",
+    "features",
     "fetch",
     "fit",
     "index",

@@ -15,7 +15,7 @@ import typer
 from longtail.errors import Faults
 from longtail.execution import execute, one_sentence
 from longtail.parameters import CLUSTER, checked_sections, read_parameters, stage_parameters
-from longtail.stages import PARALLEL, STAGES
+from longtail.stages import NAMED, PARALLEL, STAGES
 from longtail.stages.contract import artifacts, params_model
 from longtail.world import ALONE, World, first_speaks
 
@@ -104,7 +104,7 @@ def _command(stage: str) -> Callable[..., None]:
         config = {key: value for key, value in read_parameters(params).items() if key != CLUSTER}
         execute(stage, paths, values, config, lambda report: write_metrics(metrics, report))
 
-    options = [_option("name", str, "which training of `fits`")] if stage == "fit" else []
+    options = [_option("name", str, f"which entry of `{NAMED[stage]}`")] if stage in NAMED else []
     options += [_option(artifact, Path, DESCRIPTIONS[kind]) for artifact, kind in kinds.items()]
     options.append(_option("params", Path, "YAML file of parameters", Path("params.yaml")))
     options.append(_option("metrics", Path | None, "JSON file for the step's scalars", None))

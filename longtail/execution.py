@@ -15,7 +15,7 @@ from longtail import termination
 from longtail.artifacts.lineage import Lineage, merged
 from longtail.errors import DataError
 from longtail.parameters import check_section, label
-from longtail.stages import DATA_STAGES, STAGES
+from longtail.stages import DATA_STAGES, NAMED, STAGES
 from longtail.stages.contract import artifacts, params_model
 
 ARGUMENTS = "the pipeline's arguments"
@@ -88,7 +88,7 @@ def upstream(kinds: dict[str, str], paths: dict[str, Path]) -> dict[str, Any]:
 
 def own_section(stage: str, params: dict[str, Any]) -> dict[str, Any]:
     """The parameters of a stage where params.yaml has them."""
-    return {"fits": {str(params.get("name")): params}} if stage == "fit" else {stage: params}
+    return {NAMED[stage]: {str(params.get("name")): params}} if stage in NAMED else {stage: params}
 
 
 def tracked(

@@ -11,13 +11,13 @@ from pydantic import BaseModel, ValidationError
 from longtail.artifacts.yaml_file import read_yaml
 from longtail.errors import DataError, Faults
 from longtail.methods.catalogue import CATALOGUE, params_class
-from longtail.stages import IN_ROUNDS, STAGES
+from longtail.stages import IN_ROUNDS, NAMED, PARALLEL, STAGES
 from longtail.stages.contract import params_model
-from longtail.training.declared import declared_trainings
+from longtail.training.declared import Trainings, declared_trainings
 
 SHARED = ("seed", "cluster_size", "network", "search")
 # What the pipeline consists of: where the data lies, and its trainings.
-PIPELINE = ("data", "fits", "rounds")
+PIPELINE = ("data", *NAMED.values(), "rounds")
 # Read by `python -m pipelines` alone, where it is given: what the steps ask of a cluster.
 CLUSTER = "kubernetes"
 
@@ -29,7 +29,7 @@ def read_parameters(file: Path) -> dict[str, Any]:
     values = read_yaml(file)
     if not isinstance(values, dict):
         raise DataError(f"{file} holds no parameters; it needs sections such as {', '.join(STAGES)}")
-    known = [*(stage for stage in STAGES if stage != "fit"), *SHARED, *PIPELINE, CLUSTER]
+    known = [*(stage for stage in STAGES if stage not in NAMED), *SHARED, *PIPELINE, CLUSTER]
     for name in values:
         if name not in known:
             raise DataError(f"{file}: {name!r} is not a parameter{_nearest(str(name), known)}")
@@ -56,18 +56,26 @@ def checked_sections(file: Path, stages: Iterable[str]) -> dict[tuple[str, str |
     found: dict[tuple[str, str | None], dict[str, Any]] = {}
     for stage in stages:
         model = params_model(importlib.import_module(f"longtail.stages.{stage}").run)
-        names = trainings.fits if stage == "fit" else [None] if trainings.rounds or stage not in IN_ROUNDS else []
-        for name in names:
+        for name in _names(stage, trainings):
             with faults.collected():
                 found[stage, name] = stage_section(values, stage, model, str(file), name)
-                check_section(label(stage, name), found[stage, name], model, str(file))
+                checked = check_section(label(stage, name), found[stage, name], model, str(file))
+                if stage in PARALLEL and trainings.on_features(stage, name):
+                    checked.check_stored(label(stage, name))
     faults.settle()
     return found
 
 
+def _names(stage: str, trainings: Trainings) -> Iterable[str | None]:
+    """The entries that a stage runs once each; None stands for one without a name."""
+    if stage in NAMED:
+        return trainings.fits if stage == "fit" else trainings.features
+    return [None] if trainings.rounds or stage not in IN_ROUNDS else []
+
+
 def label(stage: str, training: str | None) -> str:
     """Where the parameters of a stage stand."""
-    return f"fits.{training}" if stage == "fit" else stage
+    return f"{NAMED[stage]}.{training}" if stage in NAMED else stage
 
 
 def stage_section(
@@ -76,12 +84,15 @@ def stage_section(
     """The values of one stage's section, after the shared ones that it has a field for. Raises DataError."""
     shared = {name: values[name] for name in SHARED if name in values and name in model.model_fields}
     section = values.get(stage) or {}
-    if stage == "fit":
-        fits = values.get("fits") or {}
-        if training not in fits:
-            raise DataError(f"{source}: there is no {training!r} in `fits`; there are {', '.join(fits) or 'none'}")
-        # What it follows is for the pipeline to know.
-        section = {"name": training, **{key: value for key, value in fits[training].items() if key != "after"}}
+    if stage in NAMED:
+        entries = values.get(NAMED[stage]) or {}
+        if training not in entries:
+            raise DataError(
+                f"{source}: there is no {training!r} in `{NAMED[stage]}`; there are {', '.join(entries) or 'none'}"
+            )
+        # What it follows, and is trained on, is for the pipeline to know.
+        own = {key: value for key, value in entries[training].items() if key not in ("after", "on")}
+        section = {"name": training, **own}
     if not isinstance(section, dict):
         raise DataError(f"{source}: {stage} must hold parameters by name, and is {section!r}")
     return {**shared, **section}

@@ -1,6 +1,6 @@
 """The pipeline as Kubeflow runs it: one graph for whatever trainings params.yaml declares.
 
-fetch → split → start → fit and (cluster → quintuplets → train), each after another → index each → evaluate together
+fetch → split → start → features → fit and (cluster → quintuplets → train), each after another → index each → evaluate
 """
 
 import functools
@@ -14,7 +14,7 @@ from kfp.dsl.pipeline_channel import PipelineArtifactChannel
 
 import components as step
 from longtail.errors import DataError
-from longtail.training.declared import START, Trainings
+from longtail.training.declared import DATASET, START, Trainings
 from pipelines.resources import Kubernetes, place
 from pipelines.training import training_step
 
@@ -23,7 +23,7 @@ NAME = "longtail"
 
 def pipeline(trainings: Trainings, settings: Kubernetes | None) -> BaseComponent:
     """The pipeline. Every step has one parameter, which holds its section of params.yaml with the shared values; each
-    of `fits` has its own, called fit_<name>.
+    of `fits` and `features` has its own, called fit_<name> and features_<name>.
 
     Raises DataError if the settings ask for what no step can do.
     """
@@ -59,7 +59,8 @@ def _stacks_without_source() -> Iterator[None]:
 def parameter_names(trainings: Trainings) -> list[str]:
     """The parameters of the pipeline, in the order of the steps."""
     in_rounds = ["cluster", "quintuplets", "train"] if trainings.rounds else []
-    return ["fetch", "split", "start", *(f"fit_{name}" for name in trainings.fits), *in_rounds, "index", "evaluate"]
+    named = [*(f"features_{name}" for name in trainings.features), *(f"fit_{name}" for name in trainings.fits)]
+    return ["fetch", "split", "start", *named, *in_rounds, "index", "evaluate"]
 
 
 class _Graph:
@@ -74,9 +75,13 @@ class _Graph:
         self.split = self._place(split, "split").outputs["split"]
         start = step.start(params=self.sections["start"], dataset=self.dataset, split=self.split)
         self.models = {START: self._place(start, "start").outputs["model"]}
+        # What trainings are on: the data set, and features as soon as the model that makes them is there.
+        self.on = {DATASET: self.dataset}
         for name, before in trainings.after.items():
+            self._store(trainings)
             train = self._round if name in trainings.rounds else self._fit
-            self.models[name] = train(name, self.models[before])
+            self.models[name] = train(name, self.models[before], self.on[trainings.on[name]])
+        self._store(trainings)
         indexes = [self._index(name) for name in trainings.models]
         self._place(
             step.evaluate(len(indexes))(
@@ -88,12 +93,27 @@ class _Graph:
             "evaluate",
         )
 
-    def _fit(self, name: str, previous: PipelineArtifactChannel) -> PipelineArtifactChannel:
+    def _store(self, trainings: Trainings) -> None:
+        """The features that can be made by now."""
+        for name, made_by in trainings.features.items():
+            if name not in self.on and made_by in self.models:
+                self.on[name] = self._features(name, self.models[made_by])
+
+    def _features(self, name: str, model: PipelineArtifactChannel) -> PipelineArtifactChannel:
+        params = self.sections[f"features_{name}"]
+        task = step.features(params=params, dataset=self.dataset, split=self.split, model=model)
+        return self._place(task, f"features@{name}").outputs["features"]
+
+    def _fit(
+        self, name: str, previous: PipelineArtifactChannel, on: PipelineArtifactChannel
+    ) -> PipelineArtifactChannel:
         params = self.sections[f"fit_{name}"]
-        task = step.fit(params=params, dataset=self.dataset, split=self.split, previous=previous)
+        task = step.fit(params=params, dataset=on, split=self.split, previous=previous)
         return self._place(task, f"fit@{name}").outputs["model"]
 
-    def _round(self, name: str, previous: PipelineArtifactChannel) -> PipelineArtifactChannel:
+    def _round(
+        self, name: str, previous: PipelineArtifactChannel, on: PipelineArtifactChannel
+    ) -> PipelineArtifactChannel:
         cluster = step.cluster(params=self.sections["cluster"], split=self.split, model=previous)
         clusters = self._place(cluster, f"cluster@{name}").outputs["clusters"]
         inputs = {"split": self.split, "model": previous, "clusters": clusters}
@@ -109,7 +129,7 @@ class _Graph:
         table = self._place(step.quintuplets(params=params, **inputs).after(*parts), f"quintuplets@{name}")
         task = training_step(self.settings)(
             params=self.sections["train"],
-            dataset=self.dataset,
+            dataset=on,
             split=self.split,
             previous=previous,
             quintuplets=table.outputs["quintuplets"],

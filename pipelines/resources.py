@@ -9,7 +9,7 @@ from components import images
 USER = 1000  # of the images
 GPU = "nvidia.com/gpu"
 WORK = "/work"
-TORCH_STEPS = ("start", "fit", "train")
+TORCH_STEPS = ("start", "features", "fit", "train")
 # The environment, from the ConfigMap `addresses` and the two secrets.
 ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION")
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -28,6 +28,7 @@ REQUESTS = {
     "fetch": Request(cpu="2", memory="4Gi"),
     "split": Request(cpu="1", memory="4Gi"),
     "start": Request(cpu="8", memory="32Gi", hours=6),
+    "features": Request(cpu="8", memory="32Gi", hours=24),
     "cluster": Request(cpu="4", memory="16Gi", hours=6),
     "quintuplets": Request(cpu="8", memory="32Gi", hours=24),
     "train": Request(cpu="8", memory="32Gi", hours=48),

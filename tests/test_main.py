@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import yaml
-from tiny import ARTIFACTS, hashes, write_parameters, write_tiny_dataset
+from tiny import ARTIFACTS, FEATURES, hashes, write_parameters, write_tiny_dataset
 
 from longtail import __main__
-from longtail.stages import STAGES
+from longtail.artifacts.yaml_file import read_yaml
+from longtail.stages import NAMED, STAGES
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., tuple[int, str]]
@@ -116,7 +117,7 @@ def test_a_missing_input_is_one_sentence(root: Path, longtail: Run) -> None:
         ),
         ("train", {"train": {"method": {"kind": "lmel"}}}, "there is no method 'lmel'; did you mean 'lmle'?"),
         ("start", {"network": {"backbon": "resnet18"}}, "network.backbon is not a parameter; did you mean 'backbone'?"),
-        ("start", {"start": {"prior": "imagenet"}}, "the prior imagenet needs one of resnet18"),
+        ("start", {"start": {"prior": "imagenet"}}, "the prior imagenet needs a backbone of torchvision"),
         ("train", {"train": {"optimisation": {"iterations": 9, "lr": 1}}}, "train.optimisation.lr is not a parameter"),
         (
             "train",
@@ -204,7 +205,7 @@ def test_a_training_that_is_not_declared_is_refused(root: Path, longtail: Run) -
 
 
 def test_check_reads_every_section_and_every_training(tmp_path: Path, longtail: Run) -> None:
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = read_yaml(ROOT / "params.yaml")
     file = tmp_path / "params.yaml"
     file.write_text(yaml.safe_dump(values))
     assert longtail("check", "--params", file)[0] == 0
@@ -256,7 +257,7 @@ def test_check_looks_whether_the_data_is_there(
     (tmp_path / "there/photos.zip").touch()
     (tmp_path / "dangling").symlink_to(tmp_path / "gone")
     os.mkfifo(tmp_path / "pipe")
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = read_yaml(ROOT / "params.yaml")
     local = isinstance(data, str) and data and "://" not in data
     values |= {"data": str(tmp_path / data) if local else data}
     values["ingest"] = {"source": source, "image_shape": [8, 8, 1]}
@@ -271,7 +272,7 @@ def test_check_looks_whether_the_data_is_there(
 
 
 def test_check_tells_of_missing_data_beside_what_else_is_wrong(tmp_path: Path, longtail: Run) -> None:
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = read_yaml(ROOT / "params.yaml")
     file = tmp_path / "params.yaml"
     file.write_text(yaml.safe_dump(values | {"data": str(tmp_path / "nowhere"), "train": {"patience": 0}}))
     error = longtail("check", "--params", file)[1]
@@ -280,11 +281,11 @@ def test_check_tells_of_missing_data_beside_what_else_is_wrong(tmp_path: Path, l
 
 
 def test_every_stage_has_one_option_an_artifact(longtail: Run, capfd: pytest.CaptureFixture[str]) -> None:
-    artifacts = {"ingest": ["data", "dataset"], "fetch": ["dataset"], **ARTIFACTS}
+    artifacts = {"ingest": ["data", "dataset"], "fetch": ["dataset"], "features": FEATURES, **ARTIFACTS}
     for stage in STAGES:
         options = __main__._command(stage).__signature__.parameters  # type: ignore[attr-defined]
         assert list(options)[-2:] == ["params", "metrics"]
-        assert list(options)[:-2] == [*(["name"] if stage == "fit" else []), *artifacts[stage]]
+        assert list(options)[:-2] == [*(["name"] if stage in NAMED else []), *artifacts[stage]]
 
 
 def test_the_installed_command_ends_without_a_traceback(root: Path) -> None:

@@ -1,7 +1,9 @@
 """Tensors in files: safetensors, with its errors as sentences."""
 
+import hashlib
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -25,3 +27,12 @@ def read_weights(file: Path) -> dict[str, Tensor]:
         raise DataError(
             f"{file} is damaged ({error}): delete its directory and run the step that made it again"
         ) from error
+
+
+def digest(tensors: dict[str, Tensor], about: str = "") -> str:
+    """The sha256 of tensors and their names, and of a text."""
+    hashed = hashlib.sha256(about.encode())
+    for name, tensor in sorted(tensors.items()):
+        hashed.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        hashed.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return hashed.hexdigest()

@@ -1,5 +1,6 @@
 """YAML that a person has written: a key that stands twice is an error, and what is wrong is one sentence."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,23 +8,32 @@ import yaml
 
 from longtail.errors import DataError
 
-MERGE = "tag:yaml.org,2002:merge"
+MERGE, BOOLEAN = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:bool"
 LONGEST = 80  # characters of a key that a message shows
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as it is, but for a key that a mapping has twice: YAML would take the last in silence."""
+    """YAML 1.2, as DVC reads it, so that `on` and `yes` are texts; a key that a mapping has twice is refused, of which
+    YAML would take the last in silence.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         found: dict[Any, yaml.ScalarNode] = {}
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
-                # As it is read: yes is true, 0x1 is 1. `<<` stands for itself.
+                # As it is read: True is true, 0x1 is 1. `<<` stands for itself.
                 read = key.tag if key.tag == MERGE else self.construct_object(key)
                 if read in found:
                     raise DataError(_twice(found[read], key))
                 found[read] = key
         return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != BOOLEAN]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(BOOLEAN, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
 def _twice(first: yaml.ScalarNode, again: yaml.ScalarNode) -> str:

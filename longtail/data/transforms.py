@@ -9,6 +9,7 @@ from torch import Tensor
 
 from longtail.data.policies import Policy
 
+POLICY, VIEW = 11, 12  # rows of what `draw` gives
 # Pixels that a CPU warps at a time: the tensors on the way then stay in its cache, and warping takes half the time.
 PIECE = 2**17
 
@@ -40,10 +41,10 @@ def to_float(images: Tensor) -> Tensor:
 def draw(count: int, generator: torch.Generator | None = None) -> Tensor:
     """All that the augmentation of so many images hangs on, uniform in [0, 1), by torch's generator for the CPU or
     another: a column an image, a row for each of angle, scale, two shifts, mirror, area, sides and place of the crop,
-    place of the hole, and policy.
+    place of the hole, policy, and stored view.
     """
-    # The first five are drawn for themselves: what was trained before there were others keeps its images.
-    return torch.cat([torch.rand((rows, count), generator=generator) for rows in (5, 7)])
+    # The first are drawn for themselves: what was trained before there were others keeps its images.
+    return torch.cat([torch.rand((rows, count), generator=generator) for rows in (5, 7, 1)])
 
 
 def augment(images: Tensor, how: Augmentation, drawn: Tensor | None = None) -> Tensor:

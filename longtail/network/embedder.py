@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from longtail.artifacts.weights import read_weights, write_weights
-from longtail.data.dataset import DatasetInfo, PackedDataset, Task
+from longtail.data.dataset import DatasetInfo, Task
 from longtail.data.transforms import to_float
 from longtail.errors import DataError
 from longtail.methods.catalogue import params_class
@@ -22,6 +22,9 @@ from longtail.progress import Advance
 
 Floats = npt.NDArray[np.float32]
 Images = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int64]
+# Images N×H×W×C, or what the backbone has made of them before: float32 N×F.
+Inputs = npt.NDArray[Any]
 BLOCK = 512
 
 
@@ -34,15 +37,15 @@ class Embedder:
         self.tasks: list[Task] = blueprint.tasks
         self.image_shape = blueprint.image_shape
 
-    def __call__(self, images: Images) -> dict[str, Floats]:
-        """uint8 N×H×W×C to float32 N×d on the unit sphere, for each task."""
+    def __call__(self, images: Inputs) -> dict[str, Floats]:
+        """uint8 N×H×W×C, or features, to float32 N×d on the unit sphere, for each task."""
         return self._in_blocks(images, self._embed)
 
-    def logits(self, images: Images) -> dict[str, Floats]:
+    def logits(self, images: Inputs) -> dict[str, Floats]:
         """uint8 N×H×W×C to the classifier's float32 N×K, for each task."""
         return self._in_blocks(images, lambda block: self.embed_and_classify(block)[1])
 
-    def embed_and_classify(self, images: Images) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    def embed_and_classify(self, images: Inputs) -> tuple[dict[str, Floats], dict[str, Floats]]:
         """The embeddings and the logits of as many images as the network takes at once, in one pass."""
         assert self.network is not None
         with torch.inference_mode():
@@ -50,13 +53,13 @@ class Embedder:
         embeddings, logits = ({task: values.cpu().numpy() for task, values in one.items()} for one in both)
         return embeddings, logits
 
-    def _in_blocks(self, images: Images, function: Callable[[Images], dict[str, Floats]]) -> dict[str, Floats]:
+    def _in_blocks(self, images: Inputs, function: Callable[[Inputs], dict[str, Floats]]) -> dict[str, Floats]:
         # Of no images there is one block, which has none. torch reads no array backwards.
         starts = range(0, max(1, len(images)), BLOCK)
         parts = [function(np.ascontiguousarray(images[start : start + BLOCK])) for start in starts]
         return {task.name: np.concatenate([part[task.name] for part in parts]) for task in self.tasks}
 
-    def _embed(self, images: Images) -> dict[str, Floats]:
+    def _embed(self, images: Inputs) -> dict[str, Floats]:
         if self.blueprint.features in ("pixels", "hog"):
             crafted = pixels(images) if self.blueprint.features == "pixels" else histograms_of_gradients(images)
             return {task.name: crafted for task in self.tasks}
@@ -67,9 +70,10 @@ class Embedder:
             features = F.normalize(self.network.backbone(self._tensor(images)), dim=1).cpu().numpy()
             return {task.name: features for task in self.tasks}
 
-    def _tensor(self, images: Images) -> Tensor:
+    def _tensor(self, images: Inputs) -> Tensor:
         assert self.network is not None
-        return to_float(torch.from_numpy(images).to(next(self.network.parameters()).device))
+        tensor = torch.from_numpy(images).to(next(self.network.parameters()).device)
+        return tensor if tensor.ndim == 2 else to_float(tensor)
 
 
 def build_network(blueprint: Blueprint) -> Network:
@@ -91,18 +95,18 @@ def load_embedder(snapshot: Path) -> Embedder:
 
 
 def write_snapshot(
-    snapshot: Path, embedder: Embedder, dataset: PackedDataset, rows: npt.NDArray[np.int64], *, logits: bool
+    snapshot: Path, embedder: Embedder, read: Callable[[Ints], Inputs], samples: int, *, logits: bool
 ) -> None:
-    """Write network, embeddings and, if asked, logits of those rows of the dataset."""
+    """Write network, embeddings and, if asked, logits of so many samples; `read` gives those of some positions."""
     snapshot.mkdir(parents=True)
     (snapshot / "network.json").write_text(embedder.blueprint.model_dump_json(indent=1) + "\n", encoding="utf-8")
     if embedder.network:
         weights = {name: value.contiguous().cpu() for name, value in embedder.network.state_dict().items()}
         write_weights(weights, snapshot / "network.safetensors")
     embeddings, scores = [], []
-    with Advance("embedding", len(rows)) as advance:
-        for start in range(0, len(rows), BLOCK):
-            images = dataset.images(rows[start : start + BLOCK])
+    with Advance("embedding", samples) as advance:
+        for start in range(0, samples, BLOCK):
+            images = read(np.arange(start, min(start + BLOCK, samples)))
             if logits:
                 of_block, of_classes = embedder.embed_and_classify(images)
                 scores.append(of_classes)

@@ -37,14 +37,6 @@ class Imported(nn.Module):
         features: Tensor = self.body((images.expand(-1, 3, -1, -1) - self.mean) / self.deviation)
         return features
 
-    def blocks(self) -> list[list[str]]:
-        """The names of the parameters and statistics of each block, from the image up."""
-        if self.name.startswith(TIMM):
-            return _timm_blocks(self.body)
-        names = list(self.body.state_dict())
-        stem = [name for name in names if not name.startswith("layer")]
-        return [stem, *([name for name in names if name.startswith(f"layer{n}.")] for n in (1, 2, 3, 4))]
-
 
 def _torchvision(name: str) -> tuple[nn.Module, int]:
     # torchvision takes seconds to import, and the small networks do without it.
@@ -72,6 +64,20 @@ def _timm(name: str, image_shape: tuple[int, int, int]) -> tuple[nn.Module, int]
         some = torch.zeros(1, 3, *image_shape[:2])
         features: int = body.eval()(some).shape[1]
     return body.train(), features
+
+
+def blocks(backbone: nn.Module) -> list[list[str]]:
+    """The names of the parameters and statistics of each block of a backbone, from the image up."""
+    if not isinstance(backbone, Imported):  # blocks one behind the other
+        found = [[f"{place}.{name}" for name in block.state_dict()] for place, block in backbone.named_children()]
+        return [names for names in found if names]
+    names = list(backbone.body.state_dict())
+    if backbone.name.startswith(TIMM):
+        inner = _timm_blocks(backbone.body)
+    else:
+        stem = [name for name in names if not name.startswith("layer")]
+        inner = [stem, *([name for name in names if name.startswith(f"layer{n}.")] for n in (1, 2, 3, 4))]
+    return [[f"body.{name}" for name in block] for block in inner]
 
 
 def _timm_blocks(body: Any) -> list[list[str]]:

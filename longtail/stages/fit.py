@@ -19,6 +19,11 @@ class Params(TrainingParams):
     name: str = Field("fit", pattern=r"^\w+$", description="the key of the entry")
     method: AnyMethod = Field({"kind": "softmax"}, validate_default=True)
 
+    @property
+    def called(self) -> str:
+        """See `TrainingParams.called`."""
+        return f"fits.{self.name}"
+
     @field_validator("method")
     @classmethod
     def _without_table(cls, method: MethodParams) -> MethodParams:

@@ -56,7 +56,9 @@ def run(dataset: Input, split: Input, model: Output, *, params: Params) -> dict[
         network = build_network(blueprint)
         if isinstance(network.backbone, Imported) and params.prior != "random":
             network.backbone.take(_pretrained(network.backbone, params))
-    write_snapshot(current(model), Embedder(blueprint, network), packed, table.samples["row"].to_numpy(), logits=False)
+    rows = table.samples["row"].to_numpy()
+    embedder = Embedder(blueprint, network)
+    write_snapshot(current(model), embedder, lambda samples: packed.images(rows[samples]), len(rows), logits=False)
     State(rule="cluster_wise", history=[Round(round=0, scores={}, curve=[])]).write(model)
     return {"dimensions": float(read_embeddings(current(model), table.tasks[0].name).shape[1])}
 

@@ -3,7 +3,6 @@
 One file is replaced in one step, so a kill at any moment leaves the last whole checkpoint.
 """
 
-import hashlib
 import json
 import os
 import sys
@@ -14,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from longtail.artifacts.weights import write_weights
+from longtail.artifacts.weights import digest, write_weights
 from longtail.training.distributed import from_first
 from longtail.world import ALONE, World
 
@@ -47,7 +46,7 @@ def save_checkpoint(
     work.mkdir(parents=True, exist_ok=True)
     new = work / f"{FILE}.new"
     text = json.dumps(about)
-    write_weights(tensors, new, about={"about": text, "digest": _digest(text, tensors)})
+    write_weights(tensors, new, about={"about": text, "digest": digest(tensors, text)})
     os.replace(new, work / FILE)
 
 
@@ -77,7 +76,7 @@ def _read(file: Path, fingerprint: str) -> Checkpoint | None:
             if about["fingerprint"] != fingerprint:
                 return None
             tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (not a dict)
-        if _digest(header["about"], tensors) != header["digest"]:
+        if digest(tensors, header["about"]) != header["digest"]:
             raise ValueError("its content has changed")
     except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
         print(f"warning: {file} is damaged ({error}): the training begins anew", file=sys.stderr)
@@ -91,11 +90,3 @@ def _read(file: Path, fingerprint: str) -> Checkpoint | None:
             number, name = rest.split(".", 1)
             checkpoint.optimiser.setdefault(int(number), {})[name] = tensor
     return checkpoint
-
-
-def _digest(about: str, tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256(about.encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

@@ -1,27 +1,39 @@
-"""Which trainings params.yaml declares, what each follows, which models are evaluated: the one reader of `after`."""
+"""Which trainings params.yaml declares, what each follows and is trained on, which models are evaluated: the one reader
+of `after` and `on`.
+"""
 
 import re
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 from longtail.errors import DataError
 
 START = "start"  # what the first training follows
+DATASET = "dataset"  # what a training is on by default
 # Names of other artifacts, beside which each model lies.
-TAKEN = ("start", "dataset", "split", "index", "report", "local", "experiments")
+TAKEN = (START, DATASET, "split", "index", "report", "local", "experiments")
 
 
 @dataclass(frozen=True)
 class Trainings:
-    """`after`: what each training follows, every one behind those before it. `fits` and `rounds`: their names in that
-    order. `models`: those evaluated, of which the first leads, each with its difference to `baseline`.
+    """`after`: what each training follows, every one behind those before it; `on`: what it is trained on, the data set
+    or stored features; `features`: whose backbone makes each of these. `fits` and `rounds`: their names in that order.
+    `models`: those evaluated, of which the first leads, each with its difference to `baseline`.
     """
 
     after: dict[str, str]
+    on: dict[str, str]
+    features: dict[str, str]
     fits: list[str]
     rounds: list[str]
     models: list[str]
     baseline: str
+
+    def on_features(self, stage: str, name: str | None) -> bool:
+        """Whether a training of `fits`, or for the stage `train` any round, is on stored features."""
+        trained = [name] if stage == "fit" else self.rounds
+        return any(self.on[one] != DATASET for one in trained if one)
 
     def up_to(self, model: str) -> list[str]:
         """The trainings that lead to a model, in their order, itself included; none lead to `start`."""
@@ -34,20 +46,27 @@ class Trainings:
 
 def declared_trainings(values: dict[str, Any], source: str) -> Trainings:
     """The trainings of all parameters. Raises DataError, naming the `source`, for whatever is wrong with one."""
-    fits, rounds = (_section(values, name, source) for name in ("fits", "rounds"))
-    for name in [*fits, *rounds]:
+    fits, rounds, features = (_section(values, name, source) for name in ("fits", "rounds", "features"))
+    for name in [*fits, *rounds, *features]:
         _check_name(name, source)
-    if twice := sorted(set(fits) & set(rounds)):
-        raise DataError(f"{source}: {twice[0]} stands in `fits` and in `rounds`; give one of them another name")
+    for one, other in combinations({"fits": fits, "rounds": rounds, "features": features}.items(), 2):
+        if twice := sorted(set(one[1]) & set(other[1])):
+            raise DataError(
+                f"{source}: {twice[0]} stands in `{one[0]}` and in `{other[0]}`; give one of them another name"
+            )
     for name, entry in rounds.items():
-        if more := sorted(set(entry) - {"after"}, key=str):
+        if more := sorted(set(entry) - {"after", "on"}, key=str):
             raise DataError(f"{source}: rounds.{name}.{more[0]}: all rounds are trained as the section `train` says")
     entries = {**fits, **rounds}
     after = {name: _after(name, entry, entries, source) for name, entry in entries.items()}
-    order = _in_order(after, source)
+    made_by = {name: _after(name, entry, entries, source) for name, entry in features.items()}
+    on = {name: _on(name, entry, features, source) for name, entry in entries.items()}
+    order = _in_order({name: {after[name], made_by.get(on[name], START)} for name in entries}, source)
     models, baseline = _evaluated(values.get("evaluate") or {}, order, source)
     return Trainings(
         {name: after[name] for name in order},
+        {name: on[name] for name in order},
+        made_by,
         [name for name in order if name in fits],
         [name for name in order if name in rounds],
         models,
@@ -85,13 +104,21 @@ def _after(name: str, entry: dict[str, Any], entries: dict[str, Any], source: st
     return before
 
 
-def _in_order(after: dict[str, str], source: str) -> list[str]:
-    """Every training behind the one that it follows; else as they were declared."""
+def _on(name: str, entry: dict[str, Any], features: dict[str, dict[str, Any]], source: str) -> str:
+    on = entry.get("on", DATASET)
+    if not isinstance(on, str) or on not in (DATASET, *features):
+        known = ", ".join([DATASET, *features])
+        raise DataError(f"{source}: {name} is on {on!r}, and there is no such entry of `features`; there are {known}")
+    return on
+
+
+def _in_order(needs: dict[str, set[str]], source: str) -> list[str]:
+    """Every training behind those that it needs; else as they were declared."""
     order: list[str] = []
-    while len(order) < len(after):
-        ready = [name for name, before in after.items() if name not in order and before in (START, *order)]
+    while len(order) < len(needs):
+        ready = [name for name, before in needs.items() if name not in order and before <= {START, *order}]
         if not ready:
-            circle = ", ".join(name for name in after if name not in order)
+            circle = ", ".join(name for name in needs if name not in order)
             raise DataError(f"{source}: {circle} follow each other in a circle; let one of them follow {START}")
         order.append(ready[0])
     return order

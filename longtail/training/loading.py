@@ -9,15 +9,13 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from longtail.data.dataset import PackedDataset
-from longtail.data.policies import apply_policy
-from longtail.data.transforms import Augmentation, augment, draw, to_float
+from longtail.data.transforms import draw
 from longtail.methods.base import Method
 from longtail.methods.batch import Batch, to_device
+from longtail.training.inputs import Inputs
 from longtail.world import ALONE, World
 
 T = TypeVar("T")
@@ -30,10 +28,8 @@ def seeds(seed: int, step: int) -> tuple[int, int]:
 
 
 def mini_batches(
-    dataset: PackedDataset,
-    rows: npt.NDArray[np.int64],
+    inputs: Inputs,
     method: Method,
-    augmentation: Augmentation,
     *,
     seed: int,
     steps: range,
@@ -41,27 +37,25 @@ def mini_batches(
     world: World = ALONE,
     waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Generator[tuple[Tensor, Batch]]:
-    """For each step this process's part of the mini-batch and its augmented images, float (views·m)×C×H×W.
+    """For each step this process's part of the mini-batch, and what the network takes: augmented images, float
+    (views·m)×C×H×W, or features (views·m)×F.
 
-    `rows`: the row in the dataset of each sample that the method may draw. `waiting` is entered while a step waits for
-    the images to be there; warping them is work of the device. Close the generator: a thread works for it.
+    `waiting` is entered while a step waits for them to be there; warping images is work of the device. Close the
+    generator: a thread works for it.
     """
 
     def load(step: int) -> tuple[Tensor, Tensor, Batch]:
         batch = method.batch(step, world)
-        images = torch.from_numpy(dataset.images(rows[batch.samples]))
-        images = torch.cat([images] * method.views) if method.views > 1 else images
         # An image is warped alike in whichever process it is. The thread has a generator of its own.
         of_all = draw(method.views * batch.whole, torch.Generator().manual_seed(seeds(seed, step)[0]))
         places = np.add.outer(np.arange(method.views) * batch.whole, batch.places).ravel()
         drawn = of_all[:, torch.from_numpy(places)]
-        if augmentation.policy:
-            images = apply_policy(images, augmentation.policy, drawn[11])
-        return to_device(images, device), to_device(drawn, device), batch.to(device)
+        loaded = inputs.load(batch.samples, method.views, drawn)
+        return to_device(loaded, device), to_device(drawn, device), batch.to(device)
 
     with closing(one_ahead(load, steps, device, waiting)) as loaded:
-        for images, drawn, batch in loaded:
-            yield augment(to_float(images), augmentation, drawn), batch
+        for taken, drawn, batch in loaded:
+            yield inputs.finish(taken, drawn), batch
 
 
 def one_ahead(

@@ -2,23 +2,23 @@
 
 import math
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from longtail.data.dataset import PackedDataset
 from longtail.data.transforms import Augmentation
 from longtail.methods.base import Method
 from longtail.methods.batch import Batch
-from longtail.network.network import Network, parameter_groups
+from longtail.network.network import Network, layer_shares, parameter_groups, set_modes
 from longtail.training.checkpoint import load_checkpoint, save_checkpoint
 from longtail.training.distributed import data_parallel, synchronise_batch_norm, total
+from longtail.training.inputs import Inputs
 from longtail.training.loading import mini_batches, seeds
 from longtail.training.meter import Meter, announcement
 from longtail.world import ALONE, World
@@ -47,6 +47,14 @@ class Optimisation(BaseModel, extra="forbid"):
     precision: Literal["float32", "bfloat16"] | None = Field(
         None, description="of convolutions and products; null: bfloat16 on GPUs, float32 on CPUs"
     )
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="the learning rate of each block of the backbone, as a share of that of the next"
+    )
+    clip: float | None = Field(None, gt=0, description="greatest norm of the gradient of all weights")
+    average: float | None = Field(
+        None, gt=0, lt=1, description="the model is the moving average of its weights, with this decay a step"
+    )
+    compile: bool = Field(False, description="by torch.compile: minutes at first, then faster on GPUs")
     freeze_batch_norm: bool = Field(False, description="normalise by the statistics that the network came with")
     augmentation: Augmentation = Augmentation()
     checkpoint_every: int = Field(200, ge=1, exclude=True, description="iterations")
@@ -73,8 +81,7 @@ def device() -> torch.device:
 def train(
     network: Network,
     method: Method,
-    dataset: PackedDataset,
-    rows: npt.NDArray[np.int64],
+    inputs: Inputs,
     optimisation: Optimisation,
     *,
     seed: int,
@@ -84,7 +91,7 @@ def train(
 ) -> list[dict[str, float]]:
     """Train `network` in place and return the logged scalars, one dict for every `log_every` iterations.
 
-    `rows`: the row in the dataset of each sample that the method may draw. Checkpoints go to the directory `work`; one
+    Checkpoints go to the directory `work`; one
     with the same `fingerprint` found there is resumed. Several processes train as one would whose mini-batches are
     all of theirs; the first alone writes, and all return the same.
     """
@@ -94,19 +101,21 @@ def train(
         synchronise_batch_norm(world, network)
     objective = _Objective(network, method)
     optimiser = _optimiser(objective, optimisation)
-    start, history = load_checkpoint(work, fingerprint, objective, optimiser, world)
-    trained = data_parallel(world, objective)
+    averaged = _average(objective, optimisation.average)
+    kept = nn.ModuleList([objective, averaged]) if averaged else objective
+    start, history = load_checkpoint(work, fingerprint, kept, optimiser, world)
+    trained: Callable[..., dict[str, Tensor]] = data_parallel(world, objective)
+    if optimisation.compile:
+        trained = torch.compile(trained)
     iterations = length(optimisation, method)
     method.plan(iterations)
     steps = range(start, iterations)
-    _set_modes(network, optimisation)
+    set_modes(network, freeze_batch_norm=optimisation.freeze_batch_norm)
     precision = optimisation.precision or ("bfloat16" if device().type == "cuda" else "float32")
     meter = Meter(optimisation.log_every, iterations, start, history, shown=world.first)
     loader = mini_batches(
-        dataset,
-        rows,
+        inputs,
         method,
-        optimisation.augmentation,
         seed=seed,
         steps=steps,
         device=device(),
@@ -127,11 +136,17 @@ def train(
             # With weights w that sum to 1 over the whole mini-batch, its loss is L = Σ_i w_i h_i = Σ_r L_r, where L_r
             # is the sum over the share of process r. So ∇L = Σ_r ∇L_r, and the processes' gradients are averaged:
             # 1/W Σ_r ∇(W L_r) is ∇L.
-            (scalars["loss"] * world.size).backward()
+            (scalars["loss"] * world.size).backward()  # type: ignore[no-untyped-call]
+            if optimisation.clip:
+                nn.utils.clip_grad_norm_(objective.parameters(), optimisation.clip)
             optimiser.step()
+            if averaged:
+                averaged.update_parameters(objective)
             meter.add(step + 1, total(world, scalars), method.views * batch.whole)
             if world.first and (step + 1) % optimisation.checkpoint_every == 0:
-                save_checkpoint(work, fingerprint, objective, optimiser, step + 1, history)
+                save_checkpoint(work, fingerprint, kept, optimiser, step + 1, history)
+    if averaged:
+        objective.load_state_dict(averaged.module.state_dict())
     return history
 
 
@@ -146,6 +161,13 @@ class _Objective(nn.Module):
 
     def forward(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         return self.method.loss(self.network, images, batch)
+
+
+def _average(objective: nn.Module, decay: float | None) -> AveragedModel | None:
+    """The exponential moving average of weights and statistics, which begins with the first step's."""
+    if decay is None:
+        return None
+    return AveragedModel(objective, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
 
 
 def length(optimisation: Optimisation, method: Method) -> int:
@@ -175,23 +197,13 @@ def learning_rate(optimisation: Optimisation, iterations: int, step: int) -> flo
 
 def _set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["share"]
 
 
-def _optimiser(objective: nn.Module, optimisation: Optimisation) -> torch.optim.Optimizer:
+def _optimiser(objective: _Objective, optimisation: Optimisation) -> torch.optim.Optimizer:
     # Fused: one kernel for all parameters instead of a dozen for each.
     rate, decay = optimisation.learning_rate, optimisation.weight_decay
-    trained = parameter_groups(objective, decay)
+    trained = parameter_groups(objective, decay, layer_shares(objective.network.backbone, optimisation.layer_decay))
     if optimisation.optimiser == "adamw":
         return torch.optim.AdamW(trained, rate, fused=True)
     return torch.optim.SGD(trained, rate, momentum=optimisation.momentum, fused=True)
-
-
-def _set_modes(network: Network, optimisation: Optimisation) -> None:
-    network.train()
-    if not any(parameter.requires_grad for parameter in network.backbone.parameters()):
-        network.backbone.eval()  # frozen: its statistics, too
-    if optimisation.freeze_batch_norm:
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()

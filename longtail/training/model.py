@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -11,16 +10,18 @@ from torch import Tensor
 from longtail.artifacts.fingerprint import fingerprint
 from longtail.artifacts.weights import read_weights
 from longtail.artifacts.work import work_directory
-from longtail.data.dataset import PackedDataset
+from longtail.data.feature_set import FeatureSet
 from longtail.data.seed import Seed
 from longtail.data.splits import Split
+from longtail.data.transforms import Augmentation
 from longtail.errors import DataError
 from longtail.methods.base import AnyMethod, MethodParams, Sampling, Setup
 from longtail.methods.catalogue import entry_of
 from longtail.network.embedder import Embedder, blueprint_for, build_network, write_snapshot
-from longtail.network.network import Network, NetworkParams
+from longtail.network.network import Network, NetworkParams, backbone_digest, keep_still
 from longtail.network.snapshot import PRIOR, Blueprint, current, read_blueprint, write_prior
 from longtail.rules.search import Search
+from longtail.training.inputs import Features, open_inputs
 from longtail.training.loop import Optimisation, train
 from longtail.training.outcome import Scoring, warn_of_collapse
 from longtail.world import World
@@ -34,8 +35,11 @@ class TrainingParams(Sampling):
     network: NetworkParams = NetworkParams()
     search: Search = Search()
     method: AnyMethod
-    freeze: Literal["backbone"] | None = Field(
-        None, description="backbone: only what is on top of it is trained; its batch-norm statistics stay too"
+    trained_blocks: int | None = Field(
+        None,
+        ge=0,
+        description="of the backbone the last so many blocks alone; what is below stays, batch-norm statistics too. "
+        "0: only what is on top of it is trained; null: all of it",
     )
     optimisation: Optimisation = Optimisation(iterations=1000)
 
@@ -57,6 +61,23 @@ class TrainingParams(Sampling):
                 "`sampling` or a `cost` that begins then, or leave `deferred` out"
             )
         return self
+
+    def check_stored(self, training: str) -> None:
+        """Raise DataError if a training on stored features is to do what takes the images."""
+        if self.optimisation.augmentation != Augmentation():
+            raise DataError(
+                f"{training} is trained on stored features, and its augmentation takes the images: store augmented "
+                "views with `views` and `augmentation` of those features, or leave it out"
+            )
+        if self.trained_blocks:
+            raise DataError(
+                f"{training} is trained on stored features, so its backbone stays: leave out trained_blocks"
+            )
+
+    @property
+    def called(self) -> str:
+        """What messages call the training: by its section of params.yaml."""
+        return "train"
 
     @property
     def scoring(self) -> Scoring:
@@ -82,31 +103,40 @@ def train_model(
     `inputs`: the artifacts that the training depends on: a checkpoint is found again by them and the parameters. None
     in all processes but the first, which alone writes.
     """
-    packed, table = PackedDataset.open(sources.dataset), Split.open(sources.split)
-    rows = table.samples["row"].to_numpy()
+    table = Split.open(sources.split)
+    data = open_inputs(sources.dataset, table, params.optimisation.augmentation)
     method_params = params.method.model_dump(mode="json")
-    blueprint = blueprint_for(params.network, "network", table.tasks, packed.info, method_params)
+    blueprint = blueprint_for(params.network, "network", table.tasks, data.info, method_params)
     torch.manual_seed(seed)
     network = initial_network(sources.snapshot, blueprint, params.method)
-    if params.freeze or not params.method.trains_body:
-        network.backbone.requires_grad_(requires_grad=False)
+    if isinstance(data, Features):
+        params.check_stored(params.called)
+        _check_backbone(data.features, network, sources.snapshot)
+    keep_still(network, 0 if isinstance(data, Features) or not params.method.trains_body else params.trained_blocks)
     if not params.method.trains_body:
         network.embeddings.requires_grad_(requires_grad=False)
     labels = {task.name: table.train_labels(task) for task in table.tasks}
     method = params.method.build(Setup(labels, params, seed, world.size, sources.table))
     key = fingerprint(params, *inputs, processes=world.size)
     work = work_directory(model, key)
-    curve = train(
-        network, method, packed, rows, params.optimisation, seed=seed, work=work, fingerprint=key, world=world
-    )
+    curve = train(network, method, data, params.optimisation, seed=seed, work=work, fingerprint=key, world=world)
     if not world.first:
         return None
-    write_snapshot(current(model), Embedder(blueprint, network), packed, rows, logits=method.trains_classifier)
+    embedder, samples = Embedder(blueprint, network), len(table.samples)
+    write_snapshot(current(model), embedder, data.plain, samples, logits=method.trains_classifier)
     if method.trains_classifier:
         counts = {task.name: len(task.classes) for task in table.tasks}
         write_prior(current(model), method.trained_prior(counts, int(curve[-1]["iteration"])))
     warn_of_collapse(current(model), table)
     return curve
+
+
+def _check_backbone(features: FeatureSet, network: Network, snapshot: Path) -> None:
+    if features.info.backbone != backbone_digest(network):
+        raise DataError(
+            f"the features in {features.path} were made by another backbone than the one in {snapshot}: let the "
+            "training follow what the features are `after`, or what was trained on them"
+        )
 
 
 def initial_network(snapshot: Path, blueprint: Blueprint, method: MethodParams) -> Network:

@@ -31,16 +31,21 @@ def test_a_key_that_stands_twice(tmp_path: Path, text: str, key: str, first: int
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("yes", "true"), ("no", "off"), ("1", "0x1"), ("1", "1.0"), ("1", "true"), ("~", "null"), ("1", "1_")],
+    [("True", "true"), ("FALSE", "false"), ("1", "0x1"), ("1", "1.0"), ("1", "true"), ("~", "null"), ("1", "1_")],
 )
 def test_keys_that_are_spelled_differently_and_read_alike(tmp_path: Path, one: str, other: str) -> None:
-    """Classes called `no` and `off` are one to YAML."""
     (tmp_path / "params.yaml").write_text(f"target:\n  {one}: 0.5\n  {other}: 0.5\n", encoding="utf-8")
     said = f"'{one}' on line 2 and '{other}' on line 3 are the same to YAML; put names in quotes"
     with pytest.raises(DataError, match=said):
         read_yaml(tmp_path / "params.yaml")
     (tmp_path / "params.yaml").write_text(f"target:\n  '{one}': 0.5\n  '{other}': 0.5\n", encoding="utf-8")
     assert read_yaml(tmp_path / "params.yaml") == {"target": {one: 0.5, other: 0.5}}
+
+
+@pytest.mark.parametrize("word", ["on", "off", "yes", "no", "y", "N", "On"])
+def test_only_true_and_false_are_no_texts_as_dvc_reads_it(tmp_path: Path, word: str) -> None:
+    (tmp_path / "params.yaml").write_text(f"{word}: {word}\nfirst: true\nsecond: False\n", encoding="utf-8")
+    assert read_yaml(tmp_path / "params.yaml") == {word: word, "first": True, "second": False}
 
 
 def test_a_long_key_is_shown_in_part(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_budget_is_the_image_passes_of_all_that_leads_to_the_model() -> None:
     assert cell_of({"model": "crl"}).budget() == 300
     assert cell_of({"model": "r1"}).budget() == 200
     assert cell_of({"model": "start"}).budget() == 0
-    again = {"crt": {"after": "r1", "freeze": "backbone", "optimisation": {"image_passes": 7}}}
+    again = {"crt": {"after": "r1", "trained_blocks": 0, "optimisation": {"image_passes": 7}}}
     assert cell_of({"model": "crt"}, fits=again).trainings == ["softmax", "r1", "crt"]
     assert cell_of({"model": "crt"}, fits=again).budget() == 207
     with pytest.raises(ValidationError, match=r"say image_passes in the optimisation of fits\.crl"):

@@ -17,15 +17,20 @@ from pipelines.resources import Kubernetes
 
 Tree = dict[str, Any]
 
-# Trainings of either kind after `start` and after each other, three models side by side.
+# Trainings of either kind after `start` and after each other, on images and stored features, three models side by side.
 DECLARED: Tree = {
-    "fits": {"softmax": {"after": "start"}, "crl": {"after": "start"}, "crt": {"after": "r2"}},
-    "rounds": {"r1": {"after": "softmax"}, "r2": {"after": "r1"}},
+    "features": {"frozen": {"after": "start"}, "tuned": {"after": "softmax"}},
+    "fits": {
+        "softmax": {"after": "start", "on": "dataset"},
+        "crl": {"after": "start", "on": "frozen"},
+        "crt": {"after": "r2", "on": "dataset"},
+    },
+    "rounds": {"r1": {"after": "softmax", "on": "dataset"}, "r2": {"after": "r1", "on": "tuned"}},
     "evaluate": {"models": ["r2", "softmax", "crt"]},
 }
 # What an artifact is to Kubeflow; the others are plain ones.
 TYPES = {
-    **dict.fromkeys(("dataset", "split"), "Dataset"),
+    **dict.fromkeys(("dataset", "split", "features"), "Dataset"),
     **dict.fromkeys(("model", "previous", "index"), "Model"),
 }
 

@@ -54,6 +54,8 @@ ARTIFACTS: dict[str, dict[str, str]] = {
     "index": {"split": "split", "model": "r1/model", "index": "index/r1"},
     "evaluate": {"dataset": "dataset", "split": "split", "indexes": "index", "report": "report"},
 }
+# Not part of every pipeline: only where a training is on stored features.
+FEATURES = {"dataset": "dataset", "split": "split", "model": "start/model", "features": "features"}
 CRL = {"name": "crl", "method": {"kind": "class_rectification"}, "sampling": "natural", "cost": False}
 
 
@@ -88,8 +90,10 @@ def write_tiny_dataset(
 def run_stage(root: Path, stage: str, *, paths: dict[str, str] | None = None, **changes: Any) -> dict[str, float]:
     """Run a stage on the artifacts below `root`; `paths` overrides where some lie, `changes` some parameters."""
     module = importlib.import_module(f"longtail.stages.{stage}")
-    artifacts = {name: root / path for name, path in {**ARTIFACTS[stage], **(paths or {})}.items()}
-    report: dict[str, float] = module.run(**artifacts, params=module.Params(**{**PARAMETERS[stage], **changes}))
+    artifacts = {
+        name: root / path for name, path in {**{**ARTIFACTS, "features": FEATURES}[stage], **(paths or {})}.items()
+    }
+    report: dict[str, float] = module.run(**artifacts, params=module.Params(**{**PARAMETERS.get(stage, {}), **changes}))
     return report
 
 

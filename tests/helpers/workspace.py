@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from longtail.artifacts.yaml_file import read_yaml
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -64,8 +66,8 @@ class Workspace:
 
     def write_parameters(self, **changes: Any) -> None:
         """Write the small parameters, so changed; an empty mapping takes the place of what is there."""
-        values = yaml.safe_load((ROOT / "params.yaml").read_text())
-        values |= {"data": "my data", "cluster_size": 20, "rounds": {"r1": {"after": "softmax"}}}
+        values = read_yaml(ROOT / "params.yaml")
+        values |= {"data": "my data", "cluster_size": 20, "rounds": {"r1": {"after": "softmax", "on": "dataset"}}}
         values["ingest"]["source"]["copies"] = 1
         for section in (values["train"], *values["fits"].values()):
             section["optimisation"]["iterations"] = 20

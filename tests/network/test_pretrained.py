@@ -23,7 +23,7 @@ from longtail.data.transforms import to_float
 from longtail.errors import DataError
 from longtail.network import pretrained
 from longtail.network.backbones import build_backbone
-from longtail.network.imported import Imported
+from longtail.network.imported import Imported, blocks
 from longtail.network.network import NetworkParams
 from longtail.network.pretrained import PACKAGES, WeightsFile, imagenet_weights, of_file, read_hashed
 
@@ -214,10 +214,11 @@ def test_a_network_of_one_size_alone_says_so() -> None:
         build_backbone("timm/test_vit", (64, 64, 3))
 
 
-@pytest.mark.parametrize("name", [SMALL, "timm/test_convnext", "timm/test_resnet", "resnet18"])
+@pytest.mark.parametrize("name", [SMALL, "timm/test_convnext", "timm/test_resnet", "resnet18", "small_cnn", "resnet32"])
 def test_the_blocks_hold_all_weights_once_from_the_image_up(name: str) -> None:
-    backbone = imported(name, 64)
-    blocks = backbone.blocks()
-    assert sorted(name for block in blocks for name in block) == sorted(backbone.body.state_dict())
-    assert len(blocks) > 2
-    assert any("conv" in name or "stem" in name for name in blocks[0])
+    backbone, _ = build_backbone(name, (64, 64, 3))
+    found = blocks(backbone)
+    names = set(backbone.state_dict()) - {"mean", "deviation"}
+    assert sorted(name for block in found for name in block) == sorted(names)
+    assert len(found) > 2
+    assert any("conv" in name or "stem" in name or name.startswith("0.") for name in found[0])

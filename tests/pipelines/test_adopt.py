@@ -21,6 +21,7 @@ from same_results import SAME
 from tiny import hashes
 from workspace import Workspace
 
+from longtail.artifacts.yaml_file import read_yaml
 from longtail.execution import one_sentence
 from longtail.training.declared import declared_trainings
 from pipelines import __main__
@@ -274,7 +275,7 @@ def test_the_place_of_artifacts_may_be_given(adopt: Adopt, workspace: Workspace,
 
 
 def test_another_parameter_is_named(adopt: Adopt, workspace: Workspace) -> None:
-    values = yaml.safe_load((workspace.path / "params.yaml").read_text())
+    values = read_yaml(workspace.path / "params.yaml")
     values["train"]["method"]["margins"]["g1"] = 0.03
     (workspace.path / "params.yaml").write_text(yaml.safe_dump(values))
     error = refusal(adopt)

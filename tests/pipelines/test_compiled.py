@@ -16,16 +16,21 @@ import components
 from components import images
 from components.images import CPU, CUDA
 from longtail.errors import DataError
-from longtail.stages import IN_ROUNDS, STAGES
+from longtail.stages import IN_ROUNDS, NAMED, STAGES
 from pipelines.graph import behind, specification, tasks
 from pipelines.pipeline import pipeline
 from pipelines.resources import GPU, REQUESTS, WORK, Kubernetes
 
 ROOT = Path(__file__).parents[2]
 STEPS = [stage for stage in STAGES if stage != "ingest"]
-TORCH = {"start", "fit", "train"}
+TORCH = {"start", "features", "fit", "train"}
 MODELS = DECLARED["evaluate"]["models"]
-WITHOUT_ROUNDS: Tree = {"rounds": {}, "fits": {"crl": {"after": "start"}}, "evaluate": {"models": ["crl"]}}
+WITHOUT_ROUNDS: Tree = {
+    "features": {},
+    "rounds": {},
+    "fits": {"crl": {"after": "start"}},
+    "evaluate": {"models": ["crl"]},
+}
 # What a component adds for the dashboard.
 SHOWN = {"metrics": "Metrics"}
 SHOWN_BY_EVALUATE = {"confusion": "ClassificationMetrics", "page": "HTML"}
@@ -82,7 +87,7 @@ def test_a_component_hands_its_stage_every_artifact(stage: str, monkeypatch: pyt
 
 def test_the_pipeline_has_every_training_and_the_steps_that_dvc_has(default: Compiled) -> None:
     expected = {"fetch", "split", "start", "evaluate"}
-    expected |= {f"fit@{name}" for name in DECLARED["fits"]}
+    expected |= {f"fit@{name}" for name in DECLARED["fits"]} | {f"features@{name}" for name in DECLARED["features"]}
     expected |= {f"{stage}@{name}" for stage in IN_ROUNDS for name in DECLARED["rounds"]}
     expected |= {f"index@{name}" for name in MODELS}
     assert set(default.tasks) == expected == set(dvc_commands())
@@ -98,7 +103,7 @@ def test_without_rounds_the_pipeline_has_neither_their_steps_nor_their_parameter
 def test_every_step_gets_its_own_section_and_every_training_of_fits_its_own(default: Compiled) -> None:
     for step, task in default.tasks.items():
         stage, _, name = step.partition("@")
-        section = f"fit_{name}" if stage == "fit" else stage
+        section = f"{stage}_{name}" if stage in NAMED else stage
         assert task["inputs"]["parameters"] == {"params": {"componentInputParameter": section}}
 
 
@@ -118,7 +123,8 @@ def dvc_commands() -> dict[str, dict[str, str]]:
         for key in looped:
             text = definition.get("do", definition)["cmd"].replace("${key}", key).replace("${item}", key)
             if isinstance(looped, dict):
-                text = text.replace("${item.after}", looped[key].get("after", ""))
+                for word in ("after", "on"):
+                    text = text.replace(f"${{item.{word}}}", looped[key].get(word, ""))
             words = shlex.split(text)[2:]
             options = {flag.removeprefix("--"): path for flag, path in zip(words[::2], words[1::2], strict=True)}
             step = stage.replace("ingest", "fetch")

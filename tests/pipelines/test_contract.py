@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 import yaml
 
+from longtail.artifacts.yaml_file import read_yaml
 from longtail.methods.catalogue import PARTS
 from longtail.parameters import PIPELINE, SHARED, read_parameters, stage_parameters
-from longtail.stages import STAGES
+from longtail.stages import NAMED, STAGES
 from longtail.stages.contract import artifacts, params_model
 from longtail.training.declared import START, declared_trainings
 from pipelines.dependencies import has_code, write_dependencies
 
 ROOT = Path(__file__).parents[2]
 PARAMS = ROOT / "params.yaml"
-VALUES = yaml.safe_load(PARAMS.read_text())
+VALUES = read_yaml(PARAMS)
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 # `fetch` takes the place of `ingest` where the data was made elsewhere: no step of dvc.yaml, no section by default.
 LOCAL = tuple(stage for stage in STAGES if stage != "fetch")
@@ -40,7 +41,7 @@ def flags(stage: str) -> dict[str, str]:
     program, name, *words = shlex.split(definition(stage)["cmd"])
     assert (program, name) == ("longtail", stage)
     found = {flag.removeprefix("--"): value for flag, value in zip(words[::2], words[1::2], strict=True)}
-    assert found.pop("name", None) == ("${key}" if stage == "fit" else None)
+    assert found.pop("name", None) == ("${key}" if stage in NAMED else None)
     return found
 
 
@@ -90,18 +91,18 @@ def test_the_parameters_that_a_stage_reads_are_declared(stage: str) -> None:
         (found,) = of_params.values()
         kind = {"fit": ["${item.method.kind}"], "train": ["${train.method.kind}"], "evaluate": None}[stage]
         assert of_catalogue == {"longtail/methods/catalogue.yaml": kind}
-    assert found == [*shared, "fits.${key}" if stage == "fit" else stage]
+    assert found == [*shared, f"{NAMED[stage]}.${{key}}" if stage in NAMED else stage]
 
 
 @pytest.mark.parametrize("stage", LOCAL)
 def test_the_defaults_are_valid_parameters(stage: str) -> None:
     model = params_model(run_of(stage))
-    for name in VALUES["fits"] if stage == "fit" else [None]:
+    for name in VALUES[NAMED[stage]] if stage in NAMED else [None]:
         assert isinstance(stage_parameters(PARAMS, stage, model, name), model)
 
 
 def test_every_key_of_the_parameters_is_read_by_something() -> None:
-    assert set(read_parameters(PARAMS)) == {*(stage for stage in LOCAL if stage != "fit"), *SHARED, *PIPELINE}
+    assert set(read_parameters(PARAMS)) == {*(stage for stage in LOCAL if stage not in NAMED), *SHARED, *PIPELINE}
 
 
 def test_what_the_trainings_follow_is_where_the_others_leave_it() -> None:

@@ -22,6 +22,7 @@ from rich.console import Console
 import longtail.__main__
 from components import images
 from experiments.matrix import read_matrix
+from longtail.artifacts.yaml_file import read_yaml
 from longtail.errors import DataError
 from longtail.execution import one_sentence
 from pipelines import __main__, arguments, follow, server
@@ -52,7 +53,7 @@ def stub() -> Iterator[KfpStub]:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Parameters with one round, and a lock that knows the data."""
-    values = yaml.safe_load((ROOT / "params.yaml").read_text())
+    values = read_yaml(ROOT / "params.yaml")
     values |= {"rounds": {"r1": {"after": "softmax"}}, "evaluate": {"models": ["r1"]}}
     del values["fits"]["crl"]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
@@ -200,7 +201,7 @@ def test_a_dry_run_shows_the_machines_that_a_job_trains_on(
 def test_a_wrong_parameter_is_named_before_anything_is_sent(
     submit: Command, stub: KfpStub, folder: Path, change: dict[str, Any], says: str
 ) -> None:
-    values = yaml.safe_load((folder / "params.yaml").read_text())
+    values = read_yaml(folder / "params.yaml")
     (folder / "params.yaml").write_text(yaml.safe_dump(values | change))
     assert says in error_of(submit())
     assert stub.requests == []
@@ -385,7 +386,7 @@ def test_doubts_about_the_code_are_told(
 
 def write(folder: Path, **changes: Any) -> None:
     """Change some of the parameters."""
-    values = yaml.safe_load((folder / "params.yaml").read_text())
+    values = read_yaml(folder / "params.yaml")
     (folder / "params.yaml").write_text(yaml.safe_dump(values | changes))
 
 

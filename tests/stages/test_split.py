@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import hashes, write_tiny_dataset
 
+from longtail.artifacts.yaml_file import read_yaml
 from longtail.data.dataset import Task, write_dataset
 from longtail.data.imbalance import measure
 from longtail.data.injection import Gaussian
@@ -254,7 +254,7 @@ def test_a_data_set_of_ones_own_loses_nothing_to_the_parameters_as_shipped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write(tmp_path / "dataset", digit=digits(300, 200, 100))
-    shipped = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text(encoding="utf-8"))["split"]
+    shipped = read_yaml(Path(__file__).parents[2] / "params.yaml")["split"]
     made = split(tmp_path, **shipped)
     assert len(made.samples) == 600
     assert made.info.injected is None

@@ -64,7 +64,7 @@ def test_the_first_model_is_the_baseline_where_none_is_named() -> None:
 @pytest.mark.parametrize("empty", [{}, None])
 def test_nothing_need_be_trained(empty: Any) -> None:
     found = declared(fits=empty, rounds=empty, evaluate={"models": [START]})
-    assert found == Trainings({}, [], [], [START], START)
+    assert found == Trainings({}, {}, {}, [], [], [START], START)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from longtail.data.transforms import Augmentation, augment, to_float
 from longtail.errors import DataError
 from longtail.methods.base import Sampling, Setup
 from longtail.methods.softmax import Softmax
+from longtail.training.inputs import Images
 from longtail.training.loading import mini_batches, one_ahead, seeds
 from longtail.world import ALONE, World
 
@@ -34,7 +35,7 @@ def test_the_images_are_those_of_the_plain_definition(dataset: PackedDataset, wo
     how = Augmentation(rotate=20, scale=0.1, shift=0.1, mirror=True)
     rows = np.arange(len(dataset))[::-1]
     method = Softmax(Setup(labels, Sampling(batch=6), 0))
-    batches = mini_batches(dataset, rows, method, how, seed=3, steps=range(2, 5), device=CPU, world=world)
+    batches = mini_batches(Images(dataset, rows, how), method, seed=3, steps=range(2, 5), device=CPU, world=world)
     for step, (images, batch) in zip(range(2, 5), batches, strict=True):
         expected = method.batch(step, world)
         assert batch.samples.tolist() == expected.samples.tolist()
@@ -48,7 +49,7 @@ def test_the_draws_of_the_thread_leave_torchs_own_generator_alone(dataset: Packe
     method = Softmax(Setup({DIGIT.name: dataset.labels(DIGIT.name)}, Sampling(batch=6), 0))
     before = torch.get_rng_state()
     rows = np.arange(len(dataset))
-    list(mini_batches(dataset, rows, method, Augmentation(rotate=5), seed=0, steps=range(3), device=CPU))
+    list(mini_batches(Images(dataset, rows, Augmentation(rotate=5)), method, seed=0, steps=range(3), device=CPU))
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -77,7 +77,7 @@ def test_a_frozen_backbone_stays_as_it_is_with_its_statistics_and_the_rest_is_tr
     fit: Fit, prepared: Path, optimiser: str
 ) -> None:
     before = weights(prepared / "softmax/model")
-    frozen = weights(fit("frozen", freeze="backbone", optimisation=FROZEN | {"optimiser": optimiser}))
+    frozen = weights(fit("frozen", trained_blocks=0, optimisation=FROZEN | {"optimiser": optimiser}))
     backbone = of_part("backbone", before)
     assert any(name.endswith("running_mean") for name in backbone)
     assert any(name.endswith("running_var") for name in backbone)
@@ -92,7 +92,7 @@ def test_else_the_backbone_and_its_statistics_are_trained_too(fit: Fit, prepared
 
 
 def test_a_method_on_a_table_can_freeze_the_backbone_too(tmp_path: Path, prepared: Path) -> None:
-    run_stage(prepared, "train", paths={"model": f"{tmp_path}/model"}, freeze="backbone")
+    run_stage(prepared, "train", paths={"model": f"{tmp_path}/model"}, trained_blocks=0)
     before, after = weights(prepared / "softmax/model"), weights(tmp_path / "model")
     assert same(of_part("backbone", before), after)
     assert not same(of_part("embeddings", before), after)
@@ -102,7 +102,7 @@ def test_a_method_on_a_table_can_freeze_the_backbone_too(tmp_path: Path, prepare
 def test_a_training_with_a_frozen_backbone_resumes_exactly(
     fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimiser: str
 ) -> None:
-    changes = {"freeze": "backbone", "optimisation": FROZEN | {"optimiser": optimiser}}
+    changes = {"trained_blocks": 0, "optimisation": FROZEN | {"optimiser": optimiser}}
     whole = loop.save_checkpoint
 
     def failing(*args: Any) -> None:

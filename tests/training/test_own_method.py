@@ -32,6 +32,7 @@ from longtail.network.network import Network, NetworkParams
 from longtail.network.snapshot import State, current, read_blueprint, read_logits
 from longtail.training import loop
 from longtail.training.checkpoint import FILE
+from longtail.training.inputs import Images
 from longtail.training.loading import mini_batches, seeds
 from longtail.training.loop import Optimisation, length, train
 from longtail.world import ALONE, World
@@ -80,12 +81,11 @@ class Training:
                 **{"log_every": 2, "checkpoint_every": 4},
             }
         )
-        rows = np.arange(len(self.dataset))
+        inputs = Images(self.dataset, np.arange(len(self.dataset)), optimisation.augmentation)
         self.curve = train(
             self.network,
             self.method,
-            self.dataset,
-            rows,
+            inputs,
             optimisation,
             seed=0,
             work=self.work,
@@ -149,8 +149,8 @@ def test_an_interrupted_training_resumes_to_the_same_bits(
 @pytest.mark.parametrize("world", [ALONE, World(0, 2), World(1, 2)])
 def test_its_images_are_those_of_the_batch_once_for_each_view(dataset: PackedDataset, world: World) -> None:
     method, rows = Params().build(setup(dataset)), np.arange(len(dataset))[::-1]
-    plain = mini_batches(dataset, rows, method, Augmentation(), seed=3, steps=range(3), device=CPU, world=world)
-    warped = mini_batches(dataset, rows, method, WARPS, seed=3, steps=range(3), device=CPU, world=world)
+    plain = mini_batches(Images(dataset, rows, Augmentation()), method, seed=3, steps=range(3), device=CPU, world=world)
+    warped = mini_batches(Images(dataset, rows, WARPS), method, seed=3, steps=range(3), device=CPU, world=world)
     for step, (images, batch), (others, same) in zip(range(3), plain, warped, strict=True):
         m = len(batch.samples)
         assert batch.samples.tolist() == same.samples.tolist() == method.batch(step, world).samples.tolist()
@@ -166,7 +166,7 @@ def test_each_view_of_an_image_has_the_warp_that_the_step_draws_for_it(dataset: 
     """By the plain definition: view v of image i is column v·n + i of what is drawn for n images of all processes."""
     method, rows = Params().build(setup(dataset)), np.arange(len(dataset))
     for world in (ALONE, World(0, 2), World(1, 2)):
-        batches = mini_batches(dataset, rows, method, WARPS, seed=3, steps=range(2), device=CPU, world=world)
+        batches = mini_batches(Images(dataset, rows, WARPS), method, seed=3, steps=range(2), device=CPU, world=world)
         for step, (images, batch) in enumerate(batches):
             torch.manual_seed(seeds(3, step)[0])
             drawn = torch.rand((5, 2 * batch.whole))
@@ -180,7 +180,7 @@ def test_an_image_has_the_same_views_in_whichever_process_it_is(dataset: PackedD
     method, rows = Params().build(setup(dataset)), np.arange(len(dataset))
 
     def views(world: World) -> dict[int, Tensor]:
-        batches = mini_batches(dataset, rows, method, WARPS, seed=1, steps=range(1), device=CPU, world=world)
+        batches = mini_batches(Images(dataset, rows, WARPS), method, seed=1, steps=range(1), device=CPU, world=world)
         with closing(batches):
             images, batch = next(batches)
         pairs = torch.stack(images.split(len(batch.samples)), dim=1)
@@ -201,7 +201,9 @@ def test_the_first_view_is_turned_as_the_only_one_of_another_method_is(
     """The angles are drawn first, image after image; what comes behind them in the draw is another for more images."""
     one, two = Softmax(setup(dataset)), Params().build(setup(dataset))
     rows = np.arange(len(dataset))
-    batches = (mini_batches(dataset, rows, method, warps, seed=0, steps=range(2), device=CPU) for method in (one, two))
+    batches = (
+        mini_batches(Images(dataset, rows, warps), method, seed=0, steps=range(2), device=CPU) for method in (one, two)
+    )
     for (single, batch), (double, same) in zip(*batches, strict=True):
         assert batch.samples.tolist() == same.samples.tolist()
         assert torch.equal(single, double[: len(single)]) == alike
@@ -220,7 +222,7 @@ def test_the_losses_and_gradients_of_two_processes_add_up_to_those_of_one(datase
 
     def scalars_and_gradients(world: World) -> tuple[dict[str, float], list[Tensor]]:
         method = Params().build(setup(dataset, 12)).double()
-        batches = mini_batches(dataset, rows, method, WARPS, seed=0, steps=range(1), device=CPU, world=world)
+        batches = mini_batches(Images(dataset, rows, WARPS), method, seed=0, steps=range(1), device=CPU, world=world)
         with closing(batches):
             images, batch = next(batches)
         network.zero_grad()

@@ -1,0 +1,121 @@
+"""Stored features of a backbone: on disk in place of images, so that a training need not run the backbone again.
+
+features.npy   float16 or float32, n×F, memory-mapped: of every sample of the split as it is, in the split's order
+views.npy      the same of augmented training images, t×V×F: row j is of the j-th training sample; absent without views
+features.json  tasks, image shape and preprocessing as in dataset.json, and which backbone made them
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel
+
+from longtail.artifacts.digests import check_file
+from longtail.artifacts.reading import UNREADABLE, reason
+from longtail.data.dataset import DatasetInfo
+from longtail.data.splits import Split
+from longtail.errors import DataError
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Precision = Literal["float16", "float32"]
+INFO = "features.json"
+
+
+class FeatureInfo(BaseModel, extra="forbid"):
+    """What features.json holds: of which data set, how many samples, how long, with how many augmented views.
+
+    `backbone` is the digest of the weights that made them, by which a training knows that they are its own.
+    """
+
+    format_version: Literal[1] = 1
+    dataset: DatasetInfo
+    backbone: str
+    samples: int
+    length: int
+    precision: Precision
+    views: int
+
+
+class FeatureSet:
+    """The features of a split's samples, memory-mapped."""
+
+    def __init__(self, path: Path, info: FeatureInfo, training: Ints) -> None:
+        """`training`: the positions of the training samples in the split."""
+        self.path, self.info = path, info
+        self._features = np.load(path / "features.npy", mmap_mode="r")
+        self._views = np.load(path / "views.npy", mmap_mode="r") if info.views else None
+        self._row = np.full(info.samples, -1, np.int64)
+        self._row[training] = np.arange(len(training))
+        expected = {"features.npy": (info.samples, info.length), "views.npy": (len(training), info.views, info.length)}
+        for array in (self._features, self._views):
+            if array is not None:
+                name = Path(array.filename).name
+                if array.shape != expected[name] or array.dtype != info.precision:
+                    raise ValueError(f"{name} holds {array.dtype} {array.shape}")
+                check_file(path / name)
+
+    @classmethod
+    def open(cls, path: Path, split: Split) -> Self:
+        """The features in the directory `path`. Raises DataError if they are none, or not of this split's samples."""
+        try:
+            info = FeatureInfo.model_validate_json((path / INFO).read_text(encoding="utf-8"))
+            if info.samples != len(split.samples):
+                raise ValueError(f"they are of {info.samples} samples, and the split has {len(split.samples)}")
+            return cls(path, info, split.positions("train"))
+        except UNREADABLE as error:
+            why = reason(error, INFO)
+            raise DataError(f"{path} holds no features: {why}; make them with `longtail features`") from error
+
+    def plain(self, samples: Ints) -> Floats:
+        """float32 (n, F): the features of samples as they are."""
+        features: Floats = self._features[samples].astype(np.float32)
+        return features
+
+    def any_view(self, samples: Ints, chances: npt.NDArray[np.float64]) -> Floats:
+        """float32 (n, F): of each sample one of its views, the plain one among them; `chances` (n,) in [0, 1) say
+        which.
+        """
+        found = self.plain(samples)
+        if self._views is not None:
+            view, row = (chances * (1 + self.info.views)).astype(np.int64) - 1, self._row[samples]
+            augmented = (view >= 0) & (row >= 0)
+            found[augmented] = self._views[row[augmented], view[augmented]]
+        return found
+
+
+def has_features(path: Path) -> bool:
+    """Whether an artifact holds features, and not images."""
+    return (path / INFO).is_file()
+
+
+def write_features(
+    path: Path, info: FeatureInfo, features: Iterable[Floats], views: Iterable[Floats], train: int
+) -> None:
+    """Write a feature set into the directory: `features` yields blocks of n×F, `views` blocks of n×V×F of the `train`
+    training samples.
+
+    Raises DataError if a feature is not finite in the precision that they are kept in.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    _write(path / "features.npy", (info.samples, info.length), features, info.precision)
+    if info.views:
+        _write(path / "views.npy", (train, info.views, info.length), views, info.precision)
+    (path / INFO).write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def _write(file: Path, shape: tuple[int, ...], blocks: Iterable[Floats], precision: Precision) -> None:
+    kept = np.lib.format.open_memmap(file, mode="w+", dtype=precision, shape=shape)
+    filled = 0
+    for block in blocks:
+        rows = slice(filled, filled + len(block))
+        with np.errstate(over="ignore"):
+            kept[rows] = block
+        if not np.isfinite(kept[rows]).all():
+            wider = " in float16: set `precision: float32`" if np.isfinite(block).all() else ""
+            raise DataError(f"the features are not finite{wider}")
+        filled += len(block)
+    kept.flush()

@@ -1,0 +1,217 @@
+"""Stored features: what the step writes, and that a training on them is one on the images with a still backbone."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+from tiny import hashes, round_paths, run_stage
+
+from longtail.artifacts.reading import read_json
+from longtail.data.dataset import PackedDataset
+from longtail.data.feature_set import FeatureSet
+from longtail.data.splits import Split
+from longtail.data.transforms import Augmentation, augment, draw, to_float
+from longtail.errors import DataError
+from longtail.network.embedder import load_embedder
+from longtail.network.snapshot import current, read_logits
+from longtail.stages.features import Params
+from longtail.stages.fit import Params as FitParams
+
+ON = {"dataset": "features"}
+SHIFTED = {"views": 3, "augmentation": {"shift": 0.2, "rotate": 20}}
+PLAIN = {"iterations": 12, "learning_rate": 0.02, "log_every": 4, "checkpoint_every": 4}
+
+
+@pytest.fixture
+def root(tmp_path: Path, two_tasks: Path) -> Path:
+    """The data set, the split and what trainings begin with; no features yet."""
+    for name in ("dataset", "split", "start"):
+        (tmp_path / name).symlink_to(two_tasks / name)
+    return tmp_path
+
+
+def backbone_of(images: torch.Tensor, root: Path, model: str = "start") -> np.ndarray[Any, Any]:
+    network = load_embedder(current(root / model / "model")).network
+    assert network is not None
+    with torch.inference_mode():
+        found: np.ndarray[Any, Any] = network.backbone(images).numpy()
+    return found
+
+
+def pixels(root: Path, positions: Any = slice(None)) -> torch.Tensor:
+    rows = Split.open(root / "split").samples["row"].to_numpy()[positions]
+    return torch.from_numpy(PackedDataset.open(root / "dataset").images(rows))
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-6), ("float16", 2e-3)])
+def test_they_are_what_the_backbone_makes_of_every_sample(root: Path, precision: Any, tolerance: float) -> None:
+    report = run_stage(root, "features", precision=precision, batch=7)
+    split = Split.open(root / "split")
+    stored, everything = FeatureSet.open(root / "features", split), np.arange(len(split.samples))
+    expected = backbone_of(to_float(pixels(root)), root)
+    assert report == {"length": float(expected.shape[1]), "samples": float(len(expected))}
+    assert np.allclose(stored.plain(everything), expected, atol=tolerance * np.abs(expected).max())
+    assert np.load(root / "features/features.npy", mmap_mode="r").dtype == precision
+    # As they are, whatever is drawn: there are no views.
+    assert np.array_equal(stored.any_view(everything, np.full(len(everything), 0.99)), stored.plain(everything))
+
+
+def test_each_view_is_of_an_image_warped_by_what_was_drawn_for_it(root: Path) -> None:
+    run_stage(root, "features", precision="float32", batch=7, seed=5, **SHIFTED)
+    split = Split.open(root / "split")
+    train, stored = split.positions("train"), FeatureSet.open(root / "features", split)
+    how = Augmentation(**SHIFTED["augmentation"])
+    for view in range(3):
+        seed = int(np.random.SeedSequence([5, view]).generate_state(1)[0])
+        drawn = draw(len(train), torch.Generator().manual_seed(seed))
+        expected = backbone_of(augment(to_float(pixels(root, train)), how, drawn), root)
+        found = stored.any_view(train, np.full(len(train), (view + 1.5) / 4))
+        assert np.allclose(found, expected, atol=1e-5 * np.abs(expected).max())
+        assert not np.allclose(found, stored.plain(train), atol=1e-3 * np.abs(expected).max())
+    assert np.array_equal(stored.any_view(train, np.zeros(len(train))), stored.plain(train))
+    # Of what is not trained on there are no views.
+    test = split.positions("test")
+    assert np.array_equal(stored.any_view(test, np.full(len(test), 0.9)), stored.plain(test))
+
+
+def test_they_are_repeated_bit_by_bit(root: Path) -> None:
+    for name in ("one", "other"):
+        run_stage(root, "features", paths={"features": name}, **SHIFTED)
+    assert hashes(root / "one") == hashes(root / "other")
+
+
+def test_a_training_on_them_is_one_on_the_images_whose_backbone_stays(root: Path) -> None:
+    run_stage(root, "features", precision="float32")
+    run_stage(root, "fit", paths={**ON, "model": "stored/model"}, optimisation=PLAIN)
+    run_stage(root, "fit", paths={"model": "still/model"}, optimisation=PLAIN, trained_blocks=0)
+    stored, still, start = (
+        load_file(current(root / model / "model") / "network.safetensors") for model in ("stored", "still", "start")
+    )
+    for name, value in still.items():
+        assert torch.allclose(stored[name].float(), value.float(), atol=1e-4), name
+        if name.startswith("backbone."):
+            assert torch.equal(stored[name], start[name]), name
+    # The model that it leaves takes images.
+    network = load_embedder(current(root / "stored/model"))
+    for task, logits in network.logits(pixels(root).numpy()).items():
+        kept = read_logits(current(root / "stored/model"), task)
+        assert kept is not None
+        assert np.allclose(kept, logits, atol=1e-3)
+
+
+NATURAL = {"sampling": "natural", "cost": False}
+TAUGHT: dict[str, dict[str, Any]] = {
+    "softmax": {"method": {"kind": "softmax"}},
+    "mixup": {"method": {"kind": "softmax", "mixup": {"alpha": 1}}, **NATURAL},
+    "balanced_softmax": {"method": {"kind": "balanced_softmax"}, **NATURAL},
+    "class_balanced": {"method": {"kind": "class_balanced", "loss": "focal"}, **NATURAL},
+    "ldam": {"method": {"kind": "ldam"}, **NATURAL},
+    "focal": {"method": {"kind": "focal"}, **NATURAL},
+    "class_rectification": {"method": {"kind": "class_rectification"}, **NATURAL},
+}
+
+
+@pytest.mark.parametrize("name", TAUGHT)
+def test_every_method_learns_on_them(root: Path, name: str) -> None:
+    run_stage(root, "features", **SHIFTED)
+    report = run_stage(root, "fit", paths=ON, optimisation=PLAIN, **TAUGHT[name])
+    assert report["validation_score"] > 0
+
+
+@pytest.mark.parametrize("kind", ["crt", "lws"])
+def test_so_does_every_second_stage(root: Path, kind: str) -> None:
+    run_stage(root, "features")
+    run_stage(root, "fit", paths=ON, optimisation=PLAIN)
+    again = {"method": {"kind": kind}, "sampling": "class_even", "cost": False, "optimisation": PLAIN}
+    run_stage(root, "fit", paths={**ON, "previous": "softmax/model", "model": f"{kind}/model"}, **again)
+
+
+@pytest.mark.parametrize("kind", ["lmle", "triplet", "joint", "softmax"])
+def test_so_does_every_round(root: Path, kind: str) -> None:
+    run_stage(root, "features")
+    run_stage(root, "fit", paths=ON, optimisation=PLAIN)
+    for stage, paths in round_paths(1).items():
+        of_training = {"method": {"kind": kind}, "optimisation": PLAIN} if stage == "train" else {}
+        run_stage(root, stage, paths=paths | (ON if stage == "train" else {}), **of_training)
+    before, after = (load_file(current(root / model / "model") / "network.safetensors") for model in ("start", "r1"))
+    assert all(torch.equal(after[name], value) for name, value in before.items() if name.startswith("backbone."))
+    assert not torch.equal(after["embeddings.0.weight"], before["embeddings.0.weight"])
+
+
+def test_features_of_another_backbone_are_refused(root: Path) -> None:
+    run_stage(root, "fit", optimisation=PLAIN)
+    run_stage(root, "features", paths={"model": "softmax/model"})
+    with pytest.raises(DataError, match="were made by another backbone than the one in"):
+        run_stage(root, "fit", paths={**ON, "previous": "start/model", "model": "again/model"}, optimisation=PLAIN)
+    run_stage(root, "fit", paths={**ON, "previous": "softmax/model", "model": "again/model"}, optimisation=PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"optimisation": {**PLAIN, "augmentation": {"mirror": True}}},
+            "fits.softmax is trained on stored features",
+        ),
+        ({"optimisation": PLAIN, "trained_blocks": 2}, "its backbone stays: leave out trained_blocks"),
+    ],
+)
+def test_what_takes_the_images_is_refused(root: Path, changes: dict[str, Any], said: str) -> None:
+    run_stage(root, "features")
+    with pytest.raises(DataError, match=said):
+        run_stage(root, "fit", paths=ON, **changes)
+    with pytest.raises(DataError, match=said):
+        FitParams.model_validate({"name": "softmax", **changes}).check_stored("fits.softmax")
+
+
+@pytest.mark.parametrize("changes", [{"views": 2}, {"augmentation": {"mirror": True}}])
+def test_views_and_their_augmentation_go_together(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="`views` and `augmentation` go together"):
+        Params(**changes)
+
+
+def test_hand_crafted_features_have_no_backbone(root: Path) -> None:
+    run_stage(root, "start", paths={"model": "hog/model"}, prior="hog")
+    with pytest.raises(DataError, match="has hand-crafted features and no backbone"):
+        run_stage(root, "features", paths={"model": "hog/model"})
+    assert not (root / "features").exists()
+
+
+def test_what_float16_cannot_hold_is_said_and_nothing_is_left(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("longtail.stages.features.to_float", lambda images: to_float(images) * 1e7)
+    with pytest.raises(DataError, match=r"not finite in float16: set `precision: float32`"):
+        run_stage(root, "features")
+    assert not (root / "features").exists()
+    run_stage(root, "features", precision="float32")
+
+
+def test_the_lineage_names_the_weights_and_their_step(root: Path) -> None:
+    run_stage(root, "features", name="frozen")
+    found = read_json(root / "features/lineage.json")
+    assert {step["stage"] for step in found["steps"].values()} >= {"split", "start", "features"}
+
+
+@pytest.mark.parametrize("damage", ["info", "array", "shape", "missing", "views"])
+def test_damaged_features_end_in_one_sentence(root: Path, damage: str) -> None:
+    run_stage(root, "features", **SHIFTED)
+    folder = root / "features"
+    if damage == "info":
+        (folder / "features.json").write_text('{"format_version": 2}')
+    elif damage == "missing":
+        (folder / "features.npy").unlink()
+    elif damage == "views":
+        np.save(folder / "views.npy", np.zeros((3, 2, 1), np.float16))
+    elif damage == "shape":
+        np.save(folder / "features.npy", np.zeros((3, 2), np.float16))
+    else:
+        content = bytearray((folder / "features.npy").read_bytes())
+        content[-1] ^= 1
+        (folder / "features.npy").write_bytes(content)
+    with pytest.raises(DataError) as refusal:
+        run_stage(root, "fit", paths=ON, optimisation=PLAIN)
+    assert "\n" not in str(refusal.value)
+    assert not (root / "softmax").exists()
