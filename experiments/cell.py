@@ -26,9 +26,10 @@ from longtail.artifacts.reading import read_json
 from longtail.data.splits import Split
 from longtail.execution import one_sentence
 from longtail.network.snapshot import State
-from longtail.stages import cluster, fit, index, ingest, quintuplets, split, start, train
+from longtail.stages import cluster, features, fit, index, ingest, quintuplets, split, start, train
 from longtail.stages.evaluate import Indexed
 from longtail.tracking.origin import commit, processor
+from longtail.training.declared import DATASET, START
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Steps:
     made_by: set[str] = field(default_factory=set)
 
     def run(self, stage: ModuleType, *inputs: Path, training: str | None = None) -> Path:
-        """Run a stage, of `fit` a training, unless its output is there; return the output."""
+        """Run a stage, of those with names one of their entries, unless its output is there; return the output."""
         name = stage.__name__.rpartition(".")[2]
         params = self.cell.params(name, training)
         # The name tells parameters and inputs apart: a changed YAML never meets the results of another.
@@ -76,14 +77,19 @@ def run_cell(cell: Cell, data: Path, work: Path, result: Path) -> None:
     steps = Steps(cell, work)
     dataset = steps.run(ingest, data)
     table = steps.run(split, dataset)
-    model = steps.run(start, dataset, table)
+    declared, models = cell.declared, {START: steps.run(start, dataset, table)}
+    model = models[START]
     for training in cell.trainings:
+        on, inputs = declared.on[training], dataset
+        if on != DATASET:
+            inputs = steps.run(features, dataset, table, models[declared.features[on]], training=on)
         if training in cell.rounds:
             clusters = steps.run(cluster, table, model)
             members = steps.run(quintuplets, table, model, clusters)
-            model = steps.run(train, dataset, table, model, members)
+            model = steps.run(train, inputs, table, model, members)
         else:
-            model = steps.run(fit, dataset, table, model, training=training)
+            model = steps.run(fit, inputs, table, model, training=training)
+        models[training] = model
     indexed = steps.run(index, table, model)
     remove(result)
     result.mkdir(parents=True)

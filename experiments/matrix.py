@@ -14,8 +14,9 @@ from longtail.methods.catalogue import entry_of
 from longtail.parameters import SHARED, check_section, label, stage_section
 from longtail.rules.base import rule_class
 from longtail.rules.registry import ADJUSTED, RULES
+from longtail.stages import NAMED
 from longtail.stages.contract import params_model
-from longtail.training.declared import declared_trainings
+from longtail.training.declared import Trainings, declared_trainings
 
 if TYPE_CHECKING:
     from longtail.methods.base import MethodParams
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 # The sections of a cell: of the steps that every one has, of those of a round, and of the trainings.
 ALWAYS = ("ingest", "split", "start", "index")
 ROUND = ("cluster", "quintuplets", "train")
-TRAININGS = ("fits", "rounds")
+TRAININGS = ("features", "fits", "rounds")
 Sections = dict[str, Any]
 
 
@@ -118,11 +119,13 @@ class Matrix(BaseModel, extra="forbid"):
     def _cell(self, seed: int, setting: str, method: str) -> "Cell":
         changed = merge(merge(self.base, self.settings[setting]), self.methods[method].change)
         model = self.methods[method].model
-        leading = trainings(model, changed, f"{method}, {setting}")
+        found = declared(model, changed, f"{method}, {setting}")
+        trainings = found.up_to(model)
+        leading = [*trainings, *(found.on[training] for training in trainings)]
         # What does not lead to the model is none of the cell's: a change of it leaves the result as it is.
         for name in TRAININGS:
-            declared = changed.pop(name, None) or {}
-            if kept := {training: declared[training] for training in leading if training in declared}:
+            entries = changed.pop(name, None) or {}
+            if kept := {entry: entries[entry] for entry in leading if entry in entries}:
                 changed[name] = kept
         for name in () if "rounds" in changed else ROUND:
             changed.pop(name, None)
@@ -151,9 +154,14 @@ class Cell(BaseModel, extra="forbid"):
         return Path(*(part.replace("/", "_") for part in (self.setting, self.method, f"seed-{self.seed}")))
 
     @property
+    def declared(self) -> Trainings:
+        """What leads to its model."""
+        return declared(self.model, self.sections, self.name)
+
+    @property
     def trainings(self) -> list[str]:
         """The trainings that lead to its model, in their order."""
-        return trainings(self.model, self.sections, self.name)
+        return self.declared.up_to(self.model)
 
     @property
     def rounds(self) -> list[str]:
@@ -179,8 +187,11 @@ class Cell(BaseModel, extra="forbid"):
         """Raise DataError if a stage would refuse its parameters, or a rule asks a classifier that is not trained."""
         for stage in (*ALWAYS, *(ROUND if self.rounds else ())):
             self.params(stage)
-        for training in self.sections.get("fits", {}):
-            self.params("fit", training)
+        for stage, section in NAMED.items():
+            for name in self.sections.get(section, {}):
+                checked = self.params(stage, name)
+                if stage == "fit" and self.declared.on_features(stage, name):
+                    checked.check_stored(label(stage, name))
         method = self.trained_by()
         if not self.trains_classifier and any(rule_class(key).needs_logits for key in rules):
             what = "nothing is trained" if method is None else f"{method.kind} trains no classifier"
@@ -215,9 +226,9 @@ class Cell(BaseModel, extra="forbid"):
         return check_section(label(stage, training), section, model, self.name)
 
 
-def trainings(model: str, sections: Sections, source: str) -> list[str]:
-    """The trainings that lead to a model, in their order. Raises DataError as for a params.yaml that evaluates it."""
-    return declared_trainings(sections | {"evaluate": {"models": [model]}}, source).up_to(model)
+def declared(model: str, sections: Sections, source: str) -> Trainings:
+    """The trainings of the sections. Raises DataError as for a params.yaml that evaluates the model."""
+    return declared_trainings(sections | {"evaluate": {"models": [model]}}, source)
 
 
 def _trains_classifier(method: "MethodParams") -> bool:
