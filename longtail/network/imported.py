@@ -22,6 +22,8 @@ class Imported(nn.Module):
         self.register_buffer("mean", torch.empty(3, 1, 1))
         self.register_buffer("deviation", torch.empty(3, 1, 1))
         self._normalise_by(*IMAGENET)
+        # As our images lie in memory: on CPUs EfficientNet-Lite0 takes three fifths of the time of the other layout.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _normalise_by(self, mean: Channels, deviation: Channels) -> None:
         self.mean.copy_(torch.tensor(mean).view(3, 1, 1) * 2 - 1)

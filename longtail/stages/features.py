@@ -13,7 +13,7 @@ from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.data.transforms import Augmentation, draw, to_float
 from longtail.errors import DataError
-from longtail.network.embedder import load_embedder
+from longtail.network.embedder import block_size, load_embedder
 from longtail.network.network import backbone_digest
 from longtail.network.snapshot import best
 from longtail.progress import Advance
@@ -30,7 +30,6 @@ class Params(BaseModel, extra="forbid"):
     precision: Precision = Field("float16", description="in which features are kept")
     views: int = Field(0, ge=0, le=100, description="augmented views of each training image, beside the image itself")
     augmentation: Augmentation = Augmentation()
-    batch: int = Field(64, ge=1, exclude=True, description="images at a time")
 
     @model_validator(mode="after")
     def _views_differ(self) -> "Params":
@@ -67,10 +66,11 @@ def run(dataset: Input, split: Input, model: Weights, features: Output, *, param
 
 
 class _Extractor:
-    """Images through the backbone, `batch` at a time."""
+    """Images through the backbone, as many at a time as it likes best."""
 
     def __init__(self, backbone: nn.Module, images: Images, params: Params) -> None:
         self.backbone, self.images, self.params = backbone, images, params
+        self.size = block_size(images.info.image_shape)
 
     def plain(self, samples: Ints) -> Iterator[Floats]:
         """Blocks of n×F, of the images as they are."""
@@ -101,4 +101,4 @@ class _Extractor:
         return torch.Generator().manual_seed(int(np.random.SeedSequence([self.params.seed, view]).generate_state(1)[0]))
 
     def _blocks(self, count: int) -> list[slice]:
-        return [slice(start, start + self.params.batch) for start in range(0, count, self.params.batch)]
+        return [slice(start, start + self.size) for start in range(0, count, self.size)]

@@ -3,13 +3,13 @@
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from longtail.data.dataset import PackedDataset
 from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.network.backbones import OWN
-from longtail.network.embedder import Embedder, blueprint_for, build_network, write_snapshot
+from longtail.network.embedder import Embedder, blueprint_for, build_network, write_network, write_snapshot
 from longtail.network.imported import Imported
 from longtail.network.network import NetworkParams
 from longtail.network.pretrained import Pretrained, WeightsFile, imagenet_weights, of_file
@@ -32,6 +32,10 @@ class Params(BaseModel, extra="forbid"):
     network: NetworkParams = NetworkParams()
     prior: Literal["random", "imagenet", "file", "pixels", "hog"] = "random"
     weights: WeightsFile | None = None
+    embeddings: bool = Field(
+        True,
+        description="false spares the pass over all images, where neither a round nor a report is of `start` itself",
+    )
 
     @model_validator(mode="after")
     def _weights_exist(self) -> "Params":
@@ -56,10 +60,14 @@ def run(dataset: Input, split: Input, model: Output, *, params: Params) -> dict[
         network = build_network(blueprint)
         if isinstance(network.backbone, Imported) and params.prior != "random":
             network.backbone.take(_pretrained(network.backbone, params))
-    rows = table.samples["row"].to_numpy()
-    embedder = Embedder(blueprint, network)
-    write_snapshot(current(model), embedder, lambda samples: packed.images(rows[samples]), len(rows), logits=False)
+    rows, embedder = table.samples["row"].to_numpy(), Embedder(blueprint, network)
+    if params.embeddings:
+        write_snapshot(current(model), embedder, lambda samples: packed.images(rows[samples]), len(rows), logits=False)
+    else:
+        write_network(current(model), embedder)
     State(rule="cluster_wise", history=[Round(round=0, scores={}, curve=[])]).write(model)
+    if not params.embeddings:
+        return {}
     return {"dimensions": float(read_embeddings(current(model), table.tasks[0].name).shape[1])}
 
 

@@ -144,7 +144,7 @@ def test_without_package_and_network_one_sentence_says_what_to_install(monkeypat
 def test_a_file_of_ones_own_is_taken_by_its_hash_as_others_write_it(tmp_path: Path, wrapped: str) -> None:
     torch.manual_seed(5)
     backbone, other = imported(SMALL, 64), imported(SMALL, 64)
-    weights = {name: value.clone() for name, value in other.body.state_dict().items()}
+    weights = {name: value.contiguous() for name, value in other.body.state_dict().items()}
     path = tmp_path / ("weights.safetensors" if wrapped == "safetensors" else "weights.pth")
     if wrapped == "safetensors":
         save_file(weights, path)

@@ -49,7 +49,7 @@ def pixels(root: Path, positions: Any = slice(None)) -> torch.Tensor:
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-6), ("float16", 2e-3)])
 def test_they_are_what_the_backbone_makes_of_every_sample(root: Path, precision: Any, tolerance: float) -> None:
-    report = run_stage(root, "features", precision=precision, batch=7)
+    report = run_stage(root, "features", precision=precision)
     split = Split.open(root / "split")
     stored, everything = FeatureSet.open(root / "features", split), np.arange(len(split.samples))
     expected = backbone_of(to_float(pixels(root)), root)
@@ -61,7 +61,7 @@ def test_they_are_what_the_backbone_makes_of_every_sample(root: Path, precision:
 
 
 def test_each_view_is_of_an_image_warped_by_what_was_drawn_for_it(root: Path) -> None:
-    run_stage(root, "features", precision="float32", batch=7, seed=5, **SHIFTED)
+    run_stage(root, "features", precision="float32", seed=5, **SHIFTED)
     split = Split.open(root / "split")
     train, stored = split.positions("train"), FeatureSet.open(root / "features", split)
     how = Augmentation(**SHIFTED["augmentation"])
