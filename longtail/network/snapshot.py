@@ -100,8 +100,13 @@ def best(model: Path) -> Path:
 
 
 def read_embeddings(snapshot: Path, task: str) -> Floats:
-    """float32 (samples of the split, d), on the unit sphere."""
-    return read_array(snapshot / f"embeddings-{task}.npy")
+    """float32 (samples of the split, d), on the unit sphere. Raises DataError if there are none."""
+    file = snapshot / f"embeddings-{task}.npy"
+    if not file.is_file():
+        raise DataError(
+            f"{snapshot} has no embeddings of {task!r}: leave out `embeddings: false` of `start`, or train it again"
+        )
+    return read_array(file)
 
 
 def collapse_warning(task: str, embeddings: Floats, labels: Ints) -> str | None:

@@ -34,7 +34,7 @@ class Params(BaseModel, extra="forbid"):
     weights: WeightsFile | None = None
     embeddings: bool = Field(
         True,
-        description="false spares the pass over all images, where neither a round nor a report is of `start` itself",
+        description="false spares a pass over all images where neither a round nor a report is of `start` itself",
     )
 
     @model_validator(mode="after")

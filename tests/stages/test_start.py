@@ -144,3 +144,11 @@ def test_weights_that_cannot_be_loaded_name_the_file_to_put_there(
 def test_the_small_network_has_no_imagenet_weights() -> None:
     with pytest.raises(ValidationError, match="the prior imagenet needs a backbone of torchvision or timm"):
         Params(prior="imagenet")
+
+
+def test_a_pass_over_all_images_can_be_spared_where_nobody_asks_for_it(data: Path) -> None:
+    assert run_stage(data, "start", embeddings=False) == {}
+    assert not list((data / "start/model/current").glob("embeddings-*"))
+    run_stage(data, "fit", optimisation=STILL)
+    with pytest.raises(DataError, match="has no embeddings of 'digit': leave out `embeddings: false` of `start`"):
+        run_stage(data, "cluster", paths={"model": "start/model"})
