@@ -38,9 +38,9 @@ class Network(nn.Module):
         """`head`: of the length of an embedding and the number of classes makes a task's classifier."""
         super().__init__()
         self.tasks = tasks
-        self.backbone, features = build_backbone(params.backbone, image_shape)
+        self.backbone, self.features = build_backbone(params.backbone, image_shape)
         embeddings = 1 if params.shared_embedding else len(tasks)
-        self.embeddings = nn.ModuleList(nn.Linear(features, params.embedding) for _ in range(embeddings))
+        self.embeddings = nn.ModuleList(nn.Linear(self.features, params.embedding) for _ in range(embeddings))
         self.classifiers = nn.ModuleList(head(params.embedding, len(task.classes)) for task in tasks)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:

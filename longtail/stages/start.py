@@ -46,12 +46,16 @@ class Params(BaseModel, extra="forbid"):
             )
         if (self.prior == "file") != (self.weights is not None):
             raise ValueError("the prior file needs `weights: {path: …, sha256: …}`, and no other takes them")
+        if self.prior in ("pixels", "hog") and not self.embeddings:
+            raise ValueError(f"the prior {self.prior} is nothing but embeddings: leave out `embeddings: false`")
         return self
 
 
 @stage
 def run(dataset: Input, split: Input, model: Output, *, params: Params) -> dict[str, float]:
-    """Write the model directory that trainings follow; return the length of its embeddings."""
+    """Write the model directory that trainings follow; return the length of its embeddings, or of its backbone's
+    features where these are all that it has.
+    """
     packed, table = PackedDataset.open(dataset), Split.open(split)
     blueprint = blueprint_for(params.network, FEATURES[params.prior], table.tasks, packed.info)
     torch.manual_seed(params.seed)
@@ -66,8 +70,8 @@ def run(dataset: Input, split: Input, model: Output, *, params: Params) -> dict[
     else:
         write_network(current(model), embedder)
     State(rule="cluster_wise", history=[Round(round=0, scores={}, curve=[])]).write(model)
-    if not params.embeddings:
-        return {}
+    if network and not params.embeddings:
+        return {"dimensions": float(network.features)}
     return {"dimensions": float(read_embeddings(current(model), table.tasks[0].name).shape[1])}
 
 

@@ -147,7 +147,7 @@ def test_the_small_network_has_no_imagenet_weights() -> None:
 
 
 def test_a_pass_over_all_images_can_be_spared_where_nobody_asks_for_it(data: Path) -> None:
-    assert run_stage(data, "start", embeddings=False) == {}
+    assert run_stage(data, "start", embeddings=False) == {"dimensions": 128.0 * 3 * 3}
     assert not list((data / "start/model/current").glob("embeddings-*"))
     run_stage(data, "fit", optimisation=STILL)
     with pytest.raises(DataError, match="has no embeddings of 'digit': leave out `embeddings: false` of `start`"):
