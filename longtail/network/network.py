@@ -20,7 +20,9 @@ class NetworkParams(BaseModel, extra="forbid"):
     """The `network` section of params.yaml."""
 
     backbone: Annotated[str, AfterValidator(check_name)] = "small_cnn"
-    embedding: int = Field(64, ge=2, description="length of the embedding")
+    embedding: int | None = Field(
+        64, ge=2, description="length of the embedding; null: the backbone's features are it, under linear classifiers"
+    )
     shared_embedding: bool = Field(False, description="one embedding for all tasks, and not one each")
 
 
@@ -39,19 +41,20 @@ class Network(nn.Module):
         super().__init__()
         self.tasks = tasks
         self.backbone, self.features = build_backbone(params.backbone, image_shape)
-        embeddings = 1 if params.shared_embedding else len(tasks)
-        self.embeddings = nn.ModuleList(nn.Linear(self.features, params.embedding) for _ in range(embeddings))
-        self.classifiers = nn.ModuleList(head(params.embedding, len(task.classes)) for task in tasks)
+        embeddings = 0 if params.embedding is None else 1 if params.shared_embedding else len(tasks)
+        self.embeddings = nn.ModuleList(nn.Linear(self.features, params.embedding or 0) for _ in range(embeddings))
+        self.classifiers = nn.ModuleList(head(params.embedding or self.features, len(task.classes)) for task in tasks)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """float N×C×H×W to the embeddings before normalisation, N×d for each task, none of them negative. What the
-        backbone has made of images before, N×F, is taken in their place; so in all that follows.
+        """float N×C×H×W to the embeddings before normalisation, N×d for each task; none of them is negative, unless
+        they are the backbone's features. What the backbone has made of images before, N×F, is taken in their place; so
+        in all that follows.
 
         The classifier and the distances see the same numbers: with the ReLU in the classifier alone, neighbours were
         searched among components that it never looks at (docs/trials.md).
         """
         features = images if images.ndim == 2 else self.backbone(images)
-        raw = [F.relu(head(features)) for head in self.embeddings]
+        raw = [F.relu(head(features)) for head in self.embeddings] or [features]
         shared = len(self.tasks) // len(raw)
         return {task.name: of_task for task, of_task in zip(self.tasks, raw * shared, strict=True)}
 

@@ -76,7 +76,7 @@ class Blueprint(BaseModel, extra="forbid"):
 
     features: Features
     backbone: str
-    embedding: int
+    embedding: int | None
     shared_embedding: bool = False
     tasks: list[Task]
     image_shape: tuple[int, int, int]
@@ -86,7 +86,7 @@ class Blueprint(BaseModel, extra="forbid"):
     @property
     def one_embedding(self) -> bool:
         """Whether all tasks have the same embedding."""
-        return self.shared_embedding or self.features != "network"
+        return self.shared_embedding or self.features != "network" or self.embedding is None
 
 
 def current(model: Path) -> Path:

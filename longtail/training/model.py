@@ -53,6 +53,12 @@ class TrainingParams(Sampling):
         return self
 
     @model_validator(mode="after")
+    def _embedding_learned(self) -> "TrainingParams":
+        if entry_of(self.method.kind).needs_table and self.network.embedding is None:
+            raise ValueError(f"{self.method.kind} learns an embedding: give `network.embedding` a length")
+        return self
+
+    @model_validator(mode="after")
     def _something_deferred(self) -> "TrainingParams":
         weighs = self.cost or entry_of(self.method.kind).weighs_classes
         if self.deferred and self.sampling == "natural" and not weighs:

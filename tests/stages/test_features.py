@@ -103,6 +103,25 @@ def test_a_training_on_them_is_one_on_the_images_whose_backbone_stays(root: Path
         assert np.allclose(kept, logits, atol=1e-3)
 
 
+def test_without_an_embedding_the_classifiers_are_linear_in_the_features(root: Path) -> None:
+    network = {"backbone": "small_cnn", "embedding": None}
+    run_stage(root, "start", paths={"model": "bare/model"}, network=network)
+    run_stage(root, "features", paths={"model": "bare/model"}, precision="float32")
+    run_stage(root, "fit", paths={**ON, "previous": "bare/model"}, optimisation=PLAIN, network=network)
+    found = load_file(current(root / "softmax/model") / "network.safetensors")
+    assert not [name for name in found if name.startswith("embeddings.")]
+    features = FeatureSet.open(root / "features", Split.open(root / "split")).plain(np.arange(5))
+    for number, task in enumerate(("digit", "kids")):
+        logits = (
+            features @ found[f"classifiers.{number}.weight"].numpy().T + found[f"classifiers.{number}.bias"].numpy()
+        )
+        kept = read_logits(current(root / "softmax/model"), task)
+        assert kept is not None
+        assert np.allclose(kept[:5], features @ weight.T + bias, atol=1e-4)
+    with pytest.raises(ValidationError, match="lmle learns an embedding: give"):
+        run_stage(root, "train", paths={**ON, "previous": "softmax/model"}, network=network)
+
+
 NATURAL = {"sampling": "natural", "cost": False}
 TAUGHT: dict[str, dict[str, Any]] = {
     "softmax": {"method": {"kind": "softmax"}},
