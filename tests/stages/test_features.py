@@ -112,9 +112,7 @@ def test_without_an_embedding_the_classifiers_are_linear_in_the_features(root: P
     assert not [name for name in found if name.startswith("embeddings.")]
     features = FeatureSet.open(root / "features", Split.open(root / "split")).plain(np.arange(5))
     for number, task in enumerate(("digit", "kids")):
-        logits = (
-            features @ found[f"classifiers.{number}.weight"].numpy().T + found[f"classifiers.{number}.bias"].numpy()
-        )
+        weight, bias = (found[f"classifiers.{number}.{part}"].numpy() for part in ("weight", "bias"))
         kept = read_logits(current(root / "softmax/model"), task)
         assert kept is not None
         assert np.allclose(kept[:5], features @ weight.T + bias, atol=1e-4)
