@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -25,8 +25,10 @@ def decode(data: bytes | memoryview, shape: tuple[int, int, int]) -> Pixels:
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
             pixels = np.asarray(image)
-    except Exception as error:  # as in `sources.decoding`: Pillow raises more kinds than it documents
-        raise ValueError(f"no JPEG ({error})") from error
+    except UnidentifiedImageError:
+        raise ValueError("no JPEG") from None
+    except Exception as error:  # Pillow raises more kinds than it documents
+        raise ValueError(f"a broken JPEG ({error})") from error
     if pixels.size != np.prod(shape) or pixels.shape[:2] != shape[:2]:
-        raise ValueError(f"a JPEG of {pixels.shape} where {shape} was expected")
+        raise ValueError(f"a JPEG of another shape, {pixels.shape}")
     return pixels.reshape(shape)
