@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+LONGEST_SIDE = 65_500  # pixels; what the encoder takes
+
 Pixels = npt.NDArray[np.uint8]
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from longtail.data.dataset import write_dataset
+from longtail.data.jpeg import LONGEST_SIDE
 from longtail.data.preprocessing import Fit, Preprocessing
 from longtail.data.seed import Seed
 from longtail.errors import DataError
@@ -57,13 +58,14 @@ class Params(BaseModel, extra="forbid"):
     seed: Seed = 0
 
     @model_validator(mode="after")
-    def _check_quality(self) -> Self:
+    def _check_storage(self) -> Self:
+        size = f"images of {self.image_shape[0]}×{self.image_shape[1]}"
         if self.quality is not None and self.jpeg_quality is None:
-            height, width, _ = self.image_shape
             raise ValueError(
-                f"`quality` is that of JPEGs, and images of {height}×{width} are kept raw; "
-                "ask `storage: jpeg`, or leave `quality` out"
+                f"`quality` is that of JPEGs, and {size} are kept raw; ask `storage: jpeg`, or leave `quality` out"
             )
+        if self.jpeg_quality is not None and max(self.image_shape) > LONGEST_SIDE:
+            raise ValueError(f"{size} are too large for a JPEG, whose sides have {LONGEST_SIDE} pixels at most")
         return self
 
     @property
