@@ -51,15 +51,19 @@ class Shards:
         distinct, first, places = np.unique(rows, return_index=True, return_inverse=True)
         out = np.empty((len(rows), *self.shape), np.uint8)
         shards = np.searchsorted(self._ends, distinct, side="right")
+        self._check(set(shards.tolist()) - self._checked)
         for number in np.unique(shards):
             shard, here = self._shards[number], shards == number
-            if number not in self._checked:
-                check_file(shard.file)
-                self._checked.add(number)
             shard.read(distinct[here] - (self._ends[number] - shard.size), first[here], out)
         again = np.flatnonzero(first[places] != np.arange(len(rows)))
         out[again] = out[first[places[again]]]
         return out
+
+    def _check(self, numbers: set[int]) -> None:
+        if numbers:
+            with ThreadPoolExecutor(budget()) as pool:
+                list(pool.map(lambda number: check_file(self._shards[number].file), sorted(numbers)))
+            self._checked |= numbers
 
 
 class _Raw:
