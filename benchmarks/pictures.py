@@ -25,7 +25,7 @@ def write_digits(folder: Path, copies: int) -> str:
     collection = Digits(kind="digits", copies=copies).load(folder, request)
     names = collection.samples["id"] + ".png"
     files = [_file(folder, label, name) for label, name in zip(collection.samples["digit"], names, strict=True)]
-    for file, pixels in zip(files, (image for block in collection.images for image in block), strict=True):
+    for file, pixels in zip(files, (image for block in collection.images for image in np.asarray(block)), strict=True):
         Image.fromarray(pixels[..., 0]).save(file)
     return f"{len(files):,} rendered digits, PNG 28×28"
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,7 +50,7 @@ def run(full: bool) -> Table:
         f"Pictures brought to {SIDE}×{SIDE}×3: from class folders to the packed dataset, and class-even batches of "
         f"{BATCH} float images from it, without augmentation.",
         ["what", "side", "images/s", "ours to it", "CPU (ms/image)", "first batch (ms)", "memory (MiB)", "disk (MiB)"],
-        settings={"workers": str(WORKERS), "timed": f"{BATCHES} batches together"},
+        settings={"Pillow": version("pillow"), "workers": str(WORKERS), "timed": f"{BATCHES} batches together"},
         notes=[
             "Each side is in a process of its own. CPU: of all cores together, which hangs least on what else runs.",
             "Memory: ingesting, the highest above its start, not counted where it has processes as workers; loading, "
