@@ -1,6 +1,6 @@
 """The packed dataset: a directory of few files, whatever the number of images.
 
-images-00000.npy …   the images, as they are or each as a JPEG; see `Shards`
+images-00000.npy …   the images, as they are or each as a JPEG; see data/shards.py
 samples.parquet      one row an image: id, source, group, subset, and one nullable categorical column a task
 dataset.json         tasks with their ordered classes, image shape, count, md5, provenance, licence, format version
 lineage.json         the md5 again, as every later artifact carries it
@@ -14,12 +14,12 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PositiveInt
 
 from longtail.artifacts.reading import UNREADABLE, reason, write_json
 from longtail.data.injection import NONE, Injection
 from longtail.data.preprocessing import Preprocessing
-from longtail.data.shards import Block, Shards, write_shards
+from longtail.data.shards import Block, open_shards, write_shards
 from longtail.errors import DataError
 
 RESERVED = ("id", "source", "group", "subset", "row")  # columns of the samples, and one that `split` adds
@@ -44,7 +44,7 @@ class DatasetInfo(BaseModel, extra="forbid"):
     tasks: list[Task]
     image_shape: tuple[int, int, int]
     count: int
-    shard_sizes: list[int]
+    shard_sizes: list[PositiveInt]
     md5: str
     provenance: str
     licence: str
@@ -65,29 +65,19 @@ class PackedDataset:
         self.path = path
         self.info = info
         self.samples = samples
-        self._shards = Shards(path, info.shard_sizes, info.image_shape, jpegs=info.jpeg_quality is not None)
+        self._shards = open_shards(path, info.shard_sizes, info.image_shape, jpegs=info.jpeg_quality is not None)
 
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open the directory `path`. Raises DataError if it is not a packed dataset of this format."""
         try:
             info = DatasetInfo.model_validate_json((path / "dataset.json").read_text(encoding="utf-8"))
-            packed = cls(path, info, pd.read_parquet(path / "samples.parquet"))
-            packed._check()
-            return packed
+            samples = pd.read_parquet(path / "samples.parquet")
+            _check(info, samples)
+            return cls(path, info, samples)
         except UNREADABLE as error:
             why = reason(error, "dataset.json")
             raise DataError(f"{path} is not a packed dataset: {why}; make it with `longtail ingest`") from error
-
-    def _check(self) -> None:
-        """Raise ValueError if the files do not fit each other."""
-        lacking = {"id", "group", "subset", *(task.name for task in self.info.tasks)} - set(self.samples.columns)
-        if lacking:
-            raise ValueError(f"samples.parquet has no column {sorted(lacking)}")
-        if not len(self.samples) == self.info.count == sum(self.info.shard_sizes):
-            raise ValueError(
-                f"samples.parquet has {len(self.samples)} rows, dataset.json counts {self.info.count} images"
-            )
 
     def __len__(self) -> int:
         return self.info.count
@@ -115,6 +105,15 @@ def codes(samples: pd.DataFrame, task: Task) -> npt.NDArray[np.int64]:
     """Class codes of a table's column for `task`, in the order of its classes; −1 where missing."""
     values = pd.Categorical(samples[task.name], categories=task.classes)
     return values.codes.astype(np.int64)
+
+
+def _check(info: DatasetInfo, samples: pd.DataFrame) -> None:
+    """Raise ValueError if the files do not fit each other."""
+    lacking = {"id", "group", "subset", *(task.name for task in info.tasks)} - set(samples.columns)
+    if lacking:
+        raise ValueError(f"samples.parquet has no column {sorted(lacking)}")
+    if not len(samples) == info.count == sum(info.shard_sizes):
+        raise ValueError(f"samples.parquet has {len(samples)} rows, dataset.json counts {info.count} images")
 
 
 def write_dataset(

@@ -6,6 +6,7 @@ offsets-00000.npy …    and for each where it begins, int64 (N+1,); the last is
 """
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
@@ -30,17 +31,21 @@ Block = Pixels | list[bytes]
 """Some images on their way into shards: uint8 n×H×W×C, or their JPEGs."""
 
 
-class Shards:
+def open_shards(path: Path, sizes: list[int], shape: Shape, *, jpegs: bool) -> "Shards":
     """The images of the packed dataset in the directory `path`: in each file as many as `sizes` says, all H×W×C.
 
     Raises ValueError, or what else numpy raises, if the files do not hold such.
     """
+    return (_JPEGs if jpegs else _Raw)(path, sizes, shape)
 
-    def __init__(self, path: Path, sizes: list[int], shape: Shape, *, jpegs: bool) -> None:
-        self.shape = shape
-        self._ends = np.cumsum(sizes)
-        kind: type[_JPEGs] | type[_Raw] = _JPEGs if jpegs else _Raw
-        self._shards = [kind(path, number, size, shape) for number, size in enumerate(sizes)]
+
+class Shards(ABC):
+    """The files of one dataset: a row is in the file `number` at a place `local` to it."""
+
+    def __init__(self, path: Path, sizes: list[int], shape: Shape) -> None:
+        self._path, self._shape = path, shape
+        self._ends = np.cumsum(sizes, dtype=np.int64)
+        self._starts = self._ends - sizes
         self._checked: set[int] = set()
 
     def images(self, rows: Ints) -> Pixels:
@@ -49,12 +54,10 @@ class Shards:
         Raises DataError if a file is not as it was written: each is read as a whole when first needed.
         """
         distinct, first, places = np.unique(rows, return_index=True, return_inverse=True)
-        out = np.empty((len(rows), *self.shape), np.uint8)
-        shards = np.searchsorted(self._ends, distinct, side="right")
-        self._check(set(shards.tolist()) - self._checked)
-        for number in np.unique(shards):
-            shard, here = self._shards[number], shards == number
-            shard.read(distinct[here] - (self._ends[number] - shard.size), first[here], out)
+        numbers = np.searchsorted(self._ends, distinct, side="right")
+        self._check(set(numbers.tolist()) - self._checked)
+        out = np.empty((len(rows), *self._shape), np.uint8)
+        self._read(numbers, distinct - self._starts[numbers], out, first)
         again = np.flatnonzero(first[places] != np.arange(len(rows)))
         out[again] = out[first[places[again]]]
         return out
@@ -62,49 +65,67 @@ class Shards:
     def _check(self, numbers: set[int]) -> None:
         if numbers:
             with ThreadPoolExecutor(budget()) as pool:
-                list(pool.map(lambda number: check_file(self._shards[number].file), sorted(numbers)))
+                list(pool.map(lambda number: check_file(self._file(number)), sorted(numbers)))
             self._checked |= numbers
 
+    @abstractmethod
+    def _file(self, number: int) -> Path: ...
 
-class _Raw:
-    def __init__(self, path: Path, number: int, size: int, shape: Shape) -> None:
-        self.file, self.size = _raw_file(path, number), size
-        self._pixels = np.load(self.file, mmap_mode="r")
-        if self._pixels.dtype != np.uint8 or self._pixels.shape != (size, *shape):
-            raise ValueError(f"{self.file.name} holds {self._pixels.dtype} {self._pixels.shape}")
-
-    def read(self, rows: Ints, places: Ints, out: Pixels) -> None:
-        """Bring those rows of the file to those places of `out`."""
-        out[places] = self._pixels[rows]
+    @abstractmethod
+    def _read(self, numbers: Ints, local: Ints, out: Pixels, places: Ints) -> None:
+        """Bring images to those places of `out`."""
 
 
-class _JPEGs:
-    def __init__(self, path: Path, number: int, size: int, shape: Shape) -> None:
-        self.file, self.size, self._shape = _jpeg_file(path, number), size, shape
-        self._bytes = np.memmap(self.file, np.uint8, "r")
-        offsets = _offsets_file(path, number)
-        self._offsets = np.load(offsets)
-        if self._offsets.dtype != np.int64 or self._offsets.shape != (size + 1,):
-            raise ValueError(f"{offsets.name} holds {self._offsets.dtype} {self._offsets.shape}")
-        if self._offsets[0] != 0 or (np.diff(self._offsets) <= 0).any() or self._offsets[-1] != len(self._bytes):
-            raise ValueError(f"{offsets.name} does not fit {self.file.name}")
+class _Raw(Shards):
+    def __init__(self, path: Path, sizes: list[int], shape: Shape) -> None:
+        super().__init__(path, sizes, shape)
+        self._pixels = [np.load(self._file(number), mmap_mode="r") for number in range(len(sizes))]
+        for number, (size, pixels) in enumerate(zip(sizes, self._pixels, strict=True)):
+            if pixels.dtype != np.uint8 or pixels.shape != (size, *shape):
+                raise ValueError(f"{self._file(number).name} holds {pixels.dtype} {pixels.shape}")
 
-    def read(self, rows: Ints, places: Ints, out: Pixels) -> None:
-        """Bring those rows of the file to those places of `out`. Raises DataError for one that cannot be decoded."""
+    def _file(self, number: int) -> Path:
+        return _raw_file(self._path, number)
 
-        def decode(span: slice) -> None:
-            for row, place in zip(rows[span], places[span], strict=True):
-                out[place] = self._decoded(row)
+    def _read(self, numbers: Ints, local: Ints, out: Pixels, places: Ints) -> None:
+        for number in np.unique(numbers):
+            here = numbers == number
+            out[places[here]] = self._pixels[number][local[here]]
+
+
+class _JPEGs(Shards):
+    def __init__(self, path: Path, sizes: list[int], shape: Shape) -> None:
+        super().__init__(path, sizes, shape)
+        self._bytes = [np.memmap(self._file(number), np.uint8, "r") for number in range(len(sizes))]
+        self._offsets = [np.load(_offsets_file(path, number)) for number in range(len(sizes))]
+        for number, (size, offsets) in enumerate(zip(sizes, self._offsets, strict=True)):
+            name = _offsets_file(path, number).name
+            if offsets.dtype != np.int64 or offsets.shape != (size + 1,):
+                raise ValueError(f"{name} holds {offsets.dtype} {offsets.shape}")
+            if offsets[0] != 0 or (np.diff(offsets) <= 0).any() or offsets[-1] != len(self._bytes[number]):
+                raise ValueError(f"{name} does not fit {self._file(number).name}")
+        if sizes:
+            self._decoded(0, 0)  # is it of that shape at all?
+
+    def _file(self, number: int) -> Path:
+        return _jpeg_file(self._path, number)
+
+    def _read(self, numbers: Ints, local: Ints, out: Pixels, places: Ints) -> None:
+        def decode(start: int) -> None:
+            for i in range(start, min(start + SPAN, len(places))):
+                out[places[i]] = self._decoded(numbers[i], local[i])
 
         # Threads, because Pillow decodes without the interpreter's lock. To start them takes far less than to decode.
         with ThreadPoolExecutor(budget()) as pool:
-            list(pool.map(decode, [slice(start, start + SPAN) for start in range(0, len(rows), SPAN)]))
+            list(pool.map(decode, range(0, len(places), SPAN)))
 
-    def _decoded(self, row: np.int64) -> Pixels:
+    def _decoded(self, number: int, row: int) -> Pixels:
+        start, end = self._offsets[number][row : row + 2]
         try:
-            return jpeg.decode(self._bytes[self._offsets[row] : self._offsets[row + 1]].tobytes(), self._shape)
+            return jpeg.decode(self._bytes[number][start:end].tobytes(), self._shape)
         except ValueError as error:
-            raise DataError(f"{self.file}: image {row} (from 0) is {error}; run `longtail ingest` again") from error
+            file = self._file(number)
+            raise DataError(f"{file}: image {row} (from 0) is {error}; run `longtail ingest` again") from error
 
 
 def write_shards(

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from tiny import write_tiny_dataset
 
 from longtail.artifacts.digests import write_digests
+from longtail.artifacts.reading import read_json, write_json
 from longtail.data import jpeg, shards
 from longtail.data.dataset import PackedDataset
 from longtail.data.jpeg import Pixels
-from longtail.data.shards import Shards, write_shards
+from longtail.data.shards import open_shards, write_shards
 from longtail.errors import DataError
 
 SHAPE = (12, 9, 3)
@@ -62,7 +63,7 @@ def test_images_come_back_from_files_of_bounded_size(
     assert len(files) == len(sizes) > 1
     assert sum(sizes) == 31
     assert max(file.stat().st_size for file in files) <= 2000 + (128 if quality is None else 0)  # the header
-    found = Shards(tmp_path, sizes, images.shape[1:], jpegs=quality is not None).images(np.arange(31))
+    found = open_shards(tmp_path, sizes, images.shape[1:], jpegs=quality is not None).images(np.arange(31))
     assert (found == expected(images, quality)).all()
 
 
@@ -83,7 +84,7 @@ def test_rows_are_given_in_the_order_asked_and_as_often(quality: int | None, row
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         small_files(patch)
         sizes, _ = write(Path(folder), images, quality)
-        found = Shards(Path(folder), sizes, SHAPE, jpegs=quality is not None).images(np.array(rows, np.int64))
+        found = open_shards(Path(folder), sizes, SHAPE, jpegs=quality is not None).images(np.array(rows, np.int64))
     assert found.dtype == np.uint8
     assert found.shape == (len(rows), *SHAPE)
     assert (found == expected(images, quality)[rows]).all()
@@ -105,7 +106,7 @@ def test_an_image_asked_twice_is_decoded_once_and_by_as_many_threads_as_the_step
 
     whole = jpeg.decode
     sizes, _ = write(tmp_path, pictures(40), 95)
-    packed = Shards(tmp_path, sizes, SHAPE, jpegs=True)
+    packed = open_shards(tmp_path, sizes, SHAPE, jpegs=True)
     monkeypatch.setattr(jpeg, "decode", decode)
     monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
     packed.images(np.tile(np.arange(40), 3))
@@ -130,7 +131,7 @@ def test_jpegs_that_are_given_are_stored_as_they_are(tmp_path: Path) -> None:
     digest = hashlib.md5(usedforsecurity=False)
     sizes = write_shards(tmp_path, [jpegs[:2], [], jpegs[2:]], digest, count=5, shape=SHAPE, quality=95)
     assert (tmp_path / "images-00000.mjpeg").read_bytes() == b"".join(jpegs)
-    assert (Shards(tmp_path, sizes, SHAPE, jpegs=True).images(np.arange(5)) == expected(images, 80)).all()
+    assert (open_shards(tmp_path, sizes, SHAPE, jpegs=True).images(np.arange(5)) == expected(images, 80)).all()
 
 
 @QUALITIES
@@ -209,6 +210,34 @@ def test_damage_is_told_in_a_sentence(tmp_path: Path, damage: str, digests: bool
     assert "ingest" in message or "run that step again" in message
     assert "\n" not in message
     assert len(message) < 500
+
+
+@pytest.mark.parametrize("jpeg_quality", [None, 95])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("shard_sizes", [119]),
+        ("shard_sizes", [60, 60]),
+        ("shard_sizes", [-1, 121]),
+        ("shard_sizes", [10**99, 120 - 10**99]),
+        ("count", 119),
+        ("image_shape", [28, 29, 1]),
+        ("image_shape", [28, 28, 3]),
+        ("image_shape", [10**99, 28, 1]),
+        ("image_shape", [-28, 28, 1]),
+        ("preprocessing", {"image_shape": [28, 28, 1], "jpeg_quality": 101}),
+    ],
+)
+def test_a_dataset_that_says_something_else_of_its_images_is_refused(
+    tmp_path: Path, jpeg_quality: int | None, key: str, value: object
+) -> None:
+    write_tiny_dataset(tmp_path / "dataset", jpeg_quality=jpeg_quality)
+    said = read_json(tmp_path / "dataset" / "dataset.json")
+    write_json(tmp_path / "dataset" / "dataset.json", {**said, key: value})
+    with pytest.raises(DataError) as refusal:
+        PackedDataset.open(tmp_path / "dataset")
+    assert str(tmp_path / "dataset") in str(refusal.value)
+    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
