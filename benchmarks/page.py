@@ -14,11 +14,12 @@ TABLES = (
     "rectification",
     "data_path",
     "ingest",
+    "storage",
     "whole",
     "gpu",
     "gpu_tables",
 )
-LARGE = ("quintuplets", "growth", "kmeans", "knn", "training_step", "whole", "gpu", "gpu_tables")
+LARGE = ("quintuplets", "growth", "kmeans", "knn", "training_step", "storage", "whole", "gpu", "gpu_tables")
 HEAD = """# Benchmarks
 
 Written by `make bench` (`make bench FULL=1`: the large sizes too) from the files in `benchmarks/results`; nothing here

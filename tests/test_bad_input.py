@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from s3_server import CREDENTIALS, S3Server
 from small_disk import small_disk
 from tiny import write_tiny_dataset
@@ -150,3 +151,19 @@ def test_a_full_disk(stage: str, tmp_path: Path) -> None:
         sentence = step(tmp_path, stage, paths, section)
         assert "No space left on device" in sentence
         assert_failed_and_clean(tmp_path, disk / ("model" if stage == "start" else "split"))
+
+
+@pytest.mark.parametrize("storage", ["raw", "jpeg"])
+@pytest.mark.parametrize("kind", ["folder", "digits"])
+def test_a_disk_that_images_fill(tmp_path: Path, storage: str, kind: str) -> None:
+    """Those of a folder as they wait, the digits as they are packed."""
+    for i in range(200):
+        path = tmp_path / "data" / "ab"[i % 2] / f"{i:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((64, 64), 90).save(path)
+    (tmp_path / "disk").mkdir()
+    section = {"source": {"kind": kind}, "image_shape": [64, 64, 1], "storage": storage}
+    with small_disk(tmp_path / "disk", "size=200k"):
+        sentence = step(tmp_path, "ingest", {"data": tmp_path / "data", "dataset": tmp_path / "disk/dataset"}, section)
+        assert "No space left on device" in sentence
+        assert_failed_and_clean(tmp_path, tmp_path / "disk/dataset")

@@ -1,6 +1,6 @@
 """The packed dataset: a directory of few files, whatever the number of images.
 
-images-00000.npy …   uint8, N×H×W×C, memory-mapped; each file holds at most `SHARD_BYTES`
+images-00000.npy …   the images, as they are or each as a JPEG; see data/shards.py
 samples.parquet      one row an image: id, source, group, subset, and one nullable categorical column a task
 dataset.json         tasks with their ordered classes, image shape, count, md5, provenance, licence, format version
 lineage.json         the md5 again, as every later artifact carries it
@@ -14,15 +14,14 @@ from typing import Literal, Self
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PositiveInt
 
-from longtail.artifacts.digests import check_file
 from longtail.artifacts.reading import UNREADABLE, reason, write_json
 from longtail.data.injection import NONE, Injection
 from longtail.data.preprocessing import Preprocessing
+from longtail.data.shards import Block, open_shards, write_shards
 from longtail.errors import DataError
 
-SHARD_BYTES = 256 * 2**20
 RESERVED = ("id", "source", "group", "subset", "row")  # columns of the samples, and one that `split` adds
 SUBSETS = ("train", "validation", "test")
 
@@ -37,19 +36,26 @@ class Task(BaseModel, extra="forbid"):
 
 class DatasetInfo(BaseModel, extra="forbid"):
     """What dataset.json holds. `imbalance` is what an example asks to have injected into its training subset;
-    `preprocessing` is None where an image's file alone does not give its pixels.
+    `preprocessing` is None where an image's file alone does not give its pixels; then, and only then,
+    `aligned_jpeg_quality` says whether they are kept as JPEGs.
     """
 
     format_version: Literal[1] = 1
     tasks: list[Task]
     image_shape: tuple[int, int, int]
     count: int
-    shard_sizes: list[int]
+    shard_sizes: list[PositiveInt]
     md5: str
     provenance: str
     licence: str
     imbalance: Injection = NONE
     preprocessing: Preprocessing | None = None
+    aligned_jpeg_quality: int | None = Field(None, ge=1, le=100)
+
+    @property
+    def jpeg_quality(self) -> int | None:
+        """The quality of the JPEGs that the shards hold; None: they hold the pixels themselves."""
+        return self.preprocessing.jpeg_quality if self.preprocessing else self.aligned_jpeg_quality
 
 
 class PackedDataset:
@@ -59,34 +65,19 @@ class PackedDataset:
         self.path = path
         self.info = info
         self.samples = samples
-        self._ends = np.cumsum(info.shard_sizes)
-        self._checked: set[int] = set()
-        self._shards = [np.load(_shard(path, i), mmap_mode="r") for i in range(len(info.shard_sizes))]
+        self._shards = open_shards(path, info.shard_sizes, info.image_shape, jpegs=info.jpeg_quality is not None)
 
     @classmethod
     def open(cls, path: Path) -> Self:
         """Open the directory `path`. Raises DataError if it is not a packed dataset of this format."""
         try:
             info = DatasetInfo.model_validate_json((path / "dataset.json").read_text(encoding="utf-8"))
-            packed = cls(path, info, pd.read_parquet(path / "samples.parquet"))
-            packed._check()
-            return packed
+            samples = pd.read_parquet(path / "samples.parquet")
+            _check(info, samples)
+            return cls(path, info, samples)
         except UNREADABLE as error:
             why = reason(error, "dataset.json")
             raise DataError(f"{path} is not a packed dataset: {why}; make it with `longtail ingest`") from error
-
-    def _check(self) -> None:
-        """Raise ValueError if the files do not fit each other."""
-        lacking = {"id", "group", "subset", *(task.name for task in self.info.tasks)} - set(self.samples.columns)
-        if lacking:
-            raise ValueError(f"samples.parquet has no column {sorted(lacking)}")
-        if not len(self.samples) == self.info.count == sum(self.info.shard_sizes):
-            raise ValueError(
-                f"samples.parquet has {len(self.samples)} rows, dataset.json counts {self.info.count} images"
-            )
-        for size, shard in zip(self.info.shard_sizes, self._shards, strict=True):
-            if shard.dtype != np.uint8 or shard.shape != (size, *self.info.image_shape):
-                raise ValueError(f"{Path(shard.filename).name} holds {shard.dtype} {shard.shape}")
 
     def __len__(self) -> int:
         return self.info.count
@@ -107,16 +98,7 @@ class PackedDataset:
 
         Raises DataError if a file of images is not as `ingest` wrote it: each is read as a whole when first needed.
         """
-        shards = np.searchsorted(self._ends, rows, side="right")
-        out = np.empty((len(rows), *self.info.image_shape), np.uint8)
-        for shard in np.unique(shards):
-            if shard not in self._checked:
-                check_file(_shard(self.path, shard))
-                self._checked.add(shard)
-            here = shards == shard
-            start = self._ends[shard] - self.info.shard_sizes[shard]
-            out[here] = self._shards[shard][rows[here] - start]
-        return out
+        return self._shards.images(rows)
 
 
 def codes(samples: pd.DataFrame, task: Task) -> npt.NDArray[np.int64]:
@@ -125,10 +107,19 @@ def codes(samples: pd.DataFrame, task: Task) -> npt.NDArray[np.int64]:
     return values.codes.astype(np.int64)
 
 
+def _check(info: DatasetInfo, samples: pd.DataFrame) -> None:
+    """Raise ValueError if the files do not fit each other."""
+    lacking = {"id", "group", "subset", *(task.name for task in info.tasks)} - set(samples.columns)
+    if lacking:
+        raise ValueError(f"samples.parquet has no column {sorted(lacking)}")
+    if not len(samples) == info.count == sum(info.shard_sizes):
+        raise ValueError(f"samples.parquet has {len(samples)} rows, dataset.json counts {info.count} images")
+
+
 def write_dataset(
     path: Path,
     samples: pd.DataFrame,
-    images: Iterable[npt.NDArray[np.uint8]],
+    images: Iterable[Block],
     *,
     tasks: list[Task],
     image_shape: tuple[int, int, int],
@@ -136,12 +127,13 @@ def write_dataset(
     licence: str,
     imbalance: Injection = NONE,
     preprocessing: Preprocessing | None = None,
+    aligned_jpeg_quality: int | None = None,
 ) -> DatasetInfo:
     """Write a packed dataset into the directory `path`.
 
     `samples` has the columns id (unique, str), source (str), group (str), subset ("train", "validation", "test" or
     null: the official split, where there is one) and one column of class names (or null) a task. `images` yields
-    uint8 blocks of n×H×W×C, in the order of `samples`. The same content gives the same bytes.
+    uint8 blocks of n×H×W×C, or of their JPEGs, in the order of `samples`. The same content gives the same bytes.
     """
     path.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame({name: samples[name].astype("str") for name in ("id", "source", "group")})
@@ -152,49 +144,22 @@ def write_dataset(
     table.to_parquet(path / "samples.parquet", index=False)
     digest = hashlib.md5(usedforsecurity=False)
     digest.update((path / "samples.parquet").read_bytes())
-    sizes = _write_shards(path, len(table), image_shape, images, digest)
     info = DatasetInfo(
         tasks=tasks,
         image_shape=image_shape,
         count=len(table),
-        shard_sizes=sizes,
-        md5=digest.hexdigest(),
+        shard_sizes=[],
+        md5="",
         provenance=provenance,
         licence=licence,
         imbalance=imbalance,
         preprocessing=preprocessing,
+        aligned_jpeg_quality=aligned_jpeg_quality,
     )
+    info.shard_sizes = write_shards(
+        path, images, digest, count=info.count, shape=image_shape, quality=info.jpeg_quality
+    )
+    info.md5 = digest.hexdigest()
     (path / "dataset.json").write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
     write_json(path / "lineage.json", {"dataset": info.md5})
     return info
-
-
-def _write_shards(
-    path: Path,
-    count: int,
-    image_shape: tuple[int, int, int],
-    images: Iterable[npt.NDArray[np.uint8]],
-    digest: "hashlib._Hash",
-) -> list[int]:
-    per_shard = max(1, SHARD_BYTES // int(np.prod(image_shape)))
-    sizes = [min(per_shard, count - start) for start in range(0, count, per_shard)]
-    shard, filled, target = -1, 0, np.empty((0, *image_shape), np.uint8)
-    for block in images:
-        rest = block
-        while len(rest):
-            if filled == len(target):
-                shard, filled = shard + 1, 0
-                target = np.lib.format.open_memmap(
-                    _shard(path, shard), mode="w+", dtype=np.uint8, shape=(sizes[shard], *image_shape)
-                )
-            part, rest = rest[: len(target) - filled], rest[len(target) - filled :]
-            target[filled : filled + len(part)] = part
-            digest.update(part.tobytes())
-            filled += len(part)
-    if shard != len(sizes) - 1 or filled != len(target):
-        raise ValueError(f"the table has {count} samples, the images are fewer")
-    return sizes
-
-
-def _shard(path: Path, number: int) -> Path:
-    return path / f"images-{number:05d}.npy"

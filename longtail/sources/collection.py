@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from longtail.data.dataset import Task
 from longtail.data.injection import NONE, Injection
 from longtail.data.preprocessing import Fit
+from longtail.data.shards import Block
 from longtail.sources.deep_grey import DeepGrey
 from longtail.sources.limits import Limits
 from longtail.sources.problems import Problems
@@ -25,7 +26,10 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Request:
-    """What every source is asked for; `scratch` is an existing directory for temporary files."""
+    """What every source is asked for; `scratch` is an existing directory for temporary files.
+
+    `jpeg_quality`: that of the JPEGs in which decoded images wait; None: as pixels.
+    """
 
     image_shape: Shape
     scratch: Path
@@ -34,11 +38,12 @@ class Request:
     problems: Problems = field(default_factory=Problems)
     limits: Limits = field(default_factory=Limits)
     deep_grey: DeepGrey = field(default_factory=DeepGrey)
+    jpeg_quality: int | None = None
 
 
 @dataclass(frozen=True)
 class Collection:
-    """What a source gives: `samples` as in `write_dataset`, and uint8 blocks of n×H×W×C in the same order.
+    """What a source gives: `samples` as in `write_dataset`, and blocks of images in the same order.
 
     `imbalance`: what an example wants injected into its training subset; data of one's own have theirs already. `fit`:
     how its images got their shape; None where that took more than the image, such as landmarks.
@@ -46,7 +51,7 @@ class Collection:
 
     samples: pd.DataFrame
     tasks: list[Task]
-    images: Iterable[Pixels]
+    images: Iterable[Block]
     provenance: str
     licence: str
     imbalance: Injection = NONE

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from longtail.data.preprocessing import Fit
+from longtail.data import jpeg
+from longtail.data.preprocessing import Fit, Preprocessing
 from longtail.errors import DataError
 from longtail.sources.collection import Pixels, Shape
 from longtail.sources.deep_grey import DeepGrey
@@ -28,6 +29,17 @@ class BadImageError(Exception):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)
         self.reason, self.detail = reason, detail
+
+
+def preprocess(data: bytes, how: Preprocessing) -> Pixels:
+    """Pixels H×W×C of an encoded image, to the byte those that `PackedDataset.images` gives of it once ingested.
+
+    Raises BadImageError as `decode`.
+    """
+    pixels = decode(data, how.image_shape, how.fit, DeepGrey(how.white))
+    if how.jpeg_quality is None:
+        return pixels
+    return jpeg.decode(jpeg.encode(pixels, how.jpeg_quality), how.image_shape)
 
 
 def decode(data: bytes, shape: Shape, fit: Fit = "stretch", deep_grey: DeepGrey | None = None) -> Pixels:

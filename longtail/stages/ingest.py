@@ -4,11 +4,12 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from longtail.data.dataset import write_dataset
+from longtail.data.jpeg import LONGEST_SIDE
 from longtail.data.preprocessing import Fit, Preprocessing
 from longtail.data.seed import Seed
 from longtail.errors import DataError
@@ -31,10 +32,15 @@ AnySource = Annotated[
     CelebA | Digits | Folder | Idx | ImageLists | LabelTable | TorchvisionDataset, Field(discriminator="kind")
 ]
 Length = Annotated[int, Field(ge=1)]
+JPEG_SIDE = 128  # images of this shorter side or more are kept as JPEGs, where nobody has said
+QUALITY = 95
 
 
 class Params(BaseModel, extra="forbid"):
     """`image_shape` is height, width, channels (1: grey, 3: RGB). The result does not depend on `workers`.
+
+    `storage` is how the packed dataset keeps an image, as its pixels (raw) or as a JPEG of `quality`; null: as a JPEG
+    of quality 95 where the shorter side has 128 pixels or more.
 
     `white` is the value of white in grey images of more than 8 bits; null: what the files say (`DeepGrey`).
 
@@ -43,15 +49,34 @@ class Params(BaseModel, extra="forbid"):
 
     source: AnySource
     image_shape: tuple[Length, Length, Literal[1, 3]]
+    storage: Literal["raw", "jpeg"] | None = None
+    quality: int | None = Field(None, ge=1, le=100)
     white: float | None = Field(None, gt=0)
     on_error: OnError = "fail"
     limits: Limits = Limits()
     workers: int = Field(2, ge=1, exclude=True)
     seed: Seed = 0
 
+    @model_validator(mode="after")
+    def _check_storage(self) -> Self:
+        size = f"images of {self.image_shape[0]}×{self.image_shape[1]}"
+        if self.quality is not None and self.jpeg_quality is None:
+            raise ValueError(
+                f"`quality` is that of JPEGs, and {size} are kept raw; ask `storage: jpeg`, or leave `quality` out"
+            )
+        if self.jpeg_quality is not None and max(self.image_shape) > LONGEST_SIDE:
+            raise ValueError(f"{size} are too large for a JPEG, whose sides have {LONGEST_SIDE} pixels at most")
+        return self
+
+    @property
+    def jpeg_quality(self) -> int | None:
+        """The quality of the JPEGs in which images are kept; None: they are kept as their pixels."""
+        by_size = "jpeg" if min(self.image_shape[:2]) >= JPEG_SIDE else "raw"
+        return (self.quality or QUALITY) if (self.storage or by_size) == "jpeg" else None
+
     def preprocessing(self, fit: Fit) -> Preprocessing:
         """How an image's file becomes its pixels, where the source has that `fit`."""
-        return Preprocessing(image_shape=self.image_shape, fit=fit, white=self.white)
+        return Preprocessing(image_shape=self.image_shape, fit=fit, white=self.white, jpeg_quality=self.jpeg_quality)
 
 
 @stage
@@ -64,8 +89,16 @@ def run(data: Input, dataset: Output, *, params: Params) -> dict[str, float]:
     scratch = dataset / "scratch"
     scratch.mkdir(parents=True)
     problems = Problems(params.on_error)
-    deep_grey = DeepGrey(params.white)
-    request = Request(params.image_shape, scratch, params.workers, params.seed, problems, params.limits, deep_grey)
+    request = Request(
+        params.image_shape,
+        scratch,
+        params.workers,
+        params.seed,
+        problems,
+        params.limits,
+        DeepGrey(params.white),
+        params.jpeg_quality,
+    )
     collection = params.source.load(data, request)
     problems.settle()
     _check(collection)
@@ -79,6 +112,7 @@ def run(data: Input, dataset: Output, *, params: Params) -> dict[str, float]:
         licence=collection.licence,
         imbalance=collection.imbalance,
         preprocessing=None if collection.fit is None else params.preprocessing(collection.fit),
+        aligned_jpeg_quality=params.jpeg_quality if collection.fit is None else None,
     )
     shutil.rmtree(scratch)
     classes = {f"classes_{task.name}": float(len(task.classes)) for task in info.tasks}

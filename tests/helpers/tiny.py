@@ -11,6 +11,7 @@ import pandas as pd
 
 from longtail.data.dataset import Task, write_dataset
 from longtail.data.injection import NONE, Injection
+from longtail.data.preprocessing import Preprocessing
 
 DIGIT = Task(name="digit", classes=["zero", "one", "two"])
 KIDS = Task(name="kids", classes=["no", "yes", "unsure"], background="unsure")
@@ -60,7 +61,13 @@ CRL = {"name": "crl", "method": {"kind": "class_rectification"}, "sampling": "na
 
 
 def write_tiny_dataset(
-    path: Path, *, per_class: int = 40, two_tasks: bool = False, seed: int = 0, imbalance: Injection = NONE
+    path: Path,
+    *,
+    per_class: int = 40,
+    two_tasks: bool = False,
+    seed: int = 0,
+    imbalance: Injection = NONE,
+    jpeg_quality: int | None = None,
 ) -> None:
     """Three classes of 28×28 images, a bright band at another height each; groups of two images.
 
@@ -84,6 +91,8 @@ def write_tiny_dataset(
     )
     tasks = [DIGIT, KIDS] if two_tasks else [DIGIT]
     about: dict[str, Any] = {"provenance": "made for a test", "licence": "none", "imbalance": imbalance}
+    if jpeg_quality is not None:
+        about["preprocessing"] = Preprocessing(image_shape=SHAPE, jpeg_quality=jpeg_quality)
     write_dataset(path, samples, [images], tasks=tasks, image_shape=SHAPE, **about)
 
 

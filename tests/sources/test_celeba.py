@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from longtail.data import jpeg
+from longtail.data.dataset import PackedDataset
 from longtail.errors import DataError
 from longtail.sources.celeba import TEMPLATE, CelebA
+from longtail.stages import ingest
 
 Load = Callable[..., Any]
 ATTRIBUTES = """4
@@ -86,6 +89,17 @@ def test_landmarks_bring_every_face_to_the_same_place(load: Load) -> None:
         assert dark.mean() < 0.2
     # Without them the faces stay as they are.
     assert not (load(CelebA(kind="celeba"), SHAPE).pixels[3].mean(axis=2) < 128)[20, 14]
+
+
+def test_faces_aligned_by_landmarks_are_kept_as_jpegs_too(root: Path, tmp_path: Path) -> None:
+    source = {"kind": "celeba", "landmarks": "list_landmarks_align_celeba.txt", "tasks": ["Smiling"]}
+    for storage in ("raw", "jpeg"):
+        ingest.run(root, tmp_path / storage, params=ingest.Params(source=source, image_shape=SHAPE, storage=storage))
+    raw, packed = PackedDataset.open(tmp_path / "raw"), PackedDataset.open(tmp_path / "jpeg")
+    assert raw.info.preprocessing is packed.info.preprocessing is raw.info.jpeg_quality is None
+    assert packed.info.jpeg_quality == 95
+    passed = [jpeg.decode(jpeg.encode(face, 95), SHAPE) for face in raw.images(np.arange(4))]
+    assert (packed.images(np.arange(4)) == np.stack(passed)).all()
 
 
 def test_images_in_a_zip(load: Load, root: Path) -> None:

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydantic import ValidationError
+from small_disk import small_disk
 
+from longtail.data import jpeg
 from longtail.data.dataset import PackedDataset
 from longtail.errors import DataError
 from longtail.stages.ingest import Params, run
 
 DIGITS = {"source": {"kind": "digits", "copies": 1}, "image_shape": [28, 28, 1]}
 FOLDER = {"source": {"kind": "folder"}, "image_shape": [8, 8, 3]}
+KEPT = pytest.mark.parametrize("storage", ["raw", "jpeg"])
 
 
 @pytest.fixture
@@ -46,24 +49,35 @@ def test_the_default_becomes_a_packed_dataset(tmp_path: Path) -> None:
     assert "CC BY" in dataset.info.licence
 
 
-def test_only_the_packed_dataset_is_left_behind(tmp_path: Path, photographs: Path) -> None:
-    ingest(photographs, tmp_path / "out", FOLDER)
-    packed = ["dataset.json", "digests.json", "images-00000.npy", "lineage.json", "samples.parquet"]
-    assert list(content(tmp_path / "out")) == packed
+@pytest.mark.parametrize(
+    ("storage", "images"), [("raw", ["images-00000.npy"]), ("jpeg", ["images-00000.mjpeg", "offsets-00000.npy"])]
+)
+def test_only_the_packed_dataset_is_left_behind(
+    tmp_path: Path, photographs: Path, storage: str, images: list[str]
+) -> None:
+    ingest(photographs, tmp_path / "out", FOLDER, storage=storage)
+    packed = ["dataset.json", "digests.json", "lineage.json", "samples.parquet"]
+    assert list(content(tmp_path / "out")) == sorted([*packed, *images])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "photographs"]
 
 
+@KEPT
 @pytest.mark.parametrize("settings", [DIGITS, FOLDER], ids=["digits", "folder"])
-def test_the_same_settings_give_the_same_bytes(tmp_path: Path, photographs: Path, settings: dict[str, Any]) -> None:
+def test_the_same_settings_give_the_same_bytes(
+    tmp_path: Path, photographs: Path, settings: dict[str, Any], storage: str
+) -> None:
     for out in ("one", "two"):
-        ingest(photographs, tmp_path / out, settings)
+        ingest(photographs, tmp_path / out, settings, storage=storage)
     assert content(tmp_path / "one") == content(tmp_path / "two")
 
 
+@KEPT
 @pytest.mark.parametrize("settings", [DIGITS, FOLDER], ids=["digits", "folder"])
-def test_the_data_do_not_depend_on_the_workers(tmp_path: Path, photographs: Path, settings: dict[str, Any]) -> None:
+def test_the_data_do_not_depend_on_the_workers(
+    tmp_path: Path, photographs: Path, settings: dict[str, Any], storage: str
+) -> None:
     for out, workers in (("one", 1), ("three", 3)):
-        ingest(photographs, tmp_path / out, settings, workers=workers)
+        ingest(photographs, tmp_path / out, settings, storage=storage, workers=workers)
         (tmp_path / out / "lineage.json").unlink()  # it records the parameters, `workers` among them
     assert content(tmp_path / "one") == content(tmp_path / "three")
 
@@ -113,11 +127,12 @@ def test_skip_leaves_bad_images_out_and_counts_them(tmp_path: Path, photographs:
     }
 
 
-def test_skip_keeps_images_and_samples_aligned(tmp_path: Path, photographs: Path) -> None:
-    ingest(photographs, tmp_path / "whole", FOLDER)
+@KEPT
+def test_skip_keeps_images_and_samples_aligned(tmp_path: Path, photographs: Path, storage: str) -> None:
+    ingest(photographs, tmp_path / "whole", FOLDER, storage=storage)
     for name in ("a/00.jpg", "a/20.jpg", "b/39.jpg"):
         (photographs / name).write_bytes(b"torn")
-    ingest(photographs, tmp_path / "rest", FOLDER, on_error="skip")
+    ingest(photographs, tmp_path / "rest", FOLDER, storage=storage, on_error="skip")
     whole, rest = PackedDataset.open(tmp_path / "whole"), PackedDataset.open(tmp_path / "rest")
     rows = np.flatnonzero(whole.samples["id"].isin(rest.samples["id"]))
     assert len(rest) == 37
@@ -144,11 +159,72 @@ def test_a_task_of_one_class_is_an_error(tmp_path: Path, photographs: Path) -> N
         {**DIGITS, "source": {"kind": "digits", "copy": 3}},
         {**DIGITS, "image_shape": [28, 28, 2]},
         {**DIGITS, "on_error": "ignore"},
+        {**DIGITS, "storage": "png"},
+        {**DIGITS, "storage": "jpeg", "quality": 0},
+        {**DIGITS, "storage": "jpeg", "quality": 101},
     ],
 )
 def test_unknown_settings_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Params(**settings)
+
+
+@pytest.mark.parametrize("settings", [DIGITS, FOLDER], ids=["digits", "folder"])
+def test_a_jpeg_is_stored_of_the_pixels_that_raw_holds(
+    tmp_path: Path, photographs: Path, settings: dict[str, Any]
+) -> None:
+    ingest(photographs, tmp_path / "raw", settings, storage="raw")
+    ingest(photographs, tmp_path / "jpeg", settings, storage="jpeg", quality=70)
+    raw, packed = PackedDataset.open(tmp_path / "raw"), PackedDataset.open(tmp_path / "jpeg")
+    rows = np.arange(len(raw))
+    passed = [jpeg.decode(jpeg.encode(pixels, 70), pixels.shape) for pixels in raw.images(rows)]
+    assert (packed.images(rows) == np.stack(passed)).all()
+    assert packed.samples.equals(raw.samples)
+
+
+@pytest.mark.parametrize(
+    ("shape", "asked", "quality"),
+    [
+        ([127, 500, 3], {}, None),
+        ([128, 128, 1], {}, 95),
+        ([300, 128, 3], {}, 95),
+        ([300, 128, 3], {"quality": 80}, 80),
+        ([300, 128, 3], {"storage": "raw"}, None),
+        ([8, 8, 3], {"storage": "jpeg"}, 95),
+    ],
+)
+def test_images_are_kept_as_jpegs_by_their_size(shape: list[int], asked: dict[str, Any], quality: int | None) -> None:
+    params = Params(source={"kind": "folder"}, image_shape=shape, **asked)  # type: ignore[arg-type]
+    assert params.preprocessing("pad").jpeg_quality == params.jpeg_quality == quality
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({**FOLDER, "quality": 90}, "`quality` is that of JPEGs, and images of 8×8 are kept raw"),
+        ({**FOLDER, "image_shape": [224, 224, 3], "storage": "raw", "quality": 90}, "224×224 are kept raw"),
+        ({**FOLDER, "image_shape": [128, 65501, 3]}, "128×65501 are too large for a JPEG"),
+    ],
+)
+def test_a_storage_that_cannot_be_is_refused(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        Params(**settings)
+
+
+@KEPT
+def test_images_do_not_lie_on_the_disk_twice(tmp_path: Path, storage: str) -> None:
+    random = np.random.default_rng(0)
+    for i in range(400):
+        path = tmp_path / "data" / "ab"[i % 2] / f"{i:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (64, 64, 3), np.uint8)).save(path)
+    settings = {**FOLDER, "image_shape": [64, 64, 3], "storage": storage}
+    ingest(tmp_path / "data", tmp_path / "whole", settings)
+    packed = sum(file.stat().st_size for file in (tmp_path / "whole").iterdir())
+    (tmp_path / "disk").mkdir()
+    with small_disk(tmp_path / "disk", f"size={int(1.4 * packed)}"):
+        ingest(tmp_path / "data", tmp_path / "disk" / "out", settings)
+        assert content(tmp_path / "disk" / "out") == content(tmp_path / "whole")
 
 
 def test_white_and_limits_are_parameters(tmp_path: Path) -> None:
