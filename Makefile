@@ -14,7 +14,7 @@ BUILD = DOCKER_BUILDKIT=1 $(DOCKER) build --file docker/Dockerfile --build-arg C
   $(if $(CA),--secret id=ca$(comma)src=$(CA)) $(if $(NETWORK),--network $(NETWORK))
 comma := ,
 
-.PHONY: help setup repro test test-all picture bench experiment ui images push local lint format types lock clean
+.PHONY: help setup repro example test test-all picture bench experiment ui images push local lint format types lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ setup: .venv/.installed ## Install everything into .venv (uv is bootstrapped)
 repro: setup ## Run the pipeline: dvc repro on the embedded data set (or on params.yaml's)
 	longtail check
 	dvc repro
+
+example: setup ## Train heads on a pretrained network's stored features; nothing is downloaded
+	python -m examples.photographs artifacts/example
+	cd artifacts/example && longtail check && dvc repro
 
 PYTEST = OMP_NUM_THREADS=1 pytest -n auto --dist loadfile --no-loadscope-reorder
 test: setup ## Run the quick tests, on all cores: all but those that take long, need containers or a browser

@@ -53,7 +53,8 @@ def _steps(state: State, lineage: Lineage) -> str:
     drawn = f"on {_drawn(params)}"
     if not state.round:
         return f"one training {drawn}"
-    return f"{state.round} rounds {drawn}; round {state.best_round} is evaluated"
+    rounds = "one round" if state.round == 1 else f"{state.round} rounds"
+    return f"{rounds} {drawn}; round {state.best_round} is evaluated"
 
 
 def _drawn(params: dict[str, Any]) -> str:
