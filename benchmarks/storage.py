@@ -1,5 +1,6 @@
 """Pictures of real size: what it takes to ingest them at 224×224, as pixels or as JPEGs, and to load them."""
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -52,7 +53,8 @@ def run(full: bool) -> Table:
         ["what", "side", "images/s", "ours to it", "CPU (ms/image)", "first batch (ms)", "memory (MiB)", "disk (MiB)"],
         settings={"Pillow": version("pillow"), "workers": str(WORKERS), "timed": f"{BATCHES} batches together"},
         notes=[
-            "Each side is in a process of its own. CPU: of all cores together, which hangs least on what else runs.",
+            "Each side is in a process of its own. CPU: of all cores together. Where the load of the machine is above "
+            "one, other work took part of the cores: then the CPU says more than the clock.",
             "Memory: ingesting, the highest above its start, not counted where it has processes as workers; loading, "
             "what it and its workers hold in the midst of an epoch, pages of files among it.",
             "ImageFolder and the loop over torchvision.io keep nothing; the latter does not even resize.",
@@ -65,8 +67,12 @@ def run(full: bool) -> Table:
         about = write_scenes(folder / "scenes", 20_000 if full else 2_000)
         size = sum(file.stat().st_size for file in (folder / "scenes").rglob("*.jpg"))
         table.settings["pictures"] = f"{about}, {size / MIB:,.0f} MiB"
+        load = [os.getloadavg()[0]]
         _ingest(table, folder, len(list((folder / "scenes").rglob("*.jpg"))), pairs=3)
+        load.append(os.getloadavg()[0])
         _load(table, folder, pairs=9 if full else 5)
+        load.append(os.getloadavg()[0])
+    table.settings["load of the machine"] = " then ".join(f"{value:.1f}" for value in load)
     return table
 
 
