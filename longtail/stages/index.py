@@ -14,7 +14,10 @@ from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.network.snapshot import State, best
 from longtail.rules.base import Evidence, Floats, rule_class
+from longtail.rules.cluster_wise import ClusterWise
 from longtail.rules.evidence import read_evidence
+from longtail.rules.familiarity import Familiarity
+from longtail.rules.probabilities import TEMPERATURE, rule_temperature
 from longtail.rules.registry import RULES, fit_rules
 from longtail.rules.search import Search
 from longtail.sources.quoting import listed
@@ -59,7 +62,8 @@ class Params(BaseModel, extra="forbid"):
 @stage
 def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[str, float]:
     """Write all that answers for the model's best round: `snapshot`, `state.json`, the fitted rules in `rules`, and in
-    `rules.json` which there are for each task and what they reach on validation, which is returned too.
+    `rules.json` which there are for each task, what they reach on validation, which is returned too, and the
+    temperature that makes their scores probabilities.
     """
     table, state = Split.open(split), State.read(model)
     if unknown := set(params.target) - {task.name for task in table.tasks}:
@@ -85,7 +89,12 @@ def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[st
         fitted = fit_rules([*params.rules, "cluster_wise", state.rule], evidence)
         for rule in fitted.values():
             rule.save(index / "rules", task.name)
-        summaries[task.name] = {key: rule.summary() for key, rule in fitted.items()}
+        clusters = fitted["cluster_wise"]
+        assert isinstance(clusters, ClusterWise)
+        Familiarity.fit(clusters, evidence).save(index / "rules", task.name)
+        summaries[task.name] = {
+            key: {**rule.summary(), TEMPERATURE: rule_temperature(rule, evidence)} for key, rule in fitted.items()
+        }
         report |= {f"{task.name}_validation_{key}": rule.score for key, rule in fitted.items()}
         report |= {
             f"{task.name}_{name}": float(summaries[task.name]["cluster_wise"][name]) for name in ("clusters", "k")
