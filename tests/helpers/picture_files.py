@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tiny import PARAMETERS
+from tiny import OPTIMISATION, PARAMETERS
 
 CLASSES = ("circle", "cross", "stripes")
 ORIENTATION = 0x0112
@@ -81,6 +81,7 @@ def train_on_pictures(root: Path, *, per_class: int = 44, **ingest: Any) -> None
     parameters: dict[str, dict[str, Any]] = {
         **PARAMETERS,
         "ingest": {"source": source, "image_shape": SHAPE, **ingest},
+        "fit": {**PARAMETERS["fit"], "optimisation": {**OPTIMISATION, "iterations": 30}},
         "evaluate": {**PARAMETERS["evaluate"], "models": ["softmax"]},
     }
     for stage, artifacts in STAGES.items():

@@ -57,6 +57,23 @@ def test_without_a_labelled_validation_sample_scores_stay_as_they_are(key: str) 
 
 
 @pytest.mark.parametrize("key", RULES)
+@pytest.mark.parametrize("count", [1, 2, 10, 40])
+def test_a_few_samples_answered_without_a_mistake_make_no_answer_certain(key: str, count: int) -> None:
+    found = evidence_for(key)
+    rule, known = fitted(found)[key], found.validation >= 0
+    codes, scores = answers(rule, found)
+    right = np.flatnonzero(known & (codes == found.validation))[:count]
+    few = np.full_like(found.validation, -1)
+    few[right] = found.validation[right]
+    temperature = rule_temperature(rule, replace(found, validation=few))
+    confidence = rule_probabilities(codes, scores, temperature)[right].max(1).mean()
+    if temperature > 1.01 * COLDEST:
+        assert confidence == pytest.approx((count + 1) / (count + 2), abs=1e-4)
+    else:
+        assert confidence < (count + 1) / (count + 2)
+
+
+@pytest.mark.parametrize("key", RULES)
 def test_of_more_scores_than_a_block_holds_evenly_spaced_samples_stand_for_all(
     key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
