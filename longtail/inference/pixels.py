@@ -56,7 +56,7 @@ def preprocessing(blueprint: Blueprint) -> Preprocessing:
     if blueprint.preprocessing is None:
         shape = "×".join(map(str, blueprint.image_shape))
         raise DataError(
-            "the model takes no image files: its data set was made from more than each file, such as landmarks, or from "
-            f"no files; give it uint8 arrays N×{shape} that are made as its data set was"
+            "the model takes no image files, since its data set was made from more than those, such as landmarks: give "
+            f"it uint8 arrays N×{shape}, made as its data set was"
         )
     return blueprint.preprocessing
