@@ -77,7 +77,7 @@ def _of_dimensions(images: npt.NDArray[Any]) -> Any:
 
 def _of_array(images: Pixels, blueprint: Blueprint) -> Pixels:
     if images.shape[1:] == blueprint.image_shape:
-        return np.require(images, requirements="CW")  # torch reads none backwards, and warns of what is read-only
+        return np.require(images, requirements=["C", "W"])  # torch reads none backwards, and warns of what is read-only
     try:
         pixels = [from_array(image, blueprint) for image in images]
     except BadImageError as error:
