@@ -7,15 +7,13 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from longtail.artifacts.reading import read_json
 from longtail.data.dataset import Task
-from longtail.errors import DataError
 from longtail.network.embedder import Embedder, load_embedder
 from longtail.network.snapshot import State
 from longtail.rules.base import Floats, Ints, Rule, rule_class
 from longtail.rules.cluster_wise import ClusterWise
 from longtail.rules.familiarity import Familiarity, Nearest, nearest_clusters
-from longtail.rules.probabilities import TEMPERATURE, rule_probabilities
+from longtail.rules.probabilities import read_temperature, rule_probabilities
 
 
 class Answers(NamedTuple):
@@ -48,16 +46,14 @@ class TaskAnswerer:
     @classmethod
     def load(cls, index: Path, key: str, task: Task) -> Self:
         """That of the rule of this key in an index directory. Raises DataError if it cannot be read."""
-        rules, about = index / "rules", read_json(index / "rules.json")
-        try:
-            temperature = float(about[task.name][key][TEMPERATURE])
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{index / 'rules.json'} has no temperature of {key}; run `longtail index` again"
-            ) from error
-        clusters = ClusterWise.load(rules, task.name)
-        rule = rule_class(key).load(rules, task.name)
-        return cls(task, rule, temperature, clusters, Familiarity.load(rules, task.name))
+        rules = index / "rules"
+        return cls(
+            task,
+            rule_class(key).load(rules, task.name),
+            read_temperature(index, task.name, key),
+            ClusterWise.load(rules, task.name),
+            Familiarity.load(rules, task.name),
+        )
 
     def answer(self, embeddings: Floats, logits: Floats | None) -> Answers:
         """From embeddings (n, d) and, where the rule needs them, logits (n, K)."""

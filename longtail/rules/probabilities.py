@@ -3,8 +3,12 @@
 Source: Guo et al., On calibration of modern neural networks, ICML 2017; a rule's scores play the logits.
 """
 
+from pathlib import Path
+
 import numpy as np
 
+from longtail.artifacts.reading import read_json
+from longtail.errors import DataError
 from longtail.metrics.calibration import COLDEST, HOTTEST, fit_temperature
 from longtail.metrics.probabilities import probabilities
 from longtail.rules import knn
@@ -31,6 +35,15 @@ def rule_temperature(rule: Rule, evidence: Evidence) -> float:
     if (answers == truth).all():
         return _of_confidence(answers, scores, (len(truth) + 1) / (len(truth) + 2))
     return fit_temperature(lambda: iter([(scores, truth)])) or 1.0
+
+
+def read_temperature(index: Path, task: str, key: str) -> float:
+    """That of the rule of this key on a task, from an index directory. Raises DataError if it has none."""
+    file = index / "rules.json"
+    try:
+        return float(read_json(file)[task][key][TEMPERATURE])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{file} has no temperature of {task!r} by {key!r}; run `longtail index` again") from error
 
 
 def _of_confidence(answers: Ints, scores: Floats, wanted: float) -> float:

@@ -1,6 +1,7 @@
 """A journalled classifier as an MLflow model, without loading it: the step that logs it has no torch."""
 
 import logging
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 
 from longtail.inference.columns import COLUMNS
 from longtail.tracking.journal import Event
+from longtail.tracking.log import CARD
 
 NAME = "model"
 
@@ -89,6 +91,8 @@ def _save(target: Path, folder: Path, event: Event, description: Any) -> None:
         pip_requirements=event["requirements"],
         mlflow_model=description,
     )
+    if (folder / CARD).is_file():
+        shutil.copy(folder / CARD, target / CARD)
 
 
 def _signature(classes: dict[str, int]) -> Any:

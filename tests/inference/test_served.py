@@ -33,8 +33,9 @@ def model(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
         patch.delenv("LONGTAIL_TRACKING", raising=False)
         with tracking.stage_run("evaluate", "evaluate", params={}, config={"seed": 1}, dataset="d41d8c", last=True):
-            example = packed.images(np.arange(2))
-            tracking.log_model(trained / "index/softmax", tasks=packed.info.tasks, example=example, parent=True)
+            about = {"tasks": packed.info.tasks, "example": packed.images(np.arange(2))}
+            card = trained / "report" / tracking.CARD
+            tracking.log_model(trained / "index/softmax", **about, card=card, parent=True)
         client = mlflow.MlflowClient()
         (logged,) = client.search_logged_models([client.get_experiment_by_name("longtail").experiment_id])
         yield mlflow.pyfunc.load_model(logged.model_uri)
@@ -125,6 +126,13 @@ def test_a_bad_request_is_refused_with_its_reason_and_without_its_pixels(model: 
         assert says in body
         assert len(body) < 6000
         assert texts[0][100:140] not in body
+
+
+def test_the_card_lies_with_the_model(model: Any, trained: Path) -> None:
+    import mlflow
+
+    path = mlflow.artifacts.download_artifacts(f"models:/{model.metadata.model_id}")
+    assert (Path(path) / tracking.CARD).read_bytes() == (trained / "report" / tracking.CARD).read_bytes()
 
 
 def test_the_loaded_model_refuses_in_a_sentence(model: Any) -> None:
