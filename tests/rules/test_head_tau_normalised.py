@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
-from tiny import SHAPE, write_tiny_dataset
+from tiny import write_tiny_dataset
 from torch import Tensor, nn
 
 from longtail.data.dataset import PackedDataset, Task
@@ -133,7 +133,7 @@ def network_of(kind: str, folder: Path) -> list[Task]:
     write_tiny_dataset(folder / "dataset", per_class=2, two_tasks=True)
     packed = PackedDataset.open(folder / "dataset")
     method = params_class(kind).model_validate({"kind": kind}).model_dump(mode="json")
-    blueprint = blueprint_for(NetworkParams(embedding=4), "network", packed.info.tasks, SHAPE, method)
+    blueprint = blueprint_for(NetworkParams(embedding=4), "network", packed.info.tasks, packed.info, method)
     embedder = Embedder(blueprint, build_network(blueprint))
     write_snapshot(folder / "snapshot", embedder, packed, np.arange(6), logits=True)
     return packed.info.tasks
