@@ -107,6 +107,17 @@ def predict(
     predict(files, index, as_json=as_json, out=out)
 
 
+@app.command()
+def export(
+    index: Annotated[Path, typer.Option(help="what the step `index` wrote of a model, as artifacts/index/r3")],
+    onnx: Annotated[Path, typer.Option(help="file to write")],
+) -> None:
+    """Write a trained model as one ONNX file: from uint8 images to classes and probabilities."""
+    from longtail.inference.export import export
+
+    typer.echo(export(index, onnx))
+
+
 def _command(stage: str) -> Callable[..., None]:
     """A function with one option for each artifact of the stage, and --params and --metrics."""
     run = importlib.import_module(f"longtail.stages.{stage}").run

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_registry import evidence
+from rule_evidence import evidence
 
 from longtail.errors import DataError
 from longtail.rules.cluster_wise import ClusterWise

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_registry import answers, evidence_for, fitted
+from rule_evidence import answers, evidence_for, fitted
 
 from longtail.metrics.calibration import COLDEST, HOTTEST
 from longtail.metrics.probabilities import negative_log_likelihood
