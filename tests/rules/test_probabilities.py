@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rule_evidence import answers, evidence_for, fitted
 
-from longtail.metrics.calibration import COLDEST, HOTTEST
+from longtail.metrics.calibration import COLDEST, HOTTEST, fit_temperature
 from longtail.metrics.probabilities import negative_log_likelihood
 from longtail.rules import knn
 from longtail.rules.base import Evidence, Floats, Ints, Rule
@@ -31,6 +31,8 @@ def test_no_other_temperature_makes_validation_likelier(key: str) -> None:
     rule = fitted(found)[key]
     temperature = rule_temperature(rule, found)
     assert COLDEST <= temperature <= HOTTEST
+    known, (_, scores) = found.validation >= 0, answers(rule, found)
+    assert temperature == fit_temperature(lambda: iter([(scores[known], found.validation[known])])), "the report's"
     reached = loss(rule, found, temperature)
     for other in np.geomspace(COLDEST, HOTTEST, 60):
         assert reached <= loss(rule, found, float(other)) + 1e-6
