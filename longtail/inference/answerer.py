@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from longtail.data.dataset import Task
-from longtail.network.embedder import Embedder, load_embedder
+from longtail.network.embedder import BLOCK, Embedder, load_embedder
 from longtail.network.snapshot import State
 from longtail.rules.base import Floats, Ints, Rule, rule_class
 from longtail.rules.cluster_wise import ClusterWise
@@ -78,7 +78,17 @@ class Answerer:
 
     def answer(self, images: npt.NDArray[np.uint8]) -> dict[str, Answers]:
         """By task, from uint8 N×H×W×C as the model sees them; N may be 0."""
-        embeddings = self.embedder(images)
-        asks_head = any(one.rule.needs_logits for one in self.tasks.values())
-        logits = self.embedder.logits(images) if asks_head else {}
+        embeddings, logits = self._seen(images)
         return {name: one.answer(embeddings[name], logits.get(name)) for name, one in self.tasks.items()}
+
+    def _seen(self, images: npt.NDArray[np.uint8]) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        """Embeddings and, where a rule needs them, logits, by task; the network sees each image once."""
+        if not any(one.rule.needs_logits for one in self.tasks.values()):
+            return self.embedder(images), {}
+        starts = range(0, max(1, len(images)), BLOCK)  # of no images there is one block, which has none
+        parts = [self.embedder.embed_and_classify(np.ascontiguousarray(images[i : i + BLOCK])) for i in starts]
+        embeddings, logits = (
+            {name: np.concatenate([of_tasks[name] for of_tasks in of_blocks]) for name in self.tasks}
+            for of_blocks in zip(*parts, strict=True)
+        )
+        return embeddings, logits
