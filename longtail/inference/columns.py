@@ -25,7 +25,7 @@ COLUMNS: dict[str, tuple[type[np.generic], bool]] = {
 def columns(task: Task, answers: "Answers") -> dict[str, npt.NDArray[Any]]:
     """By "<task>" the classes that are answered (n,), by "<task>.probability" and so on what stands beside them."""
     names, near = np.array(task.classes), answers.nearest
-    values = (
+    values: tuple[npt.NDArray[Any], ...] = (
         names[answers.codes],
         answers.probability,
         answers.probabilities,
