@@ -17,7 +17,7 @@ from longtail.data.dataset import Task
 
 TASKS = [Task(name="label", classes=["zero", "one", "two"]), Task(name="kids", classes=["no", "yes"])]
 SHAPE = (28, 28, 1)
-TEMPERATURE_OF_SCORES, FARTHEST = 0.7, 0.9
+TEMPERATURE, UNIFORM, FARTHEST = 0.7, 0.1, 0.9
 
 LOG = """
 import sys
@@ -63,8 +63,8 @@ def expected(folder: Path, images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArr
     for task in TASKS:
         rule = ClusterWise.load(folder / "index/rules", task.name)
         codes, scores = rule.predict(embeddings[task.name], None)
-        exponentials = np.exp(scores.astype(np.float64) / TEMPERATURE_OF_SCORES)
-        shares = exponentials / exponentials.sum(1, keepdims=True)
+        exponentials = np.exp(scores.astype(np.float64) / TEMPERATURE)
+        shares = (1 - UNIFORM) * exponentials / exponentials.sum(1, keepdims=True) + UNIFORM / len(task.classes)
         squares = ((embeddings[task.name][:, None] - rule.neighbours.points[None]) ** 2).sum(-1)
         names, nearest = np.array(task.classes), squares.argmin(1)
         answers |= {
@@ -124,7 +124,7 @@ def write_rules(index: Path, own: str) -> None:
     from longtail.rules.head import Head
     from longtail.rules.head_and_knn import Blend, HeadAndKNN
     from longtail.rules.knn import NearestNeighbours
-    from longtail.rules.probabilities import TEMPERATURE
+    from longtail.rules.probabilities import PROBABILITIES
 
     random = np.random.default_rng(1)
     (index / "rules").mkdir()
@@ -135,7 +135,10 @@ def write_rules(index: Path, own: str) -> None:
         for rule in (knn, Head(0.5), HeadAndKNN(knn, Blend(0.5, 0.2), 0.5)):
             rule.save(index / "rules", task.name)
         Familiarity(distance=FARTHEST, false_alarms=0.01, samples=100).save(index / "rules", task.name)
-    of_rules = {key: {TEMPERATURE: TEMPERATURE_OF_SCORES} for key in ("cluster_wise", "head", "head_and_knn")}
+    of_rules = {
+        key: {PROBABILITIES: {"temperature": TEMPERATURE, "uniform": UNIFORM}}
+        for key in ("cluster_wise", "head", "head_and_knn")
+    }
     write_json(index / "rules.json", {task.name: of_rules for task in TASKS})
     State(rule=own, history=[Round(round=0, scores={}, curve=[])]).write(index)
 
@@ -178,7 +181,7 @@ def test_the_model_answers_by_the_rule_that_it_is_reported_by(
 ) -> None:
     from longtail.network.embedder import load_embedder
     from longtail.rules.base import rule_class
-    from longtail.rules.probabilities import rule_probabilities
+    from longtail.rules.probabilities import Probabilities
     from longtail.serving import Classifier
 
     write_snapshot(tmp_path / "snapshot")
@@ -193,7 +196,7 @@ def test_the_model_answers_by_the_rule_that_it_is_reported_by(
         codes, scores = rule.predict(embeddings[task.name], logits[task.name])
         np.testing.assert_array_equal(answers[task.name], np.array(task.classes)[codes])
         shares = answers[f"{task.name}.probabilities"]
-        np.testing.assert_array_equal(shares, rule_probabilities(codes, scores, TEMPERATURE_OF_SCORES))
+        np.testing.assert_array_equal(shares, Probabilities(temperature=TEMPERATURE, uniform=UNIFORM).of(codes, scores))
         np.testing.assert_array_equal(shares.argmax(1), codes)
 
 

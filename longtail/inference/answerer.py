@@ -13,7 +13,7 @@ from longtail.network.snapshot import State
 from longtail.rules.base import Floats, Ints, Rule, rule_class
 from longtail.rules.cluster_wise import ClusterWise
 from longtail.rules.familiarity import Familiarity, Nearest, nearest_clusters
-from longtail.rules.probabilities import read_temperature, rule_probabilities
+from longtail.rules.probabilities import Probabilities
 
 
 class Answers(NamedTuple):
@@ -39,7 +39,7 @@ class TaskAnswerer:
 
     task: Task
     rule: Rule
-    temperature: float
+    probabilities: Probabilities
     clusters: ClusterWise
     familiarity: Familiarity
 
@@ -50,7 +50,7 @@ class TaskAnswerer:
         return cls(
             task,
             rule_class(key).load(rules, task.name),
-            read_temperature(index, task.name, key),
+            Probabilities.read(index, task.name, key),
             ClusterWise.load(rules, task.name),
             Familiarity.load(rules, task.name),
         )
@@ -59,8 +59,7 @@ class TaskAnswerer:
         """From embeddings (n, d) and, where the rule needs them, logits (n, K)."""
         codes, scores = self.rule.predict(embeddings, logits)
         nearest = nearest_clusters(self.clusters, embeddings)
-        probabilities = rule_probabilities(codes, scores, self.temperature)
-        return Answers(codes, probabilities, nearest, self.familiarity.unlike(nearest.distance))
+        return Answers(codes, self.probabilities.of(codes, scores), nearest, self.familiarity.unlike(nearest.distance))
 
 
 @dataclass(frozen=True)

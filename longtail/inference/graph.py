@@ -141,14 +141,15 @@ class Graph(nn.Module):
         tasks = answerer.tasks.values()
         self.names = [one.task.name for one in tasks]
         self.scores = nn.ModuleList(scores_of(one.rule, len(one.task.classes)) for one in tasks)
-        self.temperatures = [one.temperature for one in tasks]
+        self.probabilities = [one.probabilities for one in tasks]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         embeddings, logits = self._seen(to_float(images))
         answers = []
-        for name, scores_of_task, temperature in zip(self.names, self.scores, self.temperatures, strict=True):
-            scores = scores_of_task(embeddings[name], logits[name])
-            answers += [scores.argmax(1), F.softmax(scores / temperature, dim=1)]
+        for name, of_task, how in zip(self.names, self.scores, self.probabilities, strict=True):
+            scores = of_task(embeddings[name], logits[name])
+            shares = F.softmax(scores / how.temperature, dim=1)
+            answers += [scores.argmax(1), (1 - how.uniform) * shares + how.uniform / shares.shape[1]]
         return answers
 
     def _seen(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -12,7 +12,7 @@ from longtail.problems.classification import Judged
 from longtail.problems.operating_point import Setting
 from longtail.report.served import ServedModel, ServedTask
 from longtail.rules.familiarity import Familiarity
-from longtail.rules.probabilities import read_temperature
+from longtail.rules.probabilities import Probabilities
 
 
 def served_model(
@@ -31,7 +31,10 @@ def served_model(
 
 
 def _served_task(index: Path, model: Judged, task: Task, split: Split, shots: Shots) -> ServedTask:
-    setting, temperature = Setting.of(task, split, shots), read_temperature(index, task.name, model.rule)
+    setting, how = Setting.of(task, split, shots), Probabilities.read(index, task.name, model.rule)
     familiarity = Familiarity.load(index / "rules", task.name)
-    measured = calibration(setting.test.scores(model, model.rule), temperature, setting.groups)
-    return ServedTask(temperature, measured, familiarity.distance, familiarity.false_alarms, familiarity.samples)
+    scores = setting.test.scores(model, model.rule)
+    measured = calibration(lambda: ((how.logits(some), truth) for some, truth in scores()), 1.0, setting.groups)
+    return ServedTask(
+        how.temperature, how.uniform, measured, familiarity.distance, familiarity.false_alarms, familiarity.samples
+    )

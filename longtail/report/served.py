@@ -9,12 +9,14 @@ from longtail.metrics.calibration import Calibration
 
 @dataclass(frozen=True)
 class ServedTask:
-    """The probabilities of a task by the model's own rule: their `temperature`, and how well they are calibrated on
-    test, None without a labelled test image. And the flag: beyond `distance` (None: never) an image is unlike anything
-    trained on; of images as the `samples` of validation the share `false_alarms` is.
+    """The probabilities of a task by the model's own rule: the `temperature` of its scores, the share that is `uniform`
+    over the classes, and how well they are calibrated on test, None without a labelled test image. And the flag: beyond
+    `distance` (None: never) an image is unlike anything trained on; of images as the `samples` of validation the share
+    `false_alarms` is.
     """
 
     temperature: float
+    uniform: float
     calibration: Calibration | None
     distance: float | None
     false_alarms: float

@@ -17,7 +17,7 @@ from longtail.rules.base import Evidence, Floats, rule_class
 from longtail.rules.cluster_wise import ClusterWise
 from longtail.rules.evidence import read_evidence
 from longtail.rules.familiarity import Familiarity
-from longtail.rules.probabilities import TEMPERATURE, rule_temperature
+from longtail.rules.probabilities import PROBABILITIES, Probabilities
 from longtail.rules.registry import RULES, fit_rules
 from longtail.rules.search import Search
 from longtail.sources.quoting import listed
@@ -63,7 +63,7 @@ class Params(BaseModel, extra="forbid"):
 def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[str, float]:
     """Write all that answers for the model's best round: `snapshot`, `state.json`, the fitted rules in `rules`, and in
     `rules.json` which there are for each task, what they reach on validation, which is returned too, and the
-    temperature that makes their scores probabilities.
+    temperature at which their scores are probabilities.
     """
     table, state = Split.open(split), State.read(model)
     if unknown := set(params.target) - {task.name for task in table.tasks}:
@@ -93,7 +93,8 @@ def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[st
         assert isinstance(clusters, ClusterWise)
         Familiarity.fit(clusters, evidence).save(index / "rules", task.name)
         summaries[task.name] = {
-            key: {**rule.summary(), TEMPERATURE: rule_temperature(rule, evidence)} for key, rule in fitted.items()
+            key: {**rule.summary(), PROBABILITIES: Probabilities.fit(rule, evidence).model_dump()}
+            for key, rule in fitted.items()
         }
         report |= {f"{task.name}_validation_{key}": rule.score for key, rule in fitted.items()}
         report |= {

@@ -25,7 +25,7 @@ def served(tasks: Sequence[str], **changes: Any) -> ServedModel:
     groups = class_sets([50, 9], np.ones(2, np.bool_), Shots())
     block = np.array([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), np.array([0, 1, 1])
     measured = calibration(lambda: iter([block]), 1.0, groups)
-    task = ServedTask(0.25, measured, 0.5, 0.0099, 2000)
+    task = ServedTask(0.25, 0.08, measured, 0.5, 0.0099, 2000)
     how = Preprocessing(image_shape=(28, 28, 1), fit="crop", white=4095.0, jpeg_quality=90)
     content: dict[str, Any] = {
         "features": "network",
@@ -64,7 +64,7 @@ def test_it_says_what_the_report_says() -> None:
     for part in (
         "cut at the middle to 28×28 pixels (bicubic), in grey of more than 8 bits 4095 is white",
         "kept as JPEG of quality 90",
-        "temperature 0.25,",
+        "temperature 0.25, of which 8.0 % are given to all classes alike; fitted on\nvalidation.",
         "On 3 test images they are off by ",
         "farther than 0.5 from every cluster",
         "as the 2,000 of validation 0.99 % are flagged by construction",

@@ -15,7 +15,7 @@ from longtail.errors import DataError
 from longtail.metrics.probabilities import probabilities
 from longtail.network.snapshot import State, best, current, read_embeddings, read_logits
 from longtail.quintuplets.table import load_tables
-from longtail.rules.probabilities import TEMPERATURE
+from longtail.rules.probabilities import PROBABILITIES
 from longtail.rules.search import Search, mean_class_accuracy
 from longtail.serving import Classifier
 from longtail.stages import quintuplets
@@ -68,7 +68,9 @@ def test_the_model_that_is_served_answers_by_the_head(joint: Path) -> None:
     answers = classifier.predict(None, packed.images(rows))
     assert answers["digit"].tolist() == np.array(DIGIT.classes)[logits.argmax(1)].tolist()
     head = read_json(joint / "index/r1/rules.json")["digit"]["head"]
-    assert answers["digit.probabilities"] == pytest.approx(probabilities(logits, head[TEMPERATURE]), abs=1e-4)
+    assert answers["digit.probabilities"] == pytest.approx(
+        probabilities(logits, head[PROBABILITIES]["temperature"]), abs=1e-4
+    )
 
 
 def test_the_next_round_goes_on_with_the_same_rule(joint: Path, tmp_path: Path) -> None:
