@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 import longtail
 from longtail.tracking.identity import valid_key
+from longtail.tracking.registry import CARD
 from longtail.tracking.run import current
-
-CARD = "model_card.md"
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,7 @@ import numpy as np
 
 from longtail.inference.columns import COLUMNS
 from longtail.tracking.journal import Event
-from longtail.tracking.log import CARD
+from longtail.tracking.registry import CARD
 
 NAME = "model"
 

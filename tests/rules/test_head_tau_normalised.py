@@ -135,7 +135,7 @@ def network_of(kind: str, folder: Path) -> list[Task]:
     method = params_class(kind).model_validate({"kind": kind}).model_dump(mode="json")
     blueprint = blueprint_for(NetworkParams(embedding=4), "network", packed.info.tasks, packed.info, method)
     embedder = Embedder(blueprint, build_network(blueprint))
-    write_snapshot(folder / "snapshot", embedder, packed, np.arange(6), logits=True)
+    write_snapshot(folder / "snapshot", embedder, packed.images, 6, logits=True)
     return packed.info.tasks
 
 
