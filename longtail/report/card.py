@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from longtail.data.preprocessing import Preprocessing
 from longtail.report.content import MEAN, Report, Standing, TaskReport
+from longtail.report.history import PRIORS
 from longtail.report.limits import in_full
 from longtail.report.names import printable, short
 from longtail.report.served import ServedModel
@@ -43,6 +44,7 @@ def model_card(report: Report, served: ServedModel, address: str) -> str:
         model=report.models[0],
         served=served,
         address=address,
+        start=PRIORS.get(report.parameters.get("start", {}).get("prior"), "–"),
         pixels=_pixels(served.preprocessing),
         verdict=verdict(report),
         notes=[*report.notes, *remarks(report)],

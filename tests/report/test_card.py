@@ -47,7 +47,7 @@ def tables(text: str) -> list[list[str]]:
 
 
 def test_it_says_what_the_report_says() -> None:
-    report = make_report([make_task(class_names(4))])
+    report = make_report([make_task(class_names(4))], parameters={"start": {"prior": "imagenet"}})
     text = card(report)
     task, row = report.tasks[0], report.tasks[0].main
     assert text.startswith("# Model card: LMLE, answered by the cluster-wise kNN\n")
@@ -70,6 +70,7 @@ def test_it_says_what_the_report_says() -> None:
         "as the 2,000 of validation 0.99 % are flagged by construction",
         "longtail predict FILE… | DIR --index artifacts/index/r3",
         f'load_model("{ADDRESS}")',
+        "| began with | ImageNet weights |",
     ):
         assert part in text, part
 
