@@ -105,7 +105,7 @@ def _add_rows(table: Table, line: Line) -> None:
         near = task["nearest_cluster"]
         cells = [
             shown(line["file"], LONGEST),
-            *([name] if len(table.columns) > 5 else []),
+            *([name] if len(line["tasks"]) > 1 else []),
             shown(task["class"]),
             f"{100 * task['probability']:.1f} %",
             f"{shown(near['class'])} {near['number']} ({near['distance']:.2f})",

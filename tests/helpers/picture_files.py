@@ -74,16 +74,26 @@ def write_pictures(folder: Path, per_class: int) -> list[Path]:
     return files
 
 
-def train_on_pictures(root: Path, *, per_class: int = 44, **ingest: Any) -> None:
-    """The class folders `photos`, and every step of a softmax training on them; `ingest` changes its parameters."""
+def ingest_pictures(root: Path, per_class: int, **changes: Any) -> None:
+    """The class folders `photos`, and their packed data set; `changes`: of the parameters, `fit` of the source's."""
     write_pictures(root / "photos", per_class)
-    source = {"kind": "folder", "path": "photos", "licence": "CC0", **ingest.pop("source", {})}
-    parameters: dict[str, dict[str, Any]] = {
-        **PARAMETERS,
-        "ingest": {"source": source, "image_shape": SHAPE, **ingest},
-        "fit": {**PARAMETERS["fit"], "optimisation": {**OPTIMISATION, "iterations": 30}},
-        "evaluate": {**PARAMETERS["evaluate"], "models": ["softmax"]},
+    source = {"kind": "folder", "path": "photos", "licence": "CC0", "fit": changes.pop("fit", "stretch")}
+    run_step(root, "ingest", {"source": source, "image_shape": SHAPE, **changes})
+
+
+def train_on_pictures(root: Path, per_class: int = 44) -> None:
+    """The class folders `photos`, and every step of a softmax training on them."""
+    ingest_pictures(root, per_class)
+    changes: dict[str, dict[str, Any]] = {
+        "fit": {"optimisation": {**OPTIMISATION, "iterations": 30}},
+        "evaluate": {"models": ["softmax"]},
     }
-    for stage, artifacts in STAGES.items():
-        module = importlib.import_module(f"longtail.stages.{stage}")
-        module.run(**{name: root / path for name, path in artifacts.items()}, params=module.Params(**parameters[stage]))
+    for stage in list(STAGES)[1:]:
+        run_step(root, stage, {**PARAMETERS[stage], **changes.get(stage, {})})
+
+
+def run_step(root: Path, stage: str, parameters: dict[str, Any]) -> None:
+    """Run a stage on its artifacts below `root`."""
+    module = importlib.import_module(f"longtail.stages.{stage}")
+    artifacts = {name: root / path for name, path in STAGES[stage].items()}
+    module.run(**artifacts, params=module.Params(**parameters))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from picture_files import CLASSES, KINDS, picture, save
+from picture_files import CLASSES, KINDS, ingest_pictures, picture, save
 from PIL import Image
 
 from longtail.data.dataset import PackedDataset
@@ -37,6 +37,22 @@ def test_a_hundred_files_have_the_pixels_of_the_packed_data_set(trained: Path) -
     for source, pixels in zip(packed.samples["source"], expected, strict=True):
         found = from_file((trained / "photos" / source).read_bytes(), about)
         assert found.tobytes() == pixels.tobytes(), source
+
+
+@pytest.mark.parametrize(
+    "changes", [{"fit": "crop"}, {"fit": "pad"}, {"image_shape": (18, 30, 1)}, {"white": 65535.0, "fit": "crop"}]
+)
+def test_whatever_ingest_was_told_a_model_does_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("LONGTAIL_TRACKING", "off")
+    ingest_pictures(tmp_path, 2 * len(KINDS), **changes)
+    packed = PackedDataset.open(tmp_path / "dataset")
+    about = blueprint().model_copy(
+        update={"image_shape": packed.info.image_shape, "preprocessing": packed.info.preprocessing}
+    )
+    for source, pixels in zip(packed.samples["source"], packed.images(np.arange(len(packed))), strict=True):
+        assert from_file((tmp_path / "photos" / source).read_bytes(), about).tobytes() == pixels.tobytes(), source
 
 
 @pytest.mark.parametrize("changes", [{}, {"fit": "crop"}, {"fit": "pad"}, {"jpeg_quality": 90}, {"white": 65535.0}])
