@@ -2,7 +2,9 @@
 
 import shutil
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, Field, field_validator
@@ -13,7 +15,7 @@ from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.network.snapshot import State, best
-from longtail.rules.base import Evidence, Floats, rule_class
+from longtail.rules.base import Evidence, Floats, Rule, rule_class
 from longtail.rules.cluster_wise import ClusterWise
 from longtail.rules.evidence import read_evidence
 from longtail.rules.familiarity import Familiarity
@@ -87,21 +89,26 @@ def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[st
         )
         _say_what_is_left_out(params.rules, task, evidence)
         fitted = fit_rules([*params.rules, "cluster_wise", state.rule], evidence)
-        for rule in fitted.values():
-            rule.save(index / "rules", task.name)
-        clusters = fitted["cluster_wise"]
-        assert isinstance(clusters, ClusterWise)
-        Familiarity.fit(clusters, evidence).save(index / "rules", task.name)
-        summaries[task.name] = {
-            key: {**rule.summary(), PROBABILITIES: Probabilities.fit(rule, evidence).model_dump()}
-            for key, rule in fitted.items()
-        }
+        summaries[task.name] = _written(index / "rules", task.name, fitted, evidence)
         report |= {f"{task.name}_validation_{key}": rule.score for key, rule in fitted.items()}
         report |= {
             f"{task.name}_{name}": float(summaries[task.name]["cluster_wise"][name]) for name in ("clusters", "k")
         }
     write_json(index / "rules.json", summaries)
     return report
+
+
+def _written(folder: Path, task: str, fitted: Mapping[str, Rule], evidence: Evidence) -> dict[str, dict[str, Any]]:
+    """Write the rules of a task, and what is like its training; by rule what rules.json has of it."""
+    for rule in fitted.values():
+        rule.save(folder, task)
+    clusters = fitted["cluster_wise"]
+    assert isinstance(clusters, ClusterWise)
+    Familiarity.fit(clusters, evidence).save(folder, task)
+    return {
+        key: {**rule.summary(), PROBABILITIES: Probabilities.fit(rule, evidence).model_dump()}
+        for key, rule in fitted.items()
+    }
 
 
 def _say_what_is_left_out(keys: list[str], task: Task, evidence: Evidence) -> None:
