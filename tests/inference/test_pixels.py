@@ -40,7 +40,15 @@ def test_a_hundred_files_have_the_pixels_of_the_packed_data_set(trained: Path) -
 
 
 @pytest.mark.parametrize(
-    "changes", [{"fit": "crop"}, {"fit": "pad"}, {"image_shape": (18, 30, 1)}, {"white": 65535.0, "fit": "crop"}]
+    "changes",
+    [
+        {"fit": "crop"},
+        {"fit": "pad"},
+        {"image_shape": (18, 30, 1)},
+        {"white": 65535.0, "fit": "crop"},
+        {"storage": "jpeg"},
+        {"storage": "jpeg", "quality": 70, "fit": "crop", "image_shape": (18, 30, 1)},
+    ],
 )
 def test_whatever_ingest_was_told_a_model_does_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
