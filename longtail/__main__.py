@@ -94,6 +94,30 @@ def check(
     typer.echo(f"{params}: all parameters are right")
 
 
+@app.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="image files, and folders of them", show_default=False)],
+    index: Annotated[Path, typer.Option(help="what the step `index` wrote of a model, as artifacts/index/r3")],
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON lines, all probabilities among them")] = False,
+    out: Annotated[Path | None, typer.Option(help="write the JSON lines to this file")] = None,
+) -> None:
+    """Answer image files by a trained model: class, probability, nearest cluster, whether it is like the training."""
+    from longtail.inference.prediction import predict
+
+    predict(files, index, as_json=as_json, out=out)
+
+
+@app.command()
+def export(
+    index: Annotated[Path, typer.Option(help="what the step `index` wrote of a model, as artifacts/index/r3")],
+    onnx: Annotated[Path, typer.Option(help="file to write")],
+) -> None:
+    """Write a trained model as one ONNX file: from uint8 images to classes and probabilities."""
+    from longtail.inference.export import export
+
+    typer.echo(export(index, onnx))
+
+
 def _command(stage: str) -> Callable[..., None]:
     """A function with one option for each artifact of the stage, and --params and --metrics."""
     run = importlib.import_module(f"longtail.stages.{stage}").run

@@ -12,36 +12,31 @@ from mlflow.pyfunc.model import PythonModel
 
 
 class Classifier(PythonModel):
-    """`predict` maps a batch of images to classes and scores for every task."""
+    """`predict` maps images, in files or as arrays, to classes and their probabilities for every task."""
 
     def load_context(self, context: Any) -> None:
-        """Load the network and the rule from the model's own files."""
+        """Load the network and the rules from the model's own files."""
         from pathlib import Path
 
-        from longtail.network.embedder import load_embedder
-        from longtail.network.snapshot import State
-        from longtail.rules.base import rule_class
+        from longtail.inference.answerer import Answerer
 
-        index = Path(context.artifacts["index"])
-        self.embedder = load_embedder(index / "snapshot")
-        rule = rule_class(State.read(index).rule)
-        self.rules = {task.name: rule.load(index / "rules", task.name) for task in self.embedder.tasks}
+        self.answerer = Answerer.load(Path(context.artifacts["index"]))
 
-    # MLflow takes a hint for the images as their schema, except this one; the model's signature says what they are.
+    # MLflow takes a hint for the images as their schema, except this one, and checks nothing: what it refuses it prints
+    # with all its pixels. A DataError it passes on as it is, while it puts the data before its own exceptions.
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> dict[str, npt.NDArray[Any]]:
-        """For every task "<task>": class names (N,), and "<task>.scores": float32 (N, classes), from uint8 N×H×W×C.
+        """For every task what `columns` names; `model_input` is what `longtail.inference.batches.batch` takes: a uint8
+        array N×H×W×C, or a list, a Series or a column of files' bytes, base64, paths or arrays of any size.
 
-        The scores are those of the rule by which the model is reported: for the head its logits.
+        Raises DataError for anything else, and quotes no pixels.
         """
-        images = np.asarray(model_input, np.uint8)
-        embeddings = self.embedder(images)
-        asks_head = any(rule.needs_logits for rule in self.rules.values())
-        logits = self.embedder.logits(images) if asks_head else {}
+        from longtail.inference.batches import batch
+        from longtail.inference.columns import columns
+
+        images = batch(model_input, self.answerer.embedder.blueprint)
         answers: dict[str, npt.NDArray[Any]] = {}
-        for task in self.embedder.tasks:
-            codes, scores = self.rules[task.name].predict(embeddings[task.name], logits.get(task.name))
-            answers[task.name] = np.array(task.classes)[codes]
-            answers[f"{task.name}.scores"] = scores
+        for name, of_task in self.answerer.answer(images).items():
+            answers |= columns(self.answerer.tasks[name].task, of_task)
         return answers
 
 

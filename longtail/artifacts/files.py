@@ -1,7 +1,21 @@
 """Files and directories, put into place whole or deleted."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def written(file: Path) -> Iterator[Path]:
+    """Where to write a file that takes its place when the block ends, and is deleted if it fails."""
+    new = file.with_name(f".{file.name}.partial")
+    try:
+        yield new
+        new.replace(file)
+    except BaseException:
+        remove(new)
+        raise
 
 
 def replace(new: Path, old: Path) -> None:

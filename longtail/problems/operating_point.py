@@ -41,15 +41,15 @@ class Labelled:
         """The samples of each class."""
         return np.bincount(self.truth, minlength=class_count)
 
-    def logits(self, model: Judged, rule: str) -> Blocks:
-        """What a rule of a model makes of the logits, block by block."""
+    def scores(self, model: Judged, rule: str) -> Blocks:
+        """Those of a rule of a model, block by block; of the head they are the logits."""
 
         def blocks() -> Iterator[tuple[Logits, Ints]]:
-            assert model.logits is not None
             for rows in row_blocks(len(self.positions), model.class_count):
                 at = self.positions[rows]
                 if len(at):
-                    yield model.rules[rule].predict(model.embeddings[at], model.logits[at])[1], self.truth[rows]
+                    logits = None if model.logits is None else model.logits[at]
+                    yield model.rules[rule].predict(model.embeddings[at], logits)[1], self.truth[rows]
 
         return blocks
 
@@ -97,8 +97,8 @@ def operating_point(task: Task, models: list[Judged], said: Said, split: Split, 
 def _calibrated(model: Judged, setting: Setting) -> Iterator[Calibrated]:
     for rule in WITH_PROBABILITIES:
         if rule in model.rules:
-            temperature = fit_temperature(setting.validation.logits(model, rule))
-            test = setting.test.logits(model, rule)
+            temperature = fit_temperature(setting.validation.scores(model, rule))
+            test = setting.test.scores(model, rule)
             before = calibration(test, 1.0, setting.groups)
             after = None if temperature is None else calibration(test, temperature, setting.groups)
             yield Calibrated(model.name, rule, temperature, before, after)
@@ -124,7 +124,7 @@ def _told(model: Judged, trained: Floats, setting: Setting) -> dict[str, Ints]:
     inside = np.flatnonzero(setting.foreground)
     shifts = {name: adjustment(trained[inside], prior[inside], 1.0) for name, prior in setting.priors.items()}
     answers: dict[str, list[Ints]] = {name: [] for name in shifts}
-    for logits, _ in setting.test.logits(model, HEAD)():
+    for logits, _ in setting.test.scores(model, HEAD)():
         for name, shift in shifts.items():
             answers[name].append(inside[(logits[:, inside] + shift).argmax(1)])
     return {name: np.concatenate(blocks) for name, blocks in answers.items()}
@@ -134,7 +134,7 @@ def _sets(model: Judged, setting: Setting) -> dict[str, PredictionSets]:
     """By kind, from the head as it was trained: a temperature of the same samples would break the guarantee."""
     if HEAD not in model.rules:
         return {}
-    validation, test = (of.logits(model, HEAD) for of in (setting.validation, setting.test))
+    validation, test = (of.scores(model, HEAD) for of in (setting.validation, setting.test))
     floors = least_probabilities(validation, setting.foreground, model.prior)
     counts = setting.validation.counts(len(setting.classes))
     return prediction_sets(test, floors, counts, setting.classes, setting.groups)

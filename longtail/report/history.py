@@ -13,6 +13,7 @@ from longtail.report.titles import rule_title
 PRIORS = {
     "random": "Fresh weights",
     "imagenet": "ImageNet weights",
+    "file": "Weights from a file",
     "pixels": "Pixels",
     "hog": "Histograms of oriented gradients",
 }

@@ -18,6 +18,7 @@ from longtail.sources.collection import Pixels, Shape
 from longtail.sources.deep_grey import DeepGrey
 from longtail.sources.limits import Limits
 from longtail.sources.pixels import RESAMPLING, flatten, to_shape
+from longtail.sources.signatures import known_format
 
 Key = TypeVar("Key")
 EXIF = ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp")  # where Pillow keeps an image's EXIF
@@ -139,9 +140,18 @@ def damage_reported() -> Iterator[None]:
 def _opened(data: bytes, deep_grey: DeepGrey) -> Iterator[Image.Image]:
     if not data:
         raise BadImageError("not an image", "the file is empty")
-    with damage_reported(), Image.open(io.BytesIO(data)) as image:
+    with damage_reported(), _recognised(data) as image:
         deep_grey.look(image)
         yield image
+
+
+def _recognised(data: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        if name := known_format(data):
+            raise BadImageError("format not read", f"{name} is not read: convert it to JPEG or PNG") from None
+        raise
 
 
 def _upright(image: Image.Image) -> Image.Image:

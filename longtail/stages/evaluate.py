@@ -22,8 +22,10 @@ from longtail.network.snapshot import State, collapse_warning, read_embeddings, 
 from longtail.problems.classification import Extent, Judged, answers_table, labels, task_means, task_report
 from longtail.problems.explanation import explained
 from longtail.problems.operating_point import operating_point
+from longtail.problems.served import served_model
 from longtail.progress import Advance
 from longtail.report import Report, TaskReport, render
+from longtail.report.card import model_card
 from longtail.report.files import write_tables
 from longtail.report.history import method_title, model_report, notes, started_from
 from longtail.report.limits import in_full
@@ -34,6 +36,7 @@ from longtail.report.verdict import verdict
 from longtail.rules.base import rule_class
 from longtail.rules.registry import ADJUSTED
 from longtail.stages.contract import Input, Inputs, Output, stage
+from longtail.tracking.naming import registered
 
 CHOSEN = "Rounds, k, decisions and weights are chosen on the validation subset; the metrics are on the test subset."
 
@@ -84,7 +87,8 @@ class Indexed:
 
 @stage
 def run(dataset: Input, split: Input, indexes: Inputs, report: Output, *, params: Params) -> dict[str, float]:
-    """Write `report.html`, `metrics.json`, the predictions and the tables beside them; return the main metrics.
+    """Write `report.html`, the leading model's `model_card.md`, `metrics.json`, the predictions and the tables beside
+    them; return the main metrics.
 
     `indexes` has an index for each of the models, by its name.
     """
@@ -95,9 +99,10 @@ def run(dataset: Input, split: Input, indexes: Inputs, report: Output, *, params
     print("evaluate: writing the report", file=sys.stderr, flush=True)
     write_tables(content, models[0].state, report)
     (report / "report.html").write_text(render(content), encoding="utf-8")
+    (report / tracking.CARD).write_text(_card(content, models[0], packed, table, params), encoding="utf-8")
     found = verdict(content)
     print(found)
-    for name in ("report.html", "per_class.csv"):
+    for name in ("report.html", tracking.CARD, "per_class.csv"):
         tracking.log_artifact(report / name, parent=True)
     tracking.log_artifact(report / tracking.ANSWERS)
     tracking.log_metrics({f"test/{name}": value for name, value in row_scalars(content).items()})
@@ -109,9 +114,23 @@ def run(dataset: Input, split: Input, indexes: Inputs, report: Output, *, params
     # Those of the leading model: the names of others' have the model's in them.
     metrics, comparison = [f"test/{name}" for name in scalars if name.count("/") == 1], _comparison(content)
     tracking.log_model(
-        models[0].path, tasks=table.tasks, example=example, metrics=metrics, comparison=comparison, parent=True
+        models[0].path,
+        tasks=table.tasks,
+        example=example,
+        card=report / tracking.CARD,
+        metrics=metrics,
+        comparison=comparison,
+        parent=True,
     )
     return scalars
+
+
+def _card(content: Report, lead: Indexed, packed: PackedDataset, table: Split, params: Params) -> str:
+    shown = [table.tasks[place] for place in in_full(content.tasks)]
+    name = registered(dict(content.parameters), packed.info.md5)
+    return model_card(
+        content, served_model(lead.path, lead.on, shown, table, params.shots), f"models:/{name}@challenger"
+    )
 
 
 def _comparison(content: Report) -> dict[str, str | float]:

@@ -2,7 +2,9 @@
 
 import shutil
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, Field, field_validator
@@ -13,8 +15,11 @@ from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.network.snapshot import State, best
-from longtail.rules.base import Evidence, Floats, rule_class
+from longtail.rules.base import Evidence, Floats, Rule, rule_class
+from longtail.rules.cluster_wise import ClusterWise
 from longtail.rules.evidence import read_evidence
+from longtail.rules.familiarity import Familiarity
+from longtail.rules.probabilities import PROBABILITIES, Probabilities
 from longtail.rules.registry import RULES, fit_rules
 from longtail.rules.search import Search
 from longtail.sources.quoting import listed
@@ -59,7 +64,8 @@ class Params(BaseModel, extra="forbid"):
 @stage
 def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[str, float]:
     """Write all that answers for the model's best round: `snapshot`, `state.json`, the fitted rules in `rules`, and in
-    `rules.json` which there are for each task and what they reach on validation, which is returned too.
+    `rules.json` which there are for each task, what they reach on validation, which is returned too, and the
+    temperature at which their scores are probabilities.
     """
     table, state = Split.open(split), State.read(model)
     if unknown := set(params.target) - {task.name for task in table.tasks}:
@@ -83,15 +89,26 @@ def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[st
         )
         _say_what_is_left_out(params.rules, task, evidence)
         fitted = fit_rules([*params.rules, "cluster_wise", state.rule], evidence)
-        for rule in fitted.values():
-            rule.save(index / "rules", task.name)
-        summaries[task.name] = {key: rule.summary() for key, rule in fitted.items()}
+        summaries[task.name] = _written(index / "rules", task.name, fitted, evidence)
         report |= {f"{task.name}_validation_{key}": rule.score for key, rule in fitted.items()}
         report |= {
             f"{task.name}_{name}": float(summaries[task.name]["cluster_wise"][name]) for name in ("clusters", "k")
         }
     write_json(index / "rules.json", summaries)
     return report
+
+
+def _written(folder: Path, task: str, fitted: Mapping[str, Rule], evidence: Evidence) -> dict[str, dict[str, Any]]:
+    """Write the rules of a task, and what is like its training; by rule what rules.json has of it."""
+    for rule in fitted.values():
+        rule.save(folder, task)
+    clusters = fitted["cluster_wise"]
+    assert isinstance(clusters, ClusterWise)
+    Familiarity.fit(clusters, evidence).save(folder, task)
+    return {
+        key: {**rule.summary(), PROBABILITIES: Probabilities.fit(rule, evidence).model_dump()}
+        for key, rule in fitted.items()
+    }
 
 
 def _say_what_is_left_out(keys: list[str], task: Task, evidence: Evidence) -> None:

@@ -16,12 +16,13 @@ steps find the parent), LONGTAIL_TRACKING (`off`, or `later`: journals alone, wh
 
 from longtail.tracking.data import log_dataset
 from longtail.tracking.log import log_artifact, log_metrics, log_model, log_table, set_description, set_tag
-from longtail.tracking.registry import ANSWERS
+from longtail.tracking.registry import ANSWERS, CARD
 from longtail.tracking.run import stage_run
 from longtail.tracking.sync import promote, sync
 
 __all__ = [
     "ANSWERS",
+    "CARD",
     "log_artifact",
     "log_dataset",
     "log_metrics",

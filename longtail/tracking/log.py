@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import longtail
 from longtail.tracking.identity import valid_key
+from longtail.tracking.registry import CARD
 from longtail.tracking.run import current
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def log_model(
     *,
     tasks: "list[Task]",
     example: "npt.NDArray[np.uint8]",
+    card: Path | None = None,
     metrics: Iterable[str] = (),
     comparison: dict[str, str | float] | None = None,
     parent: bool = False,
@@ -75,22 +77,23 @@ def log_model(
     """Log the classifier as a pyfunc: network, rules, and the sources of this package that run them. Register it under
     the name of its data, as the challenger.
 
-    `index` is what the stage of that name wrote; `example` are one or a few images, uint8, N×H×W×C. `metrics` names
-    those logged before that are the model's. `comparison` is its paired test: `baseline`, and in [−1, 1] `mean`, `low`
-    and `high` of the difference to it. Nothing is loaded or predicted here.
+    `index` is what the stage of that name wrote; `example` are one or a few images, uint8, N×H×W×C; `card` is a file of
+    Markdown that says what the model is. `metrics` names those logged before that are the model's. `comparison` is its
+    paired test: `baseline`, and in [−1, 1] `mean`, `low` and `high` of the difference to it. Nothing is loaded or
+    predicted here.
     """
     if (run := current()) is None:
         return
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory) / "model"
-        _collect(folder, index, example)
+        _collect(folder, index, example, card)
         classes = {task.name: len(task.classes) for task in tasks}
         shown = {"metrics": [valid_key(name) for name in metrics], "comparison": comparison or {}}
         what = {"classes": classes, "requirements": requirements(), **shown}
         run.log("model", file=run.journal.keep(folder), **what, parent=parent)
 
 
-def _collect(folder: Path, index: Path, example: "npt.NDArray[np.uint8]") -> None:
+def _collect(folder: Path, index: Path, example: "npt.NDArray[np.uint8]", card: Path | None) -> None:
     import numpy as np
 
     package = Path(longtail.__file__).parent
@@ -98,6 +101,8 @@ def _collect(folder: Path, index: Path, example: "npt.NDArray[np.uint8]") -> Non
     # It holds the embeddings and logits of the data set too, which no prediction needs.
     shutil.copytree(index, folder / "index", ignore=shutil.ignore_patterns("embeddings-*", "logits-*"))
     np.save(folder / "example.npy", example, allow_pickle=False)
+    if card is not None:
+        shutil.copy(card, folder / CARD)
 
 
 def requirements() -> list[str]:

@@ -1,13 +1,16 @@
 """A journalled classifier as an MLflow model, without loading it: the step that logs it has no torch."""
 
 import logging
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
+from longtail.inference.columns import COLUMNS
 from longtail.tracking.journal import Event
+from longtail.tracking.registry import CARD
 
 NAME = "model"
 
@@ -83,20 +86,22 @@ def _save(target: Path, folder: Path, event: Event, description: Any) -> None:
         python_model=str(package / "serving.py"),
         code_paths=[str(package)],
         artifacts={"index": str(folder / "index")},
-        signature=_signature(example.shape, event["classes"]),
+        signature=_signature(event["classes"]),
         input_example=example,
         pip_requirements=event["requirements"],
         mlflow_model=description,
     )
+    if (folder / CARD).is_file():
+        shutil.copy(folder / CARD, target / CARD)
 
 
-def _signature(shape: tuple[int, ...], classes: dict[str, int]) -> Any:
+def _signature(classes: dict[str, int]) -> Any:
+    """What the model gives. It takes images in so many guises that no schema of MLflow's has them all."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
     outputs: list[ColSpec | TensorSpec] = []
     for task, count in classes.items():
-        outputs.append(TensorSpec(np.dtype(str), (-1,), task))
-        outputs.append(TensorSpec(np.dtype(np.float32), (-1, count), f"{task}.scores"))
-    images = TensorSpec(np.dtype(np.uint8), (-1, *shape[1:]))
-    return ModelSignature(Schema([images]), Schema(outputs))
+        for name, (kind, of_classes) in COLUMNS.items():
+            outputs.append(TensorSpec(np.dtype(kind), (-1, count) if of_classes else (-1,), f"{task}{name}"))
+    return ModelSignature(outputs=Schema(outputs))

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # What the leading model says of each test sample: an artifact of the run that registers it.
 ANSWERS = "answers.parquet"
+# What it is, in words: lies beside it.
+CARD = "model_card.md"
 CHALLENGER, CHAMPION = "challenger", "champion"
 VERSIONS = "mlflow.modelVersions"
 TAG = "longtail.difference."

@@ -121,3 +121,35 @@ def test_damaged_bytes_give_pixels_or_a_bad_image_and_nothing_else(kind: str, pl
 
 def test_grey_blocks_conform_to_a_colour_shape_of_another_size() -> None:
     assert conform(np.full((2, 8, 8), 7, np.uint8), (4, 4, 3)).tolist() == np.full((2, 4, 4, 3), 7).tolist()
+
+
+def container(brand: bytes) -> bytes:
+    """The beginning of an ISO base media file, as a phone's HEIC is one."""
+    return b"\x00\x00\x00\x18ftyp" + brand + b"\x00\x00\x00\x00" + brand + b"mif1" + bytes(200)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        *((container(brand), "HEIC") for brand in (b"heic", b"heix", b"mif1", b"msf1", b"hevc")),
+        (container(b"crx "), "raw format"),
+        (container(b"isom"), "a video"),
+        (b"\xff\x0a" + bytes(50), "JPEG XL"),
+        (b"\x00\x00\x00\x0cJXL \r\n\x87\n" + bytes(50), "JPEG XL"),
+        (b"%PDF-1.7\n" + bytes(50), "a PDF"),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+    ],
+)
+def test_a_picture_in_a_format_that_is_not_read_is_told_what_to_do(data: bytes, name: str) -> None:
+    with pytest.raises(BadImageError) as refused:
+        decode(data, (4, 4, 3))
+    assert refused.value.reason == "format not read"
+    assert name in refused.value.detail
+    assert refused.value.detail.endswith("convert it to JPEG or PNG")
+
+
+@pytest.mark.parametrize("data", [b"hello", b"PK\x03\x04" + bytes(50), container(b"????"), bytes(100)])
+def test_what_is_no_picture_at_all_is_not_an_image(data: bytes) -> None:
+    with pytest.raises(BadImageError) as refused:
+        decode(data, (4, 4, 3))
+    assert (refused.value.reason, refused.value.detail) == ("not an image", "its format is not recognised")

@@ -12,8 +12,10 @@ from longtail.artifacts.reading import read_json
 from longtail.data.dataset import PackedDataset
 from longtail.data.splits import Split
 from longtail.errors import DataError
+from longtail.metrics.probabilities import probabilities
 from longtail.network.snapshot import State, best, current, read_embeddings, read_logits
 from longtail.quintuplets.table import load_tables
+from longtail.rules.probabilities import PROBABILITIES
 from longtail.rules.search import Search, mean_class_accuracy
 from longtail.serving import Classifier
 from longtail.stages import quintuplets
@@ -65,7 +67,10 @@ def test_the_model_that_is_served_answers_by_the_head(joint: Path) -> None:
     assert logits is not None
     answers = classifier.predict(None, packed.images(rows))
     assert answers["digit"].tolist() == np.array(DIGIT.classes)[logits.argmax(1)].tolist()
-    assert answers["digit.scores"] == pytest.approx(logits, abs=1e-4)
+    head = read_json(joint / "index/r1/rules.json")["digit"]["head"]
+    assert answers["digit.probabilities"] == pytest.approx(
+        probabilities(logits, head[PROBABILITIES]["temperature"]), abs=1e-4
+    )
 
 
 def test_the_next_round_goes_on_with_the_same_rule(joint: Path, tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""Image files and folders of them, one after the other: the pixels of each, or why there are none."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from longtail.errors import DataError
+from longtail.inference.pixels import Pixels, from_file
+from longtail.network.snapshot import Blueprint
+from longtail.sources.collection import Request
+from longtail.sources.decoding import BadImageError
+from longtail.sources.files import open_files, read_regular
+from longtail.sources.limits import Limits
+from longtail.sources.quoting import shown
+
+LONGEST = 240  # characters of a path or a reason in a message
+
+
+class Picture(NamedTuple):
+    """A file by the path that it was asked for with, and its pixels H×W×C or, where it has none, what is wrong."""
+
+    path: str
+    pixels: Pixels | None = None
+    fault: str | None = None
+
+
+def pictures(paths: list[Path], blueprint: Blueprint) -> Iterator[Picture]:
+    """Of each path the file, or the files of the folder and of all folders in it, in the order of their names.
+
+    Hidden files are passed over. Whatever else is no image has a fault.
+    """
+    for path in paths:
+        if path.is_dir():
+            yield from _in_folder(path, blueprint)
+        else:
+            yield _picture(path, str(path), blueprint)
+
+
+def _in_folder(folder: Path, blueprint: Blueprint) -> Iterator[Picture]:
+    try:
+        files = open_files(folder, Request(blueprint.image_shape, folder))
+    except (DataError, OSError) as error:
+        yield Picture(str(folder), fault=shown(error, LONGEST))
+        return
+    if not files.names and not files.faults:
+        yield Picture(str(folder), fault="a folder without files")
+    for name in sorted({*files.names, *files.faults}):
+        place = f"{folder}/{name}"
+        if name in files.faults:
+            yield Picture(place, fault=shown(files.faults[name], LONGEST))
+        else:
+            yield _picture(Path(place), place, blueprint)
+
+
+def _picture(file: Path, place: str, blueprint: Blueprint) -> Picture:
+    try:
+        content = read_regular(str(file), Limits())
+        return Picture(place, from_file(content, blueprint))
+    except BadImageError as error:
+        return Picture(place, fault=shown(f"{error.reason}: {error.detail}", LONGEST))
+    except OSError as error:
+        return Picture(place, fault=shown(error.strerror or error, LONGEST))
