@@ -31,7 +31,7 @@ class ServedModel:
 
     features: str
     backbone: str
-    embedding: int
+    embedding: int | None
     image_shape: tuple[int, int, int]
     preprocessing: Preprocessing | None
     tasks: Mapping[str, ServedTask]
