@@ -25,8 +25,9 @@ class ServedTask:
 
 @dataclass(frozen=True)
 class ServedModel:
-    """The network of the leading model, what becomes of an image before it (None: more than a file's pixels went into
-    that), and what is served of the tasks that the card shows in full.
+    """The network of the leading model, the length of its embedding (None: that of the backbone's features), what
+    becomes of an image before it (None: more than a file's pixels went into that), and what is served of the tasks that
+    the card shows in full.
     """
 
     features: str

@@ -130,6 +130,12 @@ def test_what_the_data_lack_is_said() -> None:
     assert "the model takes arrays, no files." in text
 
 
+@pytest.mark.parametrize(("embedding", "says"), [(64, "64 numbers"), (None, "the backbone's features")])
+def test_the_embedding_may_be_the_backbones_features(embedding: int | None, says: str) -> None:
+    text = card(make_report([make_task(class_names(3))]), embedding=embedding)
+    assert f"| embedding | {says}, on the unit sphere |" in text
+
+
 def test_the_same_content_gives_the_same_bytes_and_no_blank_tables() -> None:
     report = make_report([make_task(class_names(3)), make_task(class_names(2), "kind", 1)])
     text = card(report)
