@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from longtail.artifacts.files import remove, replace
@@ -33,8 +33,9 @@ def written_whole(outputs: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
 def _claim(path: Path, output: Path) -> int:
     """Make the directory, or empty what a killed run has left, and lock it; the lock ends with the process."""
     while True:
-        if path.is_symlink() or not path.is_dir():
-            remove(path)
+        if path.is_symlink() or path.exists() and not path.is_dir():
+            with suppress(IsADirectoryError):  # another run has made it meanwhile
+                path.unlink(missing_ok=True)
         path.mkdir(parents=True, exist_ok=True)
         try:
             folder = os.open(path, os.O_RDONLY)

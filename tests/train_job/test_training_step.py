@@ -132,7 +132,7 @@ def test_one_setting_changes_the_training_step_and_nothing_else(compiled: Compil
 
 
 def test_the_training_step_has_the_artifacts_of_its_stage_and_asks_for_no_gpu(compiled: Compiled) -> None:
-    assert compiled.with_gpu() == {"start", "fit"}
+    assert compiled.with_gpu() == {"start", "features", "fit"}
     component = compiled.component("train@r2")
     assert types(component["inputDefinitions"]) == kinds("train", "input")
     assert types(component["outputDefinitions"]) == kinds("train", "output") | {"metrics": "Metrics"}
@@ -156,7 +156,7 @@ def test_the_number_of_machines_is_a_parameter(tmp_path: Path) -> None:
 
 
 def test_several_gpus_of_one_machine_are_a_job_too() -> None:
-    assert Compiled(gpus_per_node=2).with_gpu() == {"start", "fit"}
+    assert Compiled(gpus_per_node=2).with_gpu() == {"start", "features", "fit"}
 
 
 def test_the_stage_and_the_job_agree_about_the_inputs() -> None:
