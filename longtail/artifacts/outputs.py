@@ -33,7 +33,7 @@ def written_whole(outputs: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
 def _claim(path: Path, output: Path) -> int:
     """Make the directory, or empty what a killed run has left, and lock it; the lock ends with the process."""
     while True:
-        if path.is_symlink() or path.exists() and not path.is_dir():
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
             with suppress(IsADirectoryError):  # another run has made it meanwhile
                 path.unlink(missing_ok=True)
         path.mkdir(parents=True, exist_ok=True)
