@@ -13,13 +13,13 @@ from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.data.transforms import Augmentation, draw, to_float
 from longtail.errors import DataError
+from longtail.network.device import device
 from longtail.network.embedder import block_size, load_embedder
 from longtail.network.network import backbone_digest
 from longtail.network.snapshot import best
 from longtail.progress import Advance
 from longtail.stages.contract import Input, Output, Weights, stage
 from longtail.training.inputs import Images
-from longtail.training.loop import device
 
 
 class Params(BaseModel, extra="forbid"):

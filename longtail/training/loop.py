@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from longtail.data.transforms import Augmentation
 from longtail.methods.base import Method
 from longtail.methods.batch import Batch
+from longtail.network.device import device
 from longtail.network.network import Network, layer_shares, parameter_groups, set_modes
 from longtail.training.checkpoint import load_checkpoint, save_checkpoint
 from longtail.training.distributed import data_parallel, synchronise_batch_norm, total
@@ -71,11 +72,6 @@ class Optimisation(BaseModel, extra="forbid"):
         if self.checkpoint_every % self.log_every:
             raise ValueError("checkpoint_every must be a multiple of log_every")
         return self
-
-
-def device() -> torch.device:
-    """The device that trains: the GPU if there is one, that of this process where there are several."""
-    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def train(

@@ -11,6 +11,7 @@ SAME = {
     "artifacts/dataset": "fetch/dataset",
     "artifacts/split": "split/split",
     "artifacts/start/model": "start/model",
+    "artifacts/frozen": "features/features",
     "artifacts/softmax/model": "fit/model",
     "artifacts/crl/model": "fit-2/model",
     "artifacts/r1/clusters": "cluster/clusters",
@@ -24,6 +25,7 @@ SAME = {
 METRICS = {
     "split": "split",
     "start": "start",
+    "frozen-features": "features",
     "softmax-fit": "fit",
     "crl-fit": "fit-2",
     "r1-train": "train",
@@ -31,7 +33,7 @@ METRICS = {
     "evaluate": "evaluate",
 }
 EVERY_STEP = {
-    *("split", "start", "fit@softmax", "fit@crl", "cluster@r1", "quintuplets@r1", "train@r1"),
+    *("split", "start", "features@frozen", "fit@softmax", "fit@crl", "cluster@r1", "quintuplets@r1", "train@r1"),
     *("index@r1", "index@softmax", "index@crl", "evaluate"),
 }
 

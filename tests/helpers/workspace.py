@@ -68,6 +68,9 @@ class Workspace:
         """Write the small parameters, so changed; an empty mapping takes the place of what is there."""
         values = read_yaml(ROOT / "params.yaml")
         values |= {"data": "my data", "cluster_size": 20, "rounds": {"r1": {"after": "softmax", "on": "dataset"}}}
+        # One training is on stored features: what holds for a pipeline holds with them too.
+        values["features"] = {"frozen": {"after": "start"}}
+        values["fits"]["crl"]["on"] = "frozen"
         values["ingest"]["source"]["copies"] = 1
         for section in (values["train"], *values["fits"].values()):
             section["optimisation"]["iterations"] = 20

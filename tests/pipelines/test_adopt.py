@@ -49,7 +49,13 @@ def graph(declared: dict[str, Any], settings: Kubernetes | None) -> dict[str, An
 
 # What the dashboard calls the tasks of trainings and models.
 SHOWN = {
-    **{"fit": "fit@softmax", "fit-2": "fit@crl", "cluster": "cluster@r1", "quintuplets": "quintuplets@r1"},
+    **{
+        "features": "features@frozen",
+        "fit": "fit@softmax",
+        "fit-2": "fit@crl",
+        "cluster": "cluster@r1",
+        "quintuplets": "quintuplets@r1",
+    },
     **{"train": "train@r1", "index": "index@r1", "index-2": "index@softmax", "index-3": "index@crl"},
 }
 

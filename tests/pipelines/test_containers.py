@@ -73,6 +73,15 @@ def test_a_step_runs_on_a_read_only_root(kind: str, engine: Any) -> None:
     assert inside(engine, IMAGES[kind], "id", "-u").strip() == "1000"
 
 
+def test_pretrained_weights_are_in_the_image_and_need_no_network(engine: Any) -> None:
+    program = (
+        "from longtail.network.backbones import build_backbone as build; from longtail.network import pretrained;"
+        "name = 'timm/tf_efficientnet_lite0'; backbone, length = build(name, (224, 224, 3));"
+        "backbone.take(pretrained.imagenet_weights(name, backbone.body)); print(length)"
+    )
+    assert inside(engine, CUDA, "python", "-c", program, network_disabled=True).strip().endswith("1280")
+
+
 def test_containers_give_the_results_of_dvc(engine: Any, tmp_path: Path) -> None:
     """The data come from an S3 server by `fetch`, each step runs in its own container, tracked out here."""
     workspace, server = Workspace(tmp_path), S3Server()

@@ -85,6 +85,8 @@ def test_an_edit_of_a_method_changes_its_own_trainings_alone(own_code: Workspace
         (("quintuplets/hinge.py",), {"train@r1"}),
         (("quintuplets/search.py",), {"quintuplets@r1"}),
         (("training/loop.py",), ALL_TRAININGS),
+        (("stages/features.py",), {"features@frozen"}),
+        (("network/imported.py",), {"start", "features@frozen", *ALL_TRAININGS}),
         (("report/templates/style.css",), {"evaluate"}),
         (("sources/table.py",), {"ingest"}),
         (("tracking/runs.py",), set()),
