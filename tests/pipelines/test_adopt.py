@@ -35,7 +35,8 @@ pytestmark = pytest.mark.slow
 ROOT = "v2/artifacts"
 OUTPUTS = {of_task: of_dvc for of_dvc, of_task in SAME.items() if of_task != "fetch/dataset"}
 TRAININGS = {
-    "fits": {"softmax": {"after": "start"}, "crl": {"after": "start"}},
+    "features": {"frozen": {"after": "start"}},
+    "fits": {"softmax": {"after": "start"}, "crl": {"after": "start", "on": "frozen"}},
     "rounds": {"r1": {"after": "softmax"}},
     "evaluate": {"models": ["r1", "softmax", "crl"]},
 }
