@@ -83,11 +83,14 @@ def check(
     lies.
     """
     from longtail.stages.ingest import check_data
+    from longtail.training.declared import check_on
 
     values, sections, faults = read_parameters(params), {}, Faults()
     with faults.collected():
         # `fetch` has a section where a pipeline is submitted alone.
         sections = checked_sections(params, [stage for stage in STAGES if stage != "fetch"])
+    with faults.collected():
+        check_on(values, str(params))
     with faults.collected():
         check_data(str(params), values.get("data"), sections.get(("ingest", None)))
     faults.settle()

@@ -188,7 +188,7 @@ def test_a_missing_or_unknown_option_is_a_usage_error(root: Path, longtail: Run)
 
 def test_parameters_that_evaluate_a_model_of_before_are_refused(root: Path, longtail: Run, tmp_path: Path) -> None:
     """Its artifacts may still lie there, and no stage of the pipeline makes them any more."""
-    values = {"rounds": {}, "fits": {"crl": {"after": "start"}}, "evaluate": {"models": ["r4"]}}
+    values = {"rounds": {}, "fits": {"crl": {"after": "start", "on": "dataset"}}, "evaluate": {"models": ["r4"]}}
     (tmp_path / "params.yaml").write_text(json.dumps(values))
     status, error = longtail(*split(root, "--params", tmp_path / "params.yaml"))
     assert status == 1
@@ -211,7 +211,11 @@ def test_check_reads_every_section_and_every_training(tmp_path: Path, longtail: 
     assert longtail("check", "--params", file)[0] == 0
     for section, change, says in (
         ("evaluate", {"models": ["softmax"], "map_pionts": 60}, "evaluate.map_pionts is not a parameter"),
-        ("fits", {**values["fits"], "crl": {"after": "start", "method": {"kind": "crl"}}}, "fits.crl.method"),
+        (
+            "fits",
+            {**values["fits"], "crl": {"after": "start", "on": "dataset", "method": {"kind": "crl"}}},
+            "fits.crl.method",
+        ),
         ("train", {"patience": 0}, "train.patience"),
     ):
         file.write_text(yaml.safe_dump(values | {section: change}))
@@ -306,3 +310,14 @@ def test_the_installed_command_ends_without_a_traceback(root: Path) -> None:
 def test_the_version_is_told() -> None:
     done = subprocess.run([sys.executable, "-m", "longtail", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"longtail {metadata.version('longtail')}"
+
+
+@pytest.mark.parametrize(("section", "name"), [("fits", "softmax"), ("rounds", "r2")])
+def test_a_training_has_to_say_what_it_is_on_before_dvc_asks(
+    longtail: Run, tmp_path: Path, section: str, name: str
+) -> None:
+    values = read_yaml(ROOT / "params.yaml") | {"data": str(tmp_path)}
+    del values[section][name]["on"]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    error = longtail("check", "--params", tmp_path / "params.yaml")[1]
+    assert f"{section}.{name} does not say what it is trained on: give it `on: dataset`" in error

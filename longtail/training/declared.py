@@ -74,6 +74,16 @@ def declared_trainings(values: dict[str, Any], source: str) -> Trainings:
     )
 
 
+def check_on(values: dict[str, Any], source: str) -> None:
+    """Raise DataError if a training leaves out what it is trained on, for which dvc.yaml has no default."""
+    for section in ("fits", "rounds"):
+        for name, entry in _section(values, section, source).items():
+            if "on" not in entry:
+                raise DataError(
+                    f"{source}: {section}.{name} does not say what it is trained on: give it `on: {DATASET}`"
+                )
+
+
 def _section(values: dict[str, Any], name: str, source: str) -> dict[Any, dict[str, Any]]:
     section = values.get(name) or {}
     if not isinstance(section, dict) or not all(isinstance(entry, dict) for entry in section.values()):

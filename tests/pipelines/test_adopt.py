@@ -40,7 +40,10 @@ TRAININGS = {
     "rounds": {"r1": {"after": "softmax"}},
     "evaluate": {"models": ["r1", "softmax", "crl"]},
 }
-MORE_ROUNDS = {**TRAININGS, "rounds": {"r1": {"after": "softmax"}, "r2": {"after": "r1"}}}
+MORE_ROUNDS = {
+    **TRAININGS,
+    "rounds": {"r1": {"after": "softmax", "on": "dataset"}, "r2": {"after": "r1", "on": "dataset"}},
+}
 
 
 def graph(declared: dict[str, Any], settings: Kubernetes | None) -> dict[str, Any]:
@@ -290,7 +293,7 @@ def test_another_parameter_is_named(adopt: Adopt, workspace: Workspace) -> None:
 
 
 def test_more_trainings_here_are_named(adopt: Adopt, workspace: Workspace, run: Run) -> None:
-    workspace.write_parameters(rounds={"r2": {"after": "r1"}})
+    workspace.write_parameters(rounds={"r2": {"after": "r1", "on": "dataset"}})
     error = refusal(adopt)
     assert f"the run {run.id} has other trainings than params.yaml: it alone has the tasks none" in error
     assert "params.yaml alone cluster-2, quintuplets-2, train-2; declare the run's in `fits`" in error
