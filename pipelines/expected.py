@@ -7,6 +7,7 @@ from typing import Any
 
 from longtail.artifacts.lineage import Lineage
 from longtail.errors import DataError
+from longtail.stages import NAMED
 from longtail.tracking.identity import code_md5, flatten, git_state
 from pipelines.arguments import DATASET, dvc, recorded_parameters
 
@@ -50,7 +51,8 @@ class Expected:
         sections = {section for section in self.parameters if section in found.parameters()}
         for name in sorted({*theirs, *ours}):
             section, _, rest = name.partition(".")
-            known = section in sections and (section != "fits" or rest.partition(".")[0] in found.parameters()["fits"])
+            entry = rest.partition(".")[0]
+            known = section in sections and (section not in NAMED.values() or entry in found.parameters()[section])
             if known and theirs.get(name) != ours.get(name):
                 raise DataError(
                     f"the run was made with {name} = {theirs.get(name, 'nothing')}, and here it is "

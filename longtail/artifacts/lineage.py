@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from longtail.artifacts.reading import UNREADABLE, reason
 from longtail.errors import DataError
+from longtail.stages import NAMED
 
 FILE = "lineage.json"
 
@@ -67,15 +68,15 @@ class Lineage(BaseModel, extra="forbid", frozen=True):
         yield from _walk(self.made_by, self.steps, set())
 
     def parameters(self) -> dict[str, dict[str, Any]]:
-        """The parameters of the steps behind the artifact, by stage; a training of `fits` is in there by its name.
+        """The parameters of the steps behind the artifact, by stage; of stages with names in their section, by name.
 
         Of several steps of one stage the last is shown: the rounds share their parameters. One on other rows, whose
         weights a training began with, is shown only where there is none on these.
         """
         found: dict[str, dict[str, Any]] = {}
         for step in self.chain():
-            if step.stage == "fit":
-                found.setdefault("fits", {})[step.params["name"]] = step.params
+            if step.stage in NAMED:
+                found.setdefault(NAMED[step.stage], {})[step.params["name"]] = step.params
             elif step.stage not in found or self._on_these_rows(step):
                 found[step.stage] = step.params
         return found
@@ -98,9 +99,9 @@ def _walk(key: str | None, steps: Mapping[str, Step], seen: set[str]) -> Iterato
 
 
 def merged(values: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """Both of two sets of parameters, the latter in front; of `fits` the entries of both."""
-    fits = {**values.get("fits", {}), **more.get("fits", {})}
-    return {**values, **more, **({"fits": fits} if fits else {})}
+    """Both of two sets of parameters, the latter in front; of sections with names the entries of both."""
+    named = {section: {**values.get(section, {}), **more.get(section, {})} for section in NAMED.values()}
+    return {**values, **more, **{section: entries for section, entries in named.items() if entries}}
 
 
 def check_same_rows(stage: str, inputs: Mapping[str, Lineage]) -> None:

@@ -9,6 +9,7 @@ from longtail.report.content import ModelReport, Round, Row, TaskReport
 from longtail.report.limits import MANY_TASKS
 from longtail.report.titles import row_title, rule_title
 from longtail.rules.registry import ADJUSTED
+from longtail.stages import NAMED
 
 # Every number that a table of metrics can show, and its heading.
 TITLES = {
@@ -123,11 +124,14 @@ def _cell(row: Row, metric: str, values: Mapping[str, float], best: float) -> Ce
 
 
 def parameter_sections(parameters: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Nested parameters as sections of (dotted name, value), those of the top level first; each of `fits` is one."""
+    """Nested parameters as sections of (dotted name, value), those of the top level first; each entry with a name is
+    one.
+    """
     top = [(name, value) for name, value in parameters.items() if not isinstance(value, Mapping)]
     sections = [("", [(name, readable(value)) for name, value in top])] if top else []
-    nested = [(name, value) for name, value in parameters.items() if isinstance(value, Mapping) and name != "fits"]
-    nested += [(f"fits.{name}", value) for name, value in parameters.get("fits", {}).items()]
+    named = tuple(NAMED.values())
+    nested = [(name, value) for name, value in parameters.items() if isinstance(value, Mapping) and name not in named]
+    nested += [(f"{of}.{name}", value) for of in named for name, value in parameters.get(of, {}).items()]
     return sections + [(name, list(_flat(value))) for name, value in nested]
 
 
