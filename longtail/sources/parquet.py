@@ -92,6 +92,9 @@ class ImageCells:
 
     def _read_group(self, group: int) -> Any:
         cells = self._file.read_row_group(group, columns=[self._column]).column(0)
+        said = self._file.metadata.row_group(group).num_rows
+        if len(cells) != said:
+            raise ValueError(f"it says {said} rows and has {len(cells)}")
         return pc.struct_field(cells, "bytes") if pa.types.is_struct(cells.type) else cells
 
 

@@ -146,6 +146,7 @@ def test_a_declared_class_that_means_missing_is_none(load: Load, shards: None) -
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(13077, b"\\", False)  # of a file of 6 rows the labels of 4
+@example(2460, b"\n", False)  # of a row group fewer images than it says
 @given(st.integers(0, 10**6), st.binary(min_size=1, max_size=8), st.booleans())
 def test_a_damaged_file_is_a_sentence_or_bad_cells(load: Load, root: Path, place: int, wrong: bytes, cut: bool) -> None:
     write_shard(root / "one.parquet", [png(i) for i in range(6)], [0, 1, 0, 1, 0, 1])
