@@ -191,7 +191,7 @@ class Cell(BaseModel, extra="forbid"):
             for name in self.sections.get(section, {}):
                 checked = self.params(stage, name)
                 if stage == "fit" and self.declared.on_features(stage, name):
-                    checked.check_stored(label(stage, name))
+                    checked.check_stored()
         method = self.trained_by()
         if not self.trains_classifier and any(rule_class(key).needs_logits for key in rules):
             what = "nothing is trained" if method is None else f"{method.kind} trains no classifier"

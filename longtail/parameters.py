@@ -61,7 +61,7 @@ def checked_sections(file: Path, stages: Iterable[str]) -> dict[tuple[str, str |
                 found[stage, name] = stage_section(values, stage, model, str(file), name)
                 checked = check_section(label(stage, name), found[stage, name], model, str(file))
                 if stage in PARALLEL and trainings.on_features(stage, name):
-                    checked.check_stored(label(stage, name))
+                    checked.check_stored()
     faults.settle()
     return found
 

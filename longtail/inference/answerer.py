@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from longtail.data.dataset import Task
-from longtail.network.embedder import Embedder, block_size, load_embedder
+from longtail.network.embedder import Embedder, load_embedder
 from longtail.network.snapshot import State
 from longtail.rules.base import Floats, Ints, Rule, rule_class
 from longtail.rules.cluster_wise import ClusterWise
@@ -84,11 +84,4 @@ class Answerer:
         """Embeddings and, where a rule needs them, logits, by task; the network sees each image once."""
         if not any(one.rule.needs_logits for one in self.tasks.values()):
             return self.embedder(images), {}
-        size = block_size(images.shape[1:])
-        starts = range(0, max(1, len(images)), size)  # of no images there is one block, which has none
-        parts = [self.embedder.embed_and_classify(np.ascontiguousarray(images[i : i + size])) for i in starts]
-        embeddings, logits = (
-            {name: np.concatenate([of_tasks[name] for of_tasks in of_blocks]) for name in self.tasks}
-            for of_blocks in zip(*parts, strict=True)
-        )
-        return embeddings, logits
+        return self.embedder.all_embedded_and_classified(images)

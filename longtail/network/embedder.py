@@ -1,6 +1,6 @@
 """From images to embeddings, whatever makes them: the trained network, its backbone alone, or hand-crafted features."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,12 @@ class Embedder:
         """uint8 N×H×W×C to the classifier's float32 N×K, for each task."""
         return self._in_blocks(images, lambda block: self.embed_and_classify(block)[1])
 
+    def all_embedded_and_classified(self, images: Inputs) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        """The embeddings and the logits of any number of images, each of which the network sees once."""
+        parts = [self.embed_and_classify(block) for block in _blocks(images)]
+        embeddings, logits = (self._joined(of_blocks) for of_blocks in zip(*parts, strict=True))
+        return embeddings, logits
+
     def embed_and_classify(self, images: Inputs) -> tuple[dict[str, Floats], dict[str, Floats]]:
         """The embeddings and the logits of as many images as the network takes at once, in one pass."""
         assert self.network is not None
@@ -56,10 +62,9 @@ class Embedder:
         return embeddings, logits
 
     def _in_blocks(self, images: Inputs, function: Callable[[Inputs], dict[str, Floats]]) -> dict[str, Floats]:
-        # Of no images there is one block, which has none. torch reads no array backwards.
-        size = block_size(images.shape[1:])
-        starts = range(0, max(1, len(images)), size)
-        parts = [function(np.ascontiguousarray(images[start : start + size])) for start in starts]
+        return self._joined([function(block) for block in _blocks(images)])
+
+    def _joined(self, parts: Sequence[dict[str, Floats]]) -> dict[str, Floats]:
         return {task.name: np.concatenate([part[task.name] for part in parts]) for task in self.tasks}
 
     def _embed(self, images: Inputs) -> dict[str, Floats]:
@@ -77,6 +82,13 @@ class Embedder:
         assert self.network is not None
         tensor = torch.from_numpy(images).to(next(self.network.parameters()).device)
         return tensor if tensor.ndim == 2 else to_float(tensor)
+
+
+def _blocks(images: Inputs) -> Iterator[Inputs]:
+    """As many images at a time as a network takes; of no images one block, which has none."""
+    size = block_size(images.shape[1:])
+    for start in range(0, max(1, len(images)), size):
+        yield np.ascontiguousarray(images[start : start + size])  # torch reads no array backwards
 
 
 def build_network(blueprint: Blueprint) -> Network:

@@ -87,9 +87,8 @@ def train(
 ) -> list[dict[str, float]]:
     """Train `network` in place and return the logged scalars, one dict for every `log_every` iterations.
 
-    Checkpoints go to the directory `work`; one
-    with the same `fingerprint` found there is resumed. Several processes train as one would whose mini-batches are
-    all of theirs; the first alone writes, and all return the same.
+    Checkpoints go to the directory `work`; one with the same `fingerprint` found there is resumed. Several processes
+    train as one would whose mini-batches are all of theirs; the first alone writes, and all return the same.
     """
     network.to(device())
     method.to(device())

@@ -68,16 +68,16 @@ class TrainingParams(Sampling):
             )
         return self
 
-    def check_stored(self, training: str) -> None:
+    def check_stored(self) -> None:
         """Raise DataError if a training on stored features is to do what takes the images."""
         if self.optimisation.augmentation != Augmentation():
             raise DataError(
-                f"{training} is trained on stored features, and its augmentation takes the images: store augmented "
+                f"{self.called} is trained on stored features, and its augmentation takes the images: store augmented "
                 "views with `views` and `augmentation` of those features, or leave it out"
             )
         if self.trained_blocks:
             raise DataError(
-                f"{training} is trained on stored features, so its backbone stays: leave out trained_blocks"
+                f"{self.called} is trained on stored features, so its backbone stays: leave out trained_blocks"
             )
 
     @property
@@ -116,7 +116,7 @@ def train_model(
     torch.manual_seed(seed)
     network = initial_network(sources.snapshot, blueprint, params.method)
     if isinstance(data, Features):
-        params.check_stored(params.called)
+        params.check_stored()
         _check_backbone(data.features, network, sources.snapshot)
     keep_still(network, 0 if isinstance(data, Features) or not params.method.trains_body else params.trained_blocks)
     if not params.method.trains_body:

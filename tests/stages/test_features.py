@@ -182,7 +182,7 @@ def test_what_takes_the_images_is_refused(root: Path, changes: dict[str, Any], s
     with pytest.raises(DataError, match=said):
         run_stage(root, "fit", paths=ON, **changes)
     with pytest.raises(DataError, match=said):
-        FitParams.model_validate({"name": "softmax", **changes}).check_stored("fits.softmax")
+        FitParams.model_validate({"name": "softmax", **changes}).check_stored()
 
 
 @pytest.mark.parametrize("changes", [{"views": 2}, {"augmentation": {"mirror": True}}])
