@@ -165,9 +165,9 @@ def _tables(labels: dict[str, np.ndarray]) -> dict[str, QuintupletTable]:
     members = np.arange(SAMPLES)
     return {
         task: QuintupletTable(
-            np.stack([members, *rng.choice(SAMPLES, (4, SAMPLES))], axis=1), np.ones(SAMPLES, np.bool_)
+            np.stack([members, *rng.choice(SAMPLES, (4, SAMPLES))], axis=1), np.ones(SAMPLES, np.bool_), codes
         )
-        for task in labels
+        for task, codes in labels.items()
     }
 
 

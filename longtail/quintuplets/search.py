@@ -65,7 +65,10 @@ def quintuplet_tables(
 
     with _threads(GPU_THREADS if device == "cuda" else budget(), len(starts)) as each:
         found = list(each(winners, starts))
-        return [_table(embeddings, task, [block[i] for block in found], each) for i, task in enumerate(candidates)]
+        return [
+            _table(embeddings, task.clusters, of_task, [block[i] for block in found], each)
+            for i, (task, of_task) in enumerate(zip(tasks, candidates, strict=True))
+        ]
 
 
 def _anchors(tasks: list[Task]) -> Ints:
@@ -145,7 +148,9 @@ def _first(pick: Callable[..., Ints], scores: Floats, offset: int) -> Ints:
     return found
 
 
-def _table(embeddings: Floats, task: Candidates, blocks: list[tuple[Ints, Ints]], each: Map) -> QuintupletTable:
+def _table(
+    embeddings: Floats, clusters: Ints, task: Candidates, blocks: list[tuple[Ints, Ints]], each: Map
+) -> QuintupletTable:
     anchors = np.concatenate([here for here, _ in blocks] or [np.empty(0, np.int64)])
     chosen = np.concatenate([segments for _, segments in blocks] or [np.empty((4, 0), np.int64)], axis=1)
     order = np.argsort(anchors)
@@ -156,7 +161,8 @@ def _table(embeddings: Floats, task: Candidates, blocks: list[tuple[Ints, Ints]]
     )
     has_other_cluster = chosen[P_MINUS] >= 0
     minus = np.where(has_other_cluster, minus, far)
-    return QuintupletTable(np.stack([anchors, plus, minus, far, negative], axis=1), has_other_cluster)
+    members = np.stack([anchors, plus, minus, far, negative], axis=1)
+    return QuintupletTable(members, has_other_cluster, clusters[anchors])
 
 
 def _positions(embeddings: Floats, task: Candidates, anchors: Ints, segments: Ints, *, nearest: bool) -> Ints:

@@ -1,7 +1,7 @@
 """What a quintuplet table is; its parts, merged; and how it lies on disk."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,12 @@ Bools = npt.NDArray[np.bool_]
 class QuintupletTable:
     """`members` (anchors, 5): positions of anchor, p+, p−, p−−, n, anchors rising. `has_other_cluster` (anchors,):
     False where the class has no candidate outside the anchor's cluster; then the hinges on p− are off and `members`
-    repeats p−−.
+    repeats p−−. `clusters` (anchors,): the cluster of each anchor, numbered over all classes.
     """
 
     members: Ints
     has_other_cluster: Bools
+    clusters: Ints
 
     def rows(self, anchors: Ints) -> Ints:
         """The row of each of these anchors, all of which the table has."""
@@ -41,14 +42,16 @@ class Part:
 
 
 WHOLE = Part(0, 1)
+COLUMNS = tuple(field.name for field in fields(QuintupletTable))  # each a file of every task
 
 
 def merge(parts: Iterable[QuintupletTable]) -> QuintupletTable:
     """The table that the parts make, whatever their order."""
-    all_parts = [QuintupletTable(np.empty((0, 5), np.int64), np.empty(0, bool)), *parts]
-    members = np.concatenate([part.members for part in all_parts])
-    order = np.argsort(members[:, 0])
-    return QuintupletTable(members[order], np.concatenate([part.has_other_cluster for part in all_parts])[order])
+    nothing = QuintupletTable(np.empty((0, 5), np.int64), np.empty(0, bool), np.empty(0, np.int64))
+    all_parts = [nothing, *parts]
+    joined = [np.concatenate([getattr(part, name) for part in all_parts]) for name in COLUMNS]
+    order = np.argsort(joined[0][:, 0])
+    return QuintupletTable(*(column[order] for column in joined))
 
 
 def save_tables(path: Path, tables: dict[str, QuintupletTable]) -> None:
@@ -56,16 +59,13 @@ def save_tables(path: Path, tables: dict[str, QuintupletTable]) -> None:
     path.mkdir(parents=True, exist_ok=True)
     write_json(path / "tasks.json", list(tables))
     for task, table in tables.items():
-        np.save(path / f"members-{task}.npy", table.members, allow_pickle=False)
-        np.save(path / f"has_other_cluster-{task}.npy", table.has_other_cluster, allow_pickle=False)
+        for column in COLUMNS:
+            np.save(path / f"{column}-{task}.npy", getattr(table, column), allow_pickle=False)
 
 
 def load_tables(path: Path) -> dict[str, QuintupletTable]:
     """The tables that `save_tables` wrote, by task."""
     return {
-        task: QuintupletTable(
-            read_array(path / f"members-{task}.npy"),
-            read_array(path / f"has_other_cluster-{task}.npy"),
-        )
+        task: QuintupletTable(*(read_array(path / f"{column}-{task}.npy") for column in COLUMNS))
         for task in read_json(path / "tasks.json")
     }

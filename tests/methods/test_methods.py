@@ -58,7 +58,7 @@ def tables(labels: dict[str, Ints]) -> dict[str, QuintupletTable]:
     for task, codes in labels.items():
         anchors = np.flatnonzero(codes >= 0)
         members = np.stack([anchors, *rng.choice(anchors, (4, len(anchors)))], axis=1)
-        made[task] = QuintupletTable(members, rng.random(len(anchors)) < 0.5)
+        made[task] = QuintupletTable(members, rng.random(len(anchors)) < 0.5, 2 * codes[anchors] + anchors % 2)
     return made
 
 

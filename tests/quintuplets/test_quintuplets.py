@@ -327,6 +327,7 @@ def test_tables_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert list(loaded) == ["digit", "kids"]
     assert (loaded["kids"].members == table.members).all()
     assert (loaded["kids"].has_other_cluster == table.has_other_cluster).all()
+    assert loaded["kids"].clusters.tolist() == [0, 1, 2, 2]
 
 
 @settings(deadline=None, max_examples=25)
@@ -344,6 +345,7 @@ def test_each_anchor_of_several_pools_has_the_partners_that_one_of_the_pools_giv
     drawn = [draw_pool(labels, per_class=3, rng=again) for _ in range(pools)]
     tables = [Case(embeddings, labels, clusters, pool).table().members for pool in drawn]
     assert (made.members[:, 0] == np.flatnonzero(labels >= 0)).all()
+    assert (made.clusters == clusters[labels >= 0]).all()
     for row, members in enumerate(made.members):
         assert any((table[row] == members).all() for table in tables)
     parts = [
