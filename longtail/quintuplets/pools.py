@@ -1,9 +1,12 @@
 """The random candidates of a round, and the table over them."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from longtail.quintuplets.candidates import Task
+from longtail.quintuplets.quantile import quantile_table
 from longtail.quintuplets.search import Device, quintuplet_tables
 from longtail.quintuplets.table import WHOLE, Part, QuintupletTable, merge
 
@@ -40,29 +43,38 @@ def pooled_tables(
     pools: int,
     fraction: float | None = None,
     per_class: int | None = None,
+    per_cluster: int | None = None,
+    quantile: float = 1.0,
     rng: np.random.Generator,
     part: Part = WHOLE,
     device: Device = "cpu",
     memory: int | None = None,
 ) -> list[QuintupletTable]:
     """For each task, given as labels (n,) and clusters (n,), the table over `pools` random candidate pools; the anchors
-    are dealt out among them at random. `part`, `device`, `memory` and errors: as in `quintuplet_tables`.
+    are dealt out among them at random. `part`, `device`, `memory` and errors: as in `quintuplet_tables`; `quantile`: as
+    in `quantile_table`.
 
     One pool is the paper's random subset. Small pools make semi-hard quintuplets, and many of them let every sample be
-    a partner: with one pool of ten a class, all anchors of a round would share a hundred partners.
+    a partner: with one pool of ten a class, all anchors of a round would share a hundred partners. But two samples of a
+    class are seldom of the anchor's cluster and of another: with `per_cluster` p+ and p− come from pools of their own,
+    so many samples of each cluster, and nearly every quintuplet is whole.
     """
+
+    def of_pools(tasks: list[Task], part: Part = WHOLE) -> list[QuintupletTable]:
+        if quantile < 1:
+            return [quantile_table(embeddings, task, quantile, part=part) for task in tasks]
+        return quintuplet_tables(embeddings, tasks, part=part, device=device, memory=memory)
+
+    def tables(dealt: list[list[Task]]) -> list[QuintupletTable]:
+        if pools == 1:  # tasks share the one product
+            return of_pools([pool for of_task in dealt for pool in of_task], part)
+        return [merge(of_pools([of_task[number]])[0] for number in part.share(pools)) for of_task in dealt]
+
     dealt = [_deal(*task, pools=pools, fraction=fraction, per_class=per_class, rng=rng) for task in tasks]
-    if pools == 1:
-        return quintuplet_tables(
-            embeddings, [pool for of_task in dealt for pool in of_task], part=part, device=device, memory=memory
-        )
-    return [
-        merge(
-            quintuplet_tables(embeddings, [of_task[number]], device=device, memory=memory)[0]
-            for number in part.share(pools)
-        )
-        for of_task in dealt
-    ]
+    if per_cluster is None:
+        return tables(dealt)
+    apart = [_by_cluster(of_task, per_cluster, rng) for of_task in dealt]
+    return [_joined(*pair) for pair in zip(tables(apart), tables(dealt), strict=True)]
 
 
 def _deal(
@@ -80,3 +92,18 @@ def _deal(
     classes = _by_class(labels)
     drawn = (_draw(classes, fraction, per_class, rng) for _ in range(pools))
     return [Task(labels, clusters, pool, anchors[dealt == number]) for number, pool in enumerate(drawn)]
+
+
+def _by_cluster(dealt: list[Task], per_cluster: int, rng: np.random.Generator) -> list[Task]:
+    """The same anchors with pools that have so many candidates of each cluster."""
+    clusters = _by_class(dealt[0].clusters)
+    return [replace(task, pool=_draw(clusters, None, per_cluster, rng)) for task in dealt]
+
+
+def _joined(near: QuintupletTable, far: QuintupletTable) -> QuintupletTable:
+    """p+ and p− of the one table, p−− and n of the other."""
+    anchor, plus, minus, _, _ = near.members.T
+    _, _, _, farthest, negative = far.members.T
+    minus = np.where(near.has_other_cluster, minus, farthest)
+    members = np.stack([anchor, plus, minus, farthest, negative], axis=1)
+    return QuintupletTable(members, near.has_other_cluster, near.clusters)

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,7 @@ from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.network.snapshot import State, current, read_blueprint, read_embeddings
 from longtail.quintuplets.pools import pooled_tables
+from longtail.quintuplets.shares import table_shares
 from longtail.quintuplets.table import WHOLE, Part, QuintupletTable, load_tables, merge, save_tables
 from longtail.rules.clusters import load_clusters
 from longtail.stages.contract import Input, Output, stage
@@ -30,6 +32,14 @@ class Params(BaseModel, extra="forbid"):
     pool_fraction: float | None = Field(None, gt=0, le=1, description="share of each class; the paper's is 0.5")
     pool_per_class: int | None = Field(None, ge=2, description="samples of each class")
     pools: int = Field(1, ge=1, description="pools drawn, each for its share of the anchors")
+    pool_per_cluster: int | None = Field(
+        None,
+        ge=2,
+        description="p+ and p− from pools of their own, so many samples of each cluster; null: from the same",
+    )
+    quantile: float = Field(
+        1.0, gt=0, le=1, description="partners at this quantile of the distances; 1: the farthest and nearest"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", exclude=True, description="auto: a GPU where there is one")
     memory: int | None = Field(
         None, ge=2**20, exclude=True, description="bytes of scores a thread; null: 256 MiB, on a GPU 2 GiB"
@@ -55,14 +65,15 @@ def run(split: Input, model: Input, clusters: Input, quintuplets: Output, *, par
         remove_on_success(parts)
     report: dict[str, float] = {}
     for name, made in tables.items():
-        anchor, plus, minus, far, _ = made.members.T
-        # Where a pool lacks candidates the quintuplet is in truth a triplet: the smaller the pools, the more often.
-        report |= {
-            f"{name}_quintuplets": float(len(made.members)),
-            f"{name}_with_p_plus": float((plus != anchor).mean()),
-            f"{name}_with_p_minus": float(made.has_other_cluster.mean()),
-            f"{name}_whole": float(((plus != anchor) & made.has_other_cluster & (minus != far)).mean()),
-        }
+        shares = table_shares(made, read_embeddings(current(model), name))
+        report |= {f"{name}_quintuplets": float(len(made.members))}
+        report |= {f"{name}_{share}": value for share, value in shares.items()}
+        if not shares["whole"]:
+            print(
+                f"warning: no quintuplet of {name} is whole: LMLE is the triplet loss where no class has two clusters "
+                "in its pools; lower cluster_size (null chooses it) or set quintuplets.pool_per_cluster",
+                file=sys.stderr,
+            )
     return report
 
 
@@ -121,6 +132,8 @@ def _tables(split: Path, model: Path, clusters: Path, params: Params, part: Part
             pools=params.pools,
             fraction=params.pool_fraction,
             per_class=params.pool_per_class,
+            per_cluster=params.pool_per_cluster,
+            quantile=params.quantile,
             rng=rng,
             part=part,
             device=_device(params.device),

@@ -1,5 +1,6 @@
 """The quintuplet table against a plain re-computation of LMLE's section 3.1, sample by sample."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longtail.quintuplets import candidates, product, search
+from longtail.quintuplets import quantile as quantiles
 from longtail.quintuplets.candidates import Task
 from longtail.quintuplets.gpu import GPUProduct
 from longtail.quintuplets.pools import draw_pool, pooled_tables
+from longtail.quintuplets.quantile import quantile_table
 from longtail.quintuplets.search import quintuplet_tables
 from longtail.quintuplets.table import WHOLE, Part, QuintupletTable, load_tables, merge, save_tables
 from longtail.rules.distances import squared_distances
@@ -51,7 +54,21 @@ def extreme(pick: Callable[..., int], anchor: int, candidates: list[int], embedd
     return pick(candidates, key=lambda other: distance(embeddings[anchor], embeddings[other]))
 
 
-def slow_table(case: Case) -> tuple[list[list[int]], list[bool]]:
+def at_quantile(quantile: float) -> Callable[..., int]:
+    """Of m candidates sorted from the easy end (pick=min: the farthest) the ⌈qm⌉-th; 1 is the extreme."""
+
+    def picked(pick: Callable[..., int], anchor: int, candidates: list[int], embeddings: Floats) -> int | None:
+        if not candidates:
+            return None
+        sign = 1 if pick is max else -1
+        at = sorted(candidates, key=lambda other: sign * distance(embeddings[anchor], embeddings[other]))
+        value = distance(embeddings[anchor], embeddings[at[math.ceil(quantile * len(at)) - 1]])
+        return next(other for other in candidates if distance(embeddings[anchor], embeddings[other]) == value)
+
+    return picked
+
+
+def slow_table(case: Case, extreme: Callable[..., int | None] = extreme) -> tuple[list[list[int]], list[bool]]:
     x, labels, clusters = case.embeddings, case.labels, case.clusters
     pool = sorted((int(p) for p in case.pool), key=lambda p: (labels[p], clusters[p], p))  # the order of ties
     rows, has_other = [], []
@@ -97,6 +114,38 @@ def test_agrees_with_the_slow_oracle(case: Case) -> None:
     members, has_other = slow_table(case)
     assert table.members.tolist() == members
     assert table.has_other_cluster.tolist() == has_other
+
+
+@settings(deadline=None, max_examples=100)
+@given(cases(), st.sampled_from([0.01, 0.3, 0.5, 0.9, 1.0]), st.integers(1, 40))
+def test_a_quantile_agrees_with_the_slow_oracle(case: Case, quantile: float, block: int) -> None:
+    rows, has_other = slow_table(case, at_quantile(quantile))
+    with patch.object(quantiles, "BLOCK", block):
+        table = quantile_table(case.embeddings, case.task(), quantile)
+    assert table.members.tolist() == rows
+    assert table.has_other_cluster.tolist() == has_other
+    parts = [quantile_table(case.embeddings, case.task(), quantile, part=Part(number, 3)) for number in range(3)]
+    assert (merge(parts).members == table.members).all()
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 10**6), st.integers(1, 5))
+def test_cluster_level_partners_come_from_pools_of_their_own(seed: int, pools: int) -> None:
+    """With two candidates of every cluster a quintuplet has its p+ and p− wherever the data have them."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat([0, 1, -1], [12, 9, 3])
+    clusters = np.where(labels < 0, -1, np.repeat([0, 1, 2, 3, 4], [5, 7, 8, 1, 3]))
+    embeddings = rng.normal(size=(24, 3)).astype(np.float32)
+    how = {"pools": pools, "per_class": 2, "per_cluster": 2, "rng": rng}
+    (table,) = pooled_tables(embeddings, [(labels, clusters)], **how)  # type: ignore[arg-type]
+    anchor, plus, minus, far, negative = table.members.T
+    assert table.has_other_cluster.all()
+    assert ((clusters[plus] == clusters[anchor]) & ((plus != anchor) | (clusters[anchor] == 3))).all()
+    assert ((clusters[minus] != clusters[anchor]) & (labels[minus] == labels[anchor])).all()
+    assert (labels[far] == labels[anchor]).all()
+    assert (labels[negative] != labels[anchor]).all()
+    if pools == 1:  # two of a class are the candidates of all anchors
+        assert len(np.unique(negative)) <= 4
 
 
 @contextmanager

@@ -1,0 +1,65 @@
+"""Partners at a quantile of the distances in place of the extremes: harder or easier by one number."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from longtail.quintuplets.candidates import Task
+from longtail.quintuplets.table import WHOLE, Part, QuintupletTable
+from longtail.rules.distances import squared_distances
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+
+BLOCK = 2**24  # distances at a time
+
+
+def quantile_table(embeddings: Floats, task: Task, quantile: float, *, part: Part = WHOLE) -> QuintupletTable:
+    """The table of a task whose partners lie at a quantile in (0, 1] of the distances to the candidates.
+
+    Of m candidates in the order of their distance, the ⌈qm⌉-th is p+, and likewise p−−; p− and n are the ⌈qm⌉-th from
+    the far end. 1 is the paper's: the farthest and the nearest. `embeddings` (n, d). Otherwise as `quintuplet_tables`;
+    it takes anchors × candidates distances, and no GPU.
+    """
+    order = np.argsort(task.keys(task.pool), kind="stable")
+    pool = task.pool[order]
+    keys, classes = task.keys(pool), task.labels[pool]
+    anchors = task.anchors[part.share(len(task.anchors))]
+    members, has_other = np.empty((len(anchors), 5), np.int64), np.empty(len(anchors), bool)
+    size = max(1, BLOCK // len(pool))
+    for start in range(0, len(anchors), size):
+        here = anchors[start : start + size]
+        distances = squared_distances(embeddings[here], embeddings[pool])
+        distances[here[:, None] == pool] = np.nan  # an anchor is no partner of its own
+        for row, anchor in enumerate(here):
+            cluster = _run(keys, int(task.keys(anchor)))
+            same = _run(classes, int(task.labels[anchor]))
+            own, others = distances[row, cluster], np.delete(distances[row], same)
+            apart = np.concatenate(
+                [distances[row, same.start : cluster.start], distances[row, cluster.stop : same.stop]]
+            )
+            places_apart = np.concatenate([pool[same.start : cluster.start], pool[cluster.stop : same.stop]])
+            plus = _at(own, pool[cluster], quantile, far=True, otherwise=int(anchor))
+            far = _at(distances[row, same], pool[same], quantile, far=True, otherwise=int(anchor))
+            minus = _at(apart, places_apart, quantile, far=False, otherwise=far)
+            negative = _at(others, np.delete(pool, same), quantile, far=False, otherwise=-1)
+            members[start + row] = anchor, plus, minus, far, negative
+            has_other[start + row] = len(apart) > 0
+    return QuintupletTable(members, has_other, task.clusters[anchors])
+
+
+def _run(values: Ints, value: int) -> slice:
+    """Where a value stands in sorted values."""
+    return slice(*np.searchsorted(values, [value, value + 1]).tolist())
+
+
+def _at(distances: Floats, positions: Ints, quantile: float, *, far: bool, otherwise: int) -> int:
+    """The position whose distance stands at the quantile, of equals the first; `otherwise` where there is none."""
+    count = int(np.count_nonzero(~np.isnan(distances)))
+    if not count:
+        return otherwise
+    place = math.ceil(quantile * count) - 1
+    place = place if far else count - 1 - place
+    value = np.partition(distances, place)[place]
+    return int(positions[np.argmax(distances == value)])

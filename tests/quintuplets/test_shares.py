@@ -1,0 +1,37 @@
+"""The shares of the table, against their words, row by row."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longtail.quintuplets.shares import table_shares
+from longtail.quintuplets.table import QuintupletTable
+
+# On a line: 0 is the anchor of all rows.
+LINE = np.array([[0.0], [1.0], [2.0], [3.0], [4.0]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("row", "other", "expected"),
+    [
+        ([0, 1, 2, 3, 4], True, {"whole", "ordered", "with_p_plus", "with_p_minus"}),
+        ([0, 2, 1, 3, 4], True, {"whole", "with_p_plus", "with_p_minus"}),
+        ([0, 1, 2, 4, 3], True, {"whole", "with_p_plus", "with_p_minus"}),
+        ([0, 0, 2, 3, 4], True, {"with_p_minus"}),
+        ([0, 1, 3, 3, 4], True, {"with_p_plus", "with_p_minus"}),
+        ([0, 1, 3, 3, 4], False, {"with_p_plus", "degenerate"}),
+        ([0, 0, 0, 0, 4], False, {"degenerate"}),
+    ],
+)
+def test_one_row(row: list[int], other: bool, expected: set[str]) -> None:
+    shares = table_shares(QuintupletTable(np.array([row]), np.array([other]), np.zeros(1, np.int64)), LINE)
+    assert {name for name, share in shares.items() if share} == expected
+    assert set(shares.values()) <= {0.0, 1.0}
+
+
+@given(st.lists(st.sampled_from([[0, 1, 2, 3, 4], [0, 2, 1, 3, 4], [0, 0, 2, 3, 4]]), min_size=1, max_size=30))
+def test_many_rows_have_the_mean_of_their_rows(rows: list[list[int]]) -> None:
+    of_all = table_shares(QuintupletTable(np.array(rows), np.ones(len(rows), bool), np.arange(len(rows))), LINE)
+    assert of_all["whole"] == pytest.approx(sum(row[1] != 0 for row in rows) / len(rows))
+    assert of_all["ordered"] == pytest.approx(sum(row == [0, 1, 2, 3, 4] for row in rows) / len(rows))
