@@ -21,6 +21,7 @@ from longtail.errors import DataError
 from longtail.execution import one_sentence
 from longtail.methods.catalogue import CATALOGUE, params_class
 from longtail.quintuplets.hinge import Margins, decreasing_margins
+from longtail.rules.clusters import chosen_cluster_size
 from longtail.stages import ingest, split
 
 
@@ -29,8 +30,9 @@ def candidates(cell: Cell, place: Place, share: float, count: int) -> list[Margi
     steps = Steps(cell, place.steps)
     table = Split.open(steps.run(split, steps.run(ingest, place.data)))
     sizes = [size for size in table.info.subsets["train"].counts[table.tasks[0].name] if size]
-    cluster_size = cell.params("cluster").cluster_size
-    return decreasing_margins(sizes, cluster_size, share=share, count=count)
+    cluster_size = cell.params("cluster").cluster_size or chosen_cluster_size(sizes)
+    distance = cell.params("train").method.distance
+    return decreasing_margins(sizes, cluster_size, share=share, count=count, distance=distance)
 
 
 def search(

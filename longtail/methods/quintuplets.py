@@ -1,6 +1,16 @@
-"""What the methods on quintuplets share: the table of the round."""
+"""What the methods on quintuplets share: the table of the round, and the hinges on its rows or on fresh quintuplets."""
 
-from longtail.methods.base import Method, Setup
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from longtail.data.samplers import mean_weights
+from longtail.methods.base import Ints, Method, MethodParams, Setup
+from longtail.methods.batch import Batch, Selection
+from longtail.quintuplets.hinge import DEFAULT_MARGINS, Distance, Hinges, Margins, triple_header_hinge
+from longtail.quintuplets.in_batch import batch_quintuplets
 from longtail.quintuplets.table import load_tables
 
 
@@ -13,3 +23,45 @@ class QuintupletMethod(Method):
         super().__init__(setup)
         assert setup.table is not None
         self.tables = load_tables(setup.table)
+
+
+class HingeParams(MethodParams):
+    """The parameters of a method with the hinges of Eq. 2."""
+
+    margins: Margins = DEFAULT_MARGINS
+    distance: Distance = Field("squared", description="D of the hinges; the margins are in its unit")
+    mining: Literal["table", "batch"] = Field(
+        "table",
+        description="quintuplets of the round's table, or fresh ones among the `batch` samples of a step, whose "
+        "clusters alone are of the round",
+    )
+
+
+class HingeMethod(QuintupletMethod):
+    """A method with the hinges of Eq. 2: on `batch` anchors with their partners, or inside `batch` samples."""
+
+    def __init__(self, setup: Setup, params: HingeParams) -> None:
+        super().__init__(setup)
+        self.hinge_params = params
+
+    def select_for(self, task: str, positions: Ints, step: int) -> Selection:
+        table, rows = self.tables[task], self.tables[task].rows(positions)
+        codes = self.labels[task][positions]
+        weights = mean_weights(codes, cost=self.cost(step))
+        if self.hinge_params.mining == "batch":
+            return Selection(positions, {"weights": weights, "codes": codes, "clusters": table.clusters[rows]})
+        return Selection(table.members[rows], {"weights": weights, "has_other_cluster": table.has_other_cluster[rows]})
+
+    def hinges(self, task: str, embeddings: Tensor, batch: Batch) -> Hinges:
+        """The hinges of a task on the embeddings (m, d) of a mini-batch. Fresh quintuplets are those of this process's
+        share of it.
+        """
+        params, rows, targets = self.hinge_params, batch.rows[task], batch.targets[task]
+        members, weights = rows, targets["weights"]
+        if params.mining == "batch":
+            mined = batch_quintuplets(embeddings[rows], targets["codes"], targets["clusters"])
+            members, has_other_cluster = rows[mined.members], mined.has_other_cluster
+            weights = torch.where(mined.has_negative, weights, 0)
+        else:
+            has_other_cluster = targets["has_other_cluster"]
+        return triple_header_hinge(embeddings, members, has_other_cluster, weights, params.margins, params.distance)

@@ -168,6 +168,7 @@ def blueprint_for(
         backbone=params.backbone,
         embedding=params.embedding,
         shared_embedding=params.shared_embedding,
+        relu=params.relu,
         tasks=tasks,
         image_shape=dataset.image_shape,
         preprocessing=dataset.preprocessing,

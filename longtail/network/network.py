@@ -24,6 +24,7 @@ class NetworkParams(BaseModel, extra="forbid"):
         64, ge=2, description="length of the embedding; null: the backbone's features are it, under linear classifiers"
     )
     shared_embedding: bool = Field(False, description="one embedding for all tasks, and not one each")
+    relu: bool = Field(True, description="the embedding is what a ReLU leaves of it; false: what comes before")
 
 
 class Network(nn.Module):
@@ -39,7 +40,7 @@ class Network(nn.Module):
     ) -> None:
         """`head`: of the length of an embedding and the number of classes makes a task's classifier."""
         super().__init__()
-        self.tasks = tasks
+        self.tasks, self.relu = tasks, params.relu
         self.backbone, self.features = build_backbone(params.backbone, image_shape)
         embeddings = 0 if params.embedding is None else 1 if params.shared_embedding else len(tasks)
         self.embeddings = nn.ModuleList(nn.Linear(self.features, params.embedding or 0) for _ in range(embeddings))
@@ -47,14 +48,16 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """float N×C×H×W to the embeddings before normalisation, N×d for each task; none of them is negative, unless
-        they are the backbone's features. What the backbone has made of images before, N×F, is taken in their place; so
-        in all that follows.
+        they are the backbone's features or come before the ReLU. What the backbone has made of images before, N×F, is
+        taken in their place; so in all that follows.
 
-        The classifier and the distances see the same numbers: with the ReLU in the classifier alone, neighbours were
+        The classifier and the distances see the same numbers: with a ReLU in the classifier alone, neighbours were
         searched among components that it never looks at (docs/trials.md).
         """
         features = images if images.ndim == 2 else self.backbone(images)
-        raw = [F.relu(head(features)) for head in self.embeddings] or [features]
+        raw = [head(features) for head in self.embeddings]
+        raw = [F.relu(of_head) for of_head in raw] if self.relu else raw
+        raw = raw or [features]
         shared = len(self.tasks) // len(raw)
         return {task.name: of_task for task, of_task in zip(self.tasks, raw * shared, strict=True)}
 
@@ -97,6 +100,15 @@ def keep_still(network: Network, trained_blocks: int | None) -> None:
     still = {name for names in of_blocks[: len(of_blocks) - trained_blocks] for name in names}
     for name, parameter in network.backbone.named_parameters():
         parameter.requires_grad_(name not in still)
+
+
+def renew(network: Network, fresh: Network) -> None:
+    """Give a network the weights of another that is built alike, save where it is kept still."""
+    still = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    # Statistics stay with the weights of their module.
+    kept = {name.rpartition(".")[0] for name in still}
+    state = {name: value for name, value in fresh.state_dict().items() if name.rpartition(".")[0] not in kept}
+    network.load_state_dict(network.state_dict() | state)
 
 
 def backbone_digest(network: Network) -> str:

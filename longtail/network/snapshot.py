@@ -78,6 +78,7 @@ class Blueprint(BaseModel, extra="forbid"):
     backbone: str
     embedding: int | None
     shared_embedding: bool = False
+    relu: bool = True
     tasks: list[Task]
     image_shape: tuple[int, int, int]
     preprocessing: Preprocessing | None = Field(None, description="from an image's file to its pixels, as ingest did")

@@ -36,16 +36,13 @@ def quantile_table(embeddings: Floats, task: Task, quantile: float, *, part: Par
             cluster = _run(keys, int(task.keys(anchor)))
             same = _run(classes, int(task.labels[anchor]))
             own, others = distances[row, cluster], np.delete(distances[row], same)
-            apart = np.concatenate(
-                [distances[row, same.start : cluster.start], distances[row, cluster.stop : same.stop]]
-            )
-            places_apart = np.concatenate([pool[same.start : cluster.start], pool[cluster.stop : same.stop]])
+            elsewhere = np.r_[same.start : cluster.start, cluster.stop : same.stop]
             plus = _at(own, pool[cluster], quantile, far=True, otherwise=int(anchor))
             far = _at(distances[row, same], pool[same], quantile, far=True, otherwise=int(anchor))
-            minus = _at(apart, places_apart, quantile, far=False, otherwise=far)
+            minus = _at(distances[row, elsewhere], pool[elsewhere], quantile, far=False, otherwise=far)
             negative = _at(others, np.delete(pool, same), quantile, far=False, otherwise=-1)
             members[start + row] = anchor, plus, minus, far, negative
-            has_other[start + row] = len(apart) > 0
+            has_other[start + row] = len(elsewhere) > 0
     return QuintupletTable(members, has_other, task.clusters[anchors])
 
 

@@ -30,7 +30,8 @@ class Linear:
 @dataclass(frozen=True)
 class Evidence:
     """What a rule is fitted on, for one task: `embeddings` (n, d) and `logits` (n, K), None where no classifier was
-    trained; `train` and `validation` (n,): class codes, −1 for whatever is not in the subset; what may be tried.
+    trained; `train` and `validation` (n,): class codes, −1 for whatever is not in the subset; `cluster_size`: None for
+    one that is chosen by the sizes of the classes; what may be tried.
 
     `prior` (K,): the share of each class in what the classifier was trained on; `target` (K,): its share where the
     model is to be used, None for even. `linear`: the classifier, None where it is no linear layer.
@@ -41,7 +42,7 @@ class Evidence:
     train: Ints
     validation: Ints
     class_count: int
-    cluster_size: int
+    cluster_size: int | None
     search: Search
     seed: int
     prior: Floats | None = None

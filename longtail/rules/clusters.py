@@ -4,10 +4,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import faiss
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from longtail.artifacts.reading import read_array, read_json, write_json
 from longtail.threads import budget
@@ -23,6 +25,31 @@ class Clusters:
     assignment: Ints
     classes: Ints
 
+    def warning(self, task: str) -> str | None:
+        """What to say if no class has two clusters; None of one class, or if one has."""
+        counts = np.unique(self.classes, return_counts=True)[1]
+        if len(counts) < 2 or counts.max() > 1:
+            return None
+        return (
+            f"Every class of {task} is one cluster: trained on them LMLE is the triplet loss, and the cluster-wise kNN "
+            "is the nearest class mean. Lower cluster_size; null chooses it by the sizes of the classes."
+        )
+
+
+# The paper's l; fewest samples that are worth a cluster; and clusters that every class but the smallest should have.
+LARGEST, SMALLEST, SEVERAL = 200, 5, 3
+ClusterSize = Annotated[int, Field(ge=1, description="l: samples a cluster, about")] | None
+
+
+def chosen_cluster_size(class_sizes: list[int]) -> int:
+    """l where none is given: the paper's 200 or, of smaller classes, as many as leave each of them but the smallest
+    three clusters; five at least, so that a class of under ten samples is one cluster in any case.
+
+    Where no class has two clusters, LMLE is the triplet loss and its cluster-wise kNN the nearest class mean.
+    """
+    smallest = sorted(class_sizes)[:2][-1]
+    return min(LARGEST, max(SMALLEST, smallest // SEVERAL))
+
 
 def number_of_clusters(class_size: int, cluster_size: int) -> int:
     """max(1, ⌊L_c / l⌋) (LMLE, section 4)."""
@@ -32,14 +59,15 @@ def number_of_clusters(class_size: int, cluster_size: int) -> int:
 def cluster_classes(
     embeddings: Floats,
     labels: Ints,
-    cluster_size: int,
+    cluster_size: int | None,
     *,
     iterations: int = 25,
     seed: int = 0,
     sample_per_cluster: int | None = None,
     threads: int | None = None,
 ) -> Clusters:
-    """Cluster the samples of every class by k-means; `labels` (n,) are class codes, −1 is left out.
+    """Cluster the samples of every class by k-means; `labels` (n,) are class codes, −1 is left out. A `cluster_size` of
+    None is chosen by the sizes of the classes.
 
     Clusters are numbered from 0, class after class. None is empty. `sample_per_cluster` is that of `kmeans`.
     The classes share `threads` (the budget of this process); their number changes no cluster.
@@ -47,6 +75,7 @@ def cluster_classes(
     codes, sizes = np.unique(labels[labels >= 0], return_counts=True)
     by_class = np.argsort(labels, kind="stable")[np.count_nonzero(labels < 0) :]
     members = np.split(by_class, np.cumsum(sizes)[:-1])
+    cluster_size = cluster_size or chosen_cluster_size(sizes.tolist())
     counts = [number_of_clusters(int(size), cluster_size) for size in sizes]
     first = np.cumsum([0, *counts])
     assignment = np.full(len(labels), -1, np.int64)

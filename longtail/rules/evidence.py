@@ -18,7 +18,7 @@ def read_evidence(
     split: Split,
     task: Task,
     *,
-    cluster_size: int,
+    cluster_size: int | None,
     search: Search,
     seed: int,
     target: Floats | None = None,

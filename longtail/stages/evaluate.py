@@ -34,6 +34,7 @@ from longtail.report.scalars import row_scalars, step_scalars
 from longtail.report.titles import rule_title
 from longtail.report.verdict import verdict
 from longtail.rules.base import rule_class
+from longtail.rules.cluster_wise import ClusterWise
 from longtail.rules.registry import ADJUSTED
 from longtail.stages.contract import Input, Inputs, Output, stage
 from longtail.tracking.naming import registered
@@ -155,7 +156,7 @@ def _judged(models: list[Indexed], packed: PackedDataset, table: Split, params: 
             pages.append(replace(page, operating=operating_point(task, judged, said, table, params.shots)))
             own.append({model.name: said[model.name][model.rule] for model in judged})
             answers_table(task, said, table).to_parquet(folder / f"predictions-{task.name}.parquet", index=False)
-            warnings += filter(None, (_warning(model, task, table) for model in judged))
+            warnings += [warning for model in judged for warning in _warnings(model, task, table)]
             advance.add(note=short(task.name))
     lead = _answers(packed, table, [said[models[0].name] for said in own])
     lead.to_parquet(folder / tracking.ANSWERS, index=False)
@@ -177,9 +178,11 @@ def _answers(packed: PackedDataset, table: Split, said: list[npt.NDArray[np.int6
     return answers_of(packed.info.md5, table.samples.iloc[table.positions("test")], columns)
 
 
-def _warning(model: Judged, task: Task, table: Split) -> str | None:
-    warning = collapse_warning(task.name, model.embeddings, table.labels(task))
-    return f"{model.name}: {warning}" if warning else None
+def _warnings(model: Judged, task: Task, table: Split) -> list[str]:
+    said = [collapse_warning(task.name, model.embeddings, table.labels(task))]
+    if isinstance(by_clusters := model.rules.get(model.rule), ClusterWise):
+        said.append(by_clusters.clusters.warning(task.name))
+    return [f"{model.name}: {warning}" for warning in said if warning]
 
 
 def _report(

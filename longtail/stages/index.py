@@ -17,6 +17,7 @@ from longtail.errors import DataError
 from longtail.network.snapshot import State, best
 from longtail.rules.base import Evidence, Floats, Rule, rule_class
 from longtail.rules.cluster_wise import ClusterWise
+from longtail.rules.clusters import ClusterSize
 from longtail.rules.evidence import read_evidence
 from longtail.rules.familiarity import Familiarity
 from longtail.rules.probabilities import PROBABILITIES, Probabilities
@@ -32,7 +33,7 @@ class Params(BaseModel, extra="forbid"):
     """The `index` section of params.yaml, with the shared seed, cluster_size and search."""
 
     seed: Seed = 0
-    cluster_size: int = Field(200, ge=1)
+    cluster_size: ClusterSize = None
     search: Search = Search()
     target: dict[str, dict[str, Share]] = Field(
         {}, description="by task, the share of each class where the model is to be used; default: even"

@@ -35,7 +35,7 @@ class Params(BaseModel, extra="forbid"):
     pool_per_cluster: int | None = Field(
         None,
         ge=2,
-        description="p+ and p− from pools of their own, so many samples of each cluster; null: from the same",
+        description="p+ and p− from pools of their own, so many samples of each cluster; null: of the same",
     )
     quantile: float = Field(
         1.0, gt=0, le=1, description="partners at this quantile of the distances; 1: the farthest and nearest"

@@ -6,10 +6,12 @@ import sys
 from pydantic import Field
 
 from longtail.data.splits import Split
+from longtail.errors import DataError
 from longtail.methods.base import AnyMethod
 from longtail.network.snapshot import State, best, current, mean_score
 from longtail.stages.contract import Input, Output, stage
 from longtail.training.distributed import parallel
+from longtail.training.loop import Stretch
 from longtail.training.model import Sources, TrainingParams, train_model
 from longtail.training.outcome import before_rounds, last_scalars, log_score, next_state, validation_scores
 from longtail.world import World
@@ -21,6 +23,14 @@ class Params(TrainingParams):
     method: AnyMethod = Field({"kind": "lmle"}, validate_default=True)
     batch: int = Field(40, ge=1, description="anchors a step and task, of each process")
     patience: int = Field(1, ge=1, description="rounds without improvement before training stops")
+    fresh: bool = Field(
+        False,
+        description="the first round begins with new weights: what it follows gives only the features of the first "
+        "clustering, as in LMLE",
+    )
+    schedule_rounds: int = Field(
+        1, ge=1, description="rounds over which the learning rate's schedule goes; 1: every round has its own"
+    )
 
 
 @parallel
@@ -40,6 +50,11 @@ def run(
     if world.first:
         state = before_rounds(params.scoring, previous, table)
     number = state.round + 1
+    if 1 < params.schedule_rounds < number:
+        raise DataError(
+            f"this is round {number}, and train.schedule_rounds ends the schedule with round {params.schedule_rounds}; "
+            "give it the number of rounds"
+        )
     curve = train_model(
         Sources(dataset, split, current(previous), quintuplets),
         model,
@@ -47,6 +62,8 @@ def run(
         inputs=[dataset, split, previous, quintuplets],
         seed=params.seed + number,
         world=world,
+        fresh=params.fresh and number == 1,
+        stretch=Stretch((number - 1) % params.schedule_rounds, params.schedule_rounds),
     )
     if curve is None:
         return {}

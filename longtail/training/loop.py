@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import BaseModel, Field, model_validator
@@ -74,6 +74,16 @@ class Optimisation(BaseModel, extra="forbid"):
         return self
 
 
+class Stretch(NamedTuple):
+    """Which part of a schedule a training is: number `number`, from 0, of `of` equal ones."""
+
+    number: int
+    of: int
+
+
+WHOLE_SCHEDULE = Stretch(0, 1)
+
+
 def train(
     network: Network,
     method: Method,
@@ -83,6 +93,7 @@ def train(
     seed: int,
     work: Path,
     fingerprint: str,
+    stretch: Stretch = WHOLE_SCHEDULE,
     world: World = ALONE,
 ) -> list[dict[str, float]]:
     """Train `network` in place and return the logged scalars, one dict for every `log_every` iterations.
@@ -121,7 +132,7 @@ def train(
         for step in steps:
             # All that is random in a step hangs on these seeds, so nothing random needs to be in the checkpoint.
             torch.manual_seed(seeds(seed, step)[1])
-            _set_learning_rate(optimiser, learning_rate(optimisation, iterations, step))
+            _set_learning_rate(optimiser, learning_rate(optimisation, iterations, step, stretch))
             images, batch = next(batches)
             if world.first and step == start:
                 print(announcement(method, batch, start, iterations), file=sys.stderr)
@@ -177,8 +188,9 @@ def length(optimisation: Optimisation, method: Method) -> int:
     return max(1, round(optimisation.image_passes * PROBED / sum(sizes)))
 
 
-def learning_rate(optimisation: Optimisation, iterations: int, step: int) -> float:
+def learning_rate(optimisation: Optimisation, iterations: int, step: int, stretch: Stretch = WHOLE_SCHEDULE) -> float:
     """The learning rate of step `step`, from 0: a linear rise, then constant, in steps or a cosine down to 0."""
+    step, iterations = stretch.number * iterations + step, stretch.of * iterations
     rise = min(1.0, (step + 1) / (optimisation.warm_up + 1))
     match optimisation.schedule:
         case "cosine":

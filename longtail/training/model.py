@@ -18,11 +18,12 @@ from longtail.errors import DataError
 from longtail.methods.base import AnyMethod, MethodParams, Sampling, Setup
 from longtail.methods.catalogue import entry_of
 from longtail.network.embedder import Embedder, blueprint_for, build_network, write_snapshot
-from longtail.network.network import Network, NetworkParams, backbone_digest, keep_still
+from longtail.network.network import Network, NetworkParams, backbone_digest, keep_still, renew
 from longtail.network.snapshot import PRIOR, Blueprint, current, read_blueprint, write_prior
+from longtail.rules.clusters import ClusterSize
 from longtail.rules.search import Search
 from longtail.training.inputs import Features, open_inputs
-from longtail.training.loop import Optimisation, train
+from longtail.training.loop import WHOLE_SCHEDULE, Optimisation, Stretch, train
 from longtail.training.outcome import Scoring, warn_of_collapse
 from longtail.world import World
 
@@ -31,7 +32,7 @@ class TrainingParams(Sampling):
     """The parameters of any training, with the shared seed, cluster_size, network and search."""
 
     seed: Seed = 0
-    cluster_size: int = Field(200, ge=1)
+    cluster_size: ClusterSize = None
     network: NetworkParams = NetworkParams()
     search: Search = Search()
     method: AnyMethod
@@ -102,12 +103,21 @@ class Sources:
 
 
 def train_model(
-    sources: Sources, model: Path, params: TrainingParams, *, inputs: list[Path], seed: int, world: World
+    sources: Sources,
+    model: Path,
+    params: TrainingParams,
+    *,
+    inputs: list[Path],
+    seed: int,
+    world: World,
+    fresh: bool = False,
+    stretch: Stretch = WHOLE_SCHEDULE,
 ) -> list[dict[str, float]] | None:
     """Train, and write the snapshot `current` of the directory `model`; return the curve of the logged scalars.
 
-    `inputs`: the artifacts that the training depends on: a checkpoint is found again by them and the parameters. None
-    in all processes but the first, which alone writes.
+    `inputs`: the artifacts that the training depends on: a checkpoint is found again by them and the parameters.
+    `fresh`: begin with new weights, save those of what is kept still. None in all processes but the first, which alone
+    writes.
     """
     table = Split.open(sources.split)
     data = open_inputs(sources.dataset, table, params.optimisation.augmentation)
@@ -119,13 +129,25 @@ def train_model(
         params.check_stored()
         _check_backbone(data.features, network, sources.snapshot)
     keep_still(network, 0 if isinstance(data, Features) or not params.method.trains_body else params.trained_blocks)
+    if fresh:
+        renew(network, build_network(blueprint))
     if not params.method.trains_body:
         network.embeddings.requires_grad_(requires_grad=False)
     labels = {task.name: table.train_labels(task) for task in table.tasks}
     method = params.method.build(Setup(labels, params, seed, world.size, sources.table))
     key = fingerprint(params, *inputs, processes=world.size)
     work = work_directory(model, key)
-    curve = train(network, method, data, params.optimisation, seed=seed, work=work, fingerprint=key, world=world)
+    curve = train(
+        network,
+        method,
+        data,
+        params.optimisation,
+        seed=seed,
+        work=work,
+        fingerprint=key,
+        stretch=stretch,
+        world=world,
+    )
     if not world.first:
         return None
     embedder, samples = Embedder(blueprint, network), len(table.samples)

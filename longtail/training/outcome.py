@@ -25,7 +25,7 @@ class Scoring:
     """How a model is scored on validation: the key of the rule, and what that may try."""
 
     rule: str
-    cluster_size: int
+    cluster_size: int | None
     search: Search
     seed: int
 

@@ -19,7 +19,8 @@ from longtail.methods.batch import Batch
 from longtail.methods.catalogue import CATALOGUE, entry_of, params_class, title_of
 from longtail.methods.triplet.hinge import triplet_hinge
 from longtail.network.network import Network, NetworkParams
-from longtail.quintuplets.hinge import Margins
+from longtail.quintuplets.hinge import Margins, triple_header_hinge
+from longtail.quintuplets.in_batch import batch_quintuplets
 from longtail.quintuplets.table import QuintupletTable, save_tables
 from longtail.rules.base import rule_class
 from longtail.rules.registry import RULES
@@ -135,9 +136,34 @@ def test_lmle_is_the_weighted_hinge_of_what_was_drawn(
             D = [float((x[0] - other).square().sum()) for other in x[1:]]
             on = weight * bool(made[task].has_other_cluster[row_of[members[0]]])
             expected["hinge_1"] += on * max(0, 0.1 + D[0] - D[1])
-            expected["hinge_2"] += on * max(0, 0.2 + D[1] - D[2])
+            expected["hinge_2"] += on * max(0, 0.2 + D[1] - D[2]) * (members[2] != members[3])
             expected["hinge_3"] += weight * max(0, 0.5 + D[2] - D[3])
     assert scalars == pytest.approx(expected | {"loss": sum(expected.values())}, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["lmle", "joint"])
+def test_fresh_quintuplets_are_those_of_the_mini_batch_by_its_embeddings(
+    network: Network, images: torch.Tensor, labels: dict[str, Ints], kind: str
+) -> None:
+    made = tables(labels)
+    with tempfile.TemporaryDirectory() as folder:
+        save_tables(Path(folder), made)
+        params = params_class(kind)(mining="batch", margins=MARGINS)
+        method = params.build(Setup(labels, Sampling(batch=12), 0, table=Path(folder)))
+    batch = method.batch(1)
+    scalars = method.loss(network, images[batch.samples], batch)
+    expected = torch.zeros(3)
+    for task, one in method.select(1).items():
+        rows = one.positions
+        embeddings, codes = network.embed(images)[task].detach()[rows], labels[task][rows]
+        own = dict(zip(made[task].members[:, 0].tolist(), made[task].clusters.tolist(), strict=True))
+        clusters = np.array([own[position] for position in rows.tolist()])
+        mined = batch_quintuplets(embeddings, torch.from_numpy(codes), torch.from_numpy(clusters))
+        weights = torch.tensor(class_weights(codes, cost=True))
+        expected += torch.stack(
+            triple_header_hinge(embeddings, mined.members, mined.has_other_cluster, weights, MARGINS)[1:]
+        )
+    assert [float(scalars[f"hinge_{n}"].detach()) for n in (1, 2, 3)] == pytest.approx(expected.tolist(), rel=1e-4)
 
 
 @pytest.mark.parametrize("cost", [True, False])

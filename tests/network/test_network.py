@@ -8,7 +8,7 @@ from longtail.data.dataset import Task
 from longtail.errors import DataError
 from longtail.network.backbones import build_backbone
 from longtail.network.embedder import Embedder, build_network
-from longtail.network.network import Network, NetworkParams
+from longtail.network.network import Network, NetworkParams, keep_still, renew
 from longtail.network.snapshot import Blueprint, Features
 
 TASKS = [Task(name="digit", classes=["a", "b", "c"]), Task(name="kids", classes=["no", "yes"])]
@@ -29,6 +29,33 @@ def test_every_task_has_its_embedding_and_its_scores(backbone: str, shape: tuple
     assert {name: tuple(value.shape) for name, value in logits.items()} == {"digit": (4, 3), "kids": (4, 2)}
     for value in embeddings.values():
         assert value.norm(dim=1).tolist() == pytest.approx([1] * 4, abs=1e-5)
+
+
+@pytest.mark.parametrize("relu", [True, False])
+def test_the_embedding_comes_behind_the_relu_or_before_it(relu: bool) -> None:
+    torch.manual_seed(0)
+    made = Network(NetworkParams(embedding=8, relu=relu), TASKS, (28, 28, 1)).eval()
+    images = torch.rand(20, 1, 28, 28) * 2 - 1
+    raw = made(images)["digit"].detach()
+    before = made.embeddings[0](made.backbone(images)).detach()
+    assert torch.equal(raw, before.relu() if relu else before)
+    assert bool((before < 0).any())
+
+
+def test_renewed_is_all_but_what_is_kept_still() -> None:
+    one, fresh = network(), network()
+    with torch.no_grad():
+        for tensor in fresh.state_dict().values():
+            tensor.add_(1)
+    before, after = one.state_dict(), fresh.state_dict()
+    before = {name: value.clone() for name, value in before.items()}
+    keep_still(one, 1)
+    renew(one, fresh)
+    still = {"backbone.0.0.weight", *(f"backbone.{n}.{p}" for n in (0, 1) for p in ("0.weight", "2.weight", "2.bias"))}
+    for name, value in one.state_dict().items():
+        module = name.rpartition(".")[0]
+        kept = name in still or any(module == one_still.rpartition(".")[0] for one_still in still)
+        assert torch.equal(value, before[name] if kept else after[name]), name
 
 
 def test_the_resnet_of_cifar_has_the_published_number_of_weights() -> None:

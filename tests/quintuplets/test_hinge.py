@@ -8,22 +8,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from longtail.quintuplets.hinge import Hinges, Margins, decreasing_margins, margin_bounds, triple_header_hinge
+from longtail.quintuplets.hinge import Distance, Hinges, Margins, decreasing_margins, margin_bounds, triple_header_hinge
 
 MARGINS = Margins(g1=0.02, g2=0.1, g3=0.5)
 ONE = torch.tensor([[0, 1, 2, 3, 4]])
 
 
 def slow_hinges(
-    x: list[list[float]], quintuplets: list[list[int]], on: list[bool], weights: list[float], margins: Margins
+    x: list[list[float]],
+    quintuplets: list[list[int]],
+    on: list[bool],
+    weights: list[float],
+    margins: Margins,
+    power: float,
 ) -> tuple[float, float, float]:
-    """The three sums of slack variables ε, τ, σ of Eq. 2."""
+    """The three sums of slack variables ε, τ, σ of Eq. 2; where p− is p−− its second constraint holds nothing."""
     epsilon = tau = sigma = 0.0
     for (i, plus, minus, far, negative), two_clusters, weight in zip(quintuplets, on, weights, strict=True):
-        D = [sum((a - b) ** 2 for a, b in zip(x[i], x[j], strict=True)) for j in (plus, minus, far, negative)]
+        D = [sum((a - b) ** 2 for a, b in zip(x[i], x[j], strict=True)) ** power for j in (plus, minus, far, negative)]
         if two_clusters:
             epsilon += weight * max(0, margins.g1 + D[0] - D[1])
-            tau += weight * max(0, margins.g2 + D[1] - D[2])
+            tau += weight * max(0, margins.g2 + D[1] - D[2]) * (minus != far)
         sigma += weight * max(0, margins.g3 + D[2] - D[3])
     return epsilon, tau, sigma
 
@@ -45,12 +50,21 @@ def random_case(seed: int, size: int, count: int, dimensions: int = 3) -> tuple[
 
 
 @settings(deadline=None)
-@given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 20), st.tuples(*[st.floats(0, 3)] * 3))
-def test_agrees_with_eq_2_in_plain_loops(seed: int, size: int, count: int, g: tuple[float, float, float]) -> None:
+@given(
+    st.integers(0, 10**6),
+    st.integers(1, 12),
+    st.integers(1, 20),
+    st.tuples(*[st.floats(0, 3)] * 3),
+    st.sampled_from(["squared", "euclidean"]),
+)
+def test_agrees_with_eq_2_in_plain_loops(
+    seed: int, size: int, count: int, g: tuple[float, float, float], distance: Distance
+) -> None:
     x, quintuplets, on, weights = random_case(seed, size, count)
     margins = Margins(g1=g[0], g2=g[1], g3=g[2])
-    slow = slow_hinges(x.tolist(), quintuplets.tolist(), on.tolist(), weights.tolist(), margins)
-    fast = triple_header_hinge(x, quintuplets, on, weights, margins)
+    power = 1 if distance == "squared" else 0.5
+    slow = slow_hinges(x.tolist(), quintuplets.tolist(), on.tolist(), weights.tolist(), margins, power)
+    fast = triple_header_hinge(x, quintuplets, on, weights, margins, distance)
     assert [float(part) for part in fast] == pytest.approx([sum(slow), *slow], abs=1e-9)
 
 
@@ -65,14 +79,15 @@ def away_from_kinks(x: Tensor, quintuplets: Tensor, margins: Margins) -> bool:
     return bool((slack.abs() > 1e-3).all())
 
 
+@pytest.mark.parametrize("distance", ["squared", "euclidean"])
 @pytest.mark.parametrize("seed", range(8))
-def test_the_gradient_agrees_with_finite_differences(seed: int) -> None:
+def test_the_gradient_agrees_with_finite_differences(seed: int, distance: Distance) -> None:
     x, quintuplets, on, weights = random_case(seed, 9, 6)
     margins = Margins(g1=0.3, g2=0.7, g3=2.0)
     assert away_from_kinks(x, quintuplets, margins)
 
     def loss(of: Tensor) -> Tensor:
-        return triple_header_hinge(of, quintuplets, on, weights, margins).loss
+        return triple_header_hinge(of, quintuplets, on, weights, margins, distance).loss
 
     assert torch.autograd.gradcheck(loss, (x.requires_grad_(),))
 
@@ -117,8 +132,28 @@ def test_weights_are_those_of_a_weighted_mean() -> None:
     assert float(mixed) == pytest.approx(0.25 * alone[0] + 0.75 * alone[1])
 
 
+@pytest.mark.parametrize("distance", ["squared", "euclidean"])
+def test_where_all_samples_are_one_point_the_gradient_is_finite(distance: Distance) -> None:
+    x = torch.ones((5, 3), requires_grad=True)
+    triple_header_hinge(x, ONE, torch.tensor([True]), torch.ones(1), MARGINS, distance).loss.backward()  # type: ignore[no-untyped-call]
+    assert x.grad is not None
+    assert not x.grad.any()
+
+
+def test_where_p_minus_is_p_minus_minus_the_second_hinge_is_no_floor() -> None:
+    apart = torch.tensor([[0.0], [1.0], [2.0], [2.0], [4.0]])
+    assert float(hinges_of(apart, torch.tensor([[0, 1, 2, 2, 4]])).loss) == 0
+    assert float(hinges_of(apart, torch.tensor([[0, 1, 2, 3, 4]])).within_class) == pytest.approx(MARGINS.g2)
+
+
+def test_the_bounds_are_of_the_unit_of_the_distance() -> None:
+    """Of the chord c between two points the squared distance is c²."""
+    chords, squares = margin_bounds([300, 500], 50, 0.5, "euclidean"), margin_bounds([300, 500], 50, 0.5)
+    assert [squares[0], *squares[1], squares[2]] == pytest.approx([c**2 for c in (chords[0], *chords[1], chords[2])])
+
+
 def test_the_bounds_of_ten_classes_of_720_in_clusters_of_200() -> None:
-    g1, g2, g3 = margin_bounds([720] * 10, 200)
+    g1, g2, g3 = margin_bounds([720] * 10, 200, distance="euclidean")
     # L = 7200: 2 sin(5°), 2 sin(π · 520/7200) = 2 sin(13°), 2 sin(18°).
     assert g1 == pytest.approx(0.174311, abs=1e-6)
     assert g2 == pytest.approx([0.449902] * 10, abs=1e-6)
@@ -126,7 +161,7 @@ def test_the_bounds_of_ten_classes_of_720_in_clusters_of_200() -> None:
 
 
 def test_half_of_the_sphere_halves_the_angles_of_g1_and_g2_alone() -> None:
-    g1, g2, g3 = margin_bounds([720] * 10, 200, share=0.5)
+    g1, g2, g3 = margin_bounds([720] * 10, 200, share=0.5, distance="euclidean")
     assert g1 == pytest.approx(2 * math.sin(math.radians(2.5)))
     assert g2 == pytest.approx([2 * math.sin(math.radians(6.5))] * 10)
     assert g3 == pytest.approx(2 * math.sin(math.radians(18)))
@@ -137,7 +172,8 @@ def test_a_class_no_larger_than_a_cluster_has_no_room_within() -> None:
 
 
 def test_no_bound_exceeds_the_diameter() -> None:
-    assert margin_bounds([10_000, 10], 5)[1][0] == 2
+    assert margin_bounds([10_000, 10], 5, distance="euclidean")[1][0] == 2
+    assert margin_bounds([10_000, 10], 5)[1][0] == 4
 
 
 def test_decreasing_margins_begin_at_the_bounds_and_halve() -> None:

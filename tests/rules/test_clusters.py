@@ -14,6 +14,7 @@ from longtail.rules.clusters import (
     Clusters,
     _share_threads,
     centroids,
+    chosen_cluster_size,
     cluster_classes,
     kmeans,
     load_clusters,
@@ -189,3 +190,39 @@ def test_clusters_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert list(loaded) == ["digit", "kids"]
     assert (loaded["digit"].assignment == made["digit"].assignment).all()
     assert (loaded["digit"].classes == made["digit"].classes).all()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "chosen"),
+    [
+        ([7200, 6000, 5000], 200),  # the paper's
+        ([1080, 300, 216], 100),
+        ([500, 60, 3], 20),  # the smallest may be one cluster
+        ([500, 16, 2, 1], 5),
+        ([90], 30),
+        ([1, 1], 5),
+    ],
+)
+def test_the_cluster_size_follows_the_classes(sizes: list[int], chosen: int) -> None:
+    assert chosen_cluster_size(sizes) == chosen
+
+
+@given(st.lists(st.integers(15, 3000), min_size=2, max_size=30))
+def test_where_it_is_chosen_all_classes_but_the_smallest_have_several_clusters(sizes: list[int]) -> None:
+    chosen = chosen_cluster_size(sizes)
+    assert all(number_of_clusters(size, chosen) >= 3 for size in sorted(sizes)[1:])
+
+
+def test_no_cluster_size_is_the_chosen_one() -> None:
+    labels = np.repeat([0, 1, 2, -1], [90, 60, 8, 2])
+    embeddings = np.random.default_rng(0).normal(size=(160, 3)).astype(np.float32)
+    made = cluster_classes(embeddings, labels, None)
+    assert np.bincount(made.classes).tolist() == [4, 3, 1]
+    assert (made.assignment == cluster_classes(embeddings, labels, 20).assignment).all()
+
+
+@pytest.mark.parametrize(("classes", "said"), [([0, 1, 2], True), ([0, 0, 1], False), ([3], False), ([], False)])
+def test_it_is_said_where_every_class_is_one_cluster(classes: list[int], said: bool) -> None:
+    warning = Clusters(np.zeros(1, np.int64), np.array(classes, np.int64)).warning("digit")
+    assert bool(warning) == said
+    assert warning is None or "Every class of digit is one cluster" in warning

@@ -6,9 +6,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tiny import DIGIT, round_paths, run_stage
+import torch
+from tiny import DIGIT, PARAMETERS, round_paths, run_stage
 
 from longtail.artifacts.reading import read_json
+from longtail.artifacts.weights import read_weights
 from longtail.data.dataset import PackedDataset
 from longtail.data.splits import Split
 from longtail.errors import DataError
@@ -95,6 +97,40 @@ def test_the_baselines_train(one_task: Path, tmp_path: Path, kind: str) -> None:
     report = run_stage(one_task, "train", paths={"model": f"{tmp_path}/model"}, method={"kind": kind})
     assert np.isfinite(report["final_loss"])
     assert State.read(tmp_path / "model").rule == ("head" if kind == "softmax" else "cluster_wise")
+
+
+def test_the_prior_may_give_the_clusters_alone(one_task: Path, tmp_path: Path) -> None:
+    """With `fresh` the first round begins as a network that was never trained; the next goes on with it."""
+    still = {"optimisation": {**PARAMETERS["train"]["optimisation"], "learning_rate": 1e-12}}
+    run_stage(one_task, "train", paths={"model": f"{tmp_path}/fresh"}, fresh=True, **still)
+    run_stage(one_task, "train", paths={"model": f"{tmp_path}/continued"}, **still)
+    weights = {
+        name: read_weights(current(path) / "network.safetensors")["embeddings.0.weight"]
+        for name, path in {
+            "prior": one_task / "softmax/model",
+            "fresh": tmp_path / "fresh",
+            "continued": tmp_path / "continued",
+        }.items()
+    }
+    assert torch.allclose(weights["continued"], weights["prior"], atol=1e-6)
+    assert not torch.allclose(weights["fresh"], weights["prior"], atol=1e-2)
+    paths = {"previous": tmp_path / "fresh", "model": tmp_path / "second"}
+    run_stage(one_task, "train", paths={name: str(path) for name, path in paths.items()}, fresh=True, **still)
+    second = read_weights(current(tmp_path / "second") / "network.safetensors")["embeddings.0.weight"]
+    assert torch.allclose(second, weights["fresh"], atol=1e-6)
+
+
+def test_a_schedule_over_the_rounds_ends_with_the_last_of_them(joint: Path, tmp_path: Path) -> None:
+    def goes_on(previous: str, model: str, rounds: int) -> None:
+        paths = {"previous": previous, "quintuplets": "r1/quintuplets", "model": f"{tmp_path}/{model}"}
+        run_stage(joint, "train", paths=paths, method={"kind": "joint"}, patience=9, schedule_rounds=rounds)
+
+    goes_on("r1/model", "own", 1)
+    goes_on("r1/model", "second", 2)
+    own, second = (read_weights(current(tmp_path / name) / "network.safetensors") for name in ("own", "second"))
+    assert any(not torch.equal(own[name], second[name]) for name in own)
+    with pytest.raises(DataError, match=r"this is round 3, and train\.schedule_rounds ends the schedule with round 2"):
+        goes_on(f"{tmp_path}/second", "third", 2)
 
 
 def test_a_prior_without_a_classifier_has_no_score_by_it(one_task: Path, tmp_path: Path) -> None:

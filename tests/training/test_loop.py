@@ -12,7 +12,7 @@ from longtail.errors import DataError
 from longtail.methods.base import Sampling, Setup
 from longtail.methods.softmax import Softmax
 from longtail.training import meter as meters
-from longtail.training.loop import Optimisation, learning_rate
+from longtail.training.loop import Optimisation, Stretch, learning_rate
 from longtail.training.meter import Meter, announcement
 
 
@@ -43,6 +43,14 @@ def test_the_cosine_falls_from_the_rate_to_nearly_0() -> None:
 
 def test_warm_up_rises_linearly() -> None:
     assert rates(schedule="constant", warm_up=4)[:6] == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1, 0.1])
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step", "constant"])
+def test_stretches_of_a_schedule_are_the_whole_one_behind_each_other(schedule: str) -> None:
+    whole = Optimisation.model_validate({"iterations": 100, "schedule": schedule, "warm_up": 30})
+    part = whole.model_copy(update={"iterations": 25})
+    stretches = [learning_rate(part, 25, step, Stretch(number, 4)) for number in range(4) for step in range(25)]
+    assert stretches == [learning_rate(whole, 100, step) for step in range(100)]
 
 
 @pytest.mark.parametrize(

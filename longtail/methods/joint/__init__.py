@@ -4,6 +4,7 @@ LMLE drops the classifier and trains the embedding by the hinges alone. Here bot
 it is classified by the head, by the nearest neighbours, or by both.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -12,18 +13,16 @@ from pydantic import Field
 from torch import Tensor
 
 from longtail.data.samplers import mean_weights
-from longtail.methods.base import Floats, Ints, MethodParams, Setup
+from longtail.methods.base import Floats, Ints, Setup
 from longtail.methods.batch import Batch, Selection
-from longtail.methods.quintuplets import QuintupletMethod
+from longtail.methods.quintuplets import HingeMethod, HingeParams
 from longtail.network.network import Network
-from longtail.quintuplets.hinge import DEFAULT_MARGINS, Margins, triple_header_hinge
 
 
-class Params(MethodParams):
-    """The margins of Eq. 2, and what each of the losses counts."""
+class Params(HingeParams):
+    """The hinges of Eq. 2, and what each of the losses counts."""
 
     kind: Literal["joint"] = "joint"
-    margins: Margins = DEFAULT_MARGINS
     cross_entropy: float = Field(1.0, gt=0, description="weight of the cross-entropy")
     hinges: float = Field(1.0, ge=0, description="weight of the three hinges")
 
@@ -31,46 +30,37 @@ class Params(MethodParams):
         return Joint(setup, self)
 
 
-class Joint(QuintupletMethod):
-    """On `batch` quintuplets a task and step the hinges of LMLE, and cross-entropy on all five members of each."""
+class Joint(HingeMethod):
+    """The hinges of LMLE, and cross-entropy on all samples of a step: of quintuplets on all five members of each."""
 
     trains_classifier = True
 
     def __init__(self, setup: Setup, params: Params) -> None:
-        super().__init__(setup)
+        super().__init__(setup, params)
         self.params = params
 
     def select_for(self, task: str, positions: Ints, step: int) -> Selection:
-        table, rows = self.tables[task], self.tables[task].rows(positions)
-        members = table.members[rows]
-        codes = self.labels[task][members]
-        targets = {
-            "weights": mean_weights(codes[:, 0], cost=self.cost(step)),
-            "has_other_cluster": table.has_other_cluster[rows],
-            "codes": codes,
-            "class_weights": mean_weights(codes.ravel(), cost=self.cost(step)).reshape(codes.shape),
-        }
-        return Selection(members, targets)
+        selected = super().select_for(task, positions, step)
+        codes = self.labels[task][selected.positions]
+        class_weights = mean_weights(codes.ravel(), cost=self.cost(step)).reshape(codes.shape)
+        return replace(selected, targets=selected.targets | {"codes": codes, "class_weights": class_weights})
 
     def classifier_targets(self, task: str, selected: dict[str, Selection]) -> tuple[Ints, Floats]:
         targets = selected[task].targets
         return targets["codes"].ravel(), targets["class_weights"].ravel()  # type: ignore[return-value]
 
     def exact_prior(self, task: str, count: int) -> Floats | None:
-        """None: the members of a quintuplet are not drawn as its anchor is."""
-        return None
+        """None of quintuplets, whose members are not drawn as the anchor is."""
+        return super().exact_prior(task, count) if self.params.mining == "batch" else None
 
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         names = ("cross_entropy", "hinge_1", "hinge_2", "hinge_3")
         scalars = {name: torch.zeros((), device=images.device) for name in names}
         all_embeddings, all_logits = network.embed_and_classify(images)
         for task, embeddings in all_embeddings.items():
-            targets, members = batch.targets[task], batch.rows[task]
-            _, *hinges = triple_header_hinge(
-                embeddings, members, targets["has_other_cluster"], targets["weights"], self.params.margins
-            )
-            logits = all_logits[task][members.flatten()]
-            losses = F.cross_entropy(logits, targets["codes"].flatten(), reduction="none")
+            targets, rows = batch.targets[task], batch.rows[task].flatten()
+            _, *hinges = self.hinges(task, embeddings, batch)
+            losses = F.cross_entropy(all_logits[task][rows], targets["codes"].flatten(), reduction="none")
             parts = [(losses * targets["class_weights"].flatten()).sum(), *hinges]
             scalars = {name: scalars[name] + part for name, part in zip(names, parts, strict=True)}
         hinges_sum = scalars["hinge_1"] + scalars["hinge_2"] + scalars["hinge_3"]

@@ -5,39 +5,27 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from longtail.data.samplers import mean_weights
-from longtail.methods.base import Ints, MethodParams, Setup
-from longtail.methods.batch import Batch, Selection
-from longtail.methods.quintuplets import QuintupletMethod
+from longtail.methods.base import Setup
+from longtail.methods.batch import Batch
+from longtail.methods.quintuplets import HingeMethod, HingeParams
 from longtail.network.network import Network
-from longtail.quintuplets.hinge import DEFAULT_MARGINS, Margins, triple_header_hinge
 
 
-class Params(MethodParams):
-    """The margins of Eq. 2."""
+class Params(HingeParams):
+    """The margins of Eq. 2, its distance, and where quintuplets come from."""
 
     kind: Literal["lmle"] = "lmle"
-    margins: Margins = DEFAULT_MARGINS
 
     def build(self, setup: Setup) -> "LMLE":
-        return LMLE(setup, self.margins)
+        return LMLE(setup, self)
 
 
-class LMLE(QuintupletMethod):
-    """The triple-header hinge loss (LMLE, Eq. 2) on `batch` anchors a task and step, each with its quintuplet."""
-
-    def __init__(self, setup: Setup, margins: Margins) -> None:
-        super().__init__(setup)
-        self.margins = margins
-
-    def select_for(self, task: str, positions: Ints, step: int) -> Selection:
-        table, rows = self.tables[task], self.tables[task].rows(positions)
-        weights = mean_weights(self.labels[task][positions], cost=self.cost(step))
-        return Selection(table.members[rows], {"weights": weights, "has_other_cluster": table.has_other_cluster[rows]})
+class LMLE(HingeMethod):
+    """The triple-header hinge loss (LMLE, Eq. 2)."""
 
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         scalars = {name: torch.zeros((), device=images.device) for name in ("loss", "hinge_1", "hinge_2", "hinge_3")}
         for task, embeddings in network.embed(images).items():
-            hinges = triple_header_hinge(embeddings, batch.rows[task], **batch.targets[task], margins=self.margins)
+            hinges = self.hinges(task, embeddings, batch)
             scalars = {name: scalars[name] + hinge for name, hinge in zip(scalars, hinges, strict=True)}
         return scalars

@@ -12,24 +12,26 @@ from longtail.methods.batch import Batch, Selection
 from longtail.methods.quintuplets import QuintupletMethod
 from longtail.methods.triplet.hinge import triplet_hinge
 from longtail.network.network import Network
+from longtail.quintuplets.hinge import Distance
 
 
 class Params(MethodParams):
-    """The margin between classes, on squared distances of the unit sphere."""
+    """The margin between classes, in the unit of the distance."""
 
     kind: Literal["triplet"] = "triplet"
     margin: float = Field(0.5, ge=0)
+    distance: Distance = "squared"
 
     def build(self, setup: Setup) -> "Triplet":
-        return Triplet(setup, self.margin)
+        return Triplet(setup, self)
 
 
 class Triplet(QuintupletMethod):
     """The triplet loss on `batch` anchors a task and step: the farthest of the class against the nearest outside it."""
 
-    def __init__(self, setup: Setup, margin: float) -> None:
+    def __init__(self, setup: Setup, params: Params) -> None:
         super().__init__(setup)
-        self.margin = margin
+        self.params = params
 
     def select_for(self, task: str, positions: Ints, step: int) -> Selection:
         table = self.tables[task]
@@ -40,5 +42,7 @@ class Triplet(QuintupletMethod):
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         total = torch.zeros((), device=images.device)
         for task, embeddings in network.embed(images).items():
-            total = total + triplet_hinge(embeddings, batch.rows[task], batch.targets[task]["weights"], self.margin)
+            weights = batch.targets[task]["weights"]
+            hinge = triplet_hinge(embeddings, batch.rows[task], weights, self.params.margin, self.params.distance)
+            total = total + hinge
         return {"loss": total}

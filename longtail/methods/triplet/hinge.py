@@ -3,13 +3,16 @@
 import torch
 from torch import Tensor
 
+from longtail.quintuplets.hinge import Distance, anchor_distances
 
-def triplet_hinge(embeddings: Tensor, triplets: Tensor, weights: Tensor, margin: float) -> Tensor:
+
+def triplet_hinge(
+    embeddings: Tensor, triplets: Tensor, weights: Tensor, margin: float, distance: Distance = "squared"
+) -> Tensor:
     """The weighted mean of max(0, margin + D(anchor, positive) − D(anchor, negative)), a scalar.
 
     Parameters: `embeddings` (m, d); `triplets` (B, 3) rows of them: anchor, positive, negative; `weights` (B,), which
-    sum to 1. D is the squared Euclidean distance (LMLE, Eq. 1).
+    sum to 1. D is squared, as LMLE's Eq. 1 is.
     """
-    anchor, positive, negative = embeddings[triplets.T]
-    d_positive, d_negative = ((anchor - other).square().sum(dim=1) for other in (positive, negative))
-    return (weights * torch.relu(margin + d_positive - d_negative)).sum()
+    to_positive, to_negative = anchor_distances(embeddings, triplets, distance).unbind(1)
+    return (weights * torch.relu(margin + to_positive - to_negative)).sum()
