@@ -1,0 +1,49 @@
+"""Where LMLE is not LMLE, log and report say so: classes of one cluster, and tables without a whole quintuplet."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tiny import run_stage
+
+ROUND = ("cluster", "quintuplets", "train", "index", "evaluate")
+SAID = "Every class of digit is one cluster"
+
+
+@pytest.fixture
+def root(one_task: Path, tmp_path: Path) -> Path:
+    for name in ("dataset", "split", "softmax"):
+        shutil.copytree(one_task / name, tmp_path / name)
+    return tmp_path
+
+
+def test_classes_of_one_cluster_are_named_in_log_and_report(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    size = {"cluster_size": 200}
+    assert run_stage(root, "cluster", **size)["digit_clusters"] == 3
+    assert SAID in capsys.readouterr().err
+    report = run_stage(root, "quintuplets")
+    assert (report["digit_whole"], report["digit_degenerate"], report["digit_ordered"]) == (0, 1, 0)
+    assert "no quintuplet of digit is whole" in capsys.readouterr().err
+    for stage in ROUND[2:]:
+        run_stage(root, stage, **({} if stage == "evaluate" else size))
+    assert f"r1: {SAID}" in (root / "report/report.html").read_text(encoding="utf-8")
+
+
+def test_the_size_that_is_chosen_keeps_them_apart(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for stage in ROUND:
+        shares = run_stage(root, stage, **({} if stage in ("quintuplets", "evaluate") else {"cluster_size": None}))
+        if stage == "quintuplets":
+            assert shares["digit_whole"] > 0.2
+    assert "is whole" not in capsys.readouterr().err
+    assert SAID not in (root / "report/report.html").read_text(encoding="utf-8")
+
+
+def test_pools_of_their_own_make_quintuplets_whole(root: Path) -> None:
+    run_stage(root, "cluster")
+    one, apart = (
+        run_stage(root, "quintuplets", paths={"quintuplets": f"q{n}"}, pool_per_class=2, pools=8, pool_per_cluster=n)
+        for n in (None, 2)
+    )
+    assert one["digit_whole"] < 0.5
+    assert apart["digit_whole"] > 0.8
+    assert apart["digit_with_p_plus"] == apart["digit_with_p_minus"] == 1
