@@ -12,7 +12,7 @@ import pytest
 from few_digits import MATRIX
 
 from experiments.figures import _gain, draw
-from experiments.matrix import Cell, Matrix
+from experiments.matrix import Cell, Matrix, Method
 from experiments.place import Place
 from experiments.results import MANY_TASKS, Results
 from experiments.tables import markdown
@@ -132,6 +132,17 @@ def test_a_difference_of_one_seed_is_marked_as_such_beside_those_of_more(results
     assert "one seed alone" in text
     (row,) = (cells for cells in table(text[text.index("Difference to") :], "method, rule")[1:])
     assert [cell.split(" ")[0][-1] for cell in row[1:]] == ["*", "†"]
+
+
+def test_a_rule_by_which_no_cell_answers_and_a_budget_of_its_own_are_said(tmp_path: Path) -> None:
+    found = make_results(tmp_path, TRAIN, [0, 1])
+    assert "Left out, for no cell answers by it: `head_adjusted`.\n" in markdown("many", found)
+    plain, better = (Method.model_validate(METHODS[name]) for name in ("plain", "better"))
+    own = {"plain": plain, "better": better.model_copy(update={"rules": ["head", "large_margin"], "own_budget": True})}
+    text = markdown("many", replace(found, matrix=found.matrix.model_copy(update={"methods": own})))
+    assert "Left out, for no cell answers by it: `head_adjusted`, `large_margin`.\n" in text
+    assert "| better (512 passes), softmax head |" in text
+    assert "512 image passes for every method, but 512 for better;" in text
 
 
 def test_the_mean_difference_counts_every_task_alike_and_draws_its_images_together(results: Results) -> None:
