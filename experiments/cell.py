@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.choices import chosen
 from experiments.matrix import Cell
 from longtail.artifacts.files import remove
 from longtail.artifacts.reading import read_json
@@ -96,6 +97,7 @@ def run_cell(cell: Cell, data: Path, work: Path, result: Path) -> None:
     fitted = read_json(indexed / "rules.json")
     tasks = _answers(Split.open(table), Indexed.open(cell.model, indexed), result)
     state = State.read(model)
+    best = {"round": state.best_round} if cell.model in cell.rounds else {}
     written = {
         "commits": sorted(steps.made_by),
         "data": str(data),
@@ -105,6 +107,7 @@ def run_cell(cell: Cell, data: Path, work: Path, result: Path) -> None:
         "best_round": state.best_round,
         "history": [past.model_dump(mode="json") for past in state.history],
         "validation": {task: {rule: found["score"] for rule, found in of.items()} for task, of in fitted.items()},
+        "chosen": {task: {rule: best | chosen(found) for rule, found in of.items()} for task, of in fitted.items()},
         "tasks": tasks,
     }
     partial = result / ".result.json"

@@ -48,7 +48,7 @@ def _accuracy(task: str | None, results: Results) -> Figure:
             [i + 0.03 * (place - len(results.matrix.methods) / 2) for i in known],
             [values[i].mean() for i in known],
             yerr=[values[i].std(ddof=1) if len(values[i]) > 1 else 0 for i in known],
-            label=f"{name} ({rule_title(own[1])})",
+            label=f"{results.matrix.shown(name)} ({rule_title(own[1])})",
             capsize=2,
             **_line(place),
         )
@@ -120,7 +120,7 @@ def _draw_gains(axes: Axes, gains: dict[str, Any], results: Results) -> None:
     """A line a method, from row to row; a method of which nothing is known is left out."""
     for place, name in enumerate(results.matrix.methods):
         if name in gains and not np.isnan(gains[name]).all():
-            axes.plot(gains[name], range(len(gains[name])), label=name, **_line(place))
+            axes.plot(gains[name], range(len(gains[name])), label=results.matrix.shown(name), **_line(place))
     axes.axvline(0, color="0.4", linewidth=0.8)
     _frame(axes, "x")
 

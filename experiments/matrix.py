@@ -13,7 +13,7 @@ from longtail.errors import DataError
 from longtail.methods.catalogue import entry_of
 from longtail.parameters import SHARED, check_section, label, stage_section
 from longtail.rules.base import rule_class
-from longtail.rules.registry import ADJUSTED, RULES
+from longtail.rules.registry import ADJUSTED, PUBLISHED, RULES
 from longtail.stages import NAMED
 from longtail.stages.contract import params_model
 from longtail.training.declared import Trainings, declared_trainings
@@ -32,12 +32,14 @@ class Method(BaseModel, extra="forbid"):
     """A row of the table: what it changes in the parameters, the training that is evaluated, and how that answers.
 
     The first of `rules` is the method's own, by default that of how the model was trained last; others are rows of
-    their own, "method, rule".
+    their own, "method, rule". All methods have the same image passes, but one with `own_budget`, whose rows say its
+    own: a network on the way to another's.
     """
 
     change: Sections = {}
     model: str
     rules: list[str] = []
+    own_budget: bool = False
 
     @field_validator("rules")
     @classmethod
@@ -91,10 +93,27 @@ class Matrix(BaseModel, extra="forbid"):
 
     @model_validator(mode="after")
     def _equal_budgets(self) -> "Matrix":
-        budgets = {cell.name: cell.budget() for cell in self.model_copy(update={"seeds": self.seeds[:1]}).cells()}
+        if self.methods[self.baseline].own_budget:
+            raise ValueError(f"the baseline {self.baseline!r} has a budget of its own, and others compare with it")
+        cells = self.model_copy(update={"seeds": self.seeds[:1]}).cells()
+        own_budgets = [name for name, method in self.methods.items() if method.own_budget]
+        own = {name: {cell.budget() for cell in cells if cell.method == name} for name in own_budgets}
+        if unequal := {name: sorted(budgets) for name, budgets in own.items() if len(budgets) > 1}:
+            raise ValueError(f"the settings differ in image passes, of which a row says one number: {unequal}")
+        budgets = {cell.name: cell.budget() for cell in cells if cell.method not in own}
         if len(set(budgets.values())) > 1:
-            raise ValueError(f"the cells differ in image passes, and a comparison needs equal budgets: {budgets}")
+            raise ValueError(
+                f"the cells differ in image passes, and a comparison needs equal budgets, or own_budget: {budgets}"
+            )
         return self
+
+    def budget(self, method: str) -> int:
+        """The image passes of a method: the baseline's, unless it has its own."""
+        return self._cell(self.seeds[0], self.last_setting, method).budget()
+
+    def shown(self, method: str) -> str:
+        """What a method is called in tables and figures: with its image passes where they are its own."""
+        return f"{method} ({self.budget(method):,} passes)" if self.methods[method].own_budget else method
 
     @property
     def last_setting(self) -> str:
@@ -103,10 +122,13 @@ class Matrix(BaseModel, extra="forbid"):
 
     def rules_of(self, method: str) -> list[str]:
         """The rules of a method's rows, its own first: by default that of its training in the last setting. Where a
-        classifier is trained the adjusted head is among them: a gain that it has too is a moved threshold.
+        classifier is trained the adjusted head is among them: a gain that it has too is a moved threshold. Where the
+        cluster-wise kNN is, so is that as published.
         """
         cell = self._cell(self.seeds[0], self.last_setting, method)
-        rules = self.methods[method].rules or [cell.own_rule]
+        rules = list(self.methods[method].rules or [cell.own_rule])
+        if "cluster_wise" in rules and PUBLISHED not in rules:
+            rules.insert(rules.index("cluster_wise") + 1, PUBLISHED)
         return rules if not cell.trains_classifier or ADJUSTED in rules else [*rules, ADJUSTED]
 
     def cells(self) -> list["Cell"]:
@@ -213,9 +235,12 @@ class Cell(BaseModel, extra="forbid"):
         """The parameters of the method that its model was trained by; None where nothing was trained."""
         if not self.trainings:
             return None
-        params = self.params("train") if self.model in self.rounds else self.params("fit", self.model)
-        method: MethodParams = params.method
+        method: MethodParams = self.training_params(self.model).method
         return method
+
+    def training_params(self, training: str) -> Any:
+        """The parameters of one of its trainings, a round or not. Raises DataError."""
+        return self.params("train") if training in self.rounds else self.params("fit", training)
 
     def params(self, stage: str, training: str | None = None) -> Any:
         """The parameters of a stage, of `fit` those of a training: its section after the shared values. Raises

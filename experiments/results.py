@@ -100,10 +100,19 @@ class Results:
         return dict(zip(found[0]["classes"], means.tolist(), strict=True))
 
     def contenders(self) -> list[tuple[str, str]]:
-        """The rows of the tables: methods with their rules; not with one that came after their cells were run."""
+        """The rows of the tables: methods with their rules; not with one by which no cell of theirs answers."""
         answered = {*zip(self.rows.method, self.rows.rule, strict=True), *map(self.own, self.matrix.methods)}
-        rows = [(name, one) for name in self.matrix.methods for one in self.matrix.rules_of(name)]
-        return [row for row in rows if row in answered]
+        return [row for row in self._declared if row in answered]
+
+    @property
+    def unanswered(self) -> list[str]:
+        """The rules of rows that are no contenders."""
+        contenders = self.contenders()
+        return list(dict.fromkeys(rule for name, rule in self._declared if (name, rule) not in contenders))
+
+    @property
+    def _declared(self) -> list[tuple[str, str]]:
+        return [(name, one) for name in self.matrix.methods for one in self.matrix.rules_of(name)]
 
     @property
     def baseline(self) -> tuple[str, str]:
@@ -127,6 +136,14 @@ class Results:
         r = self._accuracies
         mask = (r.task == task) & (r.setting == setting) & (r.method == method) & (r.rule == rule)
         return r[mask].set_index("seed")["value"]
+
+    def chosen(self, task: str | None, setting: str, method: str, rule: str) -> list[dict[str, Any] | None]:
+        """What was chosen on validation for each of `values`, or for their mean in each task; None where an older cell
+        does not say it.
+        """
+        of_seeds = [self.found[setting, method, seed] for seed in self.values(task, setting, method, rule).index]
+        tasks = self.tasks if task is None else [task]
+        return [found["chosen"][one][rule] if "chosen" in found else None for one in tasks for found in of_seeds]
 
     def recalls(self, task: str, setting: str, method: str, rule: str) -> pd.DataFrame:
         """Of each seed (a row) the recall of each class (a column)."""

@@ -5,14 +5,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from experiments.choices import in_words
 from experiments.results import MANY_TASKS, Results
+from experiments.trainings import trainings_in_words
 from longtail.metrics.significance import Difference
 from longtail.report.titles import rule_title
+from longtail.rules.large_margin import K
+from longtail.rules.registry import PUBLISHED
 
 ACCURACIES = (
     "Mean per-class accuracy on test, %, {of}: mean ± standard deviation over the seeds; the best of a column is bold, "
     "and ≈ marks what cannot be told from it (p ≥ 0.05)."
 )
+CHOSEN = "`chosen`: on validation, for each {of}, once where all agree; – where it was not kept."
+GIVEN = f"k = {K} is the paper's and not chosen; of fewer clusters all are neighbours."
+UNANSWERED = "Left out, for no cell answers by it: {rules}."
+TRAININGS = "Trainings: optimiser, schedule, first learning rate and length."
 OVER_SEEDS = (
     "* where p < 0.05 (paired bootstrap over the test samples and paired t-test over the seeds, the larger p of "
     "the two)"
@@ -39,11 +47,19 @@ def markdown(name: str, results: Results) -> str:
     shown: list[str | None] = [*tasks] if len(tasks) <= MANY_TASKS else [None]
     for task in shown:
         of = f"the mean of {len(tasks)} tasks" if task is None else f"task `{task}`"
-        lines += [ACCURACIES.format(of=of), "", *_accuracies(task, results), ""]
+        lines += [f"{ACCURACIES.format(of=of)} {_chosen(task, results)}", "", *_accuracies(task, results), ""]
         lines += [_caption(results), "", *_differences(task, results), ""]
     if len(tasks) > 1:
         lines += [*_all_tasks(results), ""]
-    return "\n".join([*lines, _cost(name, results), ""])
+    if results.unanswered:
+        lines += [UNANSWERED.format(rules=", ".join(f"`{rule}`" for rule in results.unanswered)), ""]
+    return "\n".join([*lines, TRAININGS, "", *trainings_in_words(matrix), "", _cost(name, results), ""])
+
+
+def _chosen(task: str | None, results: Results) -> str:
+    """What stands beside a figure."""
+    sentence = CHOSEN.format(of="task and seed" if task is None else "seed")
+    return f"{sentence} {GIVEN}" if PUBLISHED in [rule for _, rule in results.contenders()] else sentence
 
 
 def _caption(results: Results) -> str:
@@ -63,7 +79,7 @@ def _all_tasks(results: Results) -> list[str]:
         f"Mean per-class accuracy on test, %, all tasks ({setting}), by their imbalance ratio in training; the best of "
         f"a row is bold, and * or † marks a difference to `{baseline[0]}` as above, in each task for itself."
     ]
-    lines += ["", *_heading(["task", *(_name(*one) for one in contenders)])]
+    lines += ["", *_heading(["task", *(_name(results, *one) for one in contenders)])]
     for task, ratio in results.ratios.items():
         means = [100 * float(results.values(task, setting, *one).mean()) for one in contenders]
         best = max((value for value in means if not np.isnan(value)), default=None)
@@ -81,13 +97,18 @@ def _all_tasks(results: Results) -> list[str]:
 
 
 def _accuracies(task: str | None, results: Results) -> list[str]:
+    """The figures of each setting, and beside them what was chosen."""
     matrix, contenders = results.matrix, results.contenders()
-    columns = [_column(task, setting, results, contenders) for setting in matrix.settings]
-    lines = _heading(["method, rule", *matrix.settings])
-    for place, (method, rule) in enumerate(contenders):
-        lines.append(_row([_name(method, rule), *(column[place] for column in columns)]))
+    columns = []
+    for setting in matrix.settings:
+        choices = [in_words(results.chosen(task, setting, *one)) for one in contenders]
+        columns += [_column(task, setting, results, contenders), choices]
+    lines = _heading(["method, rule", *(title for setting in matrix.settings for title in (setting, "chosen"))])
+    for place, one in enumerate(contenders):
+        lines.append(_row([_name(results, *one), *(column[place] for column in columns)]))
     for method, figures in matrix.paper.items():
-        lines.append(_row([f"*{method}, the paper's*", *(_figure(figures.get(s)) for s in matrix.settings)]))
+        own = [cell for setting in matrix.settings for cell in (_figure(figures.get(setting)), "")]
+        lines.append(_row([f"*{method}, the paper's*", *own]))
     return lines
 
 
@@ -113,7 +134,7 @@ def _differences(task: str | None, results: Results) -> list[str]:
     for one in results.contenders():
         if one != baseline:
             found = [results.difference(task, setting, one, baseline) for setting in matrix.settings]
-            lines.append(_row([_name(*one), *(_interval(gain) for gain in found)]))
+            lines.append(_row([_name(results, *one), *(_interval(gain) for gain in found)]))
     return lines
 
 
@@ -128,13 +149,15 @@ def _mark(found: Difference) -> str:
 
 
 def _cost(name: str, results: Results) -> str:
-    found = list(results.found.values())
+    matrix, found = results.matrix, list(results.found.values())
     commits = sorted({commit for result in found for commit in result["commits"]})
     machines = sorted({result["machine"] for result in found})
+    own = [f"{matrix.budget(name):,} for {name}" for name, method in matrix.methods.items() if method.own_budget]
+    exceptions = f", but {', '.join(own)}" if own else ""
     mixed = " **The cells are of several commits.**" if len(commits) > 1 else ""
     return (
-        f"`make experiment NAME={name}`: seeds {', '.join(map(str, results.matrix.seeds))}; "
-        f"{results.matrix.cells()[0].budget():,} image passes for every method; {', '.join(machines)}; "
+        f"`make experiment NAME={name}`: seeds {', '.join(map(str, matrix.seeds))}; "
+        f"{matrix.budget(matrix.baseline):,} image passes for every method{exceptions}; {', '.join(machines)}; "
         f"commit {', '.join(commits)}.{mixed}"
     )
 
@@ -146,8 +169,8 @@ def spread(values: "pd.Series[float]") -> str:
     return f"{values.mean():.2f} ± {values.std(ddof=1):.2f}" if len(values) > 1 else f"{values.mean():.2f}"
 
 
-def _name(method: str, rule: str) -> str:
-    return f"{method}, {rule_title(rule)}"
+def _name(results: Results, method: str, rule: str) -> str:
+    return f"{results.matrix.shown(method)}, {rule_title(rule)}"
 
 
 def _figure(value: float | None) -> str:

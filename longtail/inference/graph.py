@@ -22,6 +22,7 @@ from longtail.rules.head_and_knn import HeadAndKNN
 from longtail.rules.head_tau_normalised import HeadTauNormalised
 from longtail.rules.head_thresholds import HeadThresholds
 from longtail.rules.knn import ABSENT, ALONE, NearestNeighbours
+from longtail.rules.large_margin import LargeMargin
 from longtail.rules.sample_wise import SampleWise
 
 
@@ -108,7 +109,7 @@ class Mixed(Scores):
 
 def scores_of(rule: Rule, class_count: int) -> Scores:
     """A fitted rule as a module. Raises DataError for one that has none."""
-    if isinstance(rule, ClusterWise | ClassMean | SampleWise):
+    if isinstance(rule, ClusterWise | LargeMargin | ClassMean | SampleWise):
         return Neighbours(rule.neighbours)
     if isinstance(rule, HeadAndKNN):
         return Mixed(rule)

@@ -87,7 +87,9 @@ class HeadAndKNN(Rule):
         return cls(ClusterWise.load(folder, task), blend, about["score"])
 
     def summary(self) -> dict[str, Any]:
-        return {"score": self.score, "head": self.blend.head, "temperature": self.blend.temperature}
+        knn = self.knn.neighbours
+        blend = {"head": self.blend.head, "temperature": self.blend.temperature}
+        return {"score": self.score, **blend, "k": knn.k, "decision": knn.decision}
 
 
 RULE = HeadAndKNN

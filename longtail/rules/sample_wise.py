@@ -46,7 +46,12 @@ class SampleWise(Rule):
         return cls(load_neighbours(folder / f"sample_wise-{task}"), about["score"], about["curve"])
 
     def summary(self) -> dict[str, Any]:
-        return {"score": self.score, "k": self.neighbours.k, "curve": self.curve}
+        return {
+            "score": self.score,
+            "k": self.neighbours.k,
+            "decision": self.neighbours.decision,
+            "curve": self.curve,
+        }
 
 
 RULE = SampleWise

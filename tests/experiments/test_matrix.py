@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from experiments.matrix import Cell, Matrix, merge, read_matrix
 from longtail.errors import DataError
+from longtail.methods.catalogue import CATALOGUE
 from longtail.parameters import read_parameters
 
 OPTIMISATION = {"image_passes": 100}
@@ -104,9 +105,47 @@ def test_a_budget_is_the_image_passes_of_all_that_leads_to_the_model() -> None:
 def test_a_method_answers_by_the_rule_of_its_training_unless_it_says_another(method: dict[str, Any], rule: str) -> None:
     values = MATRIX | {"methods": {"tested": method}, "baseline": "tested"}
     adjusted = ["head_adjusted"] if rule == "head" else []  # where there is a head
-    assert Matrix.model_validate(values).rules_of("tested") == [rule, *adjusted]
-    values["methods"] = {"tested": method | {"rules": ["sample_wise", "cluster_wise"]}}
-    assert Matrix.model_validate(values).rules_of("tested") == ["sample_wise", "cluster_wise", *adjusted]
+    published = ["large_margin"] if rule == "cluster_wise" else []
+    assert Matrix.model_validate(values).rules_of("tested") == [rule, *published, *adjusted]
+    values["methods"] = {"tested": method | {"rules": ["cluster_wise", "sample_wise"]}}
+    expected = ["cluster_wise", "large_margin", "sample_wise", *adjusted]
+    assert Matrix.model_validate(values).rules_of("tested") == expected
+    values["methods"] = {"tested": method | {"rules": [*reversed(expected)]}}
+    assert Matrix.model_validate(values).rules_of("tested") == [*reversed(expected)], "each rule once"
+
+
+@pytest.mark.parametrize("file", sorted(Path("experiments").glob("*.yaml")), ids=lambda file: file.stem)
+def test_what_a_gain_has_to_be_seen_beside_stands_in_every_table(file: Path) -> None:
+    matrix = read_matrix(file)
+    for cell in matrix.cells():
+        rules = matrix.rules_of(cell.method)
+        method = cell.trained_by()
+        heads = {"head", "head_and_knn"} & {*rules, CATALOGUE[method.kind].rule if method else ""}
+        assert "head_adjusted" in rules or not heads
+        assert "large_margin" in rules or "cluster_wise" not in rules
+
+
+PRIOR = {"model": "softmax", "own_budget": True}
+
+
+@pytest.mark.parametrize(
+    ("prior", "passes"),
+    [(PRIOR, 100), ({**PRIOR, "model": "r1"}, 200), ({**PRIOR, "model": "start"}, 0), ({**PRIOR, "model": "crl"}, 300)],
+)
+def test_a_row_may_have_a_budget_of_its_own_and_says_it(prior: dict[str, Any], passes: int) -> None:
+    matrix = Matrix.model_validate(MATRIX | {"methods": MATRIX["methods"] | {"prior": prior}})
+    assert matrix.budget("prior") == passes
+    assert matrix.shown("prior") == f"prior ({passes} passes)"
+    assert matrix.shown("softmax") == "softmax"
+    if passes < 300:
+        with pytest.raises(ValidationError, match="differ in image passes"):
+            Matrix.model_validate(MATRIX | {"methods": MATRIX["methods"] | {"prior": {"model": prior["model"]}}})
+
+
+def test_a_prior_shares_its_training_with_the_method_that_follows_it() -> None:
+    matrix = Matrix.model_validate(MATRIX | {"methods": MATRIX["methods"] | {"prior": PRIOR}})
+    prior, triplet = (next(cell for cell in matrix.cells() if cell.method == name) for name in ("prior", "triplet"))
+    assert prior.params("fit", "softmax") == triplet.params("fit", "softmax")
 
 
 def test_another_kind_takes_the_place_of_the_whole_section() -> None:
@@ -144,6 +183,17 @@ def test_what_a_stage_would_refuse_is_said_before_anything_runs() -> None:
             "the cells differ in image passes",
         ),
         ({"base": merge(MATRIX["base"], {"train": {"patience": 1}})}, "set train.patience to 2, or rounds are skipped"),
+        (
+            {"methods": merge(MATRIX["methods"], {"softmax": {"own_budget": True}})},
+            "the baseline 'softmax' has a budget of its own",
+        ),
+        (
+            {
+                "methods": merge(MATRIX["methods"], {"prior": PRIOR}),
+                "settings": {"few": {"fits": {"softmax": {"optimisation": {"image_passes": 99}}}}, "some": {}},
+            },
+            "the settings differ in image passes, of which a row says one number: {'prior': [99, 100]}",
+        ),
         ({"seeds": [1, 1]}, "a seed stands twice"),
         ({"base": merge(MATRIX["base"], {"train": {"optimisation": None}})}, "say image_passes"),
         ({"base": {**MATRIX["base"], "trian": {}}}, "['trian'] are neither stages, trainings nor shared parameters"),

@@ -87,15 +87,19 @@ def test_the_tables_hold_every_cell(folder: Path) -> None:
     for name in (
         "softmax, softmax head",
         "softmax, cluster-wise kNN",
+        "softmax, cluster-wise kNN by Eq. 3 at k = 20",
         "joint, softmax head",
         "joint, softmax head and cluster-wise kNN",
     ):
         assert f"| {name} |" in text
-    assert "| *joint, the paper's* | – | 70.13 |" in text
-    best = accuracies[(accuracies.setting == "40 %") & accuracies.rule.isin(["head", "head_adjusted", "cluster_wise"])]
+    assert "| *joint, the paper's* | – |  | 70.13 |  |" in text
+    shown = ["head", "head_adjusted", "cluster_wise", "large_margin"]
+    best = accuracies[(accuracies.setting == "40 %") & accuracies.rule.isin(shown)]
     assert f"{100 * best[best.method == 'softmax'].value.max():.2f}" in text
     cells = "".join(line for line in text.splitlines() if line.startswith("|"))
     assert cells.count("**") == 4  # one bold cell a column
+    for row in (line.split(" | ") for line in text.splitlines() if line.startswith("| softmax, cluster-wise")):
+        assert row[2].startswith("k ") or row[1][0] in "+-", "beside each figure of neighbours stands its k"
     for figure in ("accuracy-digit.svg", "gain-digit.svg"):
         assert (folder / "work/few" / figure).stat().st_size > 1000
 
