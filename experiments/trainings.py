@@ -37,9 +37,11 @@ def _facts(cell: Cell, training: str) -> Facts:
     """The same number of facts for each training; none for one that does not lead to the cell's model."""
     if training not in cell.trainings:
         return ()
-    how = cell.training_params(training).optimisation
+    params = cell.training_params(training)
+    how, rounds = params.optimisation, getattr(params, "schedule_rounds", 1)
+    over = f" over {rounds} rounds" if rounds > 1 else ""
     length = f"{how.iterations:,} iterations" if how.iterations else f"{how.image_passes:,} image passes"
-    return (how.optimiser, f"{how.schedule} schedule", f"learning rate {how.learning_rate:g}", length)
+    return (how.optimiser, f"{how.schedule} schedule{over}", f"learning rate {how.learning_rate:g}", length)
 
 
 def _line(variants: dict[Facts, list[str]]) -> str:

@@ -43,6 +43,12 @@ def test_a_setting_that_differs_is_named() -> None:
     assert "`crl, 40 %`: learning rate 0.2" in said(settings=changed)
 
 
+def test_a_schedule_over_the_rounds_is_named() -> None:
+    assert "- `r1`: sgd, cosine schedule over 3 rounds, learning rate 0.01" in said(
+        base={"train": {"schedule_rounds": 3}}
+    )
+
+
 @pytest.mark.parametrize("file", sorted(Path("experiments").glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_training_of_every_experiment_is_named_once_in_lines_of_prose(file: Path) -> None:
     matrix = read_matrix(file)
