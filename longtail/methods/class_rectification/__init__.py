@@ -27,8 +27,8 @@ class Params(MethodParams):
     """Which of the variants, and its numbers; the defaults are the paper's CRL(I) with relative comparison, on
     normalised features.
 
-    `weight: imbalance`, `positives: all` and `distances: scores` are those of the authors' later version (Dong, Gong and
-    Zhu, Imbalanced Deep Learning by Minority Class Incremental Rectification, TPAMI 2018), as far as others report its
+    `weight: imbalance`, `positives: all` and `distances: scores` follow the authors' later version (Dong, Gong and Zhu,
+    Imbalanced Deep Learning by Minority Class Incremental Rectification, TPAMI 2018), as far as others report its
     equations: docs/decisions.md says what is taken and what is open.
     """
 

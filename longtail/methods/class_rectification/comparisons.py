@@ -31,9 +31,10 @@ def mined_pairs(features: Tensor, mined: Mined) -> Pairs:
 
 
 def score_pairs(scores: Tensor, mined: Mined) -> Pairs:
-    """How far the probabilities of the anchor's class are apart (CRL of 2018, Eq. 10); `scores` (J, B, Z), differentiable.
+    """How far the probabilities of the anchor's class are apart, from −1 to 1 (CRL of 2018, Eq. 10); `scores`
+    (J, B, Z), differentiable.
 
-    To a positive |p_a − p_p|; to a negative p_a − p_n, below 0 where the negative is held for the class before the anchor.
+    To a positive |p_a − p_p|; to a negative p_a − p_n, below 0 where the negative looks more like the class.
     """
     tasks, classes = mined.tasks[:, None], mined.classes[:, None]
     own = scores[tasks, mined.rows[:, None], classes]
