@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 
 from benchmarks.attributes import ATTRIBUTES, RATES
 from benchmarks.measure import Spread, alternate, peak_memory, ratio, seconds
@@ -18,13 +20,15 @@ from longtail.data.transforms import to_float
 from longtail.methods import class_rectification
 from longtail.methods.base import Method, Sampling, Setup
 from longtail.methods.class_rectification.comparisons import (
+    Pairs,
     absolute,
     class_margins,
     distribution,
     mined_pairs,
     relative,
+    score_pairs,
 )
-from longtail.methods.class_rectification.hard_mining import mine_by_class, mine_by_instance
+from longtail.methods.class_rectification.hard_mining import Mined, mine_by_class, mine_by_instance
 from longtail.methods.softmax import Softmax
 from longtail.network.network import Network, NetworkParams
 from longtail.stages import cluster, fit, quintuplets, split, start, train
@@ -99,14 +103,26 @@ def _memory(table: Table) -> None:
     random = torch.Generator().manual_seed(0)
     labels = (torch.rand((ATTRIBUTES, LARGE_BATCH), generator=random) < torch.from_numpy(RATES)[:, None]).long()
     features = torch.rand((ATTRIBUTES, LARGE_BATCH, 64), generator=random, requires_grad=True)
-    scores = torch.rand((ATTRIBUTES, LARGE_BATCH, 2), generator=random).softmax(2)
+    logits = torch.rand((ATTRIBUTES, LARGE_BATCH, 2), generator=random, requires_grad=True)
+    scores = logits.detach().softmax(2)
     margins = class_margins(torch.full((ATTRIBUTES,), 2))
 
+    def of_features(mined: Mined) -> Pairs:
+        return mined_pairs(F.normalize(features, dim=2), mined)
+
+    def of_scores(mined: Mined) -> Pairs:
+        return score_pairs(logits.softmax(2), mined)
+
     def work() -> None:
-        for mined in (mine_by_instance(labels, scores, features, 5), mine_by_class(labels, scores, 5)):
-            relative(mined_pairs(features, mined), margins[mined.tasks]).backward()  # type: ignore[no-untyped-call]
-            absolute(mined_pairs(features, mined), 1).backward()  # type: ignore[no-untyped-call]
-            distribution(mined_pairs(features, mined), 100).backward()  # type: ignore[no-untyped-call]
+        for mined in (
+            mine_by_instance(labels, scores, features, 5),
+            mine_by_instance(labels, scores, features, 5, misclassified=False),
+            mine_by_class(labels, scores, 5),
+        ):
+            for compared in (partial(of_features, mined), partial(of_scores, mined)):
+                relative(compared(), margins[mined.tasks]).backward()  # type: ignore[no-untyped-call]
+                absolute(compared(), 1).backward()  # type: ignore[no-untyped-call]
+                distribution(compared(), 100).backward()  # type: ignore[no-untyped-call]
 
     most = peak_memory(work) / 1024
     table.add(f"memory of {LARGE_BATCH:,} images", f"{most:.2f} GiB", "–")

@@ -9,19 +9,22 @@ import numpy.typing as npt
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from longtail.data.dataset import Task
 from longtail.data.samplers import Scheme
 from longtail.methods.base import Sampling, Setup
-from longtail.methods.class_rectification import ClassRectification, Params
+from longtail.methods.class_rectification import ClassRectification, Params, missing_share
 from longtail.methods.class_rectification.comparisons import (
     absolute,
-    class_margins,
     distribution,
     mined_pairs,
     relative,
+    score_pairs,
 )
-from longtail.methods.class_rectification.hard_mining import Mined, mine_by_class, mine_by_instance
+from longtail.methods.class_rectification.hard_mining import mine_by_class, mine_by_instance
 from longtail.methods.softmax import Softmax
 from longtail.network.network import Network, NetworkParams
 from longtail.world import World
@@ -45,7 +48,9 @@ def network() -> Network:
 
 @pytest.fixture
 def images() -> torch.Tensor:
-    return torch.rand((60, 1, 16, 16), generator=torch.Generator().manual_seed(0)) * 2 - 1
+    """Patches of some shades: of noise all features would point in one direction."""
+    coarse = torch.randn((60, 1, 4, 4), generator=torch.Generator().manual_seed(0))
+    return F.interpolate(3 * coarse, (16, 16))
 
 
 def method(labels: dict[str, Ints], *, cost: bool = False, **how: Any) -> ClassRectification:
@@ -103,18 +108,47 @@ def test_the_cross_entropy_is_that_of_eq_2(
     assert float(found["cross_entropy"].detach()) == pytest.approx(expected, rel=1e-5)
 
 
-def mined(how: dict[str, str], labels: torch.Tensor, scores: torch.Tensor, features: torch.Tensor) -> Mined:
-    if how["mining"] == "class":
-        return mine_by_class(labels, scores, 5)
-    return mine_by_instance(labels, scores, features, 5)
+VARIANTS: list[dict[str, Any]] = [
+    *(
+        {"mining": mining, "comparison": comparison, "normalise": normalise}
+        for mining in ("instance", "class")
+        for comparison in ("relative", "absolute", "distribution")
+        for normalise in (True, False)
+    ),
+    {"positives": "all"},
+    *({"mining": "class", "distances": "scores", "comparison": comparison} for comparison in ("relative", "absolute")),
+    {"mining": "class", "distances": "scores", "comparison": "distribution"},
+    {"margin": 0.25},
+    {"mining": "class", "comparison": "absolute", "margin": 0.25},
+]
 
 
-@pytest.mark.parametrize("mining", ["instance", "class"])
-@pytest.mark.parametrize("comparison", ["relative", "absolute", "distribution"])
-def test_each_variant_is_its_loss_on_the_features_that_the_classifiers_see(
-    network: Network, images: torch.Tensor, labels: dict[str, Ints], mining: str, comparison: str
+def rectification_of(how: Params, labels: torch.Tensor, scores: torch.Tensor, features: torch.Tensor) -> float:
+    """What the parameters say, of the tasks `digit` and `kids`."""
+    if how.normalise:
+        features = features / features.norm(dim=2, keepdim=True).clamp(min=1e-9)
+    if how.mining == "class":
+        mined = mine_by_class(labels, scores, how.hard)
+    else:
+        misclassified = how.positives == "misclassified"
+        mined = mine_by_instance(labels, scores, features, how.hard, misclassified=misclassified)
+    pairs = score_pairs(scores, mined) if how.distances == "scores" else mined_pairs(features, mined)
+    own = torch.full((2,), 0.5) if how.distances == "scores" else torch.tensor([2 * math.pi / 3, math.pi])
+    if how.margin is not None:
+        own = torch.full((2,), how.margin)
+    return float(
+        {
+            "relative": relative(pairs, own[mined.tasks]),
+            "absolute": absolute(pairs, 1 if how.margin is None else how.margin),
+            "distribution": distribution(pairs, 100),
+        }[how.comparison]
+    )
+
+
+@pytest.mark.parametrize("how", VARIANTS, ids=str)
+def test_each_variant_is_its_loss_on_what_the_classifiers_see(
+    network: Network, images: torch.Tensor, labels: dict[str, Ints], how: dict[str, Any]
 ) -> None:
-    how = {"mining": mining, "comparison": comparison}
     rectified = method(labels, weight=0.5, **how)
     positions, batch = rectified.select(0)["digit"].positions, rectified.batch(0)
     found = rectified.loss(network, images[batch.samples], batch)
@@ -122,23 +156,83 @@ def test_each_variant_is_its_loss_on_the_features_that_the_classifiers_see(
         features, logits = network.features_and_logits(images[positions])
     scores = torch.stack([logits["digit"].softmax(1), F.pad(logits["kids"].softmax(1), (0, 1))])
     of_batch = torch.from_numpy(np.stack([labels[task][positions] for task in ("digit", "kids")]))
-    stacked = torch.stack([features["digit"], features["kids"]])
-    hard = mined(how, of_batch, scores, stacked)
-    pairs = mined_pairs(stacked, hard)
-    margins = class_margins(torch.tensor([3, 2]))[hard.tasks]
-    assert {round(float(m), 4) for m in margins} == {round(2 * math.pi / 3, 4), round(math.pi, 4)}
-    expected = {
-        "relative": relative(pairs, margins),
-        "absolute": absolute(pairs, 1),
-        "distribution": distribution(pairs, 100),
-    }
-    assert float(expected[comparison]) > 0
-    assert float(found["rectification"].detach()) == pytest.approx(float(expected[comparison]), rel=1e-4)
+    expected = rectification_of(rectified.params, of_batch, scores, torch.stack([features["digit"], features["kids"]]))
+    assert expected > 0
+    assert float(found["rectification"].detach()) == pytest.approx(expected, rel=1e-4)
     assert float(found["loss"].detach()) == pytest.approx(
-        float(found["cross_entropy"].detach()) + 0.5 * float(expected[comparison]), rel=1e-4
+        float(found["cross_entropy"].detach()) + 0.5 * expected, rel=1e-4
     )
-    assert int(found["anchors"]) == len(hard.rows)
-    assert int(found["hard_positives"]) == int(hard.positive.sum())
+
+
+class Scaled:
+    """A network whose features are so many times longer, its scores the same."""
+
+    def __init__(self, network: Network, times: float) -> None:
+        self.network, self.times = network, times
+
+    def features_and_logits(self, images: torch.Tensor) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        features, logits = self.network.features_and_logits(images)
+        return {task: self.times * of_task for task, of_task in features.items()}, logits
+
+
+@pytest.mark.parametrize("mining", ["instance", "class"])
+@pytest.mark.parametrize("comparison", ["relative", "absolute"])
+@pytest.mark.parametrize("times", [0.1, 10])
+def test_normalised_it_is_blind_to_the_length_of_the_features(
+    network: Network, images: torch.Tensor, labels: dict[str, Ints], mining: str, comparison: str, times: float
+) -> None:
+    def rectification(of: Any, normalise: bool) -> float:
+        rectified = method(labels, mining=mining, comparison=comparison, normalise=normalise)
+        batch = rectified.batch(0)
+        return float(rectified.loss(of, images[batch.samples], batch)["rectification"].detach())
+
+    long = Scaled(network, times)
+    assert rectification(long, normalise=True) == pytest.approx(rectification(network, normalise=True), rel=1e-4)
+    assert rectification(long, normalise=False) != pytest.approx(rectification(network, normalise=False), rel=1e-3)
+
+
+def test_features_of_zeros_have_no_direction_and_a_finite_gradient(labels: dict[str, Ints]) -> None:
+    torch.manual_seed(0)
+    dead = Network(NetworkParams(embedding=6), TASKS, (16, 16, 1)).eval()
+    for layer in dead.embeddings:
+        torch.nn.init.constant_(layer.bias, -1e3)
+    rectified = method(labels)
+    batch = rectified.batch(0)
+    loss = rectified.loss(dead, torch.zeros((len(batch.samples), 1, 16, 16)), batch)["loss"]
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert torch.isfinite(loss)
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in dead.parameters())
+
+
+@pytest.mark.parametrize("cost", [False, True])
+def test_by_imbalance_both_losses_have_weights_that_sum_to_1(
+    network: Network, images: torch.Tensor, labels: dict[str, Ints], cost: bool
+) -> None:
+    rectified = method(labels, cost=cost, weight="imbalance")
+    batch = rectified.batch(0)
+    found = {name: float(x.detach()) for name, x in rectified.loss(network, images[batch.samples], batch).items()}
+    # How many samples would fill each class up to the largest, as a share of what there were then.
+    missing = []
+    for codes, classes in ((labels["digit"], 3), (labels["kids"], 2)):
+        counts = [int((codes == code).sum()) for code in range(classes)]
+        missing.append(sum(max(counts) - count for count in counts) / (classes * max(counts)))
+    alpha = sum(missing) / 2
+    assert 0.1 < alpha < 0.9
+    assert found["loss"] == pytest.approx(alpha * found["rectification"] + (1 - alpha) * found["cross_entropy"])
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=20))
+def test_the_missing_share_is_0_of_balanced_data_and_never_1(counts: list[int]) -> None:
+    share = missing_share(np.array(counts))
+    assert 0 <= share < 1
+    assert (share == 0) == (len(set(counts)) == 1)
+    assert missing_share(np.array([3 * count for count in counts])) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("weight", [-0.1, "imbalanced", None, math.nan])
+def test_a_weight_is_a_number_from_0_or_the_word(weight: Any) -> None:
+    with pytest.raises(ValidationError):
+        Params(weight=weight)
 
 
 def test_the_shares_of_two_processes_are_the_images_of_one_and_add_up_to_its_cross_entropy(

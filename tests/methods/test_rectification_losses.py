@@ -22,6 +22,7 @@ from longtail.methods.class_rectification.comparisons import (
     distribution,
     mined_pairs,
     relative,
+    score_pairs,
 )
 from longtail.methods.class_rectification.hard_mining import (
     Mined,
@@ -83,8 +84,13 @@ class Hard:
 
     task: int
     row: int
+    code: int
     positives: list[int]
     negatives: list[int]
+
+
+# At which level is mined, and what of: the misclassified positives of an instance, or all.
+LEVELS = ("class", "instance", "instance, all positives")
 
 
 def slow_mining(batch: Batch, k: int, level: str) -> list[Hard]:
@@ -101,10 +107,11 @@ def slow_mining(batch: Batch, k: int, level: str) -> list[Hard]:
                     near = sorted(others, key=lambda i: -scores[i][code])[:k]
                     hard = [i for i in hard if i != row]
                 else:
-                    wrong = [i for i in of_class if i != row and int(np.argmax(scores[i])) != code]
-                    hard = sorted(wrong, key=lambda i: -distance(points[row], points[i]))[:k]
+                    every = level == "instance, all positives"
+                    open_to = [i for i in of_class if i != row and (every or int(np.argmax(scores[i])) != code)]
+                    hard = sorted(open_to, key=lambda i: -distance(points[row], points[i]))[:k]
                     near = sorted(others, key=lambda i: distance(points[row], points[i]))[:k]
-                found.append(Hard(task, row, hard, near))
+                found.append(Hard(task, row, code, hard, near))
     return sorted(found, key=lambda hard: (hard.task, hard.row))
 
 
@@ -115,6 +122,20 @@ def slow_distances(batch: Batch, hard: list[Hard]) -> list[tuple[int, list[float
         points = batch.features[one.task].tolist()
         positives, negatives = (
             [distance(points[one.row], points[i]) for i in of] for of in (one.positives, one.negatives)
+        )
+        found.append((batch.class_counts[one.task], positives, negatives))
+    return found
+
+
+def slow_score_distances(batch: Batch, hard: list[Hard]) -> list[tuple[int, list[float], list[float]]]:
+    """The same of the scores: Eq. 10 of the version of 2018, the second with its sign."""
+    found = []
+    for one in hard:
+        of_class = [scores[one.code] for scores in batch.scores[one.task].tolist()]
+        own = of_class[one.row]
+        positives, negatives = (
+            [abs(own - of_class[i]) for i in one.positives],
+            [own - of_class[i] for i in one.negatives],
         )
         found.append((batch.class_counts[one.task], positives, negatives))
     return found
@@ -135,25 +156,35 @@ def slow_distribution(found: list[tuple[int, list[float], list[float]]], bins: i
     positives, negatives = [p for _, ps, _ in found for p in ps], [n for *_, ns in found for n in ns]
     if not positives or not negatives:
         return 0.0
-    step = max(positives + negatives) / (bins - 1)
+    least = min([0.0, *positives, *negatives])
+    step = (max(positives + negatives) - least) / (bins - 1)
 
     def histogram(values: list[float]) -> list[float]:
         if not step:
             return [1.0] + [0.0] * (bins - 1)
-        return [sum(max(0.0, 1 - abs(value - t * step) / step) for value in values) / len(values) for t in range(bins)]
+        nodes = [least + t * step for t in range(bins)]
+        return [sum(max(0.0, 1 - abs(value - node) / step) for value in values) / len(values) for node in nodes]
 
     plus, minus = histogram(positives), histogram(negatives)
     return sum(plus[t] * sum(minus[: t + 1]) for t in range(bins))
 
 
+def slow_losses(found: list[tuple[int, list[float], list[float]]]) -> dict[str, float]:
+    return {
+        "relative": slow_relative(found),
+        "absolute": slow_absolute(found, 1.5),
+        "distribution": slow_distribution(found, BINS),
+    }
+
+
 def mine(batch: Batch, k: int, level: str) -> Mined:
     if level == "class":
         return mine_by_class(batch.labels, batch.scores, k)
-    return mine_by_instance(batch.labels, batch.scores, batch.features, k)
+    return mine_by_instance(batch.labels, batch.scores, batch.features, k, misclassified=level == "instance")
 
 
-def losses(batch: Batch, mined: Mined) -> dict[str, Tensor]:
-    pairs = mined_pairs(batch.features, mined)
+def losses(batch: Batch, mined: Mined, of: str = "features") -> dict[str, Tensor]:
+    pairs = score_pairs(batch.scores, mined) if of == "scores" else mined_pairs(batch.features, mined)
     margins = class_margins(torch.tensor(batch.class_counts, dtype=batch.features.dtype))[mined.tasks]
     return {
         "relative": relative(pairs, margins),
@@ -208,12 +239,15 @@ def test_mining_of_a_class_agrees_with_eq_4_and_5(dtype: torch.dtype, tied: bool
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("tied", [False, True])
-@settings(deadline=None, max_examples=200)
+@pytest.mark.parametrize("level", LEVELS[1:])
+@settings(deadline=None, max_examples=100)
 @given(st.integers(0, 10**6), st.integers(1, 16))
-def test_mining_of_an_instance_agrees_with_eq_6_and_7(dtype: torch.dtype, tied: bool, seed: int, k: int) -> None:
+def test_mining_of_an_instance_agrees_with_eq_6_and_7(
+    level: str, tied: bool, dtype: torch.dtype, seed: int, k: int
+) -> None:
     batch = random_batch(seed, dtype, tied=tied)
     tolerance = {"rel": 1e-3, "abs": 1e-3} if dtype == torch.float32 else {"rel": 1e-9, "abs": 1e-7}
-    for hard, positives, negatives in mined_and_oracle(batch, k, "instance"):
+    for hard, positives, negatives in mined_and_oracle(batch, k, level):
         points = batch.features[hard.task].tolist()
         for rows, those in ((positives, hard.positives), (negatives, hard.negatives)):
             # Of distances that differ by less than they are rounded any may be taken.
@@ -224,56 +258,73 @@ def test_mining_of_an_instance_agrees_with_eq_6_and_7(dtype: torch.dtype, tied: 
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("level", ["class", "instance"])
+@pytest.mark.parametrize("level", LEVELS)
 @settings(deadline=None, max_examples=100)
 @given(st.integers(0, 10**6), st.integers(1, 16))
 def test_losses_agree_with_eq_9_to_14(level: str, dtype: torch.dtype, seed: int, k: int) -> None:
     batch = random_batch(seed, dtype)
     found = losses(batch, mine(batch, k, level))
     slow = slow_distances(batch, slow_mining(batch, k, level))
-    expected = {
-        "relative": slow_relative(slow),
-        "absolute": slow_absolute(slow, 1.5),
-        "distribution": slow_distribution(slow, BINS),
-    }
+    expected = slow_losses(slow)
     assert all(value.dtype == dtype for value in found.values())
     assert {name: float(value) for name, value in found.items()} == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
-@pytest.mark.parametrize("level", ["class", "instance"])
+@pytest.mark.parametrize("level", LEVELS)
 @settings(deadline=None, max_examples=100)
 @given(st.integers(0, 10**6), st.integers(1, 16))
 def test_losses_of_ties_agree_too(level: str, seed: int, k: int) -> None:
     batch = random_batch(seed, tied=True)
     found = losses(batch, mine(batch, k, level))
     slow = slow_distances(batch, slow_mining(batch, k, level))
-    assert float(found["relative"]) == pytest.approx(slow_relative(slow))
-    assert float(found["absolute"]) == pytest.approx(slow_absolute(slow, 1.5))
-    assert float(found["distribution"]) == pytest.approx(slow_distribution(slow, BINS))
+    assert {name: float(value) for name, value in found.items()} == pytest.approx(slow_losses(slow))
 
 
-@pytest.mark.parametrize("loss", ["relative", "absolute", "distribution"])
+@pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("level", ["class", "instance"])
-def test_gradients_are_those_of_finite_differences(level: str, loss: str) -> None:
+@settings(deadline=None, max_examples=100)
+@given(st.integers(0, 10**6), st.integers(1, 16))
+def test_losses_of_scores_agree_too(level: str, tied: bool, seed: int, k: int) -> None:
+    batch = random_batch(seed, tied=tied and level == "class")
+    found = losses(batch, mine(batch, k, level), "scores")
+    slow = slow_score_distances(batch, slow_mining(batch, k, level))
+    assert {name: float(value) for name, value in found.items()} == pytest.approx(slow_losses(slow), abs=1e-9)
+
+
+def pairs_of(points: Tensor, mined: Mined, of: str) -> Pairs:
+    """The pairs that are compared: of features, of these at length 1, or of scores with these logits."""
+    if of == "scores":
+        return score_pairs(points.softmax(2), mined)
+    return mined_pairs(torch.nn.functional.normalize(points, dim=2) if of == "normalised" else points, mined)
+
+
+@pytest.mark.parametrize("of", ["features", "normalised", "scores"])
+@pytest.mark.parametrize("loss", ["relative", "absolute", "distribution"])
+@pytest.mark.parametrize("level", LEVELS)
+def test_gradients_are_those_of_finite_differences(level: str, loss: str, of: str) -> None:
     checked = 0
     for seed in range(40):
         batch = random_batch(seed)
         mined = mine(batch, 3, level)
-        pairs = mined_pairs(batch.features, mined)
+        points = batch.scores if of == "scores" else batch.features
+        pairs = pairs_of(points, mined, of)
         if not pairs.positive.any() or not pairs.negative.any():
             continue
-        # A pair farther apart than all others holds the histogram's range, which is not differentiated.
-        far = torch.full((1, pairs.to_negatives.shape[1]), 50.0, dtype=torch.float64)
+        # Two pairs farther apart than all others hold the histogram's range, which is not differentiated.
+        ends = torch.tensor([[50.0], [-50.0]], dtype=torch.float64).expand(2, pairs.to_negatives.shape[1])
 
-        def value(features: Tensor, batch: Batch = batch, mined: Mined = mined, far: Tensor = far) -> Tensor:
-            if loss != "distribution":
-                return losses(Batch(batch.labels, features, batch.scores, batch.class_counts), mined)[loss]
-            of_batch = mined_pairs(features, mined)
-            yes = torch.ones_like(far, dtype=torch.bool)
-            both = zip(of_batch, (far, yes, far, ~yes), strict=True)
-            return distribution(Pairs(*(torch.cat(parts) for parts in both)), 2000)
+        def value(points: Tensor, mined: Mined = mined, ends: Tensor = ends) -> Tensor:
+            found = pairs_of(points, mined, of)
+            match loss:
+                case "relative":
+                    return relative(found, torch.ones(len(mined.rows), dtype=torch.float64))
+                case "absolute":
+                    return absolute(found, 1.5)
+            yes = torch.ones_like(ends, dtype=torch.bool)
+            both = zip(found, (ends, yes, ends, ~yes), strict=True)
+            return distribution(Pairs(*(torch.cat(parts) for parts in both)), 4000)
 
-        assert torch.autograd.gradcheck(value, batch.features.requires_grad_(), eps=1e-7, atol=1e-5)
+        assert torch.autograd.gradcheck(value, points.requires_grad_(), eps=1e-7, atol=1e-5)
         checked += 1
     assert checked >= 5
 
@@ -360,8 +411,8 @@ def test_no_tensor_has_a_number_for_every_triplet_of_the_mini_batch(level: str) 
             mined = mine_by_class(labels, scores.softmax(2), k)
         else:
             mined = mine_by_instance(labels, scores.softmax(2), features, k)
-        pairs = mined_pairs(features, mined)
-        relative(pairs, class_margins(torch.tensor([2, 2]))[mined.tasks])
+        for pairs in (mined_pairs(features, mined), score_pairs(scores, mined)):
+            relative(pairs, class_margins(torch.tensor([2, 2]))[mined.tasks])
     assert len(mined.rows) > B / 4
     assert 0 < largest.found <= J * B**2
 

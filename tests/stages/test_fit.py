@@ -18,10 +18,16 @@ from longtail.network.snapshot import State, current, read_logits
 from longtail.rules.search import mean_class_accuracy
 from longtail.stages.fit import Params
 
-VARIANTS = [
-    {"kind": "class_rectification", "mining": mining, "comparison": comparison, "hard": 3}
-    for mining in ("instance", "class")
-    for comparison in ("relative", "absolute", "distribution")
+VARIANTS: list[dict[str, Any]] = [
+    *(
+        {"mining": mining, "comparison": comparison, "hard": 3}
+        for mining in ("instance", "class")
+        for comparison in ("relative", "absolute", "distribution")
+    ),
+    {"normalise": False},
+    {"positives": "all"},
+    {"weight": "imbalance"},
+    {"mining": "class", "distances": "scores"},
 ]
 
 
@@ -49,9 +55,9 @@ def fitted(tmp_path_factory: pytest.TempPathFactory, two_tasks: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("how", VARIANTS, ids=lambda how: f"{how['mining']}-{how['comparison']}")
-def test_every_variant_trains_on_two_tasks_with_missing_labels(root: Path, how: Any) -> None:
-    report = fit(root, "crl", method=how)
+@pytest.mark.parametrize("how", VARIANTS, ids=str)
+def test_every_variant_trains_on_two_tasks_with_missing_labels(root: Path, how: dict[str, Any]) -> None:
+    report = fit(root, "crl", method={"kind": "class_rectification", **how})
     assert {"final_loss", "final_cross_entropy", "final_rectification", "validation_score"} <= set(report)
     assert all(np.isfinite(value) for value in report.values())
     assert report["final_anchors"] > 0
@@ -89,10 +95,16 @@ def test_a_collapse_is_said_at_once_and_in_the_report(
 ) -> None:
     said = "The embedding of kids has collapsed: nearly all samples of every class have the same."
     assert said not in (fitted / "report/report.html").read_text()
-    fit(root, "crl", method={"kind": "class_rectification", "weight": 100})
+    fit(root, "crl", method={"kind": "class_rectification", "weight": 100, "normalise": False})
     assert f"warning: {said}" in capsys.readouterr().err
     evaluate_models(root, "crl")
     assert f"crl: {said}" in (root / "report/report.html").read_text()
+
+
+@pytest.mark.parametrize("weight", [1, 100])
+def test_features_of_length_1_do_not_collapse(root: Path, capsys: pytest.CaptureFixture[str], weight: float) -> None:
+    fit(root, "crl", method={"kind": "class_rectification", "weight": weight})
+    assert "collapsed" not in capsys.readouterr().err
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_gives_others(root: Path, fitted: Path) -> None:

@@ -1,28 +1,36 @@
 """Class rectification (CRL): cross-entropy of many attributes, and a loss on the hard samples of minority classes."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from longtail.methods.base import Method, MethodParams, Setup
+from longtail.methods.base import Ints, Method, MethodParams, Setup
 from longtail.methods.batch import Batch
 from longtail.methods.class_rectification.comparisons import (
+    SCORE_MARGIN,
     Pairs,
     absolute,
     class_margins,
     distribution,
     mined_pairs,
     relative,
+    score_pairs,
 )
 from longtail.methods.class_rectification.hard_mining import Mined, mine_by_class, mine_by_instance
 from longtail.network.network import Network
 
 
 class Params(MethodParams):
-    """Which of the six variants, and its numbers; the defaults are the paper's CRL(I) with relative comparison."""
+    """Which of the variants, and its numbers; the defaults are the paper's CRL(I) with relative comparison, on
+    normalised features.
+
+    `weight: imbalance`, `positives: all` and `distances: scores` follow the authors' later version (Dong, Gong and Zhu,
+    Imbalanced Deep Learning by Minority Class Incremental Rectification, TPAMI 2018), as far as others report its
+    equations: docs/decisions.md says what is taken and what is open.
+    """
 
     kind: Literal["class_rectification"] = "class_rectification"
     mining: Literal["instance", "class"] = "instance"
@@ -30,9 +38,21 @@ class Params(MethodParams):
     hard: int = Field(
         5, ge=1, le=64, description="K: hard positives and negatives of an anchor, which make K² triplets"
     )
-    margin: float = Field(1.0, ge=0, description="of the absolute comparison; that of the relative one is 2π / classes")
+    positives: Literal["misclassified", "all"] = Field(
+        "misclassified", description="of which those of instance mining are the farthest; class mining is always of all"
+    )
+    normalise: bool = Field(True, description="mine and compare features of length 1")
+    distances: Literal["features", "scores"] = Field(
+        "features", description="compare features, or probabilities of the anchor's class: meant for class mining"
+    )
+    margin: float | None = Field(
+        None, ge=0, description="null: absolute 1; relative 2π / classes, which no scores reach: of these 0.5"
+    )
     bins: int = Field(100, ge=2, description="τ: bins of the distribution comparison")
-    weight: float = Field(1.0, ge=0, description="of the rectification beside the cross-entropy")
+    weight: Annotated[float, Field(ge=0)] | Literal["imbalance"] = Field(
+        1.0,
+        description="of the rectification beside the cross-entropy; imbalance: the more imbalanced the data, the more",
+    )
 
     def build(self, setup: Setup) -> "ClassRectification":
         return ClassRectification(setup, self)
@@ -63,14 +83,16 @@ class ClassRectification(Method):
         mined, pairs = self._mine(
             torch.stack([features[task] for task in tasks])[:, rows].float(),
             torch.stack([targets[task]["codes"] for task in tasks]),
-            _probabilities([logits[task].detach()[rows] for task in tasks]),
+            _probabilities([logits[task][rows] for task in tasks]),
         )
-        counts = torch.tensor([logits[task].shape[1] for task in tasks], device=images.device)
+        classes = {task: logits[task].shape[1] for task in tasks}
+        class_counts = torch.tensor([*classes.values()], device=images.device)[mined.tasks]
         # A mean over this process's pairs; the means of all processes are added up.
         share = targets[tasks[0]]["share"].sum()
-        rectification = share * self._compare(pairs, class_margins(counts)[mined.tasks])
+        rectification = share * self._compare(pairs, class_counts)
+        kept, added = self._weights(classes)
         return {
-            "loss": cross_entropy + self.params.weight * rectification,
+            "loss": kept * cross_entropy + added * rectification,
             "cross_entropy": cross_entropy,
             "rectification": rectification,
             "anchors": torch.tensor(float(len(mined.rows)), device=images.device),
@@ -78,20 +100,44 @@ class ClassRectification(Method):
         }
 
     def _mine(self, features: Tensor, labels: Tensor, scores: Tensor) -> tuple[Mined, Pairs]:
-        if self.params.mining == "class":
-            mined = mine_by_class(labels, scores, self.params.hard)
+        how = self.params
+        if how.normalise:
+            features = F.normalize(features, dim=2)
+        if how.mining == "class":
+            mined = mine_by_class(labels, scores, how.hard)
         else:
-            mined = mine_by_instance(labels, scores, features, self.params.hard)
-        return mined, mined_pairs(features, mined)
+            misclassified = how.positives == "misclassified"
+            mined = mine_by_instance(labels, scores, features, how.hard, misclassified=misclassified)
+        return mined, score_pairs(scores, mined) if how.distances == "scores" else mined_pairs(features, mined)
 
-    def _compare(self, pairs: Pairs, margins: Tensor) -> Tensor:
-        match self.params.comparison:
+    def _compare(self, pairs: Pairs, class_counts: Tensor) -> Tensor:
+        """`class_counts` (M,): how many classes the attribute of each anchor has."""
+        how = self.params
+        match how.comparison:
             case "relative":
+                own = class_margins(class_counts) if how.distances == "features" else SCORE_MARGIN
+                margins = torch.ones_like(class_counts) * (own if how.margin is None else how.margin)
                 return relative(pairs, margins)
             case "absolute":
-                return absolute(pairs, self.params.margin)
+                return absolute(pairs, 1.0 if how.margin is None else how.margin)
             case "distribution":
-                return distribution(pairs, self.params.bins)
+                return distribution(pairs, how.bins)
+
+    def _weights(self, classes: dict[str, int]) -> tuple[float, float]:
+        """Of the cross-entropy and of the rectification; `classes`: how many each task has."""
+        if self.params.weight != "imbalance":
+            return 1.0, self.params.weight
+        missing = [missing_share(self.class_counts(task, count)) for task, count in classes.items()]
+        alpha = sum(missing) / len(missing)
+        return 1 - alpha, alpha
+
+
+def missing_share(counts: Ints) -> float:
+    """How much of the balanced data, in which each class is as large as the largest, is missing: from 0 to below 1.
+
+    `counts` (K,): training samples of each class. It is Ω_imb in the reading of docs/decisions.md, times η = 0.01.
+    """
+    return float(1 - counts.mean() / counts.max()) if counts.any() else 0.0
 
 
 def _probabilities(logits: list[Tensor]) -> Tensor:

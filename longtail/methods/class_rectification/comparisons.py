@@ -12,9 +12,11 @@ from torch import Tensor
 
 from longtail.methods.class_rectification.hard_mining import BLOCK, Mined
 
+SCORE_MARGIN = 0.5  # of the relative comparison of scores, which are at most 1 apart
+
 
 class Pairs(NamedTuple):
-    """Euclidean distances (M, K) from each anchor to its positives and negatives, and which of them exist, bool."""
+    """Distances (M, K) from each anchor to its positives and negatives, and which of them exist, bool."""
 
     to_positives: Tensor
     positive: Tensor
@@ -23,9 +25,21 @@ class Pairs(NamedTuple):
 
 
 def mined_pairs(features: Tensor, mined: Mined) -> Pairs:
-    """The distances of the mined pairs; `features` (J, B, d), differentiable."""
+    """The Euclidean distances of the mined pairs; `features` (J, B, d), differentiable."""
     positives, negatives = (_distances(features, mined, others) for others in (mined.positives, mined.negatives))
     return Pairs(positives, mined.positive, negatives, mined.negative)
+
+
+def score_pairs(scores: Tensor, mined: Mined) -> Pairs:
+    """How far the probabilities of the anchor's class are apart, from −1 to 1 (CRL of 2018, Eq. 10); `scores`
+    (J, B, Z), differentiable.
+
+    To a positive |p_a − p_p|; to a negative p_a − p_n, below 0 where the negative looks more like the class.
+    """
+    tasks, classes = mined.tasks[:, None], mined.classes[:, None]
+    own = scores[tasks, mined.rows[:, None], classes]
+    positives, negatives = (own - scores[tasks, others, classes] for others in (mined.positives, mined.negatives))
+    return Pairs(positives.abs(), mined.positive, negatives, mined.negative)
 
 
 def class_margins(class_counts: Tensor) -> Tensor:
@@ -49,15 +63,17 @@ def absolute(pairs: Pairs, margin: float) -> Tensor:
 def distribution(pairs: Pairs, bins: int) -> Tensor:
     """Distribution comparison: the probability that a random negative pair is nearer than a positive one (Eq. 12–14).
 
-    Both histograms have `bins` nodes from 0 to the largest of the distances, which is not differentiated; the paper
-    leaves the range open.
+    Both histograms have `bins` nodes from 0, or a distance of scores below it, to the largest of the distances. These
+    ends are not differentiated; the paper leaves the range open.
     """
     if not (pairs.positive.any() and pairs.negative.any()):
         return pairs.to_positives.sum() * 0
     positives, negatives = pairs.to_positives[pairs.positive], pairs.to_negatives[pairs.negative]
-    step = torch.cat([positives, negatives]).detach().max() / (bins - 1)
-    nearer = _histogram(negatives, step, bins).cumsum(0)
-    return (_histogram(positives, step, bins) * nearer).sum()
+    both = torch.cat([positives, negatives]).detach()
+    least = both.min().clamp(max=0)
+    step = (both.max() - least) / (bins - 1)
+    nearer = _histogram(negatives - least, step, bins).cumsum(0)
+    return (_histogram(positives - least, step, bins) * nearer).sum()
 
 
 def _histogram(distances: Tensor, step: Tensor, bins: int) -> Tensor:

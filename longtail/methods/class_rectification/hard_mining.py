@@ -15,13 +15,15 @@ BLOCK = 2**24  # elements of the largest intermediate
 class Mined(NamedTuple):
     """The anchors and their hard samples.
 
-    `tasks` and `rows` (M,): which sample of the mini-batch is an anchor for which attribute. `positives` and
-    `negatives` (M, K): rows of the mini-batch; `positive` and `negative` (M, K) bool are False where an anchor has
-    fewer than K of them, and the row there means nothing. Of equally hard samples the first rows are taken.
+    `tasks`, `rows` and `classes` (M,): which sample of the mini-batch is an anchor for which attribute, and its class
+    there. `positives` and `negatives` (M, K): rows of the mini-batch; `positive` and `negative` (M, K) bool are False
+    where an anchor has fewer than K of them, and the row there means nothing. Of equally hard samples the first rows
+    are taken.
     """
 
     tasks: Tensor
     rows: Tensor
+    classes: Tensor
     positives: Tensor
     positive: Tensor
     negatives: Tensor
@@ -72,19 +74,20 @@ def mine_by_class(labels: Tensor, scores: Tensor, k: int) -> Mined:
     positives, positive = (found[group] for found in _first(-of_class, same, k))
     negatives, negative = (found[group] for found in _first(of_class, (known >= 0) & ~same, k))
     other = positives != anchors.rows[:, None]
-    return Mined(anchors.tasks, anchors.rows, positives, positive & other, negatives, negative)
+    return Mined(*anchors, positives, positive & other, negatives, negative)
 
 
 @torch.no_grad()
-def mine_by_instance(labels: Tensor, scores: Tensor, features: Tensor, k: int) -> Mined:
+def mine_by_instance(labels: Tensor, scores: Tensor, features: Tensor, k: int, *, misclassified: bool = True) -> Mined:
     """Hard samples of each anchor (CRL, Eq. 6 and 7).
 
-    `labels` and `scores` as above; `features` (J, B, d). Positives are the k misclassified samples of the anchor's
-    class that lie farthest from it, the anchor itself left out; negatives the k nearest labelled samples of other
-    classes. Where the model gets every other sample of the class right there is no positive.
+    `labels` and `scores` as above; `features` (J, B, d). Positives are the k samples of the anchor's class that lie
+    farthest from it, the anchor itself left out, and of the `misclassified` alone or of all; negatives the k nearest
+    labelled samples of other classes. Where the model gets every other sample of the class right there is no
+    misclassified positive.
     """
     anchors = find_anchors(labels, scores.shape[2])
-    wrong = scores.argmax(2) != labels
+    candidates = scores.argmax(2) != labels if misclassified else labels >= 0
     found = []
     size = max(1, BLOCK // labels.shape[1] ** 2)
     for first in range(0, len(labels), size):
@@ -92,11 +95,11 @@ def mine_by_instance(labels: Tensor, scores: Tensor, features: Tensor, k: int) -
         tasks, rows = anchors.tasks[mine], anchors.rows[mine]
         distances = _squared_distances(features[first : first + size])[tasks - first, rows]
         known, classes = labels[tasks], anchors.classes[mine, None]
-        hard = (known == classes) & wrong[tasks]
+        hard = (known == classes) & candidates[tasks]
         hard.scatter_(1, rows[:, None], False)
         other = (known >= 0) & (known != classes)
         found.append((*_first(distances, hard, k), *_first(-distances, other, k)))
-    return Mined(anchors.tasks, anchors.rows, *(torch.cat(parts) for parts in zip(*found, strict=True)))
+    return Mined(*anchors, *(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
 def _counts(labels: Tensor, class_count: int) -> Tensor:
