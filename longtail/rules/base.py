@@ -50,6 +50,18 @@ class Evidence:
     linear: Linear | None = None
 
 
+@dataclass(frozen=True)
+class Addition:
+    """Samples of classes that nobody has trained: `embeddings` (n, d), and `labels` (n,) with the class codes, which
+    follow those that were trained; `class_count`: all of both; `cluster_size`: about how many make a cluster.
+    """
+
+    embeddings: Floats
+    labels: Ints
+    class_count: int
+    cluster_size: int
+
+
 class Rule(ABC):
     """A rule, fitted: on the training samples, with what is open chosen on the validation samples.
 
@@ -86,6 +98,10 @@ class Rule(ABC):
     @abstractmethod
     def load(cls, folder: Path, task: str) -> Self:
         """The rule that `save` wrote. Raises DataError if it cannot be read."""
+
+    def extended(self, addition: Addition) -> "Rule | None":
+        """The rule that knows those classes too; None for one that asks the classifier, which cannot know them."""
+        return None
 
     def summary(self) -> dict[str, Any]:
         """What was tried on validation, as JSON has it: at least the score."""
