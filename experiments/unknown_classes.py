@@ -7,6 +7,7 @@ model, all others known. Refused by distance: farthest from every cluster first.
 head's probabilities first (Hendrycks and Gimpel, ICLR 2017), where the method trains a head.
 """
 
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +35,8 @@ from longtail.stages import cluster, fit, index, ingest, quintuplets, split, sta
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Row = dict[str, Any]
+IMAGES = (1, 5, 20)  # of each class that are added
+UNKNOWN = "0 4 9 1,7 3,8"
 COPIED = ("image_shape", "provenance", "licence", "imbalance", "preprocessing", "aligned_jpeg_quality")
 
 
@@ -119,39 +122,35 @@ def addition(indexed: Path, table: Split, hidden: Ints, count: int, seed: int) -
     return {"images": count, **found}
 
 
+def tables(name: str, data: Path, unknown: list[list[str]], methods: list[str], work: Path) -> list[pd.DataFrame]:
+    """Both tables, in percent: unknown classes refused, and added."""
+    matrix, place = read_matrix(experiment_file(name)), Place(data.resolve(), work, f"{name}-unknown")
+    cells = [cell for cell in matrix.cells() if cell.setting == matrix.last_setting and cell.method in methods]
+    refused, added = [], []
+    for cell, classes in product(cells, unknown):
+        model = trained(cell, place, classes)
+        about = {"method": cell.method, "unknown": ",".join(classes), "seed": cell.seed}
+        refused += [{**about, **row} for row in refusal(*model)]
+        added += [{**about, **addition(*model, count, cell.seed)} for count in IMAGES]
+    return [
+        100 * pd.DataFrame(rows).set_index(["method", by, "unknown", "seed"])
+        for rows, by in ((refused, "score"), (added, "images"))
+    ]
+
+
 def main(
     name: Annotated[str, typer.Argument(help="a YAML of experiments/ on data of one task, without its ending")],
     data: Annotated[Path, typer.Option(help="directory of what the sources read")] = Path("data"),
-    unknown: Annotated[list[str], typer.Option(help="classes that nobody sees, as in 3,8")] = [
-        "0",
-        "4",
-        "9",
-        "1,7",
-        "3,8",
-    ],  # noqa: B006
-    methods: Annotated[str, typer.Option(help="of the experiment")] = "softmax,quintuplet",
-    images: Annotated[list[int], typer.Option(help="how many of each class are added")] = [1, 5, 20],  # noqa: B006
+    unknown: Annotated[str, typer.Option(help="the classes that nobody sees, of one run after the other")] = UNKNOWN,
+    methods: Annotated[str, typer.Option(help="of the experiment")] = "softmax quintuplet",
     work: Annotated[Path, typer.Option(help="directory of all results")] = Path("artifacts/experiments"),
 ) -> None:
-    """Print two tables: unknown classes refused, and added."""
+    """Print how well unknown classes are refused, and added: means over the seeds, and over all."""
     with one_sentence():
-        matrix, place = read_matrix(experiment_file(name)), Place(data.resolve(), work, f"{name}-unknown")
-        cells = [cell for cell in matrix.cells() if cell.setting == matrix.last_setting]
-        refused, added = [], []
-        for cell in (cell for cell in cells if cell.method in methods.split(",")):
-            for choice in unknown:
-                model = trained(cell, place, choice.split(","))
-                about = {"method": cell.method, "unknown": choice, "seed": cell.seed}
-                refused += [{**about, **row} for row in refusal(*model)]
-                added += [{**about, **addition(*model, count, cell.seed)} for count in images]
-        for rows, by in ((refused, "score"), (added, "images")):
-            table = pd.DataFrame(rows).set_index(["method", by, "unknown", "seed"]).mul(100).round(1)
-            print(
-                table.groupby(["method", by, "unknown"]).mean().round(1),
-                table.groupby(["method", by]).mean().round(1),
-                sep="\n\n",
-                end="\n\n",
-            )
+        choices = [choice.split(",") for choice in unknown.split()]
+        for table in tables(name, data, choices, methods.split(), work):
+            for levels in (3, 2):
+                print(table.groupby(level=list(range(levels))).mean().round(1), end="\n\n")
 
 
 if __name__ == "__main__":
