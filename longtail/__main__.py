@@ -135,6 +135,16 @@ def add(
     typer.echo(add(folder, index, output, task))
 
 
+@app.command()
+def register(
+    index: Annotated[Path, typer.Option(help="an index that `evaluate` does not register, as one of `longtail add`")],
+) -> None:
+    """Log a trained model in MLflow and register it, as the challenger."""
+    from longtail.inference.registration import register
+
+    typer.echo(register(index))
+
+
 def _command(stage: str) -> Callable[..., None]:
     """A function with one option for each artifact of the stage, and --params and --metrics."""
     run = importlib.import_module(f"longtail.stages.{stage}").run

@@ -28,6 +28,7 @@ from longtail.inference.columns import REFUSED
 from longtail.inference.export import export
 from longtail.inference.pixels import from_array
 from longtail.inference.prediction import predict
+from longtail.inference.registration import register
 from longtail.network.snapshot import State
 from longtail.rules.familiarity import Familiarity
 from longtail.stages import evaluate
@@ -205,11 +206,8 @@ def test_the_served_model_knows_the_new_classes(
     answerer = Answerer.load(extended)
     noise = np.random.default_rng(0).integers(0, 256, (20, *answerer.embedder.image_shape), dtype=np.uint8)
     images = np.concatenate([held_out(answerer, "ring", 20), noise])
-    with tracking.stage_run("evaluate", "evaluate", params={}, config={"seed": 1}, dataset="d41d8c", last=True):
-        tracking.log_model(extended, tasks=[answerer.tasks["label"].task], example=images[:2], parent=True)
-    client = mlflow.MlflowClient()
-    (logged,) = client.search_logged_models([client.get_experiment_by_name("longtail").experiment_id])
-    model, own = mlflow.pyfunc.load_model(logged.model_uri), answerer.answer(images)["label"]
+    assert register(extended).startswith(f"{extended} is the newest version of longtail-photos; ")
+    model, own = mlflow.pyfunc.load_model("models:/longtail-photos@challenger"), answerer.answer(images)["label"]
     names = np.array([*CLASSES, *NEW])[own.codes]
     answers = model.predict(images)
     np.testing.assert_array_equal(answers["label"], names)
@@ -217,6 +215,19 @@ def test_the_served_model_knows_the_new_classes(
     refused = model.predict(images, params={"refuse": True})["label"]
     assert 0 < own.unlike.sum() < len(images)
     np.testing.assert_array_equal(refused, np.where(own.unlike, REFUSED, names))
+    assert tracking.promote(insist=True).startswith("version 1 of longtail-photos is the champion, although no paired")
+
+
+def test_what_cannot_be_registered_is_one_sentence(
+    extended: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LONGTAIL_TRACKING", "off")
+    with pytest.raises(DataError, match="tracking is off"):
+        register(extended)
+    monkeypatch.delenv("LONGTAIL_TRACKING")
+    with pytest.raises(DataError, match="is not a snapshot of a network"):
+        register(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
