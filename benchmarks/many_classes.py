@@ -37,7 +37,8 @@ def embedded(dimensions: int, clusters: int) -> tuple[Floats, Ints, Floats]:
 
     def around(points: Floats, length: float) -> Floats:
         moved = points + rng.normal(scale=length / dimensions**0.5, size=points.shape)
-        return (moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype(np.float32)
+        on_sphere: Floats = (moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype(np.float32)
+        return on_sphere
 
     classes = np.repeat(np.arange(CLASSES), clusters)
     points = around(around(np.zeros((CLASSES, dimensions), np.float32), 1.0)[classes], SPREAD if clusters > 1 else 0.0)
@@ -125,7 +126,8 @@ def _numpy_head(weights: Floats) -> Answer:
     def answer(batch: Floats) -> Ints:
         scores = batch @ weights.T
         scores += biases  # in place: a second matrix of so many scores would cost as much again
-        return scores.argmax(1)
+        found: Ints = scores.argmax(1)
+        return found
 
     return answer
 
@@ -158,7 +160,7 @@ def _hnsw(points: Floats) -> tuple[faiss.Index, Callable[[int], None]]:
 
 
 def _approximate(index: faiss.Index, ours: NearestNeighbours, batch: Floats) -> Ints:
-    distances, found = _search(index, ours.points, batch, K)
+    distances, found = _search(index, ours.points, batch, K)  # type: ignore[arg-type]
     return decide(distances, ours.classes[found], CLASSES, "large_margin")[0]
 
 

@@ -84,7 +84,7 @@ def refusal(indexed: Path, table: Split, hidden: Ints) -> list[Row]:
     which at most ALPHA of validation's lie.
     """
     task = table.tasks[0]
-    embeddings, logits = (read(indexed / "snapshot", task.name) for read in (read_embeddings, read_logits))
+    embeddings, logits = read_embeddings(indexed / "snapshot", task.name), read_logits(indexed / "snapshot", task.name)
     scores = {"distance": nearest_clusters(ClusterWise.load(indexed / "rules", task.name), embeddings).distance}
     if logits is not None:
         scores["softmax"] = -probabilities(logits, 1.0).max(1)
