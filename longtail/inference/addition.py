@@ -47,7 +47,11 @@ def add(folder: Path, index: Path, output: Path, task: str | None = None) -> str
     new = with_classes(own, list(images))
     rules = {one.name: _neighbours(index, one.name) for one in embedder.tasks}
     addition = _addition(embedder, own, images, rules[own.name])
-    rules[own.name] = {key: _extended(known, addition) for key, known in rules[own.name].items()}
+    rules[own.name] = {
+        key: Known(more, known.probabilities)
+        for key, known in rules[own.name].items()
+        if (more := known.rule.extended(addition)) is not None
+    }
     familiar = {name: Familiarity.load(index / "rules", name) for name in rules}
     familiar[own.name] = familiar[own.name].extended(_clusters(rules[own.name]), addition)
     key = _answering(rules, own, new, state.rule)
@@ -104,12 +108,6 @@ def _addition(
     labels = np.repeat(codes, [len(one.pixels) for one in images.values()])
     count = len(task.classes) + len(images)
     return Addition(np.concatenate(embeddings), labels, count, _clusters(rules).clusters.mean_size)
-
-
-def _extended(known: Known, addition: Addition) -> Known:
-    rule = known.rule.extended(addition)
-    assert rule is not None  # it asks no classifier
-    return Known(rule, known.probabilities)
 
 
 def _answering(rules: Mapping[str, Mapping[str, Known]], old: Task, new: Task, own: str) -> str:

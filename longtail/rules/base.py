@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from longtail.errors import DataError
+from longtail.rules.clusters import centroids, cluster_classes
 from longtail.rules.search import Search
 
 Floats = npt.NDArray[np.float32]
@@ -60,6 +61,11 @@ class Addition:
     labels: Ints
     class_count: int
     cluster_size: int
+
+    def centroids(self) -> tuple[Floats, Ints]:
+        """Those of the samples' clusters (m, d), and the class of each (m,)."""
+        clusters = cluster_classes(self.embeddings, self.labels, self.cluster_size)
+        return centroids(self.embeddings, clusters), clusters.classes
 
 
 class Rule(ABC):

@@ -44,9 +44,7 @@ class ClusterWise(Rule):
         return self.neighbours.predict(embeddings)
 
     def extended(self, addition: Addition) -> Self:
-        new = cluster_classes(addition.embeddings, addition.labels, addition.cluster_size)
-        points = centroids(addition.embeddings, new)
-        neighbours = self.neighbours.with_points(points, new.classes, addition.class_count)
+        neighbours = self.neighbours.with_points(*addition.centroids(), addition.class_count)
         return replace(self, neighbours=neighbours, clusters=Clusters(self.clusters.assignment, neighbours.classes))
 
     def save(self, folder: Path, task: str) -> None:

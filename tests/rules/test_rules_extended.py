@@ -15,11 +15,12 @@ from longtail.rules.cluster_wise import ClusterWise
 from longtail.rules.clusters import Clusters
 from longtail.rules.familiarity import Familiarity, Nearest, nearest_clusters
 from longtail.rules.knn import Decision, NearestNeighbours
+from longtail.rules.large_margin import LargeMargin
 from longtail.rules.registry import RULES
 from longtail.rules.sample_wise import SampleWise
 
 Floats = npt.NDArray[np.float32]
-NEIGHBOURS = ("cluster_wise", "sample_wise", "class_mean")
+NEIGHBOURS = ("cluster_wise", "large_margin", "sample_wise", "class_mean")
 
 
 def on_sphere(rng: np.random.Generator, count: int, length: int = 6) -> Floats:
@@ -37,7 +38,7 @@ def addition(seed: int, counts: list[int], *, spread: float = 0.2, cluster_size:
 
 
 def neighbours(rule: Rule | None) -> NearestNeighbours:
-    assert isinstance(rule, ClusterWise | SampleWise | ClassMean)
+    assert isinstance(rule, ClusterWise | LargeMargin | SampleWise | ClassMean)
     return rule.neighbours
 
 
