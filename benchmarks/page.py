@@ -10,6 +10,7 @@ TABLES = (
     "growth",
     "kmeans",
     "knn",
+    "many_classes",
     "training_step",
     "rectification",
     "data_path",

@@ -103,11 +103,12 @@ def predict(
     index: Annotated[Path, typer.Option(help="what the step `index` wrote of a model, as artifacts/index/r3")],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON lines, all probabilities among them")] = False,
     out: Annotated[Path | None, typer.Option(help="write the JSON lines to this file")] = None,
+    refuse: Annotated[bool, typer.Option("--refuse", help="no class for what is unlike anything trained on")] = False,
 ) -> None:
     """Answer image files by a trained model: class, probability, nearest cluster, whether it is like the training."""
     from longtail.inference.prediction import predict
 
-    predict(files, index, as_json=as_json, out=out)
+    predict(files, index, as_json=as_json, out=out, refuse=refuse)
 
 
 @app.command()
@@ -119,6 +120,29 @@ def export(
     from longtail.inference.export import export
 
     typer.echo(export(index, onnx))
+
+
+@app.command()
+def add(
+    folder: Annotated[Path, typer.Argument(help="a folder of images for each new class", show_default=False)],
+    index: Annotated[Path, typer.Option(help="what the step `index` wrote of a model, as artifacts/index/r3")],
+    output: Annotated[Path, typer.Option(help="new index to write; it may not exist")],
+    task: Annotated[str | None, typer.Option(help="of which the classes are; needed if there are several")] = None,
+) -> None:
+    """Add classes to a trained model without training, from a few images each: a new index, which `predict` reads."""
+    from longtail.inference.addition import add
+
+    typer.echo(add(folder, index, output, task))
+
+
+@app.command()
+def register(
+    index: Annotated[Path, typer.Option(help="an index that `evaluate` does not register, as one of `longtail add`")],
+) -> None:
+    """Log a trained model in MLflow and register it, as the challenger."""
+    from longtail.inference.registration import register
+
+    typer.echo(register(index))
 
 
 def _command(stage: str) -> Callable[..., None]:

@@ -26,7 +26,8 @@ class Classifier(PythonModel):
     # with all its pixels. A DataError it passes on as it is, while it puts the data before its own exceptions.
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> dict[str, npt.NDArray[Any]]:
         """For every task what `columns` names; `model_input` is what `longtail.inference.batches.batch` takes: a uint8
-        array N×H×W×C, or a list, a Series or a column of files' bytes, base64, paths or arrays of any size.
+        array N×H×W×C, or a list, a Series or a column of files' bytes, base64, paths or arrays of any size. Of `params`
+        `refuse` gives no class, an empty text, to images unlike anything that was trained on.
 
         Raises DataError for anything else, and quotes no pixels.
         """
@@ -34,9 +35,10 @@ class Classifier(PythonModel):
         from longtail.inference.columns import columns
 
         images = batch(model_input, self.answerer.embedder.blueprint)
+        refuse = bool((params or {}).get("refuse"))
         answers: dict[str, npt.NDArray[Any]] = {}
         for name, of_task in self.answerer.answer(images).items():
-            answers |= columns(self.answerer.tasks[name].task, of_task)
+            answers |= columns(self.answerer.tasks[name].task, of_task, refuse=refuse)
         return answers
 
 

@@ -17,6 +17,7 @@ from longtail.errors import DataError
 from longtail.stages import NAMED
 
 FILE = "lineage.json"
+ADD = "add"  # no stage of the pipeline: it adds classes to an index
 
 
 class Step(BaseModel, extra="forbid", frozen=True):

@@ -59,7 +59,7 @@ class TaskAnswerer:
         """From embeddings (n, d) and, where the rule needs them, logits (n, K)."""
         codes, scores = self.rule.predict(embeddings, logits)
         nearest = nearest_clusters(self.clusters, embeddings)
-        return Answers(codes, self.probabilities.of(codes, scores), nearest, self.familiarity.unlike(nearest.distance))
+        return Answers(codes, self.probabilities.of(codes, scores), nearest, self.familiarity.unlike(nearest))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from longtail.data.dataset import Task
 if TYPE_CHECKING:
     from longtail.inference.answerer import Answers
 
+REFUSED = ""  # stands for the class of an image that is not answered
+
 # After the task's name: the type of the array, and whether it has a column a class.
 COLUMNS: dict[str, tuple[type[np.generic], bool]] = {
     "": (np.str_, False),
@@ -22,11 +24,14 @@ COLUMNS: dict[str, tuple[type[np.generic], bool]] = {
 }
 
 
-def columns(task: Task, answers: "Answers") -> dict[str, npt.NDArray[Any]]:
-    """By "<task>" the classes that are answered (n,), by "<task>.probability" and so on what stands beside them."""
+def columns(task: Task, answers: "Answers", *, refuse: bool = False) -> dict[str, npt.NDArray[Any]]:
+    """By "<task>" the classes that are answered (n,), by "<task>.probability" and so on what stands beside them.
+
+    With `refuse` the class is REFUSED where an image is unlike anything that was trained on.
+    """
     names, near = np.array(task.classes), answers.nearest
     values: tuple[npt.NDArray[Any], ...] = (
-        names[answers.codes],
+        np.where(answers.unlike & refuse, REFUSED, names[answers.codes]),
         answers.probability,
         answers.probabilities,
         names[near.classes],

@@ -16,6 +16,7 @@ from rich.text import Text
 from longtail.artifacts.files import written
 from longtail.errors import DataError
 from longtail.inference.answerer import Answerer, Answers
+from longtail.inference.columns import REFUSED
 from longtail.inference.files import LONGEST, Picture, pictures
 from longtail.inference.pixels import preprocessing
 from longtail.sources.quoting import shown
@@ -25,11 +26,12 @@ WIDEST = 1000  # characters of a line that no terminal shows
 Line = dict[str, Any]
 
 
-def predict(paths: list[Path], index: Path, *, as_json: bool, out: Path | None) -> None:
+def predict(paths: list[Path], index: Path, *, as_json: bool, out: Path | None, refuse: bool = False) -> None:
     """Answer every file; print a table, or JSON lines if asked, and write JSON lines to the file `out`, whole or not.
 
-    A file without answer is named on stderr. Raises DataError at the end if there was one, and at once if the index
-    cannot be read or its model takes no files.
+    With `refuse` an image unlike anything that was trained on has the class REFUSED. A file without answer is named on
+    stderr. Raises DataError at the end if there was one, and at once if the index cannot be read or its model takes no
+    files.
     """
     answerer = Answerer.load(index)
     preprocessing(answerer.embedder.blueprint)
@@ -39,7 +41,7 @@ def predict(paths: list[Path], index: Path, *, as_json: bool, out: Path | None) 
         if out is not None:
             place = stack.enter_context(written(out))
             files.append(stack.enter_context(place.open("w", encoding="utf-8")))
-        for line in answered(pictures(paths, answerer.embedder.blueprint), answerer):
+        for line in answered(pictures(paths, answerer.embedder.blueprint), answerer, refuse=refuse):
             count += 1
             if "fault" in line:
                 faults += 1
@@ -55,7 +57,7 @@ def predict(paths: list[Path], index: Path, *, as_json: bool, out: Path | None) 
         raise DataError(f"{faults} of {count} files have no answer; each is named above")
 
 
-def answered(files: Iterable[Picture], answerer: Answerer) -> Iterator[Line]:
+def answered(files: Iterable[Picture], answerer: Answerer, *, refuse: bool = False) -> Iterator[Line]:
     """Of each picture, in their order, what the model answers on every task, or the picture's fault, as JSON has it."""
     waiting = iter(files)
     while block := list(islice(waiting, BLOCK)):
@@ -67,16 +69,17 @@ def answered(files: Iterable[Picture], answerer: Answerer) -> Iterator[Line]:
                 yield {"file": one.path, "fault": one.fault}
                 continue
             of_tasks = {
-                name: _task_line(of_task, answerer.tasks[name].task.classes, place) for name, of_task in answers.items()
+                name: _task_line(of_task, answerer.tasks[name].task.classes, place, refuse)
+                for name, of_task in answers.items()
             }
             yield {"file": one.path, "tasks": of_tasks}
             place += 1
 
 
-def _task_line(answers: Answers, classes: list[str], place: int) -> Line:
-    near = answers.nearest
+def _task_line(answers: Answers, classes: list[str], place: int, refuse: bool) -> Line:
+    near, refused = answers.nearest, refuse and bool(answers.unlike[place])
     return {
-        "class": classes[answers.codes[place]],
+        "class": REFUSED if refused else classes[answers.codes[place]],
         "probability": float(answers.probability[place]),
         "probabilities": dict(zip(classes, answers.probabilities[place].tolist(), strict=True)),
         "nearest_cluster": {

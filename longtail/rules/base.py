@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from longtail.errors import DataError
+from longtail.rules.clusters import centroids, cluster_classes
 from longtail.rules.search import Search
 
 Floats = npt.NDArray[np.float32]
@@ -50,6 +51,23 @@ class Evidence:
     linear: Linear | None = None
 
 
+@dataclass(frozen=True)
+class Addition:
+    """Samples of classes that nobody has trained: `embeddings` (n, d), and `labels` (n,) with the class codes, which
+    follow those that were trained; `class_count`: all of both; `cluster_size`: about how many make a cluster.
+    """
+
+    embeddings: Floats
+    labels: Ints
+    class_count: int
+    cluster_size: int
+
+    def centroids(self) -> tuple[Floats, Ints]:
+        """Those of the samples' clusters (m, d), and the class of each (m,)."""
+        clusters = cluster_classes(self.embeddings, self.labels, self.cluster_size)
+        return centroids(self.embeddings, clusters), clusters.classes
+
+
 class Rule(ABC):
     """A rule, fitted: on the training samples, with what is open chosen on the validation samples.
 
@@ -86,6 +104,10 @@ class Rule(ABC):
     @abstractmethod
     def load(cls, folder: Path, task: str) -> Self:
         """The rule that `save` wrote. Raises DataError if it cannot be read."""
+
+    def extended(self, addition: Addition) -> "Rule | None":
+        """The rule that knows those classes too; None for one that asks the classifier, which cannot know them."""
+        return None
 
     def summary(self) -> dict[str, Any]:
         """What was tried on validation, as JSON has it: at least the score."""

@@ -1,14 +1,14 @@
 """The nearest class mean: each class by the normalised mean of its training embeddings."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
 from longtail.artifacts.reading import read_json
-from longtail.rules.base import Evidence, Floats, Ints, Rule
+from longtail.rules.base import Addition, Evidence, Floats, Ints, Rule
 from longtail.rules.clusters import Clusters, centroids
 from longtail.rules.knn import NearestNeighbours, load_neighbours, save_neighbours
 from longtail.rules.search import mean_class_accuracy
@@ -39,6 +39,11 @@ class ClassMean(Rule):
 
     def predict(self, embeddings: Floats, logits: Floats | None) -> tuple[Ints, Floats]:
         return self.neighbours.predict(embeddings)
+
+    def extended(self, addition: Addition) -> Self:
+        means = class_means(addition.embeddings, addition.labels, addition.class_count)
+        more = means.points, means.classes, addition.class_count
+        return replace(self, neighbours=self.neighbours.with_points(*more))
 
     def save(self, folder: Path, task: str) -> None:
         save_neighbours(folder / f"class_mean-{task}", self.neighbours, score=self.score)

@@ -1,14 +1,14 @@
 """The cluster-wise kNN with the large-margin decision (LMLE, section 4, Eq. 3): neighbours are cluster centroids."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from longtail.artifacts.reading import read_array, read_json
-from longtail.rules.base import Evidence, Floats, Ints, Rule
+from longtail.rules.base import Addition, Evidence, Floats, Ints, Rule
 from longtail.rules.clusters import Clusters, centroids, cluster_classes
 from longtail.rules.knn import NearestNeighbours, load_neighbours, save_neighbours
 from longtail.rules.search import Choice, choose
@@ -42,6 +42,10 @@ class ClusterWise(Rule):
 
     def predict(self, embeddings: Floats, logits: Floats | None) -> tuple[Ints, Floats]:
         return self.neighbours.predict(embeddings)
+
+    def extended(self, addition: Addition) -> Self:
+        neighbours = self.neighbours.with_points(*addition.centroids(), addition.class_count)
+        return replace(self, neighbours=neighbours, clusters=Clusters(self.clusters.assignment, neighbours.classes))
 
     def save(self, folder: Path, task: str) -> None:
         save_neighbours(folder / f"cluster_wise-{task}", self.neighbours, score=self.score, curve=self.curve)

@@ -25,6 +25,12 @@ class Clusters:
     assignment: Ints
     classes: Ints
 
+    @property
+    def mean_size(self) -> int:
+        """How many of the samples a cluster holds, of those that hold any."""
+        members = self.assignment[self.assignment >= 0]
+        return max(1, round(len(members) / max(1, len(np.unique(members)))))
+
     def warning(self, task: str) -> str | None:
         """What to say if no class has two clusters; None of one class, or if one has."""
         counts = np.unique(self.classes, return_counts=True)[1]

@@ -1,6 +1,6 @@
 """Nearest-neighbour classification (LMLE, section 4): cluster-wise with the large-margin decision, and sample-wise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -45,6 +45,16 @@ class NearestNeighbours:
         """
         distances, neighbours = _search(self._index, self.points, embeddings, self.k)
         return decide(distances, self.classes[neighbours], self.class_count, self.decision)
+
+    def with_points(self, points: Floats, classes: Ints, class_count: int) -> "NearestNeighbours":
+        """The classifier over these points (n, d) too; `class_count`: of all classes."""
+        every = np.concatenate([self.points, points.astype(np.float32)])
+        return replace(self, points=every, classes=np.concatenate([self.classes, classes]), class_count=class_count)
+
+    def can_answer(self, code: int) -> bool:
+        """Whether a class wins wherever all of its points are the nearest: by votes too few of them never would."""
+        points = np.count_nonzero(self.classes == code)
+        return self.decision == "large_margin" or 2 * int(points) >= min(self.k, len(self.points))
 
 
 def nearest(points: Floats, queries: Floats, k: int) -> tuple[Floats, Ints]:

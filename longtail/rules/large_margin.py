@@ -1,12 +1,12 @@
 """LMLE's decision as published (section 4, Eq. 3): the large margin among the 20 nearest centroids, nothing chosen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from longtail.artifacts.reading import read_json
-from longtail.rules.base import Evidence, Floats, Ints, Rule
+from longtail.rules.base import Addition, Evidence, Floats, Ints, Rule
 from longtail.rules.cluster_wise import ClusterWise
 from longtail.rules.clusters import centroids, cluster_classes
 from longtail.rules.knn import NearestNeighbours, load_neighbours, save_neighbours
@@ -42,6 +42,10 @@ class LargeMargin(Rule):
 
     def predict(self, embeddings: Floats, logits: Floats | None) -> tuple[Ints, Floats]:
         return self.neighbours.predict(embeddings)
+
+    def extended(self, addition: Addition) -> Self:
+        neighbours = self.neighbours.with_points(*addition.centroids(), addition.class_count)
+        return replace(self, neighbours=replace(neighbours, k=min(K, len(neighbours.points))))
 
     def save(self, folder: Path, task: str) -> None:
         save_neighbours(folder / f"large_margin-{task}", self.neighbours, score=self.score)

@@ -1,12 +1,12 @@
 """The ordinary kNN over all training samples, by majority vote; k is chosen on validation."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from longtail.artifacts.reading import read_json
-from longtail.rules.base import Evidence, Floats, Ints, Rule
+from longtail.rules.base import Addition, Evidence, Floats, Ints, Rule
 from longtail.rules.knn import NearestNeighbours, load_neighbours, save_neighbours
 from longtail.rules.search import choose
 
@@ -36,6 +36,10 @@ class SampleWise(Rule):
 
     def predict(self, embeddings: Floats, logits: Floats | None) -> tuple[Ints, Floats]:
         return self.neighbours.predict(embeddings)
+
+    def extended(self, addition: Addition) -> Self:
+        more = addition.embeddings, addition.labels, addition.class_count
+        return replace(self, neighbours=self.neighbours.with_points(*more))
 
     def save(self, folder: Path, task: str) -> None:
         save_neighbours(folder / f"sample_wise-{task}", self.neighbours, score=self.score, curve=self.curve)

@@ -25,6 +25,11 @@ def class_name(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
+def look(name: str) -> str:
+    """What names have in common that look alike: they differ in case, spaces or the form of their characters."""
+    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
 def _as_text(value: object) -> object:
     if isinstance(value, bool | int | float):
         return str(value)
@@ -47,7 +52,7 @@ def found_classes(names: Iterable[str], place: str) -> list[str]:
     classes = ordered(names)
     alike: dict[str, str] = {}
     for name in classes:
-        key = "".join(unicodedata.normalize("NFKC", name).casefold().split())
+        key = look(name)
         if key in alike:
             pair = listed([alike[key], name])
             raise DataError(

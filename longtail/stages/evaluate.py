@@ -11,11 +11,12 @@ import pandas as pd
 from pydantic import BaseModel, Field, model_validator
 
 from longtail import tracking
-from longtail.artifacts.lineage import Lineage, merged
+from longtail.artifacts.lineage import ADD, Lineage, merged
 from longtail.artifacts.reading import read_json
 from longtail.data.dataset import PackedDataset, Task
 from longtail.data.seed import Seed
 from longtail.data.splits import Split
+from longtail.errors import DataError
 from longtail.metrics.answers import answered, answers_of
 from longtail.metrics.scores import PUBLISHED, Shots
 from longtail.network.snapshot import State, collapse_warning, read_embeddings, read_logits, read_prior
@@ -71,7 +72,13 @@ class Indexed:
 
     @classmethod
     def open(cls, name: str, path: Path) -> "Indexed":
-        return cls(name, path, State.read(path), Lineage.read(path))
+        lineage = Lineage.read(path)
+        if any(step.stage == ADD for step in lineage.chain()):
+            raise DataError(
+                f"{path} has classes that were added without training, of which the split has no image; evaluate the "
+                "index that they were added to"
+            )
+        return cls(name, path, State.read(path), lineage)
 
     def on(self, task: Task, *, as_baseline: bool = False) -> Judged:
         """The model on one task; as a baseline by its head less the log prior, where it would answer by its head: a

@@ -96,12 +96,13 @@ def _save(target: Path, folder: Path, event: Event, description: Any) -> None:
 
 
 def _signature(classes: dict[str, int]) -> Any:
-    """What the model gives. It takes images in so many guises that no schema of MLflow's has them all."""
+    """What the model gives, and its parameter. Images come in so many guises that no schema of MLflow's has them."""
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema, TensorSpec
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
     outputs: list[ColSpec | TensorSpec] = []
     for task, count in classes.items():
         for name, (kind, of_classes) in COLUMNS.items():
             outputs.append(TensorSpec(np.dtype(kind), (-1, count) if of_classes else (-1,), f"{task}{name}"))
-    return ModelSignature(outputs=Schema(outputs))
+    params = ParamSchema([ParamSpec("refuse", DataType.boolean, False)])
+    return ModelSignature(outputs=Schema(outputs), params=params)

@@ -72,6 +72,23 @@ def test_files_of_every_kind_in_folders_of_folders(
     assert all("tasks" in line for line in lines.values())
 
 
+def test_what_is_unlike_the_training_gets_no_class_if_asked(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(picture(0, 7), tmp_path / "circle", "png")
+    Image.new("RGB", (30, 30), (20, 20, 20)).save(tmp_path / "dark.png")
+    found = {}
+    for refuse in (False, True):
+        capsys.readouterr()
+        predict([tmp_path], trained / "index/softmax", as_json=True, out=None, refuse=refuse)
+        lines = map(json.loads, capsys.readouterr().out.splitlines())
+        found[refuse] = {Path(line["file"]).name: line["tasks"]["label"] for line in lines}
+    assert found[True]["circle.png"] == found[False]["circle.png"]
+    assert found[True]["circle.png"]["class"] == "circle"
+    assert found[False]["dark.png"]["class"] in CLASSES
+    assert found[True]["dark.png"] == {**found[False]["dark.png"], "class": ""}
+
+
 def write_bad_files(folder: Path) -> dict[str, str]:
     """Files that are no images, by name, and how what is said of each begins."""
     save(picture(0, 1), folder / "good", "jpeg")

@@ -101,6 +101,29 @@ def test_pixels_in_a_request_are_answered_as_the_pipeline_answers_them(model: An
         np.testing.assert_allclose(answers["label.probabilities"], own.probabilities[:3], atol=1e-5)
 
 
+def test_a_request_can_ask_that_what_is_unlike_the_training_gets_no_class(
+    model: Any, trained: Path, own: Answers
+) -> None:
+    packed = PackedDataset.open(trained / "dataset").images(np.arange(3))
+    images = [*packed.tolist(), *np.full((2, *packed.shape[1:]), 20).tolist()]
+    plain, refused = (
+        score(model, json.dumps({"inputs": images, "params": {"refuse": refuse}})) for refuse in (False, True)
+    )
+    assert plain == score(model, json.dumps({"inputs": images}))
+    assert plain["label.unlike"] == [*own.unlike[:3].tolist(), True, True]
+    assert "" not in plain["label"]
+    assert refused == {**plain, "label": [*plain["label"][:3], "", ""]}
+
+
+@pytest.mark.parametrize("refuse", ["maybe", 2, [True], {"a": 1}])
+def test_mlflow_refuses_a_parameter_that_is_no_truth_value(model: Any, files: list[Path], refuse: object) -> None:
+    from mlflow import MlflowException
+
+    with pytest.raises(MlflowException, match="refuse") as refused:
+        score(model, json.dumps({"inputs": [str(files[0])], "params": {"refuse": refuse}}))
+    assert refused.value.get_http_status_code() == 400
+
+
 @pytest.mark.parametrize(
     "content", [{"inputs": []}, {"instances": []}, {"dataframe_split": {"columns": ["image"], "data": []}}]
 )

@@ -11,7 +11,7 @@ from rule_evidence import evidence
 
 from longtail.errors import DataError
 from longtail.rules.cluster_wise import ClusterWise
-from longtail.rules.familiarity import ALPHA, Familiarity, nearest_clusters
+from longtail.rules.familiarity import ALPHA, Familiarity, Nearest, nearest_clusters
 
 
 def test_the_nearest_cluster_is_that_of_plain_loops() -> None:
@@ -37,8 +37,7 @@ def test_the_bound_is_the_order_statistic_of_conformal_prediction(count: int) ->
     some[known] = found.validation[known]
     rule = ClusterWise.fit(found, {})
     fitted = Familiarity.fit(rule, replace(found, validation=some))
-    distances = nearest_clusters(rule, found.embeddings[known]).distance
-    beyond = int(fitted.unlike(distances).sum())
+    beyond = int(fitted.unlike(nearest_clusters(rule, found.embeddings[known])).sum())
     assert fitted.samples == len(known) == count
     assert fitted.false_alarms == pytest.approx((beyond + 1) / (count + 1))
     assert fitted.false_alarms <= max(ALPHA, 1 / (count + 1)) + 1e-12
@@ -49,7 +48,7 @@ def test_images_that_come_as_validations_do_are_flagged_at_the_rate_that_it_says
     rule = ClusterWise.fit(found, {})
     unseen = found.embeddings[(found.train < 0) & (found.validation < 0)]
     fitted = Familiarity.fit(rule, found)
-    flagged = fitted.unlike(nearest_clusters(rule, unseen).distance).mean()
+    flagged = fitted.unlike(nearest_clusters(rule, unseen)).mean()
     # About 10,000 of either: the standard error of the difference is 0.14 points.
     assert flagged == pytest.approx(fitted.false_alarms, abs=0.005)
 
@@ -57,7 +56,8 @@ def test_images_that_come_as_validations_do_are_flagged_at_the_rate_that_it_says
 def test_without_a_labelled_validation_sample_nothing_is_flagged(tmp_path: Path) -> None:
     found = evidence()
     fitted = Familiarity.fit(ClusterWise.fit(found, {}), replace(found, validation=np.full_like(found.validation, -1)))
-    assert not fitted.unlike(np.array([0.0, 2.0, np.inf], np.float32)).any()
+    codes = np.zeros(3, np.int64)
+    assert not fitted.unlike(Nearest(codes, codes, np.array([0.0, 2.0, np.inf], np.float32))).any()
     fitted.save(tmp_path, "digit")
     assert Familiarity.load(tmp_path, "digit") == fitted
 

@@ -1,0 +1,34 @@
+"""`longtail register`: an index as a model of MLflow's, where no `evaluate` does it."""
+
+from pathlib import Path
+
+import numpy as np
+
+from longtail import tracking
+from longtail.artifacts.digests import check_artifact
+from longtail.artifacts.lineage import Lineage
+from longtail.errors import DataError
+from longtail.network.snapshot import State, read_blueprint
+from longtail.tracking.naming import registered
+from longtail.tracking.settings import Settings
+
+STEP = "register"
+
+
+def register(index: Path) -> str:
+    """Log the model of an index directory, and register it under the name of its data, as the challenger; a sentence.
+
+    Raises DataError if it is no index, or tracking is off.
+    """
+    if Settings.from_environment() is None:
+        raise DataError("tracking is off, so there is no MLflow to register a model with; unset LONGTAIL_TRACKING")
+    blueprint, rule = read_blueprint(index / "snapshot"), State.read(index).rule
+    check_artifact(index)
+    lineage = Lineage.read(index)
+    config, params = lineage.parameters(), {"index": str(index), "rule": rule}
+    with tracking.stage_run(STEP, STEP, params=params, config=config, dataset=lineage.dataset, last=True):
+        example = np.zeros((1, *blueprint.image_shape), np.uint8)
+        tracking.log_model(index, tasks=blueprint.tasks, example=example, parent=True)
+    return (
+        f"{index} is the newest version of {registered(config, lineage.dataset)}; `longtail promote --insist` takes it"
+    )
