@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 import torch
-from pytorch_metric_learning.losses import TripletMarginLoss  # type: ignore[import-untyped]
-from pytorch_metric_learning.miners import BatchEasyHardMiner, TripletMarginMiner  # type: ignore[import-untyped]
+from pytorch_metric_learning.losses import TripletMarginLoss
+from pytorch_metric_learning.miners import BatchEasyHardMiner, TripletMarginMiner
 from torch import Tensor
 
 from benchmarks.measure import Spread, alternate, ratio

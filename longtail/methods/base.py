@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from longtail.data.samplers import Drawing, TaskSampler, at_most, class_shares, mean_weights, strengths
 from longtail.errors import DataError
-from longtail.methods.batch import Batch, Selection, images_of
+from longtail.methods.batch import Batch, Selection, images_of, once
 from longtail.methods.catalogue import params_class
 from longtail.network.network import Network
 from longtail.world import ALONE, World
@@ -110,7 +110,7 @@ class Method(nn.Module, ABC):
     # Whether the loss trains the network's classifiers: their scores are then kept, and can answer.
     trains_classifier: ClassVar[bool] = True
     # How many images of each sample a step has, each warped for itself.
-    views: ClassVar[int] = 1
+    views: int = 1
     # Whether the images of a step serve all tasks, labelled or not; else each task has what it labels.
     shares_images: ClassVar[bool] = False
 
@@ -175,12 +175,10 @@ class Method(nn.Module, ABC):
 
         An image that is drawn twice is there once, with the weight of both: it would be its own positive.
         """
-        _, first, of_draw = np.unique(positions, return_index=True, return_inverse=True)
         codes = self._drawn[task][positions]
-        known = codes >= 0
-        summed = np.bincount(of_draw[known], mean_weights(codes[known], cost=self.cost(step)), len(first))
-        order = np.argsort(first)  # as drawn: several processes take their shares from a shuffled mini-batch
-        kept, weights = positions[first[order]], summed[order].astype(np.float32)
+        of_draws = np.zeros(len(codes), np.float32)
+        of_draws[codes >= 0] = mean_weights(codes[codes >= 0], cost=self.cost(step))
+        kept, weights = once(positions, of_draws)
         share = np.full(len(kept), 1 / len(kept), np.float32)
         return Selection(kept, {"codes": self._drawn[task][kept], "weights": weights, "share": share})
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -55,3 +56,11 @@ def to_device(values: Tensor, device: torch.device) -> Tensor:
 def images_of(positions: dict[str, Ints]) -> Ints:
     """The positions of all images of a step, sorted, each once; `positions`: those of each task."""
     return np.unique(np.concatenate([of_task.ravel() for of_task in positions.values()]))
+
+
+def once(positions: Ints, weights: Floats) -> tuple[Ints, Floats]:
+    """Each of the positions (B,) once, with the sum of its weights (B,)."""
+    _, first, of_draw = np.unique(positions, return_index=True, return_inverse=True)
+    summed = np.bincount(of_draw, weights, len(first))
+    order = np.argsort(first)  # as drawn: several processes take their shares from a shuffled mini-batch
+    return positions[first[order]], summed[order].astype(np.float32)

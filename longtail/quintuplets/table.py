@@ -11,6 +11,7 @@ from longtail.artifacts.reading import read_array, read_json, write_json
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -69,3 +70,13 @@ def load_tables(path: Path) -> dict[str, QuintupletTable]:
         task: QuintupletTable(*(read_array(path / f"{column}-{task}.npy") for column in COLUMNS))
         for task in read_json(path / "tasks.json")
     }
+
+
+def save_centroids(path: Path, task: str, centroids: Floats) -> None:
+    """Write beside the table of a task the centroid of each cluster, (clusters, d)."""
+    np.save(path / f"centroids-{task}.npy", centroids, allow_pickle=False)
+
+
+def load_centroids(path: Path, task: str) -> Floats:
+    """The centroids that `save_centroids` wrote, (clusters, d) on the unit sphere."""
+    return read_array(path / f"centroids-{task}.npy")

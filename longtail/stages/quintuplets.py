@@ -19,8 +19,8 @@ from longtail.errors import DataError
 from longtail.network.snapshot import State, current, read_blueprint, read_embeddings
 from longtail.quintuplets.pools import pooled_tables
 from longtail.quintuplets.shares import table_shares
-from longtail.quintuplets.table import WHOLE, Part, QuintupletTable, load_tables, merge, save_tables
-from longtail.rules.clusters import load_clusters
+from longtail.quintuplets.table import WHOLE, Part, QuintupletTable, load_tables, merge, save_centroids, save_tables
+from longtail.rules.clusters import centroids, load_clusters
 from longtail.stages.contract import Input, Output, stage
 from longtail.tracking.identity import code_md5
 
@@ -64,8 +64,11 @@ def run(split: Input, model: Input, clusters: Input, quintuplets: Output, *, par
     if parts:
         remove_on_success(parts)
     report: dict[str, float] = {}
+    of_tasks = load_clusters(clusters)
     for name, made in tables.items():
-        shares = table_shares(made, read_embeddings(current(model), name))
+        embeddings = read_embeddings(current(model), name)
+        save_centroids(quintuplets, name, centroids(embeddings, of_tasks[name]))
+        shares = table_shares(made, embeddings)
         report |= {f"{name}_quintuplets": float(len(made.members))}
         report |= {f"{name}_{share}": value for share, value in shares.items()}
         if not shares["whole"]:

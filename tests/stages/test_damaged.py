@@ -20,7 +20,7 @@ UNREAD = {
     "fit": ("model/state.json", "current/embeddings-*", "current/network.json", "current/prior.json"),
     "cluster": ("model/current/logits-*", "model/current/network.*", "current/prior.json"),
     "quintuplets": ("model/current/logits-*", "model/current/*.safetensors", "current/prior.json"),
-    "train": ("model/current/network.json", "current/prior.json"),
+    "train": ("model/current/network.json", "current/prior.json", "quintuplets/centroids-*"),
     "index": ("model/current/network.*",),
     "evaluate": ("snapshot/network.*", "snapshot/prior.json"),
 }
