@@ -15,7 +15,7 @@ from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.data.transforms import Augmentation
 from longtail.errors import DataError
-from longtail.methods.base import AnyMethod, MethodParams, Sampling, Setup
+from longtail.methods.base import AnyMethod, Method, MethodParams, Sampling, Setup
 from longtail.methods.catalogue import entry_of
 from longtail.network.embedder import Embedder, blueprint_for, build_network, write_snapshot
 from longtail.network.network import Network, NetworkParams, backbone_digest, keep_still, renew
@@ -135,6 +135,7 @@ def train_model(
         network.embeddings.requires_grad_(requires_grad=False)
     labels = {task.name: table.train_labels(task) for task in table.tasks}
     method = params.method.build(Setup(labels, params, seed, world.size, sources.table))
+    _check_trained(params, network, method)
     key = fingerprint(params, *inputs, processes=world.size)
     work = work_directory(model, key)
     curve = train(
@@ -157,6 +158,15 @@ def train_model(
         write_prior(current(model), method.trained_prior(counts, int(curve[-1]["iteration"])))
     warn_of_collapse(current(model), table)
     return curve
+
+
+def _check_trained(params: TrainingParams, network: Network, method: Method) -> None:
+    body = [*network.backbone.parameters(), *network.embeddings.parameters(), *method.parameters()]
+    if not method.trains_classifier and not any(parameter.requires_grad for parameter in body):
+        raise DataError(
+            f"{params.called} has nothing to train: the backbone stays, and {params.method.kind} trains no classifier; "
+            "give `network.embedding` a length"
+        )
 
 
 def _check_backbone(features: FeatureSet, network: Network, snapshot: Path) -> None:

@@ -120,6 +120,20 @@ def test_without_an_embedding_the_classifiers_are_linear_in_the_features(root: P
         run_stage(root, "train", paths={**ON, "previous": "softmax/model"}, network=network)
 
 
+def test_a_method_without_a_classifier_needs_an_embedding_or_a_backbone_to_train(root: Path) -> None:
+    network = {"backbone": "small_cnn", "embedding": None}
+    run_stage(root, "start", paths={"model": "bare/model"}, network=network)
+    run_stage(root, "features", paths={"model": "bare/model"}, precision="float32")
+    contrastive = {"optimisation": PLAIN, "network": network, "method": {"kind": "contrastive"}}
+    for how in (
+        {"paths": {**ON, "previous": "bare/model"}},
+        {"paths": {"previous": "bare/model"}, "trained_blocks": 0},
+    ):
+        with pytest.raises(DataError, match="has nothing to train: the backbone stays, and contrastive trains no"):
+            run_stage(root, "fit", **contrastive, **how)
+    run_stage(root, "fit", paths={"previous": "bare/model"}, **contrastive)
+
+
 NATURAL = {"sampling": "natural", "cost": False}
 TAUGHT: dict[str, dict[str, Any]] = {
     "softmax": {"method": {"kind": "softmax"}},
