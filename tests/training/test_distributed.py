@@ -1,6 +1,6 @@
 """Two processes that torchrun starts train as one does with mini-batches twice as large, and leave what one leaves.
 
-Class rectification is the exception: every process mines in its own mini-batch.
+Class rectification and what compares the samples of a mini-batch are the exceptions: every process has its own.
 """
 
 import json
@@ -106,6 +106,27 @@ def test_two_processes_rectify_the_classes_of_their_own_mini_batches(tmp_path: P
     # Other hard samples, but a mean over the processes: a sum would be twice as much.
     assert halves["rectification"] != pytest.approx(whole["rectification"], rel=TOLERANCE)
     assert halves["rectification"] == pytest.approx(whole["rectification"], rel=0.4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "part"),
+    [({"kind": "contrastive", "two_views": True}, "loss"), ({"kind": "balanced_contrastive"}, "contrastive")],
+)
+def test_two_processes_compare_the_samples_of_their_own_mini_batches(
+    tmp_path: Path, root: Path, method: dict[str, Any], part: str
+) -> None:
+    model, how = ARTIFACTS["fit"]["model"], {**SLOW, "iterations": 4, "log_every": 1}
+    one, natural = shutil.copytree(root, tmp_path / "one"), {"sampling": "natural", "cost": False}
+    run_stage(one, "fit", batch=48, optimisation=how, method=method, **natural)
+    done = run(torchrun(root, "fit", batch=24, optimisation=how, method=method, **natural), tmp_path)
+    assert done.returncode == 0, done.stderr
+    whole, halves = curve(one, model)[0], curve(root, model)[0]
+    if part != "loss":
+        assert halves["cross_entropy"] == pytest.approx(whole["cross_entropy"], rel=TOLERANCE)
+    # Among fewer samples, but a mean over the processes: a sum would be twice as much.
+    assert halves[part] != pytest.approx(whole[part], rel=TOLERANCE)
+    assert halves[part] == pytest.approx(whole[part], rel=0.4)
 
 
 def checkpoint_step(volume: Path) -> int:
