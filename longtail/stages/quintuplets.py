@@ -73,8 +73,8 @@ def run(split: Input, model: Input, clusters: Input, quintuplets: Output, *, par
         report |= {f"{name}_{share}": value for share, value in shares.items()}
         if not shares["whole"]:
             print(
-                f"warning: no quintuplet of {name} is whole: LMLE is the triplet loss where no class has two clusters "
-                "in its pools; lower cluster_size (null chooses it) or set quintuplets.pool_per_cluster",
+                f"warning: no quintuplet of {name} is whole, so LMLE's hinges on them are those of triplets; lower "
+                "cluster_size (null chooses it) or set quintuplets.pool_per_cluster",
                 file=sys.stderr,
             )
     return report
