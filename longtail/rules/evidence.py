@@ -41,7 +41,9 @@ def read_evidence(
 
 
 def read_linear(snapshot: Path, task: str) -> Linear | None:
-    """The task's classifier; None if it is no linear layer, which has weights and biases and nothing else."""
+    """The task's classifier; None if it is no linear layer, whose own are weights and biases and nothing else: modules
+    within it, as a projection that is trained beside it, have no part in the scores.
+    """
     file, numbers = snapshot / "network.safetensors", [one.name for one in read_blueprint(snapshot).tasks]
     if task not in numbers:
         raise DataError(f"{snapshot / 'network.json'} has no task {task!r}; train the model again")
@@ -49,7 +51,8 @@ def read_linear(snapshot: Path, task: str) -> Linear | None:
     try:
         with safe_open(file, "numpy") as weights:
             names = [name for name in weights.offset_keys() if name.startswith(prefix)]
-            own = {name.removeprefix(prefix): weights.get_tensor(name) for name in names}
+            inner = {name.removeprefix(prefix): name for name in names}
+            own = {short: weights.get_tensor(name) for short, name in inner.items() if "." not in short}
     except (SafetensorError, OSError) as error:
         raise DataError(f"cannot read {file}: {error}; train the model again") from error
     if set(own) != {"weight", "bias"}:
