@@ -26,7 +26,8 @@ def batch_quintuplets(embeddings: Tensor, codes: Tensor, clusters: Tensor) -> Mi
     A sample alone in its cluster is its own p+, one alone in its class its own p−−. Of equals the first is taken.
     """
     points = embeddings.float()
-    distances = torch.cdist(points, points)
+    # By a product, which is the default of larger mini-batches, what is close together would be told apart by rounding.
+    distances = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
     itself = torch.arange(len(codes), device=codes.device)
     others = itself[:, None] != itself
     of_class = codes[:, None] == codes
