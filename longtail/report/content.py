@@ -112,7 +112,7 @@ class TaskReport:
 
 @dataclass(frozen=True)
 class Round:
-    """One round; round 0 is what the rounds started from, or a training without rounds.
+    """One round; round 0 is what the rounds follow, or a training without rounds.
 
     `loss` and each of its `parts` (by the name to show) are given at `iterations`, counted from the round's own start;
     all are empty where nothing was trained. `validation` holds mean per-class accuracies in [0, 1] by task.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from longtail.artifacts.lineage import Lineage
+from longtail.artifacts.lineage import Lineage, Step
 from longtail.methods.catalogue import PARTS, title_of
 from longtail.network.snapshot import Round as Past
 from longtail.network.snapshot import State, mean_score
@@ -26,11 +26,22 @@ def model_report(name: str, state: State, lineage: Lineage, after: str | None = 
 
 
 def started_from(name: str, models: Mapping[str, Lineage]) -> str | None:
-    """Of the models with these lineages the nearest one behind `name`, if any."""
+    """Of the models with these lineages the nearest one with whose weights `name` began, if any."""
     trained = {key: other for other, lineage in models.items() if other != name and (key := _model_step(lineage))}
-    behind = [step.key for step in models[name].chain()][::-1]
-    own = _model_step(models[name])
-    return next((trained[key] for key in behind if key in trained and key != own), None)
+    own, steps = _model_step(models[name]), models[name].steps
+    for step in reversed([*models[name].chain()]):
+        if step.key in trained and step.key != own:
+            return trained[step.key]
+        if _began_anew(step, steps):
+            return None
+    return None
+
+
+def _began_anew(step: Step, steps: Mapping[str, Step]) -> bool:
+    """Whether it is a first round with new weights: what it follows has given it clusters alone."""
+    before = steps.get(step.inputs.get("previous", ""))
+    first = step.stage == "train" and (before is None or before.stage != "train")
+    return first and bool(step.params.get("fresh"))
 
 
 def _model_step(lineage: Lineage) -> str | None:
@@ -91,6 +102,6 @@ def notes(name: str, state: State) -> list[str]:
     if not state.best_round or not before or mean_score(before) < state.best_score:
         return []
     return [
-        f"{name}: on validation no round beats what the rounds started from: {100 * state.best_score:.1f} % against "
+        f"{name}: on validation no round beats what the rounds follow: {100 * state.best_score:.1f} % against "
         f"{100 * mean_score(before):.1f} % by the {rule_title(state.rule)}."
     ]

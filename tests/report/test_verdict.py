@@ -141,3 +141,19 @@ def test_a_model_started_from_the_nearest_that_the_report_has() -> None:
     found = {name: started_from(name, models) for name in models}
     assert found == {"c": "a", "a": "start", "start": None, "other": "a"}
     assert started_from("c", {"c": models["c"], "other": models["other"]}) is None
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_rounds_that_began_with_new_weights_started_from_none(fresh: bool, rounds: int) -> None:
+    prior = extended("fit", {"name": "softmax"}, {}, {}, Lineage(dataset="d"))
+    models, origin = {"softmax": extended("index", {}, {"model": prior}, {}, Lineage())}, prior
+    for number in range(1, rounds + 1):
+        table = extended("quintuplets", {}, {"model": origin}, {}, Lineage(dataset="d"))
+        origin = extended("train", {"fresh": fresh}, {"previous": origin, "quintuplets": table}, {}, Lineage())
+        models[f"r{number}"] = extended("index", {}, {"model": origin}, {}, Lineage())
+    found = {name: started_from(name, models) for name in models}
+    assert found["r1"] == (None if fresh else "softmax")
+    assert all(found[f"r{number}"] == f"r{number - 1}" for number in range(2, rounds + 1))
+    last = {name: models[name] for name in ("softmax", f"r{rounds}")}
+    assert started_from(f"r{rounds}", last) == (None if fresh else "softmax")
