@@ -232,7 +232,8 @@ class Method(nn.Module, ABC):
         """The scalars to log, "loss" being what is minimised. `images`: float (views·m)×C×H×W, the images of
         `batch.samples`, and after them the same once more for each further view.
 
-        Over the processes they add up to those of the whole mini-batch (class rectification excepted).
+        Over the processes they add up to those of the whole mini-batch. Methods that compare its samples with each
+        other are excepted: they do so within the share of each process, and say it.
         """
 
     def batch(self, step: int, world: World = ALONE) -> Batch:

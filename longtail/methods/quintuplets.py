@@ -15,7 +15,7 @@ from longtail.quintuplets.table import load_tables
 
 
 class QuintupletMethod(Method):
-    """A method whose mini-batches are rows of the quintuplet table: `batch` anchors a task and step."""
+    """A method that needs the quintuplet table of a round: `batch` anchors a task and step, which it has rows of."""
 
     trains_classifier = False
 

@@ -72,12 +72,14 @@ def run(split: Input, model: Input, clusters: Input, quintuplets: Output, *, par
         report |= {f"{name}_quintuplets": float(len(made.members))}
         report |= {f"{name}_{share}": value for share, value in shares.items()}
         if not shares["whole"]:
-            print(
-                f"warning: no quintuplet of {name} is whole, so LMLE's hinges on them are those of triplets; lower "
-                "cluster_size (null chooses it) or set quintuplets.pool_per_cluster",
-                file=sys.stderr,
-            )
+            print(f"warning: no quintuplet of {name} is whole: {_missing(shares)}", file=sys.stderr)
     return report
+
+
+def _missing(shares: dict[str, float]) -> str:
+    """What a table without a whole quintuplet lacks, and what to do."""
+    lacking = "all lack p−, so LMLE is the triplet loss" if shares["degenerate"] == 1 else "each lacks p+, p− or p−−"
+    return f"{lacking}; set cluster_size to null, which chooses it, or give quintuplets.pool_per_cluster"
 
 
 def write_part(split: Path, model: Path, clusters: Path, *, params: Params, part: Part) -> None:

@@ -29,6 +29,20 @@ def test_classes_of_one_cluster_are_named_in_log_and_report(root: Path, capsys: 
     assert f"r1: {SAID}" in (root / "report/report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("size", "said"), [(200, "all lack p−, so LMLE is the triplet loss"), (1, "each lacks p+")])
+def test_a_table_without_a_whole_quintuplet_says_what_is_missing(
+    root: Path, capsys: pytest.CaptureFixture[str], size: int, said: str
+) -> None:
+    """Of clusters of one sample each anchor is its own p+, but has its p−: that is no triplet loss."""
+    run_stage(root, "cluster", cluster_size=size)
+    capsys.readouterr()
+    report = run_stage(root, "quintuplets")
+    assert (report["digit_whole"], report["digit_degenerate"]) == (0, size == 200)
+    warned = capsys.readouterr().err
+    assert f"no quintuplet of digit is whole: {said}" in warned
+    assert ("triplet" in warned) == (size == 200)
+
+
 def test_the_size_that_is_chosen_keeps_them_apart(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for stage in ROUND:
         shares = run_stage(root, stage, **({} if stage in ("quintuplets", "evaluate") else {"cluster_size": None}))

@@ -12,7 +12,7 @@ def triplet_hinge(
     """The weighted mean of max(0, margin + D(anchor, positive) − D(anchor, negative)), a scalar.
 
     Parameters: `embeddings` (m, d); `triplets` (B, 3) rows of them: anchor, positive, negative; `weights` (B,), which
-    sum to 1. D is squared, as LMLE's Eq. 1 is.
+    sum to 1. D is that of LMLE's Eq. 1, or its root.
     """
     to_positive, to_negative = anchor_distances(embeddings, triplets, distance).unbind(1)
     return (weights * torch.relu(margin + to_positive - to_negative)).sum()
