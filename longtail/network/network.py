@@ -1,10 +1,10 @@
 """The network of all methods: one backbone, and for each task an embedding and a classifier on top of it."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import torch.nn.functional as F
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 from torch import Tensor, nn
 
 from longtail.artifacts.weights import digest
@@ -25,6 +25,12 @@ class NetworkParams(BaseModel, extra="forbid"):
     )
     shared_embedding: bool = Field(False, description="one embedding for all tasks, and not one each")
     relu: bool = Field(True, description="the embedding is what a ReLU leaves of it; false: what comes before")
+
+    @model_validator(mode="after")
+    def _relu_of_an_embedding(self) -> Self:
+        if self.embedding is None and not self.relu:
+            raise ValueError("without an embedding there is no ReLU of it: leave `network.relu` out")
+        return self
 
 
 class Network(nn.Module):

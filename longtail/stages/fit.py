@@ -28,7 +28,7 @@ class Params(TrainingParams):
     @classmethod
     def _without_table(cls, method: MethodParams) -> MethodParams:
         if entry_of(method.kind).needs_table:
-            raise ValueError(f"{method.kind} is trained on the table of a round, so in `rounds`: name it in the section `train`")
+            raise ValueError(f"{method.kind} is trained on a table, so in `rounds`: name it in the section `train`")
         return method
 
 

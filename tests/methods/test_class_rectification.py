@@ -270,3 +270,15 @@ def test_a_mini_batch_in_which_a_task_has_no_label_trains_the_others(network: Ne
     loss.backward()  # type: ignore[no-untyped-call]
     assert torch.isfinite(loss)
     assert all(p.grad is None or torch.isfinite(p.grad).all() for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"comparison": "distribution", "margin": 0.5}, "has no margin: leave `margin` out"),
+        ({"mining": "class", "positives": "all"}, "always of all positives: leave `positives` out"),
+    ],
+)
+def test_a_parameter_that_would_do_nothing_is_refused(how: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        Params(**how)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from longtail.data.dataset import Task
 from longtail.errors import DataError
@@ -40,6 +41,12 @@ def test_the_embedding_comes_behind_the_relu_or_before_it(relu: bool) -> None:
     before = made.embeddings[0](made.backbone(images)).detach()
     assert torch.equal(raw, before.relu() if relu else before)
     assert bool((before < 0).any())
+
+
+def test_without_an_embedding_there_is_no_relu_to_leave_out() -> None:
+    assert NetworkParams(embedding=None).relu
+    with pytest.raises(ValidationError, match=r"leave `network\.relu` out"):
+        NetworkParams(embedding=None, relu=False)
 
 
 def test_renewed_is_all_but_what_is_kept_still() -> None:

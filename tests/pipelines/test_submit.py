@@ -415,7 +415,7 @@ def test_parameters_without_rounds_are_a_pipeline_without_them(folder: Path, com
         ({"rounds": {1: {"after": "softmax"}}}, "a training is called 1, which is no text; write it in quotes: '1'"),
         ({"evaluate": {"models": []}}, "evaluate.models names no model"),
         ({**WITHOUT_ROUNDS, "kubernetes": {"num_nodes": 2}}, "`fit` trains on one GPU"),
-        ({"fits": {"softmax": {**CRL, "method": {"kind": "lmle"}}}}, "lmle is trained on the table of a round, so in `rounds`"),
+        ({"fits": {"softmax": {**CRL, "method": {"kind": "lmle"}}}}, "lmle is trained on a table, so in `rounds`"),
         ({"fits": {"softmax": {**CRL, "bacth": 3}}}, "fits.softmax.bacth is not a parameter; did you mean 'batch'?"),
     ],
 )

@@ -137,7 +137,7 @@ def test_weights_that_the_last_step_ruins_are_an_error_too(root: Path) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind, entry in CATALOGUE.items() if entry.needs_table])
 def test_a_method_with_a_table_is_sent_to_the_rounds(kind: str) -> None:
-    with pytest.raises(ValidationError, match=f"{kind} is trained on the table of a round, so in `rounds`"):
+    with pytest.raises(ValidationError, match=f"{kind} is trained on a table, so in `rounds`"):
         Params(method={"kind": kind})
 
 

@@ -1,10 +1,10 @@
 """Class rectification (CRL): cross-entropy of many attributes, and a loss on the hard samples of minority classes."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from longtail.methods.base import Ints, Method, MethodParams, Setup
@@ -53,6 +53,14 @@ class Params(MethodParams):
         1.0,
         description="of the rectification beside the cross-entropy; imbalance: the more imbalanced the data, the more",
     )
+
+    @model_validator(mode="after")
+    def _nothing_in_vain(self) -> Self:
+        if self.margin is not None and self.comparison == "distribution":
+            raise ValueError("the distribution comparison has no margin: leave `margin` out")
+        if self.positives == "all" and self.mining == "class":
+            raise ValueError("mining by class is always of all positives: leave `positives` out")
+        return self
 
     def build(self, setup: Setup) -> "ClassRectification":
         return ClassRectification(setup, self)
