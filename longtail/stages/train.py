@@ -25,8 +25,8 @@ class Params(TrainingParams):
     patience: int = Field(1, ge=1, description="rounds without improvement before training stops")
     fresh: bool = Field(
         False,
-        description="the first round begins with new weights: what it follows gives only the features of the first "
-        "clustering, as in LMLE",
+        description="the first round begins with new weights, not pretrained ones either: what it follows gives only "
+        "the features of the first clustering, as in LMLE",
     )
     schedule_rounds: int = Field(
         1, ge=1, description="rounds over which the learning rate's schedule goes; 1: every round has its own"
