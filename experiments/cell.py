@@ -59,6 +59,23 @@ class Steps:
             self.made_by.add(note.read_text(encoding="utf-8"))
         return output
 
+    def model(self, dataset: Path, table: Path) -> Path:
+        """The model directory that the cell's trainings lead to, on a packed data set and its split."""
+        declared, models = self.cell.declared, {START: self.run(start, dataset, table)}
+        model = models[START]
+        for training in self.cell.trainings:
+            on, inputs = declared.on[training], dataset
+            if on != DATASET:
+                inputs = self.run(features, dataset, table, models[declared.features[on]], training=on)
+            if training in self.cell.rounds:
+                clusters = self.run(cluster, table, model)
+                members = self.run(quintuplets, table, model, clusters)
+                model = self.run(train, inputs, table, model, members)
+            else:
+                model = self.run(fit, inputs, table, model, training=training)
+            models[training] = model
+        return model
+
 
 @contextmanager
 def _alone(lock: Path) -> Iterator[None]:
@@ -78,19 +95,7 @@ def run_cell(cell: Cell, data: Path, work: Path, result: Path) -> None:
     steps = Steps(cell, work)
     dataset = steps.run(ingest, data)
     table = steps.run(split, dataset)
-    declared, models = cell.declared, {START: steps.run(start, dataset, table)}
-    model = models[START]
-    for training in cell.trainings:
-        on, inputs = declared.on[training], dataset
-        if on != DATASET:
-            inputs = steps.run(features, dataset, table, models[declared.features[on]], training=on)
-        if training in cell.rounds:
-            clusters = steps.run(cluster, table, model)
-            members = steps.run(quintuplets, table, model, clusters)
-            model = steps.run(train, inputs, table, model, members)
-        else:
-            model = steps.run(fit, inputs, table, model, training=training)
-        models[training] = model
+    model = steps.model(dataset, table)
     indexed = steps.run(index, table, model)
     remove(result)
     result.mkdir(parents=True)

@@ -30,7 +30,7 @@ from longtail.rules.base import Addition
 from longtail.rules.cluster_wise import ClusterWise
 from longtail.rules.familiarity import ALPHA, nearest_clusters
 from longtail.rules.search import mean_class_accuracy
-from longtail.stages import cluster, fit, index, ingest, quintuplets, split, start, train
+from longtail.stages import index, ingest, split
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -64,13 +64,7 @@ def trained(cell: Cell, place: Place, unknown: list[str]) -> tuple[Path, Split, 
     whole = steps.run(ingest, place.data)
     dataset = without_labels(whole, unknown)
     table = steps.run(split, dataset)
-    model = steps.run(start, dataset, table)
-    for training in cell.trainings:
-        if training in cell.rounds:
-            clusters = steps.run(cluster, table, model)
-            model = steps.run(train, dataset, table, model, steps.run(quintuplets, table, model, clusters))
-        else:
-            model = steps.run(fit, dataset, table, model, training=training)
+    model = steps.model(dataset, table)
     samples, packed = Split.open(table), PackedDataset.open(whole)
     codes = packed.labels(packed.info.tasks[0].name)[samples.samples["row"].to_numpy()]
     hidden = np.full(len(codes), -1)

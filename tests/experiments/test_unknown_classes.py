@@ -16,6 +16,8 @@ from longtail.errors import DataError
 from longtail.network.snapshot import read_embeddings
 from longtail.rules.cluster_wise import ClusterWise
 
+FEW_IMAGES = {"source": {"kind": "digits", "copies": 2}, "image_shape": [28, 28, 1]}
+
 
 def test_the_labels_of_some_classes_are_taken_away_and_nothing_else(tmp_path: Path) -> None:
     write_tiny_dataset(tmp_path / "data", per_class=4, jpeg_quality=90)
@@ -35,12 +37,22 @@ def test_what_is_no_part_of_the_classes_is_refused(tmp_path: Path, unknown: list
         without_labels(tmp_path / "data", unknown)
 
 
+def test_a_training_on_stored_features_is_on_those_here_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LONGTAIL_TRACKING", "off")
+    base = {**MATRIX["base"], "ingest": FEW_IMAGES, "features": {"frozen": {"after": "start"}}}
+    base["fits"] = {"softmax": {**base["fits"]["softmax"], "on": "frozen"}}
+    methods = {"softmax": MATRIX["methods"]["softmax"]}
+    matrix = Matrix.model_validate(MATRIX | {"base": base, "methods": methods, "paper": {}})
+    trained(matrix.cells()[0], Place(tmp_path, tmp_path / "work", "unknown"), ["3", "8"])
+    assert [path.name for path in (tmp_path / "work").rglob("features-*") if path.is_dir()]
+
+
 @pytest.mark.slow
 def test_the_figures_are_those_of_plain_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LONGTAIL_TRACKING", "off")
-    few_images = {"source": {"kind": "digits", "copies": 2}, "image_shape": [28, 28, 1]}
-    matrix = Matrix.model_validate(MATRIX | {"base": {**MATRIX["base"], "ingest": few_images}})
+    matrix = Matrix.model_validate(MATRIX | {"base": {**MATRIX["base"], "ingest": FEW_IMAGES}})
     cell = next(one for one in matrix.cells() if one.method == "softmax")
     indexed, table, hidden = trained(cell, Place(tmp_path, tmp_path / "work", "unknown"), ["3", "8"])
     assert set(hidden) == {-1, 0, 1}
