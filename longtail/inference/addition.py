@@ -19,7 +19,6 @@ from longtail.network.snapshot import State
 from longtail.rules.base import Addition, Rule, rule_class
 from longtail.rules.cluster_wise import ClusterWise
 from longtail.rules.familiarity import Familiarity
-from longtail.rules.knn import NearestNeighbours
 from longtail.rules.probabilities import PROBABILITIES, Probabilities
 from longtail.rules.registry import RULES
 from longtail.sources.quoting import listed, shown
@@ -115,7 +114,7 @@ def _answering(rules: Mapping[str, Mapping[str, Known]], old: Task, new: Task, o
     which every new class can win.
     """
     codes = range(len(old.classes), len(new.classes))
-    able = [key for key, known in rules[old.name].items() if all(_knn(known.rule).can_answer(code) for code in codes)]
+    able = [key for key, known in rules[old.name].items() if all(known.rule.can_answer(code) for code in codes)]
     able = [key for key in able if all(key in of_task for of_task in rules.values())]
     if not able:
         raise DataError(
@@ -124,11 +123,6 @@ def _answering(rules: Mapping[str, Mapping[str, Known]], old: Task, new: Task, o
         )
     scores = {key: sum(of_task[key].rule.score for of_task in rules.values()) for key in able}
     return own if own in able else max(able, key=scores.__getitem__)
-
-
-def _knn(rule: Rule) -> NearestNeighbours:
-    found: NearestNeighbours = rule.neighbours  # type: ignore[attr-defined]
-    return found
 
 
 def _without_classifier(embedder: Embedder, new: Task) -> Embedder:

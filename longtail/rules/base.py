@@ -109,6 +109,10 @@ class Rule(ABC):
         """The rule that knows those classes too; None for one that asks the classifier, which cannot know them."""
         return None
 
+    def can_answer(self, code: int) -> bool:
+        """Whether the rule answers with a class wherever all that it knows of it is nearest."""
+        return True
+
     def summary(self) -> dict[str, Any]:
         """What was tried on validation, as JSON has it: at least the score."""
         return {"score": self.score}

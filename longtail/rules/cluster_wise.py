@@ -47,6 +47,9 @@ class ClusterWise(Rule):
         neighbours = self.neighbours.with_points(*addition.centroids(), addition.class_count)
         return replace(self, neighbours=neighbours, clusters=Clusters(self.clusters.assignment, neighbours.classes))
 
+    def can_answer(self, code: int) -> bool:
+        return self.neighbours.can_answer(code)
+
     def save(self, folder: Path, task: str) -> None:
         save_neighbours(folder / f"cluster_wise-{task}", self.neighbours, score=self.score, curve=self.curve)
         np.save(folder / f"cluster_wise-{task}" / "assignment.npy", self.clusters.assignment, allow_pickle=False)

@@ -41,6 +41,9 @@ class SampleWise(Rule):
         more = addition.embeddings, addition.labels, addition.class_count
         return replace(self, neighbours=self.neighbours.with_points(*more))
 
+    def can_answer(self, code: int) -> bool:
+        return self.neighbours.can_answer(code)
+
     def save(self, folder: Path, task: str) -> None:
         save_neighbours(folder / f"sample_wise-{task}", self.neighbours, score=self.score, curve=self.curve)
 

@@ -1,5 +1,6 @@
 """Classes that rules learn without training: whoever is not near them is answered as before."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,20 @@ def test_a_class_that_can_answer_wins_where_its_points_are_the_nearest(
     query = on_sphere(rng, 1)
     new = old.with_points(np.repeat(query, points, axis=0), np.ones(points, np.int64), 2)
     assert new.can_answer(1) == (new.predict(query)[0][0] == 1)
+
+
+@pytest.mark.parametrize("key", NEIGHBOURS)
+@pytest.mark.parametrize("decision", ["large_margin", "vote"])
+def test_a_rule_can_answer_with_a_class_that_its_neighbours_can(key: str, decision: Decision) -> None:
+    rule = fitted(evidence())[key]
+    if key in ("cluster_wise", "sample_wise"):
+        rule = replace(rule, neighbours=replace(neighbours(rule), k=9, decision=decision))  # type: ignore[type-var]
+    extended = rule.extended(addition(0, [2, 60], cluster_size=10))
+    assert extended is not None
+    for code in (CLASSES, CLASSES + 1):
+        assert extended.can_answer(code) == neighbours(extended).can_answer(code)
+    voted = decision == "vote" and key in ("cluster_wise", "sample_wise")
+    assert (extended.can_answer(CLASSES), extended.can_answer(CLASSES + 1)) == (not voted, True)
 
 
 def test_clusters_are_of_the_size_of_those_that_were_trained() -> None:
