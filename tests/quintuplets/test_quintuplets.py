@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from unittest.mock import patch
 
@@ -62,7 +63,7 @@ def at_quantile(quantile: float) -> Callable[..., int]:
             return None
         sign = 1 if pick is max else -1
         at = sorted(candidates, key=lambda other: sign * distance(embeddings[anchor], embeddings[other]))
-        value = distance(embeddings[anchor], embeddings[at[math.ceil(quantile * len(at)) - 1]])
+        value = distance(embeddings[anchor], embeddings[at[math.ceil(Fraction(str(quantile)) * len(at)) - 1]])
         return next(other for other in candidates if distance(embeddings[anchor], embeddings[other]) == value)
 
     return picked
@@ -126,6 +127,17 @@ def test_a_quantile_agrees_with_the_slow_oracle(case: Case, quantile: float, blo
     assert table.has_other_cluster.tolist() == has_other
     parts = [quantile_table(case.embeddings, case.task(), quantile, part=Part(number, 3)) for number in range(3)]
     assert (merge(parts).members == table.members).all()
+
+
+@pytest.mark.parametrize("quantile", [1e-12, *(percent / 100 for percent in range(1, 101))])
+@pytest.mark.parametrize("count", [1, 7, 20, 100])
+def test_a_quantile_is_exact_where_its_product_is_not(quantile: float, count: int) -> None:
+    """0.55 · 20 is more than 11 in binary, and the 11th of 20 is meant."""
+    line = np.arange(count + 2, dtype=np.float32)[:, None]  # the anchor, its class by distance, and another class
+    labels = np.array([0] * (count + 1) + [1])
+    everything = np.arange(count + 2)
+    (members,) = quantile_table(line, Task(labels, labels, everything, everything[:1]), quantile).members
+    assert members[1] == math.ceil(Fraction(str(quantile)) * count)
 
 
 @settings(deadline=None, max_examples=50)
