@@ -13,16 +13,15 @@ BLOCK = 2**14  # anchors at a time
 def table_shares(table: QuintupletTable, embeddings: Floats) -> dict[str, float]:
     """Shares of the rows, from 0 to 1; `embeddings` (n, d): those that the table was made of.
 
-    with_p_plus: with another sample of the anchor's cluster. with_p_minus: with one of another cluster of its class.
-    whole: five samples, p−− not p− once more. degenerate: without p−, in truth a triplet. ordered: whole, and as the
-    loss wants it (LMLE, Eq. 1): nothing is left to learn but margins.
+    with_p_plus: with another sample of the anchor's cluster. degenerate: without one of another cluster of its class,
+    in truth a triplet. whole: five samples, p−− not p− once more. ordered: whole, and as the loss wants it (LMLE,
+    Eq. 1): nothing is left to learn but margins.
     """
     anchor, plus, minus, far, _ = table.members.T
     has_plus = plus != anchor
     whole = has_plus & table.has_other_cluster & (minus != far)
     return {
         "with_p_plus": float(has_plus.mean()),
-        "with_p_minus": float(table.has_other_cluster.mean()),
         "whole": float(whole.mean()),
         "degenerate": float((~table.has_other_cluster).mean()),
         "ordered": float((whole & _ordered(table, embeddings)).mean()),

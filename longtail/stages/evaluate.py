@@ -163,7 +163,8 @@ def _judged(models: list[Indexed], packed: PackedDataset, table: Split, params: 
             pages.append(replace(page, operating=operating_point(task, judged, said, table, params.shots)))
             own.append({model.name: said[model.name][model.rule] for model in judged})
             answers_table(task, said, table).to_parquet(folder / f"predictions-{task.name}.parquet", index=False)
-            warnings += [warning for model in judged for warning in _warnings(model, task, table)]
+            for model, one in zip(models, judged, strict=True):
+                warnings += _warnings(one, task, table, in_rounds=model.state.round > 0)
             advance.add(note=short(task.name))
     lead = _answers(packed, table, [said[models[0].name] for said in own])
     lead.to_parquet(folder / tracking.ANSWERS, index=False)
@@ -185,9 +186,13 @@ def _answers(packed: PackedDataset, table: Split, said: list[npt.NDArray[np.int6
     return answers_of(packed.info.md5, table.samples.iloc[table.positions("test")], columns)
 
 
-def _warnings(model: Judged, task: Task, table: Split) -> list[str]:
+def _warnings(model: Judged, task: Task, table: Split, *, in_rounds: bool) -> list[str]:
+    """What a reader has to know of a model: a collapse, and clusters that are classes where rounds or a rule are on
+    clusters.
+    """
     said = [collapse_warning(task.name, model.embeddings, table.labels(task))]
-    if isinstance(by_clusters := model.rules.get(model.rule), ClusterWise):
+    by_clusters = model.rules["cluster_wise"]
+    if isinstance(by_clusters, ClusterWise) and (in_rounds or model.rule == "cluster_wise"):
         said.append(by_clusters.clusters.warning(task.name))
     return [f"{model.name}: {warning}" for warning in said if warning]
 

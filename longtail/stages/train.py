@@ -3,7 +3,7 @@
 import shutil
 import sys
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from longtail.data.splits import Split
 from longtail.errors import DataError
@@ -31,6 +31,15 @@ class Params(TrainingParams):
     schedule_rounds: int = Field(
         1, ge=1, description="rounds over which the learning rate's schedule goes; 1: every round has its own"
     )
+
+    @model_validator(mode="after")
+    def _schedule_ends(self) -> "Params":
+        if self.patience < self.schedule_rounds:
+            raise ValueError(
+                f"patience {self.patience} may stop the training before its schedule of {self.schedule_rounds} rounds "
+                "has ended: give patience the number of rounds"
+            )
+        return self
 
 
 @parallel

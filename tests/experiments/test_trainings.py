@@ -45,7 +45,7 @@ def test_a_setting_that_differs_is_named() -> None:
 
 def test_a_schedule_over_the_rounds_is_named() -> None:
     assert "- `r1`: sgd, cosine schedule over 3 rounds, learning rate 0.01" in said(
-        base={"train": {"schedule_rounds": 3}}
+        base={"train": {"schedule_rounds": 3, "patience": 3}}
     )
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from tiny import DIGIT, PARAMETERS, round_paths, run_stage
 
 from longtail.artifacts.reading import read_json
@@ -21,6 +22,7 @@ from longtail.rules.probabilities import PROBABILITIES
 from longtail.rules.search import Search, mean_class_accuracy
 from longtail.serving import Classifier
 from longtail.stages import quintuplets
+from longtail.stages.train import Params
 from longtail.training.outcome import Scoring, validation_scores
 
 AFTER_FIT = ("cluster", "quintuplets", "train", "index", "evaluate")
@@ -118,6 +120,12 @@ def test_the_prior_may_give_the_clusters_alone(one_task: Path, tmp_path: Path) -
     run_stage(one_task, "train", paths={name: str(path) for name, path in paths.items()}, fresh=True, **still)
     second = read_weights(current(tmp_path / "second") / "network.safetensors")["embeddings.0.weight"]
     assert torch.allclose(second, weights["fresh"], atol=1e-6)
+
+
+def test_patience_does_not_end_a_schedule_over_the_rounds() -> None:
+    with pytest.raises(ValidationError, match="patience 2 may stop the training before its schedule of 3 rounds"):
+        Params(patience=2, schedule_rounds=3)
+    assert Params(patience=3, schedule_rounds=3)
 
 
 def test_a_schedule_over_the_rounds_ends_with_the_last_of_them(joint: Path, tmp_path: Path) -> None:
