@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from kfp.compiler import Compiler
 from kfp.dsl.base_component import BaseComponent
 
 from longtail.errors import Faults
@@ -19,6 +18,7 @@ from pipelines.arguments import (
     sections,
     trainings_of,
 )
+from pipelines.defaults import compile_with_defaults
 from pipelines.dependencies import write_dependencies
 from pipelines.expected import expected
 from pipelines.follow import POLL, follow
@@ -55,7 +55,7 @@ def compile_pipeline(
 ) -> None:
     """Write the pipeline as YAML, for `kfp run create` or the dashboard, with the parameters as defaults."""
     pipeline, arguments = _for_cluster(params, lock, remote, endpoint, mutable_images=mutable_images)
-    Compiler().compile(pipeline, str(output), pipeline_parameters=arguments)
+    compile_with_defaults(pipeline, arguments, output)
     typer.echo(f"wrote {output}")
 
 

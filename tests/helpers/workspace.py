@@ -72,6 +72,7 @@ class Workspace:
         values["features"] = {"frozen": {"after": "start"}}
         values["fits"]["crl"]["on"] = "frozen"
         values["ingest"]["source"]["copies"] = 1
+        values["quintuplets"]["pool_fraction"] = None  # nulls travel wherever the others do
         for section in (values["train"], *values["fits"].values()):
             section["optimisation"]["iterations"] = 20
         shown = {"resamples": 20, "mistakes": 4, "map_points": 60}

@@ -175,9 +175,9 @@ def test_two_killed_processes_resume_and_end_with_the_same_bytes(
         f"if rank: os.environ['LONGTAIL_WORK'] = {str(private)!r}",
         "from longtail.training import loop as training",
         "whole = training.learning_rate",
-        "def noted(optimisation, iterations, step):",
+        "def noted(optimisation, iterations, step, stretch):",
         "    with open(f'steps-{rank}', 'a') as steps: print(step, file=steps)",
-        "    return whole(optimisation, iterations, step)",
+        "    return whole(optimisation, iterations, step, stretch)",
         "training.learning_rate = noted",
     )
     command = torchrun(root, "train", noting, **changes)
