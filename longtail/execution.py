@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from longtail import termination
 from longtail.artifacts.lineage import Lineage, merged
 from longtail.errors import DataError
-from longtail.parameters import check_section, label
+from longtail.parameters import check_section, label, unmarked
 from longtail.stages import DATA_STAGES, NAMED, STAGES
 from longtail.stages.contract import artifacts, params_model
 
@@ -60,6 +60,7 @@ def execute_component(
         write_record(Path(record), report)
 
     with one_sentence():
+        section = unmarked(section)
         run = importlib.import_module(f"longtail.stages.{stage}").run
         directories = {name: Path(path) for name, path in paths.items()}
         config = merged(upstream(artifacts(run), directories), own_section(stage, section))

@@ -20,6 +20,8 @@ SHARED = ("seed", "cluster_size", "network", "search")
 PIPELINE = ("data", *NAMED.values(), "rounds")
 # Read by `python -m pipelines` alone, where it is given: what the steps ask of a cluster.
 CLUSTER = "kubernetes"
+# Stands for null on the way through kfp, which converts texts, numbers, lists and mappings alone.
+NULL = "null-of-the-parameters"
 
 
 def read_parameters(file: Path) -> dict[str, Any]:
@@ -127,3 +129,21 @@ def _fields(schema: Any) -> list[str]:
 def _nearest(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(set(known)))}"
+
+
+def marked(value: Any) -> Any:
+    """The value with NULL in the place of each None within it."""
+    return _replaced(value, None, NULL)
+
+
+def unmarked(value: Any) -> Any:
+    """What was marked, as it was."""
+    return _replaced(value, NULL, None)
+
+
+def _replaced(value: Any, old: str | None, new: str | None) -> Any:
+    if isinstance(value, dict):
+        return {key: _replaced(one, old, new) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_replaced(one, old, new) for one in value]
+    return new if value == old else value

@@ -17,6 +17,7 @@ from kfp.local.config import LocalRunnerType
 from components import images
 from longtail import tracking
 from longtail.errors import DataError
+from longtail.parameters import marked
 from pipelines.resources import USER
 
 Runner = Literal["docker", "subprocess"]
@@ -48,7 +49,7 @@ def run_local(
     local.init(runner=chosen, pipeline_root=str(execution))
     with _set(environment):
         try:
-            pipeline(**arguments)
+            pipeline(**marked(arguments))
         # kfp.local raises a ValueError where a step that it took for a success has left nothing.
         except (RuntimeError, ValueError, DockerException) as error:
             raise DataError(f"the pipeline failed: {error}; the step's own message is above") from error
