@@ -28,7 +28,7 @@ from longtail.metrics.probabilities import probabilities
 from longtail.network.snapshot import read_embeddings, read_logits
 from longtail.rules.base import Addition
 from longtail.rules.cluster_wise import ClusterWise
-from longtail.rules.familiarity import ALPHA, nearest_clusters
+from longtail.rules.familiarity import bound_of, nearest_clusters
 from longtail.rules.search import mean_class_accuracy
 from longtail.stages import index, ingest, split
 
@@ -75,7 +75,7 @@ def trained(cell: Cell, place: Place, unknown: list[str]) -> tuple[Path, Split, 
 
 def refusal(indexed: Path, table: Split, hidden: Ints) -> list[Row]:
     """By each score the AUROC of unknown against known test images, and the shares of both beyond a bound: that beyond
-    which at most ALPHA of validation's lie.
+    which one in a hundred of validation's lies at most.
     """
     task = table.tasks[0]
     embeddings, logits = read_embeddings(indexed / "snapshot", task.name), read_logits(indexed / "snapshot", task.name)
@@ -85,8 +85,7 @@ def refusal(indexed: Path, table: Split, hidden: Ints) -> list[Row]:
     test, rows = table.positions("test"), []
     known, unknown = test[table.labels(task)[test] >= 0], test[hidden[test] >= 0]
     for name, values in scores.items():
-        own = np.sort(values[table.scored_labels(task, "validation") >= 0])
-        bound = own[min(len(own), int(np.ceil((1 - ALPHA) * (len(own) + 1)))) - 1]
+        bound = bound_of(values[table.scored_labels(task, "validation") >= 0])
         auroc = roc_auc_score(np.repeat([0, 1], [len(known), len(unknown)]), values[np.concatenate([known, unknown])])
         refused = {"unknown refused": (values[unknown] > bound).mean(), "known refused": (values[known] > bound).mean()}
         rows.append({"score": name, "AUROC": auroc, **refused})

@@ -89,7 +89,6 @@ def anchor_distances(embeddings: Tensor, rows: Tensor, distance: Distance = "squ
     """Distances (B, p) from an anchor, the first of the `rows` (B, 1 + p), to the others; at 0 the gradient is 0."""
     anchor, *others = embeddings[rows.T]
     differences = torch.stack([anchor - other for other in others], dim=1)
-    found: Tensor = differences.square().sum(dim=2)
-    if distance == "euclidean":
-        found = torch.linalg.vector_norm(differences, dim=2)
+    euclidean = distance == "euclidean"
+    found: Tensor = torch.linalg.vector_norm(differences, dim=2) if euclidean else differences.square().sum(dim=2)
     return found

@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 
-from longtail.artifacts.reading import read_json
 from longtail.rules.base import Addition, Evidence, Floats, Ints, Rule
 from longtail.rules.clusters import Clusters, centroids
-from longtail.rules.knn import NearestNeighbours, load_neighbours, save_neighbours
-from longtail.rules.search import mean_class_accuracy
+from longtail.rules.knn import NearestNeighbours
+from longtail.rules.neighbour_rule import NeighbourRule
 
 
 def class_means(embeddings: Floats, labels: Ints, class_count: int) -> NearestNeighbours:
@@ -22,36 +20,20 @@ def class_means(embeddings: Floats, labels: Ints, class_count: int) -> NearestNe
 
 
 @dataclass(frozen=True)
-class ClassMean(Rule):
+class ClassMean(NeighbourRule):
     """`neighbours`: the mean of each class."""
 
     title = "nearest class mean"
-
-    neighbours: NearestNeighbours
-    score: float
+    key = "class_mean"
 
     @classmethod
-    def fit(cls, evidence: Evidence, fitted: Mapping[str, Rule]) -> Self:
-        neighbours = class_means(evidence.embeddings, evidence.train, evidence.class_count)
-        known = evidence.validation >= 0
-        predicted, _ = neighbours.predict(evidence.embeddings[known])
-        return cls(neighbours, mean_class_accuracy(evidence.validation[known], predicted))
-
-    def predict(self, embeddings: Floats, logits: Floats | None) -> tuple[Ints, Floats]:
-        return self.neighbours.predict(embeddings)
+    def neighbours_of(cls, evidence: Evidence, fitted: Mapping[str, Rule]) -> NearestNeighbours:
+        return class_means(evidence.embeddings, evidence.train, evidence.class_count)
 
     def extended(self, addition: Addition) -> Self:
         means = class_means(addition.embeddings, addition.labels, addition.class_count)
         more = means.points, means.classes, addition.class_count
         return replace(self, neighbours=self.neighbours.with_points(*more))
-
-    def save(self, folder: Path, task: str) -> None:
-        save_neighbours(folder / f"class_mean-{task}", self.neighbours, score=self.score)
-
-    @classmethod
-    def load(cls, folder: Path, task: str) -> Self:
-        about = read_json(folder / f"class_mean-{task}" / "about.json")
-        return cls(load_neighbours(folder / f"class_mean-{task}"), about["score"])
 
 
 RULE = ClassMean

@@ -46,12 +46,11 @@ class Familiarity(BaseModel, extra="forbid", frozen=True):
     @classmethod
     def fit(cls, clusters: ClusterWise, evidence: Evidence) -> Self:
         """From the distances of the labelled validation samples."""
-        distances = np.sort(nearest_clusters(clusters, evidence.embeddings[evidence.validation >= 0]).distance)
+        distances = nearest_clusters(clusters, evidence.embeddings[evidence.validation >= 0]).distance
         count = len(distances)
         if not count:
             return cls(distance=None, false_alarms=0.0, samples=0)
-        place = _place(count)
-        return cls(distance=float(distances[place - 1]), false_alarms=1 - place / (count + 1), samples=count)
+        return cls(distance=bound_of(distances), false_alarms=1 - _place(count) / (count + 1), samples=count)
 
     def extended(self, clusters: ClusterWise, addition: Addition) -> Self:
         """With a bound for each class that was added to `clusters`: what nobody has trained lies wider apart. It is the
@@ -61,7 +60,7 @@ class Familiarity(BaseModel, extra="forbid", frozen=True):
         for code in np.unique(addition.labels) if self.distance is not None else ():
             distances = _to_others(addition.embeddings[addition.labels == code], knn.points[knn.classes == code])
             if len(distances):
-                added[int(code)] = max(self.distance or 0, float(np.sort(distances)[_place(len(distances)) - 1]))
+                added[int(code)] = max(self.distance or 0, bound_of(distances))
         return self.model_copy(update={"added": added})
 
     def unlike(self, near: Nearest) -> npt.NDArray[np.bool_]:
@@ -93,6 +92,11 @@ def nearest_clusters(clusters: ClusterWise, embeddings: Floats) -> Nearest:
     # FAISS multiplies out the square of a difference, and may end below 0.
     distance = np.sqrt(np.maximum(squares[:, 0], 0))
     return Nearest(places[:, 0], clusters.neighbours.classes[places[:, 0]], distance)
+
+
+def bound_of(distances: Floats) -> float:
+    """The distance beyond which at most ALPHA of those that come as these (n,) do are expected."""
+    return float(np.sort(distances)[_place(len(distances)) - 1])
 
 
 def _place(count: int) -> int:
