@@ -2,12 +2,14 @@
 
 images-00000.npy …   the images, as they are or each as a JPEG; see data/shards.py
 samples.parquet      one row an image: id, source, group, subset, and one nullable categorical column a task
+colours.npy          colour histograms of the images, see data/colours.py; absent where `ingest.colours` is null
 dataset.json         tasks with their ordered classes, image shape, count, md5, provenance, licence, format version
 lineage.json         the md5 again, as every later artifact carries it
 """
 
 import hashlib
 from collections.abc import Iterable
+from operator import not_
 from pathlib import Path
 from typing import Literal, Self
 
@@ -17,6 +19,7 @@ import pandas as pd
 from pydantic import BaseModel, Field, PositiveInt
 
 from longtail.artifacts.reading import UNREADABLE, reason, write_json
+from longtail.data.colours import Grid, open_histograms
 from longtail.data.injection import NONE, Injection
 from longtail.data.preprocessing import Preprocessing
 from longtail.data.shards import Block, open_shards, write_shards
@@ -37,7 +40,8 @@ class Task(BaseModel, extra="forbid"):
 class DatasetInfo(BaseModel, extra="forbid"):
     """What dataset.json holds. `imbalance` is what an example asks to have injected into its training subset;
     `preprocessing` is None where an image's file alone does not give its pixels; then, and only then,
-    `aligned_jpeg_quality` says whether they are kept as JPEGs.
+    `aligned_jpeg_quality` says whether they are kept as JPEGs. `colours` cells a side have the grids of the colour
+    histograms; `md5` is of images and labels alone, from which these follow.
     """
 
     format_version: Literal[1] = 1
@@ -51,6 +55,7 @@ class DatasetInfo(BaseModel, extra="forbid"):
     imbalance: Injection = NONE
     preprocessing: Preprocessing | None = None
     aligned_jpeg_quality: int | None = Field(None, ge=1, le=100)
+    colours: Grid | None = Field(None, exclude_if=not_)
 
     @property
     def jpeg_quality(self) -> int | None:
@@ -65,6 +70,7 @@ class PackedDataset:
         self.path = path
         self.info = info
         self.samples = samples
+        self.colours = None if info.colours is None else open_histograms(path, info.count, info.colours)
         self._shards = open_shards(path, info.shard_sizes, info.image_shape, jpegs=info.jpeg_quality is not None)
 
     @classmethod

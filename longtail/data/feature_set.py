@@ -2,6 +2,7 @@
 
 features.npy   float16 or float32, n×F, memory-mapped: of every sample of the split as it is, in the split's order
 views.npy      the same of augmented training images, t×V×F: row j is of the j-th training sample; absent without views
+colours.npy    colour histograms of the split's samples, see data/colours.py; absent where the data set has none
 features.json  tasks, image shape and preprocessing as in dataset.json, and which backbone made them
 """
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel
 
 from longtail.artifacts.digests import check_file
 from longtail.artifacts.reading import UNREADABLE, reason
+from longtail.data.colours import open_histograms
 from longtail.data.dataset import DatasetInfo
 from longtail.data.splits import Split
 from longtail.errors import DataError
@@ -48,6 +50,8 @@ class FeatureSet:
         self.path, self.info = path, info
         self._features = np.load(path / "features.npy", mmap_mode="r")
         self._views = np.load(path / "views.npy", mmap_mode="r") if info.views else None
+        grid = info.dataset.colours
+        self.colours = None if grid is None else open_histograms(path, info.samples, grid)
         self._row = np.full(info.samples, -1, np.int64)
         self._row[training] = np.arange(len(training))
         expected = {"features.npy": (info.samples, info.length), "views.npy": (len(training), info.views, info.length)}
@@ -75,13 +79,20 @@ class FeatureSet:
         features: Floats = self._features[samples].astype(np.float32)
         return features
 
-    def any_view(self, samples: Ints, chances: npt.NDArray[np.float64]) -> Floats:
-        """float32 (n, F): of each sample one of its views, the plain one among them; `chances` (n,) in [0, 1) say
-        which.
+    def any_view(self, samples: Ints, chances: npt.NDArray[np.float64], *, plain: bool = True) -> Floats:
+        """float32 (n, F): of each sample one of its views; `chances` (n,) in [0, 1) say which. `plain`: whether the
+        plain one is among them; of what is not trained on there is no other.
+
+        Raises DataError if there are no others at all, and the plain one is not asked.
         """
+        if not plain and not self.info.views:
+            raise DataError(
+                f"the method compares an image with augmented views of it, and the features in {self.path} have none: "
+                "give those features `views` and `augmentation`, and make them again"
+            )
         found = self.plain(samples)
         if self._views is not None:
-            view, row = (chances * (1 + self.info.views)).astype(np.int64) - 1, self._row[samples]
+            view, row = (chances * (plain + self.info.views)).astype(np.int64) - plain, self._row[samples]
             augmented = (view >= 0) & (row >= 0)
             found[augmented] = self._views[row[augmented], view[augmented]]
         return found

@@ -111,6 +111,8 @@ class Method(nn.Module, ABC):
     trains_classifier: ClassVar[bool] = True
     # How many images of each sample a step has, each warped for itself.
     views: int = 1
+    # Whether the first of them is the image as it is; only the others are warped.
+    plain_first: bool = False
     # Whether the images of a step serve all tasks, labelled or not; else each task has what it labels.
     shares_images: ClassVar[bool] = False
 

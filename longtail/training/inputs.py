@@ -15,20 +15,27 @@ from longtail.data.splits import Split
 from longtail.data.transforms import POLICY, VIEW, Augmentation, augment, to_float
 
 Ints = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.uint16]
 
 
 class Inputs(Protocol):
-    """Either of the two. Samples are positions in the split; `drawn` has a column a sample (`transforms.draw`)."""
+    """Either of the two. Samples are positions in the split; `drawn` has a column an image (`transforms.draw`), and the
+    first `plain` images stay as they are.
+    """
 
     info: DatasetInfo
+
+    @property
+    def colours(self) -> Counts | None:
+        """(n, G²), the colour histogram (`data.colours`) of each sample of the split; None: the data set has none."""
 
     def plain(self, samples: Ints) -> npt.NDArray[np.generic]:
         """What an Embedder takes: uint8 n×H×W×C, or float32 n×F."""
 
-    def load(self, samples: Ints, views: int, drawn: Tensor) -> Tensor:
+    def load(self, samples: Ints, views: int, drawn: Tensor, *, plain: int = 0) -> Tensor:
         """What is done before the device has it: (views·n)×…, the samples once and again."""
 
-    def finish(self, loaded: Tensor, drawn: Tensor) -> Tensor:
+    def finish(self, loaded: Tensor, drawn: Tensor, *, plain: int = 0) -> Tensor:
         """What is left for the device: what the network takes."""
 
 
@@ -39,19 +46,30 @@ class Images:
         self.dataset, self.rows, self.augmentation = dataset, rows, augmentation
         self.info = dataset.info
 
+    @property
+    def colours(self) -> Counts | None:
+        """(n, G²); None without."""
+        return None if self.dataset.colours is None else self.dataset.colours[self.rows]
+
     def plain(self, samples: Ints) -> npt.NDArray[np.uint8]:
         """uint8 n×H×W×C."""
         return self.dataset.images(self.rows[samples])
 
-    def load(self, samples: Ints, views: int, drawn: Tensor) -> Tensor:
+    def load(self, samples: Ints, views: int, drawn: Tensor, *, plain: int = 0) -> Tensor:
         """uint8 (views·n)×H×W×C, varied by the policy; read once."""
         images = torch.from_numpy(self.plain(samples))
         images = torch.cat([images] * views) if views > 1 else images
-        return apply_policy(images, self.augmentation.policy, drawn[POLICY]) if self.augmentation.policy else images
+        policy = self.augmentation.policy
+        if policy is None or plain == len(images):
+            return images
+        return _joined(images[:plain], apply_policy(images[plain:], policy, drawn[POLICY, plain:]))
 
-    def finish(self, loaded: Tensor, drawn: Tensor) -> Tensor:
-        """float (views·n)×C×H×W, warped."""
-        return augment(to_float(loaded), self.augmentation, drawn)
+    def finish(self, loaded: Tensor, drawn: Tensor, *, plain: int = 0) -> Tensor:
+        """float (views·n)×C×H×W, augmented."""
+        images = to_float(loaded)
+        if plain == len(images):
+            return images
+        return _joined(images[:plain], augment(images[plain:], self.augmentation, drawn[:, plain:]))
 
 
 class Features:
@@ -60,17 +78,30 @@ class Features:
     def __init__(self, features: FeatureSet) -> None:
         self.features, self.info = features, features.info.dataset
 
+    @property
+    def colours(self) -> Counts | None:
+        """(n, G²); None without."""
+        return self.features.colours
+
     def plain(self, samples: Ints) -> npt.NDArray[np.float32]:
         """float32 n×F."""
         return self.features.plain(samples)
 
-    def load(self, samples: Ints, views: int, drawn: Tensor) -> Tensor:
-        """float32 (views·n)×F, each of a stored view that is drawn."""
-        return torch.from_numpy(self.features.any_view(np.tile(samples, views), drawn[VIEW].numpy()))
+    def load(self, samples: Ints, views: int, drawn: Tensor, *, plain: int = 0) -> Tensor:
+        """float32 (views·n)×F, each of a stored view that is drawn; with `plain`, after these of an augmented one."""
+        every, chances = np.tile(samples, views), drawn[VIEW].numpy()
+        first = torch.from_numpy(self.plain(every[:plain]))
+        if plain == len(every):
+            return first
+        return _joined(first, torch.from_numpy(self.features.any_view(every[plain:], chances[plain:], plain=not plain)))
 
-    def finish(self, loaded: Tensor, drawn: Tensor) -> Tensor:
+    def finish(self, loaded: Tensor, drawn: Tensor, *, plain: int = 0) -> Tensor:
         """As they are."""
         return loaded
+
+
+def _joined(plain: Tensor, varied: Tensor) -> Tensor:
+    return torch.cat([plain, varied]) if len(plain) else varied
 
 
 def open_inputs(path: Path, split: Split, augmentation: Augmentation) -> Images | Features:

@@ -50,12 +50,15 @@ def mini_batches(
         of_all = draw(method.views * batch.whole, torch.Generator().manual_seed(seeds(seed, step)[0]))
         places = np.add.outer(np.arange(method.views) * batch.whole, batch.places).ravel()
         drawn = of_all[:, torch.from_numpy(places)]
-        loaded = inputs.load(batch.samples, method.views, drawn)
+        loaded = inputs.load(batch.samples, method.views, drawn, plain=plain(batch))
         return to_device(loaded, device), to_device(drawn, device), batch.to(device)
+
+    def plain(batch: Batch) -> int:
+        return len(batch.samples) if method.plain_first else 0
 
     with closing(one_ahead(load, steps, device, waiting)) as loaded:
         for taken, drawn, batch in loaded:
-            yield inputs.finish(taken, drawn), batch
+            yield inputs.finish(taken, drawn, plain=plain(batch)), batch
 
 
 def one_ahead(

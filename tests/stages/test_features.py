@@ -1,5 +1,6 @@
 """Stored features: what the step writes, and that a training on them is one on the images with a still backbone."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,15 @@ from longtail.data.feature_set import FeatureSet
 from longtail.data.splits import Split
 from longtail.data.transforms import Augmentation, augment, draw, to_float
 from longtail.errors import DataError
+from longtail.methods.base import Sampling, Setup
+from longtail.methods.batch import Batch
+from longtail.methods.softmax import Softmax
 from longtail.network.embedder import load_embedder
 from longtail.network.snapshot import current, read_logits
 from longtail.stages.features import Params
 from longtail.stages.fit import Params as FitParams
+from longtail.training.inputs import Features
+from longtail.training.loading import mini_batches
 
 ON = {"dataset": "features"}
 SHIFTED = {"views": 3, "augmentation": {"shift": 0.2, "rotate": 20}}
@@ -76,6 +82,43 @@ def test_each_view_is_of_an_image_warped_by_what_was_drawn_for_it(root: Path) ->
     # Of what is not trained on there are no views.
     test = split.positions("test")
     assert np.array_equal(stored.any_view(test, np.full(len(test), 0.9)), stored.plain(test))
+
+
+def first_step(root: Path, views: int, *, plain_first: bool = True) -> tuple[torch.Tensor, Batch, Features]:
+    split = Split.open(root / "split")
+    inputs = Features(FeatureSet.open(root / "features", split))
+    labels = {task.name: split.train_labels(task) for task in split.tasks}
+    method = Softmax(Setup(labels, Sampling(batch=24), 0))
+    method.views, method.plain_first = views, plain_first
+    with closing(mini_batches(inputs, method, seed=0, steps=range(1), device=torch.device("cpu"))) as steps:
+        return *next(steps), inputs
+
+
+@pytest.mark.parametrize("views", [1, 2, 4])
+def test_after_a_plain_first_view_come_augmented_ones_alone(root: Path, views: int) -> None:
+    run_stage(root, "features", **SHIFTED)
+    found, batch, inputs = first_step(root, views)
+    plain = torch.from_numpy(inputs.plain(batch.samples))
+    assert torch.equal(found[: len(plain)], plain)
+    stored = torch.from_numpy(np.load(root / "features/views.npy").astype(np.float32))
+    rows = np.searchsorted(Split.open(root / "split").positions("train"), batch.samples)
+    which = []
+    for view in found.view(views, *plain.shape)[1:]:
+        same = (stored[rows] == view[:, None]).all(2)
+        assert same.any(1).all()
+        which += same.int().argmax(1).tolist()
+    assert set(which) == (set(range(3)) if views > 1 else set())
+    # Without, the plain one is among those that are drawn, at all places.
+    varied = first_step(root, views, plain_first=False)[0].view(views, *plain.shape)
+    assert all(0 < int((view == plain).all(1).sum()) < len(plain) for view in varied)
+
+
+def test_a_further_view_of_features_without_views_is_refused_and_a_single_plain_one_is_not(root: Path) -> None:
+    run_stage(root, "features")
+    assert len(first_step(root, 1)[0])
+    with pytest.raises(DataError, match="have none: give those features `views` and `augmentation`, and make") as error:
+        first_step(root, 2)
+    assert str(root / "features") in str(error.value)
 
 
 def test_they_are_repeated_bit_by_bit(root: Path) -> None:

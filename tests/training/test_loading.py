@@ -4,16 +4,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from tiny import DIGIT, write_tiny_dataset
+from torch import Tensor
 
 from longtail.data.dataset import PackedDataset
-from longtail.data.transforms import Augmentation, augment, to_float
+from longtail.data.transforms import Augmentation, augment, draw, to_float
 from longtail.errors import DataError
 from longtail.methods.base import Sampling, Setup
+from longtail.methods.batch import Batch
 from longtail.methods.softmax import Softmax
 from longtail.training.inputs import Images
 from longtail.training.loading import mini_batches, one_ahead, seeds
@@ -43,6 +46,40 @@ def test_the_images_are_those_of_the_plain_definition(dataset: PackedDataset, wo
         drawn = torch.rand((5, expected.whole))[:, expected.places]
         raw = torch.from_numpy(np.stack([dataset.images(rows[[sample]])[0] for sample in expected.samples]))
         assert torch.equal(images, augment(to_float(raw), how, drawn))
+
+
+VARIED: list[dict[str, Any]] = [
+    {},
+    {"rotate": 20, "mirror": True},
+    {"policy": "trivialaugment"},
+    {"policy": "randaugment", "crop": 0.5, "cutout": 0.3},
+]
+
+
+@pytest.mark.parametrize("how", VARIED, ids=str)
+@pytest.mark.parametrize("world", [ALONE, World(1, 2)])
+@pytest.mark.parametrize("views", [1, 2, 3])
+def test_the_first_view_may_be_plain_and_the_others_are_what_they_would_be(
+    dataset: PackedDataset, views: int, world: World, how: dict[str, Any]
+) -> None:
+    inputs = Images(dataset, np.arange(len(dataset))[::-1].copy(), Augmentation(**how))
+    steps: dict[bool, list[tuple[Tensor, Batch]]] = {}
+    for plain_first in (False, True):
+        method = Softmax(Setup({DIGIT.name: dataset.labels(DIGIT.name)}, Sampling(batch=6), 0))
+        method.views, method.plain_first = views, plain_first
+        steps[plain_first] = list(mini_batches(inputs, method, seed=3, steps=range(3), device=CPU, world=world))
+    for (varied, _), (images, batch) in zip(steps[False], steps[True], strict=True):
+        count = len(batch.samples)
+        assert torch.equal(images[:count], to_float(torch.from_numpy(inputs.plain(batch.samples))))
+        assert torch.equal(images[count:], varied[count:])
+        assert torch.equal(varied[:count], images[:count]) == (not how)
+
+
+def test_after_plain_images_the_channels_stay_last_in_memory(dataset: PackedDataset) -> None:
+    inputs = Images(dataset, np.arange(len(dataset)), Augmentation(rotate=5))
+    images = inputs.finish(torch.zeros((4, 28, 20, 3), dtype=torch.uint8), draw(4), plain=2)
+    assert images.shape == (4, 3, 28, 20)
+    assert images.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_draws_of_the_thread_leave_torchs_own_generator_alone(dataset: PackedDataset) -> None:
