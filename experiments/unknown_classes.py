@@ -37,7 +37,7 @@ Ints = npt.NDArray[np.int64]
 Row = dict[str, Any]
 IMAGES = (1, 5, 20)  # of each class that are added
 UNKNOWN = "0 4 9 1,7 3,8"
-COPIED = ("image_shape", "provenance", "licence", "imbalance", "preprocessing", "aligned_jpeg_quality")
+COPIED = ("image_shape", "provenance", "licence", "imbalance", "preprocessing", "aligned_jpeg_quality", "colours")
 
 
 def without_labels(dataset: Path, unknown: list[str]) -> Path:

@@ -1,24 +1,75 @@
 """Colour histograms: how many pixels of an image have which hue and saturation, whatever their brightness.
 
-colours.npy   uint16, n×G²: of every image a grid of G×G cells, row after row
+colours.npy   uint16, n×G²: of every image the counts on a grid of G×G cells, row after row
 
-Source: Dorozynski and Rottensteiner, SilkNet, 2022, section 3.2 (the colour similarity loss, Eq. 7). Hue H and
-saturation S, both in [0, 1], are the polar coordinates of a pixel: x = S cos 2πH and y = S sin 2πH lie in the square
-[−1, 1]², which the grid divides. Grey pixels lie at its centre.
+Sources: Dorozynski and Rottensteiner, SilkNet, 2022, section 3.2 (colour similarity, Eq. 7), and their code, in which G
+is 5. The resized image's hue H and saturation S, both in [0, 1], are polar coordinates: x = S cos 2πH along a row and
+y = S sin 2πH across the rows of a grid over the square [−1, 1]². Grey pixels lie at its centre.
 """
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from pydantic import Field
 
-Counts = npt.NDArray[np.uint16]
+from longtail.progress import Advance
+from longtail.threads import budget
 
-FILE = "colours.npy"
-Grid = Annotated[int, Field(ge=2, le=64)]
-"""Cells along a side of the grid. An odd number keeps grey pixels together in one cell; the authors take 5."""
+Counts = npt.NDArray[np.uint16]
+Floats = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int64]
+
+COLOURS = "colours.npy"
+SIDE = 224  # pixels of the resized image; uint16 counts them all
+Grid = Annotated[
+    int, Field(ge=2, le=64, description="cells along a side; an odd number keeps grey pixels in one of them")
+]
+
+
+def histogram(image: Pixels, grid: int) -> Counts:
+    """(grid²,), which sums to 224²: of an image H×W×C, grey (C is 1) or RGB, resized to 224×224. A pixel between cells
+    belongs to the later one, and at the square's edge to the last.
+    """
+    rgb = Image.fromarray(np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image)
+    resized = np.asarray(rgb.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+    hue, saturation = _hue_and_saturation(resized)
+    # Rounded, so that what lies between two cells is not moved by the last bits of a cosine, which differ by processor.
+    column, row = (
+        np.minimum(np.floor(np.round((1 + saturation * wave(2 * np.pi * hue)) * grid / 2, 9)), grid - 1)
+        for wave in (np.cos, np.sin)
+    )
+    cells = (row * grid + column).astype(np.int64)
+    return np.bincount(cells.ravel(), minlength=grid**2).astype(np.uint16)
+
+
+def _hue_and_saturation(rgb: Pixels) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """H×W each, the hue in [−1/6, 5/6] of a circle; both 0 where a pixel is grey."""
+    red, green, blue = np.ascontiguousarray(np.moveaxis(rgb, 2, 0), np.float64)
+    value = np.maximum(np.maximum(red, green), blue)
+    chroma = value - np.minimum(np.minimum(red, green), blue)
+    divisor = np.maximum(chroma, 1)  # channels are whole numbers: without chroma all differences are 0
+    of_others = np.where(value == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor)
+    return np.where(value == red, (green - blue) / divisor, of_others) / 6, chroma / np.maximum(value, 1)
+
+
+def write_histograms(path: Path, images: Callable[[Ints], Pixels], count: int, grid: int, block: int) -> None:
+    """Write the histograms of so many images into the directory `path`; `images` gives those of some rows, `block` at a
+    time.
+    """
+    counts = np.lib.format.open_memmap(path / COLOURS, mode="w+", dtype=np.uint16, shape=(count, grid**2))
+    # Threads, because numpy and Pillow work without the interpreter's lock.
+    with ThreadPoolExecutor(budget()) as pool, Advance("colours", count) as advance:
+        for start in range(0, count, block):
+            rows = np.arange(start, min(start + block, count))
+            counts[rows] = list(pool.map(lambda image: histogram(image, grid), images(rows)))
+            advance.add(len(rows))
+    counts.flush()
 
 
 def open_histograms(path: Path, count: int, grid: int) -> Counts:
@@ -26,7 +77,27 @@ def open_histograms(path: Path, count: int, grid: int) -> Counts:
 
     Raises ValueError, or what else numpy raises, if there are none, or of other images.
     """
-    counts: Counts = np.load(path / FILE, mmap_mode="r")
+    counts: Counts = np.load(path / COLOURS, mmap_mode="r")
     if counts.dtype != np.uint16 or counts.shape != (count, grid**2):
-        raise ValueError(f"{FILE} holds {counts.dtype} {counts.shape}")
+        raise ValueError(f"{COLOURS} holds {counts.dtype} {counts.shape}")
     return counts
+
+
+def standardised(counts: Counts) -> Floats:
+    """(n, cells): each histogram less its own mean, and of length 1: the product of two is their correlation. One that
+    is even over all cells, which no image has, is 0.
+
+    Eq. 7 takes the normalised cross-correlation of two histograms; the authors' code subtracts from each cell its mean
+    over the mini-batch instead, and what two images have in common then depends on the others.
+    """
+    centred = counts - counts.mean(axis=1, keepdims=True, dtype=np.float64)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    rows: Floats = np.divide(centred, length, out=np.zeros_like(centred), where=length > 0).astype(np.float32)
+    return rows
+
+
+def correlations(counts: Counts) -> Floats:
+    """Pearson's ρ of every two of the histograms (n, cells): (n, n), in [−1, 1]."""
+    rows = standardised(counts)
+    products: Floats = np.clip(rows @ rows.T, -1, 1)
+    return products

@@ -8,6 +8,7 @@ lineage.json         the md5 again, as every later artifact carries it
 """
 
 import hashlib
+import math
 from collections.abc import Iterable
 from operator import not_
 from pathlib import Path
@@ -19,7 +20,7 @@ import pandas as pd
 from pydantic import BaseModel, Field, PositiveInt
 
 from longtail.artifacts.reading import UNREADABLE, reason, write_json
-from longtail.data.colours import Grid, open_histograms
+from longtail.data.colours import Grid, open_histograms, write_histograms
 from longtail.data.injection import NONE, Injection
 from longtail.data.preprocessing import Preprocessing
 from longtail.data.shards import Block, open_shards, write_shards
@@ -27,6 +28,7 @@ from longtail.errors import DataError
 
 RESERVED = ("id", "source", "group", "subset", "row")  # columns of the samples, and one that `split` adds
 SUBSETS = ("train", "validation", "test")
+BLOCK = 2**26  # bytes of images whose colours are counted at a time
 
 
 class Task(BaseModel, extra="forbid"):
@@ -134,6 +136,7 @@ def write_dataset(
     imbalance: Injection = NONE,
     preprocessing: Preprocessing | None = None,
     aligned_jpeg_quality: int | None = None,
+    colours: Grid | None = None,
 ) -> DatasetInfo:
     """Write a packed dataset into the directory `path`.
 
@@ -161,11 +164,16 @@ def write_dataset(
         imbalance=imbalance,
         preprocessing=preprocessing,
         aligned_jpeg_quality=aligned_jpeg_quality,
+        colours=colours,
     )
     info.shard_sizes = write_shards(
         path, images, digest, count=info.count, shape=image_shape, quality=info.jpeg_quality
     )
     info.md5 = digest.hexdigest()
+    if colours is not None:
+        packed = open_shards(path, info.shard_sizes, image_shape, jpegs=info.jpeg_quality is not None)
+        block = max(1, BLOCK // math.prod(image_shape))
+        write_histograms(path, packed.images, info.count, colours, block)
     (path / "dataset.json").write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
     write_json(path / "lineage.json", {"dataset": info.md5})
     return info

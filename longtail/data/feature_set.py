@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from longtail.artifacts.digests import check_file
 from longtail.artifacts.reading import UNREADABLE, reason
-from longtail.data.colours import open_histograms
+from longtail.data.colours import COLOURS, Counts, open_histograms
 from longtail.data.dataset import DatasetInfo
 from longtail.data.splits import Split
 from longtail.errors import DataError
@@ -104,10 +104,15 @@ def has_features(path: Path) -> bool:
 
 
 def write_features(
-    path: Path, info: FeatureInfo, features: Iterable[Floats], views: Iterable[Floats], train: int
+    path: Path,
+    info: FeatureInfo,
+    features: Iterable[Floats],
+    views: Iterable[Floats],
+    train: int,
+    colours: Counts | None = None,
 ) -> None:
     """Write a feature set into the directory: `features` yields blocks of n×F, `views` blocks of n×V×F of the `train`
-    training samples.
+    training samples; `colours`: the samples' histograms, where the data set has them.
 
     Raises DataError if a feature is not finite in the precision that they are kept in.
     """
@@ -115,6 +120,8 @@ def write_features(
     _write(path / "features.npy", (info.samples, info.length), features, info.precision)
     if info.views:
         _write(path / "views.npy", (train, info.views, info.length), views, info.precision)
+    if colours is not None:
+        np.save(path / COLOURS, colours)
     (path / INFO).write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 

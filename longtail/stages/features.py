@@ -61,7 +61,8 @@ def run(dataset: Input, split: Input, model: Weights, features: Output, *, param
         precision=params.precision,
         views=params.views,
     )
-    write_features(features, info, extractor.plain(everything), extractor.views(training), len(training))
+    plain, views = extractor.plain(everything), extractor.views(training)
+    write_features(features, info, plain, views, len(training), images.colours)
     return {"length": float(length), "samples": float(len(everything))}
 
 

@@ -3,11 +3,13 @@
 import os
 import shutil
 from collections.abc import Mapping
+from operator import not_
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from longtail.data.colours import Grid
 from longtail.data.dataset import write_dataset
 from longtail.data.jpeg import LONGEST_SIDE
 from longtail.data.preprocessing import Fit, Preprocessing
@@ -44,6 +46,9 @@ class Params(BaseModel, extra="forbid"):
 
     `white` is the value of white in grey images of more than 8 bits; null: what the files say (`DeepGrey`).
 
+    `colours` asks for colour histograms on a grid of so many cells a side (`data.colours`), for methods that compare
+    colours; null: none.
+
     `on_error: fail` stops with the first problems listed; `skip` leaves them out and counts them in the result.
     """
 
@@ -52,6 +57,7 @@ class Params(BaseModel, extra="forbid"):
     storage: Literal["raw", "jpeg"] | None = None
     quality: int | None = Field(None, ge=1, le=100)
     white: float | None = Field(None, gt=0)
+    colours: Grid | None = Field(None, exclude_if=not_)
     on_error: OnError = "fail"
     limits: Limits = Limits()
     workers: int = Field(2, ge=1, exclude=True)
@@ -113,6 +119,7 @@ def run(data: Input, dataset: Output, *, params: Params) -> dict[str, float]:
         imbalance=collection.imbalance,
         preprocessing=None if collection.fit is None else params.preprocessing(collection.fit),
         aligned_jpeg_quality=params.jpeg_quality if collection.fit is None else None,
+        colours=params.colours,
     )
     shutil.rmtree(scratch)
     classes = {f"classes_{task.name}": float(len(task.classes)) for task in info.tasks}

@@ -68,6 +68,7 @@ def write_tiny_dataset(
     seed: int = 0,
     imbalance: Injection = NONE,
     jpeg_quality: int | None = None,
+    colours: int | None = None,
 ) -> None:
     """Three classes of 28×28 images, a bright band at another height each; groups of two images.
 
@@ -90,7 +91,12 @@ def write_tiny_dataset(
         }
     )
     tasks = [DIGIT, KIDS] if two_tasks else [DIGIT]
-    about: dict[str, Any] = {"provenance": "made for a test", "licence": "none", "imbalance": imbalance}
+    about: dict[str, Any] = {
+        "provenance": "made for a test",
+        "licence": "none",
+        "imbalance": imbalance,
+        "colours": colours,
+    }
     if jpeg_quality is not None:
         about["preprocessing"] = Preprocessing(image_shape=SHAPE, jpeg_quality=jpeg_quality)
     write_dataset(path, samples, [images], tasks=tasks, image_shape=SHAPE, **about)

@@ -9,9 +9,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
-from tiny import hashes, round_paths, run_stage
+from tiny import hashes, round_paths, run_stage, write_tiny_dataset
 
 from longtail.artifacts.reading import read_json
+from longtail.data.colours import histogram
 from longtail.data.dataset import PackedDataset
 from longtail.data.feature_set import FeatureSet
 from longtail.data.splits import Split
@@ -24,7 +25,7 @@ from longtail.network.embedder import load_embedder
 from longtail.network.snapshot import current, read_logits
 from longtail.stages.features import Params
 from longtail.stages.fit import Params as FitParams
-from longtail.training.inputs import Features
+from longtail.training.inputs import Features, open_inputs
 from longtail.training.loading import mini_batches
 
 ON = {"dataset": "features"}
@@ -119,6 +120,37 @@ def test_a_further_view_of_features_without_views_is_refused_and_a_single_plain_
     with pytest.raises(DataError, match="have none: give those features `views` and `augmentation`, and make") as error:
         first_step(root, 2)
     assert str(root / "features") in str(error.value)
+
+
+def test_they_carry_the_colours_of_the_splits_samples(root: Path) -> None:
+    run_stage(root, "features")
+    split = Split.open(root / "split")
+    assert open_inputs(root / "features", split, Augmentation()).colours is None
+    assert not (root / "features/colours.npy").exists()
+    (root / "dataset").unlink()
+    write_tiny_dataset(root / "dataset", two_tasks=True, colours=4)
+    run_stage(root, "features")
+    on_images = open_inputs(root / "dataset", split, Augmentation()).colours
+    on_features = open_inputs(root / "features", split, Augmentation()).colours
+    assert on_images is not None
+    assert on_features is not None
+    expected = [histogram(image, 4) for image in pixels(root).numpy()]
+    for colours in (on_images, on_features):
+        assert colours.dtype == np.uint16
+        assert np.array_equal(colours, expected)
+
+
+@pytest.mark.parametrize("shape", [(3, 16), (120, 25), None])
+def test_colours_of_other_samples_end_in_one_sentence(root: Path, shape: tuple[int, int] | None) -> None:
+    (root / "dataset").unlink()
+    write_tiny_dataset(root / "dataset", two_tasks=True, colours=4)
+    run_stage(root, "features")
+    (root / "features/colours.npy").unlink()
+    if shape is not None:
+        np.save(root / "features/colours.npy", np.zeros(shape, np.uint16))
+    with pytest.raises(DataError, match=r"holds no features: .*colours\.npy.*; make them with") as refusal:
+        FeatureSet.open(root / "features", Split.open(root / "split"))
+    assert "\n" not in str(refusal.value)
 
 
 def test_they_are_repeated_bit_by_bit(root: Path) -> None:

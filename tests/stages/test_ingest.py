@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from small_disk import small_disk
 
 from longtail.data import jpeg
+from longtail.data.colours import histogram
 from longtail.data.dataset import PackedDataset
 from longtail.errors import DataError
 from longtail.stages.ingest import Params, run
@@ -237,6 +239,74 @@ def test_white_and_limits_are_parameters(tmp_path: Path) -> None:
     scalars = ingest(tmp_path / "data", tmp_path / "out", settings, white=1023, limits={"image_megapixels": 0.001})
     assert scalars["left_out_image_too_large"] == 1.0
     assert PackedDataset.open(tmp_path / "out").images(np.arange(2))[:, 0, 0, 0].tolist() == [249, 250]
+
+
+@KEPT
+@pytest.mark.parametrize("shape", [[8, 8, 3], [8, 8, 1]])
+def test_colours_are_those_of_the_packed_images_and_change_nothing_else(
+    tmp_path: Path, photographs: Path, storage: str, shape: list[int]
+) -> None:
+    settings = {**FOLDER, "image_shape": shape, "storage": storage}
+    ingest(photographs, tmp_path / "without", settings)
+    ingest(photographs, tmp_path / "with", settings, colours=5)
+    without, coloured = content(tmp_path / "without"), content(tmp_path / "with")
+    assert set(coloured) - set(without) == {"colours.npy"}
+    changed = {name for name, data in without.items() if coloured[name] != data}
+    assert changed == {"dataset.json", "lineage.json", "digests.json"}
+    packed = PackedDataset.open(tmp_path / "with")
+    assert packed.info.colours == 5
+    assert packed.info.md5 == PackedDataset.open(tmp_path / "without").info.md5
+    assert packed.colours is not None
+    expected = [histogram(image, 5) for image in packed.images(np.arange(len(packed)))]
+    assert packed.colours.dtype == np.uint16
+    assert np.array_equal(packed.colours, expected)
+    assert (len(np.unique(packed.colours, axis=0)) == 1) == (shape[2] == 1)
+
+
+def test_without_colours_nothing_speaks_of_them(tmp_path: Path, photographs: Path) -> None:
+    ingest(photographs, tmp_path / "default", FOLDER)
+    ingest(photographs, tmp_path / "null", FOLDER, colours=None)
+    assert content(tmp_path / "default") == content(tmp_path / "null")
+    assert not [name for name, data in content(tmp_path / "default").items() if b"colours" in data]
+    assert PackedDataset.open(tmp_path / "default").colours is None
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_colours_do_not_depend_on_threads_and_blocks(
+    tmp_path: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch, threads: str
+) -> None:
+    ingest(photographs, tmp_path / "one", FOLDER, colours=5)
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    monkeypatch.setattr("longtail.data.dataset.BLOCK", 3 * 8 * 8 * 3 + 1)
+    ingest(photographs, tmp_path / "two", FOLDER, colours=5)
+    assert content(tmp_path / "one") == content(tmp_path / "two")
+
+
+@pytest.mark.parametrize("grid", [1, 0, -5, 65, 2.5, "five"])
+def test_a_grid_that_cannot_be_is_refused(grid: Any) -> None:
+    with pytest.raises(ValidationError, match="colours"):
+        Params(**FOLDER, colours=grid)  # type: ignore[arg-type]
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "half": lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
+    "one byte less": lambda file: file.write_bytes(file.read_bytes()[:-1]),
+    "nothing": lambda file: file.write_bytes(b""),
+    "another format": lambda file: file.write_bytes(b"PK\x03\x04" + file.read_bytes()),
+    "missing": lambda file: file.unlink(),
+    "dtype": lambda file: np.save(file, np.zeros((40, 25), np.int32)),
+    "other images": lambda file: np.save(file, np.zeros((39, 25), np.uint16)),
+    "another grid": lambda file: np.save(file, np.zeros((40, 36), np.uint16)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_colours_are_told_in_one_sentence(tmp_path: Path, photographs: Path, damage: str) -> None:
+    ingest(photographs, tmp_path / "out", FOLDER, colours=5)
+    DAMAGES[damage](tmp_path / "out" / "colours.npy")
+    with pytest.raises(DataError, match=r"is not a packed dataset: .*; make it with `longtail ingest`") as error:
+        PackedDataset.open(tmp_path / "out")
+    assert "\n" not in str(error.value)
 
 
 def test_torch_is_not_imported() -> None:
