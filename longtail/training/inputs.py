@@ -43,8 +43,10 @@ class Images:
     """Images of a packed data set; `rows`: the row in it of each sample of the split."""
 
     def __init__(self, dataset: PackedDataset, rows: Ints, augmentation: Augmentation) -> None:
+        """Raises DataError if such images cannot be varied so."""
         self.dataset, self.rows, self.augmentation = dataset, rows, augmentation
         self.info = dataset.info
+        augmentation.check(self.info.image_shape)
 
     @property
     def colours(self) -> Counts | None:

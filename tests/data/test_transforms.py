@@ -1,6 +1,7 @@
 """Augmentation: what is off does nothing, and the map is the one that is asked for."""
 
 import math
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from longtail.data import transforms
 from longtail.data.transforms import Augmentation, augment, draw, to_float
 
 # The draws of an image, in [0, 1]: angle, scale, two shifts, mirror, where ½ is none and 1 the upper end; then area,
-# sides and place of the crop, place of the hole, policy.
+# sides and place of the crop, place of the hole, policy; then quarter turns, flip, hue, saturation, noise.
 NONE = 0.5
 
 
@@ -23,11 +24,11 @@ def images(height: int = 12, width: int = 12, count: int = 3) -> Tensor:
 @pytest.fixture
 def draws(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[float]]:
     """Decides the draws instead of torch."""
-    decided = {"of_an_image": [NONE] * 5, "of_crop_and_hole": [NONE] * 7}
+    decided = {"of_an_image": [NONE] * 5, "of_crop_and_hole": [NONE] * 7, "of_view": [NONE], "of_the_rest": [NONE] * 5}
+    asked = cycle(decided.values())
 
     def rand(shape: tuple[int, int], generator: None) -> Tensor:
-        rows = {5: decided["of_an_image"], 7: decided["of_crop_and_hole"], 1: [NONE]}[shape[0]]
-        return torch.tensor(rows)[:, None].expand(shape).clone()
+        return torch.tensor(next(asked))[:, None].expand(shape).clone()
 
     monkeypatch.setattr(transforms.torch, "rand", rand)
     return decided
@@ -119,16 +120,6 @@ def test_the_same_seed_gives_the_same_images() -> None:
     assert torch.equal(*warped)
 
 
-@pytest.mark.parametrize("shape", [(4, 28, 28, 1), (9, 20, 30, 3)])
-def test_pieces_do_not_change_the_warps(monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]) -> None:
-    batch = to_float(torch.randint(0, 256, shape, dtype=torch.uint8))
-    drawn = draw(len(batch))
-    how = Augmentation(rotate=20, scale=0.2, shift=0.1, mirror=True)
-    whole = augment(batch, how, drawn)
-    monkeypatch.setattr("longtail.data.transforms.PIECE", 2 * shape[1] * shape[2])
-    assert (augment(batch, how, drawn) == whole).all()
-
-
 def test_a_warp_is_the_affine_map_of_torch() -> None:
     """Rotation by the angle, zoom, mirror and shift, as one matrix by torch's own slow way from matrices to pixels."""
     how = Augmentation(rotate=20, scale=0.2, shift=0.1, mirror=True)
@@ -142,15 +133,6 @@ def test_a_warp_is_the_affine_map_of_torch() -> None:
     grid = functional.affine_grid(torch.tensor(matrices), [6, 3, 24, 24], align_corners=False)
     expected = functional.grid_sample(batch, grid, padding_mode="reflection", align_corners=False)
     assert augment(batch, how, drawn).numpy() == pytest.approx(expected.numpy(), abs=1e-4)
-
-
-def test_an_image_is_warped_to_the_same_bits_whatever_is_beside_it() -> None:
-    how = Augmentation(rotate=20, scale=0.2, shift=0.1, mirror=True)
-    batch = to_float(torch.randint(0, 256, (37, 28, 28, 1), dtype=torch.uint8))
-    drawn = draw(37)
-    whole = augment(batch, how, drawn)
-    for some in (torch.arange(5, 18), torch.arange(36, 0, -5), torch.tensor([11])):
-        assert torch.equal(augment(batch[some], how, drawn[:, some]), whole[some])
 
 
 @pytest.mark.parametrize(("height", "width"), [(12, 12), (8, 20), (20, 8)])
@@ -199,8 +181,60 @@ def test_a_hole_is_a_square_around_its_centre_and_the_rest_stays(draws: dict[str
             assert torch.equal(cut[:, :, row, column], torch.zeros(3, 2) if inside else given[:, :, row, column])
 
 
-def test_what_was_drawn_before_there_were_crops_is_drawn_still() -> None:
-    torch.manual_seed(3)
-    before = torch.rand((5, 7))
-    torch.manual_seed(3)
-    assert torch.equal(draw(7)[:5], before)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("count", "side"), [(1, 8), (6, 9), (13, 12)])
+def test_quarter_turns_move_pixels_and_change_none(layout: torch.memory_format, count: int, side: int) -> None:
+    given = images(side, side, count).contiguous(memory_format=layout)
+    drawn = draw(count)
+    for start in range(4):
+        quarters = [(start + i) % 4 for i in range(count)]
+        drawn[transforms.QUARTER] = (torch.tensor(quarters) + torch.rand(count)) / 4
+        turned = augment(given, Augmentation(quarter_turns=True), drawn)
+        assert turned.stride() == given.stride()
+        for image, found, times in zip(given, turned, quarters, strict=True):
+            assert torch.equal(found, torch.rot90(image, times, (1, 2)))
+
+
+def test_a_quarter_turn_is_in_the_direction_of_a_positive_angle(draws: dict[str, list[float]]) -> None:
+    draws["of_an_image"] = [1.0, NONE, NONE, NONE, NONE]
+    draws["of_the_rest"] = [0.3, NONE, NONE, NONE, NONE]
+    given = images()
+    assert torch.allclose(
+        augment(given, Augmentation(rotate=90)), augment(given, Augmentation(quarter_turns=True)), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(("height", "width"), [(12, 12), (7, 20)])
+def test_a_flipped_image_is_upside_down_to_the_bit(height: int, width: int) -> None:
+    given, drawn = images(height, width, 4), draw(4)
+    drawn[transforms.FLIP] = torch.tensor([0.0, 0.499, 0.5, 0.999])
+    found = augment(given, Augmentation(flip=True), drawn)
+    assert torch.equal(found[:2], given[:2].flip(2))
+    assert torch.equal(found[2:], given[2:])
+
+
+def test_turns_and_flips_come_equally_often() -> None:
+    torch.manual_seed(0)
+    given = torch.arange(4.0).view(1, 1, 2, 2).expand(800, 1, 2, 2)
+    found = augment(given, Augmentation(quarter_turns=True, flip=True, mirror=True)).round().flatten(1)
+    _, counts = found.unique(dim=0, return_counts=True)
+    assert len(counts) == 8  # the symmetries of a square
+    assert counts.min() > 70
+
+
+@pytest.mark.parametrize(("height", "width"), [(12, 12), (8, 20), (20, 8)])
+@pytest.mark.parametrize(("share", "across", "down"), [(0.0, 0.0, 0.0), (0.5, 1.0, 0.25), (0.9, 0.5, 0.5)])
+def test_a_crop_by_its_side_keeps_the_shape(height: int, width: int, share: float, across: float, down: float) -> None:
+    """By torch's own map: a side from 0.7 to 1, the same of height and width, anywhere inside."""
+    given, drawn = images(height, width, 1), draw(1)
+    drawn[[5, 7, 8], 0] = torch.tensor([share, across, down])
+    side = 0.7 + 0.3 * share
+    matrix = torch.tensor([[[side, 0, (2 * across - 1) * (1 - side)], [0, side, (2 * down - 1) * (1 - side)]]])
+    grid = functional.affine_grid(matrix, list(given.shape), align_corners=False)
+    expected = functional.grid_sample(given, grid, padding_mode="border", align_corners=False)
+    assert torch.allclose(augment(given, Augmentation(crop_side=0.7), drawn), expected, atol=1e-4)
+
+
+def test_a_hole_has_no_noise_in_it(draws: dict[str, list[float]]) -> None:
+    found = augment(images(20, 20) / 2, Augmentation(noise=0.2, cutout=0.5))
+    assert not found[:, :, 6:14, 6:14].any()

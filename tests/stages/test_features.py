@@ -153,6 +153,16 @@ def test_colours_of_other_samples_end_in_one_sentence(root: Path, shape: tuple[i
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("augmentation", [{"hue": 0.05}, {"saturation": 0.1}])
+def test_grey_images_have_no_colours_to_vary(root: Path, augmentation: dict[str, float]) -> None:
+    with pytest.raises(DataError, match="vary colours, and the images are grey"):
+        run_stage(root, "features", views=1, augmentation=augmentation)
+    with pytest.raises(DataError, match="vary colours, and the images are grey"):
+        run_stage(root, "fit", optimisation={**PLAIN, "augmentation": augmentation})
+    assert not (root / "features").exists()
+    assert not (root / "softmax/model").exists()
+
+
 def test_they_are_repeated_bit_by_bit(root: Path) -> None:
     for name in ("one", "other"):
         run_stage(root, "features", paths={"features": name}, **SHIFTED)
