@@ -23,6 +23,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("prepared")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LONGTAIL_TRACKING", "off")
-        write_tiny_dataset(root / "dataset", two_tasks=True)
+        write_tiny_dataset(root / "dataset", two_tasks=True, colours=5)
         run_pipeline(root, stages=("split", "start", "fit", "cluster", "quintuplets"))
     return root

@@ -2,7 +2,7 @@
 
 import sys
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -67,6 +67,10 @@ class Setup:
     seed: int
     processes: int = 1
     table: Path | None = None
+    # The code of the background class of a task that has one; standardised colour histograms (n, cells), where the
+    # data set has any.
+    backgrounds: dict[str, int] = field(default_factory=dict)
+    colours: Floats | None = None
 
 
 class MethodParams(BaseModel, ABC, extra="forbid"):
@@ -78,6 +82,8 @@ class MethodParams(BaseModel, ABC, extra="forbid"):
     # Whether it forgets the classifiers of the training before it, and whether it cannot do without them.
     fresh_classifier: ClassVar[bool] = False
     needs_classifier: ClassVar[bool] = False
+    # Whether it compares samples by what all tasks have in common.
+    one_embedding: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, setup: Setup) -> "Method":
@@ -147,6 +153,10 @@ class Method(nn.Module, ABC):
             steps=self._iterations,
             deferred=self._begin,
         )
+
+    def warnings(self) -> list[str]:
+        """What a user should be told before the training begins; a sentence each."""
+        return []
 
     def balances(self, step: int) -> bool:
         """Whether a step samples and weighs as it should; until the share `deferred` is over none does."""

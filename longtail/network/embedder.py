@@ -165,12 +165,9 @@ def blueprint_for(
     """The blueprint of a network for such images, with those parameters, and with the classifiers of a method."""
     return Blueprint(
         features=features,
-        backbone=params.backbone,
-        embedding=params.embedding,
-        shared_embedding=params.shared_embedding,
-        relu=params.relu,
         tasks=tasks,
         image_shape=dataset.image_shape,
         preprocessing=dataset.preprocessing,
         method=method,
+        **params.model_dump(),
     )

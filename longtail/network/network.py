@@ -1,7 +1,8 @@
 """The network of all methods: one backbone, and for each task an embedding and a classifier on top of it."""
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Self
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
 
 import torch.nn.functional as F
 from pydantic import AfterValidator, BaseModel, Field, model_validator
@@ -13,6 +14,7 @@ from longtail.errors import DataError
 from longtail.network.backbones import build_backbone, check_name
 from longtail.network.imported import blocks
 
+Length = Annotated[int, Field(ge=1)]
 Head = Callable[[int, int], nn.Module]
 
 
@@ -24,12 +26,28 @@ class NetworkParams(BaseModel, extra="forbid"):
         64, ge=2, description="length of the embedding; null: the backbone's features are it, under linear classifiers"
     )
     shared_embedding: bool = Field(False, description="one embedding for all tasks, and not one each")
-    relu: bool = Field(True, description="the embedding is what a ReLU leaves of it; false: what comes before")
+    relu: bool | Literal["classifier"] = Field(
+        True,
+        description="the embedding is what a ReLU leaves of it; false: what comes before; classifier: likewise, but "
+        "the classifiers see what a ReLU leaves of it",
+    )
+    hidden: list[Length] = Field(
+        [], description="lengths of layers between the backbone and an embedding, each followed by a ReLU"
+    )
+    task_layers: list[Length] = Field(
+        [], description="lengths of layers of each task between its embedding and classifier, each followed by a ReLU"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="of the backbone's features, behind a ReLU")
+    initialisation: Literal["torch", "he"] = Field(
+        "torch", description="of linear layers on top of the backbone; he: He et al., ICCV 2015, and biases of 0"
+    )
 
     @model_validator(mode="after")
     def _relu_of_an_embedding(self) -> Self:
-        if self.embedding is None and not self.relu:
+        if self.embedding is None and self.relu is not True:
             raise ValueError("without an embedding there is no ReLU of it: leave `network.relu` out")
+        if self.embedding is None and (self.hidden or self.dropout):
+            raise ValueError("`network.hidden` and `network.dropout` lead to an embedding: give `embedding` a length")
         return self
 
 
@@ -49,8 +67,14 @@ class Network(nn.Module):
         self.tasks, self.relu = tasks, params.relu
         self.backbone, self.features = build_backbone(params.backbone, image_shape)
         embeddings = 0 if params.embedding is None else 1 if params.shared_embedding else len(tasks)
-        self.embeddings = nn.ModuleList(nn.Linear(self.features, params.embedding or 0) for _ in range(embeddings))
-        self.classifiers = nn.ModuleList(head(params.embedding or self.features, len(task.classes)) for task in tasks)
+        self.embeddings = nn.ModuleList(_embedding(self.features, params) for _ in range(embeddings))
+        length = params.embedding or self.features
+        self.branches = nn.ModuleList(_layers([length, *params.task_layers]) for _ in tasks if params.task_layers)
+        seen = params.task_layers[-1] if params.task_layers else length
+        self.classifiers = nn.ModuleList(head(seen, len(task.classes)) for task in tasks)
+        if params.initialisation == "he":
+            for module in (self.embeddings, self.branches, self.classifiers):
+                module.apply(_initialise_by_he)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """float N×C×H×W to the embeddings before normalisation, N×d for each task; none of them is negative, unless
@@ -62,7 +86,7 @@ class Network(nn.Module):
         """
         features = images if images.ndim == 2 else self.backbone(images)
         raw = [head(features) for head in self.embeddings]
-        raw = [F.relu(of_head) for of_head in raw] if self.relu else raw
+        raw = [F.relu(of_head) for of_head in raw] if self.relu is True else raw
         raw = raw or [features]
         shared = len(self.tasks) // len(raw)
         return {task.name: of_task for task, of_task in zip(self.tasks, raw * shared, strict=True)}
@@ -73,22 +97,50 @@ class Network(nn.Module):
 
     def logits(self, images: Tensor) -> dict[str, Tensor]:
         """float N×C×H×W to N×K class scores for each task."""
-        return self._classify(self(images))
+        return self._classify(self._seen(self(images)))
 
     def features_and_logits(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """float N×C×H×W to what the classifiers see, N×d for each task, and to N×K class scores, in one pass."""
-        raw = self(images)
-        return raw, self._classify(raw)
+        seen = self._seen(self(images))
+        return seen, self._classify(seen)
 
     def embed_and_classify(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """`embed` and `logits` in one pass."""
         raw = self(images)
-        return {name: F.normalize(values, dim=1) for name, values in raw.items()}, self._classify(raw)
+        return {name: F.normalize(values, dim=1) for name, values in raw.items()}, self._classify(self._seen(raw))
 
-    def _classify(self, raw: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _seen(self, raw: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the classifiers see: the embeddings, or what a ReLU and the layers of each task make of them."""
+        if self.relu == "classifier":
+            raw = {task: F.relu(of_task) for task, of_task in raw.items()}
+        if not self.branches:
+            return raw
+        return {task.name: branch(raw[task.name]) for task, branch in zip(self.tasks, self.branches, strict=True)}
+
+    def _classify(self, seen: dict[str, Tensor]) -> dict[str, Tensor]:
         return {
-            task.name: classifier(raw[task.name]) for task, classifier in zip(self.tasks, self.classifiers, strict=True)
+            task.name: classifier(seen[task.name])
+            for task, classifier in zip(self.tasks, self.classifiers, strict=True)
         }
+
+
+def _layers(lengths: list[int]) -> nn.Sequential:
+    """Linear layers from each length to the next, each followed by a ReLU."""
+    return nn.Sequential(*(part for pair in pairwise(lengths) for part in (nn.Linear(*pair), nn.ReLU())))
+
+
+def _embedding(features: int, params: NetworkParams) -> nn.Module:
+    """From the backbone's features to an embedding, before its ReLU."""
+    before = [nn.ReLU(), nn.Dropout(params.dropout)] if params.dropout else []
+    inner = _layers([features, *params.hidden])
+    last = nn.Linear(params.hidden[-1] if params.hidden else features, params.embedding or 0)
+    return nn.Sequential(*before, *inner, last) if before or params.hidden else last
+
+
+def _initialise_by_he(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        nn.init.zeros_(module.bias)
 
 
 def keep_still(network: Network, trained_blocks: int | None) -> None:
@@ -127,7 +179,7 @@ def set_modes(network: Network, *, freeze_batch_norm: bool) -> None:
     every batch normalisation keeps them.
     """
     network.train()
-    _stop_still(network.backbone)
+    _stop_still(network)
     for module in network.modules() if freeze_batch_norm else ():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()

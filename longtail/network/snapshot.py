@@ -78,7 +78,11 @@ class Blueprint(BaseModel, extra="forbid"):
     backbone: str
     embedding: int | None
     shared_embedding: bool = False
-    relu: bool = True
+    relu: bool | Literal["classifier"] = True
+    hidden: list[int] = []
+    task_layers: list[int] = []
+    dropout: float = 0.0
+    initialisation: Literal["torch", "he"] = "torch"
     tasks: list[Task]
     image_shape: tuple[int, int, int]
     preprocessing: Preprocessing | None = Field(None, description="from an image's file to its pixels, as ingest did")

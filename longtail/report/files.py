@@ -121,7 +121,7 @@ def _write_plots(pages: Sequence[TaskReport], state: State, folder: Path) -> Non
     # Round 0 is what rounds start from, or, without any, all that was trained.
     trained = state.history[1:] or state.history
     curves = [pd.DataFrame(past.curve).assign(round=past.round) for past in trained if past.curve]
-    loss = pd.concat([pd.DataFrame(columns=["iteration", "loss", *PARTS, "round"]), *curves])
+    loss = pd.concat([pd.DataFrame(columns=["iteration", "loss", *PARTS, "validation_loss", "round"]), *curves])
     lengths = [0.0, *(curve["iteration"].iloc[-1] for curve in curves)]
     loss["iteration"] += np.repeat(np.cumsum(lengths)[:-1], [len(curve) for curve in curves])
     loss.to_csv(plots / "loss.csv", index=False)

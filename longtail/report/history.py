@@ -18,6 +18,8 @@ PRIORS = {
     "hog": "Histograms of oriented gradients",
 }
 
+SHOWN = PARTS | {"validation_loss": "on validation"}
+
 
 def model_report(name: str, state: State, lineage: Lineage, after: str | None = None) -> ModelReport:
     """What the report says of a model."""
@@ -90,7 +92,11 @@ def _round(past: Past, state: State) -> Round:
         number=past.round,
         iterations=[int(point["iteration"]) for point in curve],
         loss=[point["loss"] for point in curve],
-        parts={shown: [point[key] for point in curve] for key, shown in PARTS.items() if curve and key in curve[0]},
+        parts={
+            shown: [point[key] for point in curve]
+            for key, shown in (PARTS | {"validation_loss": "on validation"}).items()
+            if curve and key in curve[0]
+        },
         validation=past.scores,
         selected=past.round == state.best_round,
     )

@@ -14,14 +14,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from longtail.data.transforms import Augmentation
 from longtail.methods.base import Method
-from longtail.methods.batch import Batch
 from longtail.network.device import device
 from longtail.network.network import Network, layer_shares, parameter_groups, set_modes
 from longtail.training.checkpoint import load_checkpoint, save_checkpoint
 from longtail.training.distributed import data_parallel, synchronise_batch_norm, total
+from longtail.training.early_stopping import Best, validation_loss
 from longtail.training.inputs import Inputs
 from longtail.training.loading import mini_batches, seeds
 from longtail.training.meter import Meter, announcement
+from longtail.training.objective import Objective
 from longtail.world import ALONE, World
 
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -54,6 +55,12 @@ class Optimisation(BaseModel, extra="forbid"):
     clip: float | None = Field(None, gt=0, description="greatest norm of the gradient of all weights")
     average: float | None = Field(
         None, gt=0, lt=1, description="the model is the moving average of its weights, with this decay a step"
+    )
+    early_stopping: int | None = Field(
+        None,
+        ge=1,
+        description="end when the loss on validation, measured every `log_every` iterations, has not fallen so many "
+        "times in a row; the model is that of the least. null: every iteration is run, and the last is the model",
     )
     compile: bool = Field(False, description="by torch.compile: minutes at first, then faster on GPUs")
     freeze_batch_norm: bool = Field(False, description="normalise by the statistics that the network came with")
@@ -95,20 +102,23 @@ def train(
     fingerprint: str,
     stretch: Stretch = WHOLE_SCHEDULE,
     world: World = ALONE,
+    validation: Method | None = None,
 ) -> list[dict[str, float]]:
     """Train `network` in place and return the logged scalars, one dict for every `log_every` iterations.
 
     Checkpoints go to the directory `work`; one with the same `fingerprint` found there is resumed. Several processes
     train as one would whose mini-batches are all of theirs; the first alone writes, and all return the same.
+    `validation`: the method on the labels of validation samples alone, for early stopping.
     """
     network.to(device())
     method.to(device())
     if not optimisation.freeze_batch_norm:
         synchronise_batch_norm(world, network)
-    objective = _Objective(network, method)
+    objective = Objective(network, method)
     optimiser = _optimiser(objective, optimisation)
     averaged = _average(objective, optimisation.average)
-    kept = nn.ModuleList([objective, averaged]) if averaged else objective
+    best = Best(objective) if validation and optimisation.early_stopping else None
+    kept = nn.ModuleList([part for part in (objective, averaged, best) if part]) if averaged or best else objective
     start, history = load_checkpoint(work, fingerprint, kept, optimiser, world)
     trained: Callable[..., dict[str, Tensor]] = data_parallel(world, objective)
     if optimisation.compile:
@@ -117,7 +127,7 @@ def train(
     method.plan(iterations)
     steps = range(start, iterations)
     set_modes(network, freeze_batch_norm=optimisation.freeze_batch_norm)
-    precision = optimisation.precision or ("bfloat16" if device().type == "cuda" else "float32")
+    halved = (optimisation.precision or ("bfloat16" if device().type == "cuda" else "float32")) == "bfloat16"
     meter = Meter(optimisation.log_every, iterations, start, history, shown=world.first)
     loader = mini_batches(
         inputs,
@@ -136,7 +146,7 @@ def train(
             images, batch = next(batches)
             if world.first and step == start:
                 print(announcement(method, batch, start, iterations), file=sys.stderr)
-            with torch.autocast(device().type, torch.bfloat16, enabled=precision == "bfloat16"):
+            with torch.autocast(device().type, torch.bfloat16, enabled=halved):
                 scalars = trained(images, batch)
             optimiser.zero_grad()
             # With weights w that sum to 1 over the whole mini-batch, its loss is L = Σ_i w_i h_i = Σ_r L_r, where L_r
@@ -149,24 +159,20 @@ def train(
             if averaged:
                 averaged.update_parameters(objective)
             meter.add(step + 1, total(world, scalars), method.views * batch.whole)
+            if best and validation and (step + 1 == iterations or (step + 1) % optimisation.log_every == 0):
+                candidate: Objective = averaged.module if averaged else objective  # type: ignore[assignment]
+                loss = validation_loss(candidate, validation, inputs, seed=seed, halved=halved, world=world)
+                meter.add_validation(loss)
+                if best.take(candidate, loss) == optimisation.early_stopping:
+                    break
+                set_modes(network, freeze_batch_norm=optimisation.freeze_batch_norm)
             if world.first and (step + 1) % optimisation.checkpoint_every == 0:
                 save_checkpoint(work, fingerprint, kept, optimiser, step + 1, history)
-    if averaged:
+    if best:
+        objective.load_state_dict(best.kept.state_dict())
+    elif averaged:
         objective.load_state_dict(averaged.module.state_dict())
     return history
-
-
-class _Objective(nn.Module):
-    """All that is trained: the network, and what the method has of its own. The exchange of gradients hooks into a
-    module's call.
-    """
-
-    def __init__(self, network: Network, method: Method) -> None:
-        super().__init__()
-        self.network, self.method = network, method
-
-    def forward(self, images: Tensor, batch: Batch) -> dict[str, Tensor]:
-        return self.method.loss(self.network, images, batch)
 
 
 def _average(objective: nn.Module, decay: float | None) -> AveragedModel | None:
@@ -207,7 +213,7 @@ def _set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group["share"]
 
 
-def _optimiser(objective: _Objective, optimisation: Optimisation) -> torch.optim.Optimizer:
+def _optimiser(objective: Objective, optimisation: Optimisation) -> torch.optim.Optimizer:
     # Fused: one kernel for all parameters instead of a dozen for each.
     rate, decay = optimisation.learning_rate, optimisation.weight_decay
     trained = parameter_groups(objective, decay, layer_shares(objective.network.backbone, optimisation.layer_decay))

@@ -1,8 +1,10 @@
 """Training a model: the same for every method, for a training of `fits` as for a round."""
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -10,6 +12,7 @@ from torch import Tensor
 from longtail.artifacts.fingerprint import fingerprint
 from longtail.artifacts.weights import read_weights
 from longtail.artifacts.work import work_directory
+from longtail.data.colours import standardised
 from longtail.data.feature_set import FeatureSet
 from longtail.data.seed import Seed
 from longtail.data.splits import Split
@@ -22,7 +25,7 @@ from longtail.network.network import Network, NetworkParams, backbone_digest, ke
 from longtail.network.snapshot import PRIOR, Blueprint, current, read_blueprint, write_prior
 from longtail.rules.clusters import ClusterSize
 from longtail.rules.search import Search
-from longtail.training.inputs import Features, open_inputs
+from longtail.training.inputs import Features, Images, Inputs, open_inputs
 from longtail.training.loop import WHOLE_SCHEDULE, Optimisation, Stretch, train
 from longtail.training.outcome import Scoring, warn_of_collapse
 from longtail.world import World
@@ -60,6 +63,12 @@ class TrainingParams(Sampling):
         return self
 
     @model_validator(mode="after")
+    def _embedding_shared(self) -> "TrainingParams":
+        if self.method.one_embedding and self.network.embedding and not self.network.shared_embedding:
+            raise ValueError(f"{self.method.kind} has one embedding of all tasks: set `network.shared_embedding: true`")
+        return self
+
+    @model_validator(mode="after")
     def _something_deferred(self) -> "TrainingParams":
         weighs = self.cost or entry_of(self.method.kind).weighs_classes
         if self.deferred and self.sampling == "natural" and not weighs:
@@ -80,6 +89,14 @@ class TrainingParams(Sampling):
             raise DataError(
                 f"{self.called} is trained on stored features, so its backbone stays: leave out trained_blocks"
             )
+
+    @model_validator(mode="after")
+    def _stopped_once(self) -> "TrainingParams":
+        if entry_of(self.method.kind).needs_table and self.optimisation.early_stopping:
+            raise ValueError(
+                f"{self.method.kind} is trained in rounds, which `train.patience` stops: leave out early_stopping"
+            )
+        return self
 
     @property
     def called(self) -> str:
@@ -133,9 +150,12 @@ def train_model(
         renew(network, build_network(blueprint))
     if not params.method.trains_body:
         network.embeddings.requires_grad_(requires_grad=False)
-    labels = {task.name: table.train_labels(task) for task in table.tasks}
-    method = params.method.build(Setup(labels, params, seed, world.size, sources.table))
-    _check_trained(params, network, method)
+        network.branches.requires_grad_(requires_grad=False)
+    setup = _setup(table, data, params, seed, world, sources.table)
+    method = params.method.build(setup)
+    _check_trained(params, network, method, data)
+    for warning in method.warnings() if world.first else ():
+        print(f"warning: {params.called}: {warning}", file=sys.stderr)
     key = fingerprint(params, *inputs, processes=world.size)
     work = work_directory(model, key)
     curve = train(
@@ -148,6 +168,7 @@ def train_model(
         fingerprint=key,
         stretch=stretch,
         world=world,
+        validation=_on_validation(setup, table, params) if params.optimisation.early_stopping else None,
     )
     if not world.first:
         return None
@@ -160,7 +181,30 @@ def train_model(
     return curve
 
 
-def _check_trained(params: TrainingParams, network: Network, method: Method) -> None:
+def _setup(
+    table: Split, data: Inputs, params: TrainingParams, seed: int, world: World, quintuplets: Path | None
+) -> Setup:
+    labels = {task.name: table.train_labels(task) for task in table.tasks}
+    backgrounds = {task.name: task.classes.index(task.background) for task in table.tasks if task.background}
+    colours = None if data.colours is None else standardised(data.colours)
+    return Setup(labels, params, seed, world.size, quintuplets, backgrounds, colours)
+
+
+def _on_validation(setup: Setup, table: Split, params: TrainingParams) -> Method:
+    """The method on the samples of validation: as in the training, but that nothing changes in its course."""
+    labels = {task.name: np.where(table.subset == "validation", table.labels(task), -1) for task in table.tasks}
+    sampling = setup.sampling.model_copy(update={"deferred": 0.0, "at_most": None})
+    method = params.method.build(replace(setup, labels=labels, sampling=sampling))
+    method.plain_first = True
+    return method
+
+
+def _check_trained(params: TrainingParams, network: Network, method: Method, data: Inputs) -> None:
+    if method.plain_first and isinstance(data, Images) and params.optimisation.augmentation == Augmentation():
+        raise DataError(
+            f"{params.called} compares images with augmented views of themselves, and nothing is varied: give "
+            "`optimisation.augmentation`, or leave that comparison out"
+        )
     body = [*network.backbone.parameters(), *network.embeddings.parameters(), *method.parameters()]
     if not method.trains_classifier and not any(parameter.requires_grad for parameter in body):
         raise DataError(
@@ -218,7 +262,7 @@ def _by_task(weights: dict[str, Tensor], before: Blueprint, after: Blueprint) ->
     numbers = {task.name: number for number, task in enumerate(before.tasks) if task in after.tasks}
     moved = {name: weight for name, weight in weights.items() if name.startswith("backbone.")}
     for place, task in enumerate(after.tasks):
-        for part, shared in (("embeddings", before.shared_embedding), ("classifiers", False)):
+        for part, shared in (("embeddings", before.shared_embedding), ("branches", False), ("classifiers", False)):
             old = f"{part}.0." if shared else f"{part}.{numbers.get(task.name)}."
             new = f"{part}.0." if part == "embeddings" and after.shared_embedding else f"{part}.{place}."
             moved |= {new + name.removeprefix(old): w for name, w in weights.items() if name.startswith(old)}

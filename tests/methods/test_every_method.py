@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load_file
-from tiny import hashes, run_stage
+from tiny import OPTIMISATION, hashes, run_stage
 
 from longtail.data.splits import Split
 from longtail.methods.base import AnyMethod, Sampling, Setup
@@ -52,7 +52,8 @@ def test_several_processes_share_what_one_selects_with_all_that_it_has_to_know(
     labels = {task.name: table.train_labels(task) for task in table.tasks}
 
     def batch(step: int, samples: int, world: World = ALONE) -> Batch:
-        setup = Setup(labels, Sampling(batch=samples), 0, world.size, prepared / "r1/quintuplets")
+        colours = np.eye(len(table.samples), dtype=np.float32)
+        setup = Setup(labels, Sampling(batch=samples), 0, world.size, prepared / "r1/quintuplets", colours=colours)
         found: Batch = params_class(kind)().build(setup).batch(step, world)
         return found
 
@@ -84,7 +85,11 @@ def test_a_training_leaves_what_the_catalogue_says_and_resumes_to_the_same_bytes
             raise MemoryError
 
     def trained(name: str) -> dict[str, float]:
-        own = {"sampling": "natural", "cost": False} if entry.corrects_prior else {}
+        own: dict[str, Any] = {"sampling": "natural", "cost": False} if entry.corrects_prior else {}
+        if params_class(kind).one_embedding:
+            own["network"] = {"embedding": 8, "shared_embedding": True}
+        if not entry.needs_table:
+            own["optimisation"] = {**OPTIMISATION, "augmentation": {"rotate": 10}}
         paths = {"model": f"{tmp_path}/{name}"}
         if params_class(kind).needs_classifier:
             paths["previous"] = "softmax/model"

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from longtail import methods
+from longtail.data.colours import standardised
 from longtail.data.dataset import Task
 from longtail.errors import DataError
 from longtail.methods.base import Method, Sampling, Setup
@@ -29,6 +30,7 @@ from longtail.world import World
 
 Ints = npt.NDArray[np.int64]
 TASKS = [Task(name="digit", classes=["a", "b", "c"]), Task(name="kids", classes=["no", "yes"])]
+COLOURS = standardised(np.random.default_rng(3).integers(0, 99, (30, 9)).astype(np.uint16))
 MARGINS = Margins(g1=0.1, g2=0.2, g3=0.5)
 # Parameters other than the defaults, where a test computes with them; and those that small mini-batches need.
 CHOSEN: dict[str, dict[str, Any]] = {
@@ -70,7 +72,7 @@ def method_of(kind: str, labels: dict[str, Ints], **sampling: Any) -> Method:
         for task, of_task in tables(labels).items():
             drawn = np.random.default_rng(2).dirichlet(np.ones(6), of_task.clusters.max() + 1)
             save_centroids(Path(folder), task, drawn.astype(np.float32))
-        setup = Setup(labels, Sampling(**{"batch": 12} | sampling), 0, table=Path(folder))
+        setup = Setup(labels, Sampling(**{"batch": 12} | sampling), 0, table=Path(folder), colours=COLOURS)
         made: Method = params_class(kind)(**CHOSEN.get(kind, {})).build(setup)
     return made
 
@@ -78,7 +80,9 @@ def method_of(kind: str, labels: dict[str, Ints], **sampling: Any) -> Method:
 def network_of(kind: str) -> Network:
     """A network with the heads of a method."""
     torch.manual_seed(0)
-    return Network(NetworkParams(embedding=6), TASKS, (16, 16, 1), head=params_class(kind)().head).eval()
+    params = params_class(kind)()
+    how = NetworkParams(embedding=6, shared_embedding=params.one_embedding)
+    return Network(how, TASKS, (16, 16, 1), head=params.head).eval()
 
 
 def views(method: Method, images: torch.Tensor, batch: Batch) -> torch.Tensor:
@@ -97,7 +101,7 @@ OWN = tuple(kind for kind in KINDS if not shares_images(kind))
 # Which compare each image of a mini-batch with the others, once.
 IN_BATCH = tuple(kind for kind in OWN if isinstance(method_of(kind, {"digit": np.arange(30) % 3}), InBatchMethod))
 # Whose losses over several processes are that of one.
-SUMMED = tuple(kind for kind in KINDS if kind not in {"class_rectification", *IN_BATCH})
+SUMMED = tuple(kind for kind in KINDS if kind not in {"class_rectification", "silknet", *IN_BATCH})
 
 
 def class_weights(codes: Ints, cost: bool) -> list[float]:
@@ -250,7 +254,9 @@ def test_a_task_of_which_a_mini_batch_has_no_label_adds_nothing(images: torch.Te
     scalars = method.loss(network, views(method, images, batch), batch)
     assert torch.isfinite(scalars["loss"])
     scalars["loss"].backward()  # type: ignore[no-untyped-call]
-    others, own = ([*network.embeddings[task].parameters(), *network.classifiers[task].parameters()] for task in (0, 1))
+    others, own = (list(classifier.parameters()) for classifier in network.classifiers)
+    if len(network.embeddings) > 1:
+        others, own = others + list(network.embeddings[0].parameters()), own + list(network.embeddings[1].parameters())
     assert all(p.grad is None or not p.grad.any() for p in own)
     assert any(p.grad is not None and p.grad.any() for p in others)
 
@@ -356,7 +362,7 @@ def test_what_the_catalogue_says_of_a_method_is_true(labels: dict[str, Ints], im
     assert {"loss", *entry.parts} <= set(scalars)
     assert all(value.shape == () for value in scalars.values())
     if not entry.needs_table:
-        alone = params.build(Setup(labels, Sampling(batch=12, sampling="natural"), 0))
+        alone = params.build(Setup(labels, Sampling(batch=12, sampling="natural"), 0, colours=COLOURS))
         assert alone.batch(0).samples.tolist() == batch.samples.tolist()
 
 

@@ -102,9 +102,15 @@ def test_a_class_absent_from_training_has_no_share() -> None:
         assert prior["label"].sum() == pytest.approx(1)
 
 
+def colours(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Histograms for as many samples: some methods compare them."""
+    return np.eye(len(codes), dtype=np.float32)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_method_at_once_tells_its_prior(kind: str) -> None:
-    setup = Setup({"label": labels(*COUNTS)}, Sampling(batch=32, sampling="natural", cost=False), 0)
+    codes = labels(*COUNTS)
+    setup = Setup({"label": codes}, Sampling(batch=32, sampling="natural", cost=False), 0, colours=colours(codes))
     one = params_class(kind).model_validate({"kind": kind}).build(setup)
     prior = one.trained_prior({"label": 4}, 100)["label"]
     assert prior.sum() == pytest.approx(1)
@@ -123,7 +129,7 @@ def test_of_weighed_classes_it_is_what_the_weights_add_up_to(beta: float, normal
 @pytest.mark.parametrize("kind", KINDS)
 def test_of_classes_that_training_lacks_at_either_end_there_is_a_share_of_0(kind: str) -> None:
     codes = np.where(np.arange(90) % 9 == 0, -1, 1 + np.arange(90) % 2)
-    setup = Setup({"label": codes}, Sampling(batch=32, sampling="natural", cost=0), 0)
+    setup = Setup({"label": codes}, Sampling(batch=32, sampling="natural", cost=0), 0, colours=colours(codes))
     prior = params_class(kind)().build(setup).trained_prior({"label": 4}, 20)["label"]
     assert prior.shape == (4,)
     assert prior[[0, 3]].tolist() == [0, 0]

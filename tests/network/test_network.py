@@ -1,5 +1,7 @@
 """The network: shapes, the unit sphere, one head a task, and grey images in a ResNet."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from longtail.data.dataset import Task
 from longtail.errors import DataError
 from longtail.network.backbones import build_backbone
 from longtail.network.embedder import Embedder, build_network
-from longtail.network.network import Network, NetworkParams, keep_still, renew
+from longtail.network.network import Network, NetworkParams, keep_still, renew, set_modes
 from longtail.network.snapshot import Blueprint, Features
 
 TASKS = [Task(name="digit", classes=["a", "b", "c"]), Task(name="kids", classes=["no", "yes"])]
@@ -133,3 +135,47 @@ def test_images_may_be_none_and_may_lie_in_memory_in_any_order(features: Feature
             assert np.array_equal(values, expected[task])
     for task, values in embed(images[:0]).items():
         assert values.shape == (0, expected[task].shape[1])
+
+
+def test_the_networks_of_the_silk_classifiers() -> None:
+    """One task: ReLU, dropout, 1024, 32, whose ReLU the classifier sees. Many: one layer for all, and one each."""
+    params = NetworkParams(embedding=32, hidden=[1024], relu="classifier", dropout=0.3, initialisation="he")
+    made = Network(params, TASKS[:1], (28, 28, 1)).eval()
+    images = torch.randn(4, 1, 28, 28)
+    features = made.backbone(images)
+    _, _, first, _, second = made.embeddings[0]
+    embedding = second(first(features.relu()).relu())
+    raw, seen = made(images)[TASKS[0].name], made.features_and_logits(images)[0][TASKS[0].name]
+    assert torch.equal(raw, embedding)
+    assert (raw < 0).any()
+    assert torch.equal(seen, embedding.relu())
+    assert torch.equal(made.logits(images)[TASKS[0].name], made.classifiers[0](seen))
+    assert first.weight.std().item() == pytest.approx((2 / first.in_features) ** 0.5, rel=0.02)
+    assert not first.bias.any()
+
+    many = NetworkParams(embedding=64, shared_embedding=True, relu="classifier", task_layers=[16])
+    silknet = Network(many, TASKS, (28, 28, 1)).eval()
+    joint = silknet.embeddings[0](silknet.backbone(images))
+    for place, task in enumerate(TASKS):
+        branch = silknet.branches[place][0](joint.relu()).relu()
+        assert torch.equal(silknet.embed(images)[task.name], torch.nn.functional.normalize(joint, dim=1))
+        assert torch.equal(silknet.logits(images)[task.name], silknet.classifiers[place](branch))
+
+
+def test_dropout_is_of_the_features_and_in_training_alone() -> None:
+    made = Network(NetworkParams(embedding=8, dropout=0.5), TASKS, (28, 28, 1))
+    features = torch.ones(1000, made.features)
+    made.eval()
+    assert torch.equal(made(features)[TASKS[0].name], made(features)[TASKS[0].name])
+    set_modes(made, freeze_batch_norm=False)
+    dropped = made.embeddings[0][:2](features)
+    assert 0.45 < (dropped == 0).float().mean() < 0.55
+    made.embeddings.requires_grad_(requires_grad=False)
+    set_modes(made, freeze_batch_norm=False)
+    assert torch.equal(made.embeddings[0][:2](features), features)
+
+
+@pytest.mark.parametrize("wrong", [{"hidden": [8]}, {"dropout": 0.1}])
+def test_without_an_embedding_nothing_leads_to_it(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=r"give `embedding` a length"):
+        NetworkParams.model_validate({"embedding": None} | wrong)

@@ -1,0 +1,91 @@
+"""SilkNet: one classifier of many tasks, of whose labels many are missing; focal, with auxiliary feature clustering.
+
+Source: Dorozynski, Addressing Class Imbalance for Training a Multi-Task Classifier in the Context of Silk Heritage,
+ISPRS Annals 2023. Its network is `network: {embedding: 1024, shared_embedding: true, relu: classifier, task_layers:
+[128], dropout: 0.3, initialisation: he}`.
+"""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from longtail.methods.base import Setup
+from longtail.methods.batch import Batch, Selection
+from longtail.methods.focal import focal_loss
+from longtail.methods.similarity import (
+    ClusteringMethod,
+    ClusteringParams,
+    self_similarity_loss,
+    unit,
+)
+from longtail.network.network import Network
+
+
+class Params(ClusteringParams):
+    """The weights are those of MTL-fo + R-all (Table 3); the paper does not print γ, 2 is the authors' earlier one."""
+
+    kind: Literal["silknet"] = "silknet"
+    one_embedding = True
+    gamma: float = Field(2.0, ge=0, description="γ of the focal weight; 0: cross-entropy")
+    self_similarity: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="α_slf: an image and its augmentation, in the place of augmenting what is classified",
+    )
+
+    def build(self, setup: Setup) -> "SilkNet":
+        return SilkNet(setup, self)
+
+
+class SilkNet(ClusteringMethod):
+    """λ_C · focal loss + λ_aux · (α_sem · semantic + α_co · colour + α_slf · self-similarity) (Eq. 1, 2 and 5).
+
+    All tasks share `batch` images a step; where mini-batches are class-balanced, the tasks take turns. With
+    self-similarity each image is there twice: as it is, which is classified and clustered, and augmented. Every process
+    compares within its own share of a mini-batch.
+    """
+
+    shares_images = True
+
+    def __init__(self, setup: Setup, params: Params) -> None:
+        super().__init__(setup, params)
+        self.gamma, self.self_similarity = params.gamma, params.self_similarity if params.clustering else 0.0
+        self.plain_first = self.self_similarity > 0
+        self.views = 2 if self.plain_first else 1
+
+    def select(self, step: int) -> dict[str, Selection]:
+        """As of every method that shares images; a task has the weight of its share in the step's annotations N_M."""
+        drawn = self.sampler.images(step)
+        known = {task: int((codes[drawn] >= 0).sum()) for task, codes in self._drawn.items()}
+        annotations = max(1, sum(known.values()))
+        selected = {task: self.select_shared(task, drawn, step) for task in self.labels}
+        for task, of_task in selected.items():
+            weights = of_task.targets["weights"].astype(np.float32)
+            of_task.targets["weights"] = weights * np.float32(known[task] / annotations)
+        first = next(iter(selected.values()))
+        first.targets.update(self.colours_of(first.positions))
+        return selected
+
+    def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
+        embeddings, logits = network.embed_and_classify(images)
+        tasks, targets = list(logits), batch.targets
+        rows = batch.rows[tasks[0]]
+        codes = torch.stack([targets[task]["codes"] for task in tasks])
+        classified = torch.zeros((), device=images.device)
+        for task, of_task in zip(tasks, codes, strict=True):
+            losses = focal_loss(logits[task][rows], of_task.clamp(min=0), self.gamma)
+            classified = classified + torch.where(of_task >= 0, losses * targets[task]["weights"], 0).sum()
+        parts = {"classification": classified}
+        if self.params.clustering:
+            share = targets[tasks[0]]["share"].sum()
+            with torch.autocast(images.device.type, enabled=False):
+                points = unit(embeddings[tasks[0]])
+                similar = self.similarity_losses(points[rows], codes, tasks, targets[tasks[0]].get("colours"))
+                if self.self_similarity:
+                    similar["self_similarity"] = self_similarity_loss(points[rows], points[rows + len(batch.samples)])
+            parts |= {part: share * loss for part, loss in similar.items()}
+        return self.weighed(parts)
