@@ -4,17 +4,19 @@ samples.parquet   one row a sample in use: row (in the packed dataset), id, grou
 split.json        the tasks; per subset and task the class counts and imbalance measures
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from longtail.artifacts.reading import UNREADABLE, reason
 from longtail.data.dataset import SUBSETS, Task, codes
 from longtail.data.imbalance import ImbalanceMeasures, measure
+from longtail.data.interventions import HiddenLabels, Injected, RareClasses
 from longtail.errors import DataError
 
 Ints = npt.NDArray[np.int64]
@@ -30,29 +32,20 @@ class SubsetCounts(BaseModel):
     tasks: dict[str, ImbalanceMeasures]
 
 
-class Injected(BaseModel):
-    """That `removed` of the `of` training samples were taken out, so that the classes of `task` became imbalanced."""
-
-    kind: str
-    task: str
-    removed: int
-    of: int
-
-    def sentence(self) -> str:
-        """What a person is told."""
-        return (
-            f"imbalance injected ({self.kind}): {self.removed:,} of {self.of:,} training samples were taken out, "
-            f"by the classes of {self.task}"
-        )
-
-
 class SplitInfo(BaseModel):
-    """What split.json holds; `injected` where the imbalance is not the data's own."""
+    """What split.json holds; `injected`, `rare` and `hidden` where the split has changed the data's own classes."""
 
     format_version: int = 1
     tasks: list[Task]
     subsets: dict[str, SubsetCounts]
     injected: Injected | None = None
+    rare: RareClasses | None = Field(None, exclude_if=lambda value: value is None)
+    hidden: list[HiddenLabels] = Field([], exclude_if=lambda value: not value)
+
+    def sentences(self) -> list[str]:
+        """What the split has changed of its data."""
+        changes = [self.rare, self.injected, *self.hidden]
+        return [change.sentence() for change in changes if change is not None]
 
 
 class Split:
@@ -99,7 +92,12 @@ class Split:
 
 
 def make_split(
-    samples: pd.DataFrame, subset: npt.NDArray[np.str_], tasks: list[Task], injected: Injected | None = None
+    samples: pd.DataFrame,
+    subset: npt.NDArray[np.str_],
+    tasks: list[Task],
+    injected: Injected | None = None,
+    rare: RareClasses | None = None,
+    hidden: Sequence[HiddenLabels] = (),
 ) -> Split:
     """The split that gives the samples of a packed dataset those subsets; an empty string leaves a sample out."""
     used = np.flatnonzero(subset != "")
@@ -108,16 +106,25 @@ def make_split(
     table.insert(0, "row", used.astype(np.int64))
     table.insert(3, "subset", pd.Series(pd.Categorical(subset[used], categories=list(SUBSETS))))
     counts = {name: _count(table[table["subset"] == name], tasks) for name in SUBSETS}
-    return Split(table, SplitInfo(tasks=tasks, subsets=counts, injected=injected))
+    return Split(table, SplitInfo(tasks=tasks, subsets=counts, injected=injected, rare=rare, hidden=list(hidden)))
 
 
-def check_every_class(subset: npt.NDArray[np.str_], labels: dict[str, Ints], tasks: list[Task], groups: Ints) -> None:
-    """Raise DataError, naming the class and its count, if a class is missing from a subset."""
+def check_every_class(
+    subset: npt.NDArray[np.str_],
+    labels: dict[str, Ints],
+    tasks: list[Task],
+    groups: Ints,
+    background_in: Sequence[str] = SUBSETS,
+) -> None:
+    """Raise DataError, naming the class and its count, if a class is missing from a subset, or the background class
+    from one of `background_in`.
+    """
     for task in tasks:
         codes_ = labels[task.name]
-        found = {s: np.bincount(codes_[(codes_ >= 0) & (subset == s)], minlength=len(task.classes)) for s in SUBSETS}
+        found = counts_by_subset(subset, codes_, len(task.classes))
         for code, name in enumerate(task.classes):
-            absent = [s for s, counts in found.items() if not counts[code]]
+            needed = background_in if name == task.background else SUBSETS
+            absent = [s for s in needed if not found[s][code]]
             if absent:
                 of_class = codes_ == code
                 raise DataError(
@@ -125,6 +132,11 @@ def check_every_class(subset: npt.NDArray[np.str_], labels: dict[str, Ints], tas
                     f"{len(np.unique(groups[of_class]))} groups and none in {' and '.join(absent)}; "
                     "drop or merge the class, or give that subset a larger share"
                 )
+
+
+def counts_by_subset(subset: npt.NDArray[np.str_], labels: Ints, classes: int) -> dict[str, Ints]:
+    """How many samples of each class, (classes,), a subset has; `labels` (n,) class codes, −1 missing."""
+    return {name: np.bincount(labels[(labels >= 0) & (subset == name)], minlength=classes) for name in SUBSETS}
 
 
 def stratify(
@@ -138,7 +150,7 @@ def stratify(
     sizes = np.bincount(groups)
     order = rng.permutation(len(sizes))
     order = order[np.argsort(-sizes[order], kind="stable")]
-    table = _group_counts(labels, groups)[order]  # its rows in the order in which groups are assigned
+    table = group_counts(labels, groups)[order]  # its rows in the order in which groups are assigned
     columns = table.tocsc()
     wanted = np.outer(np.array(list(shares.values())), table.sum(0)).astype(np.float64)
     assigned = np.full(len(sizes), -1)
@@ -156,7 +168,7 @@ def stratify(
     return of_samples
 
 
-def _group_counts(labels: list[Ints], groups: Ints) -> Any:
+def group_counts(labels: list[Ints], groups: Ints) -> Any:
     """Groups × (classes of all tasks, then all samples), sparse: how many samples of each a group has."""
     from scipy.sparse import coo_array
 

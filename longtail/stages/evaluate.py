@@ -211,7 +211,7 @@ def _report(
     lead, origins = models[0], {model.name: model.lineage for model in models}
     remarks = [
         CHOSEN,
-        *_injected(table),
+        *(f"{change[0].upper()}{change[1:]}." for change in table.info.sentences()),
         *(note for model in models for note in notes(model.name, model.state)),
         *warnings,
     ]
@@ -228,9 +228,3 @@ def _report(
         parameters=parameters | {"evaluate": params.model_dump(mode="json")},
         notes=remarks,
     )
-
-
-def _injected(table: Split) -> list[str]:
-    """What was taken out of the training subset to make it imbalanced, if anything was."""
-    sentence = table.info.injected.sentence() if table.info.injected else ""
-    return [f"{sentence[0].upper()}{sentence[1:]}."] if sentence else []

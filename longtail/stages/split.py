@@ -1,16 +1,20 @@
-"""Divide a packed dataset into train, validation and test; inject imbalance into train where that is asked."""
+"""Divide a packed dataset into train, validation and test; inject imbalance and hide labels where that is asked."""
 
 import sys
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pydantic import BaseModel, Field
 
-from longtail.data.dataset import SUBSETS, PackedDataset, Task
+from longtail.data.dataset import SUBSETS, PackedDataset, Task, codes
+from longtail.data.hidden_labels import HIDDEN_IN, hidden_labels
 from longtail.data.injection import Balanced, Injection, choose_kept, kept_counts
+from longtail.data.interventions import HiddenLabels, Injected
+from longtail.data.rare_classes import Divided, check_classes_left, cover, to_background
 from longtail.data.seed import Seed
-from longtail.data.splits import Injected, check_every_class, make_split, stratify
+from longtail.data.splits import SplitInfo, check_every_class, make_split, stratify
 from longtail.errors import DataError
 from longtail.stages.contract import Input, Output, stage
 
@@ -32,6 +36,17 @@ class Params(BaseModel, extra="forbid"):
     )
     imbalance_task: str | None = Field(None, description="the task whose classes are thinned; default: the first")
     imbalance_unit: str = Field("group", pattern="^(group|sample)$", description="what is removed together")
+    rare_classes: Literal["error", "background"] = Field(
+        "error",
+        exclude_if=lambda value: value == "error",
+        description="what becomes of a class that is missing from a subset; background: groups move to give it a "
+        "sample in each, and where that cannot be its labels count as the background class",
+    )
+    hidden: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
+        {},
+        exclude_if=lambda value: not value,
+        description="by task, the share of the training and validation labels to hide at random",
+    )
 
 
 @stage
@@ -39,30 +54,55 @@ def run(dataset: Input, split: Output, *, params: Params) -> dict[str, float]:
     """Write the split; return the size of each subset and the imbalance of train."""
     packed = PackedDataset.open(dataset)
     rng = np.random.default_rng(params.seed)
-    labels = {task.name: packed.labels(task.name) for task in packed.info.tasks}
-    learned = _kept(packed.info.tasks, params.tasks)
     groups = pd.factorize(packed.samples["group"])[0].astype(np.int64)
-    subset = _subsets(packed, list(labels.values()), groups, params, rng)
-    check_every_class(subset, labels, learned, groups)
-    injected = _inject(subset, labels, groups, params, params.imbalance or packed.info.imbalance, rng)
-    check_every_class(subset, labels, learned, groups)
-    made = make_split(packed.samples, subset, learned, injected)
+    _check_tasks(packed.info.tasks, params)
+    data = _divided(packed, groups, params, rng)
+    labels = {task.name: codes(data.samples, task) for task in data.tasks}
+    learned = [task for task in data.tasks if params.tasks is None or task.name in params.tasks]
+    check_classes_left(learned, data.rare)
+    needed = SUBSETS if params.rare_classes == "error" else ("train",)
+    check_every_class(data.subset, labels, learned, groups, background_in=needed)
+    injected = _inject(data.subset, labels, groups, params, params.imbalance or packed.info.imbalance, rng)
+    check_every_class(data.subset, labels, learned, groups, background_in=needed)
+    samples, hidden = _hide(data, labels, groups, params)
+    made = make_split(samples, data.subset, learned, injected, data.rare, hidden)
     made.write(split)
-    report = {f"samples_{name}": float(counts.samples) for name, counts in made.info.subsets.items()}
-    if injected:
-        print(f"split: {injected.sentence()}", file=sys.stderr)
-        report["injection_removed"] = float(injected.removed)
-    for name, measures in made.info.subsets["train"].tasks.items():
+    for sentence in made.info.sentences():
+        print(f"split: {sentence}", file=sys.stderr)
+    return _scalars(made.info)
+
+
+def _scalars(info: SplitInfo) -> dict[str, float]:
+    report = {f"samples_{name}": float(counts.samples) for name, counts in info.subsets.items()}
+    if info.injected:
+        report["injection_removed"] = float(info.injected.removed)
+    if info.rare:
+        report |= {"rare_classes": float(len(info.rare.classes)), "rare_left_out": float(info.rare.left_out)}
+    report |= {f"{one.task}_hidden": float(one.hidden) for one in info.hidden}
+    for name, measures in info.subsets["train"].tasks.items():
         scalars = {"K": measures.K, "IR": measures.IR, "minority_classes": measures.m, "BD": measures.BD}
         report |= {f"{name}_{key}": float(value) for key, value in scalars.items() if value is not None}
     return report
 
 
-def _kept(tasks: list[Task], names: list[str] | None) -> list[Task]:
-    unknown = sorted(set(names or []) - {task.name for task in tasks})
-    if unknown:
-        raise DataError(f"split.tasks names {unknown}; the tasks are {sorted(task.name for task in tasks)}")
-    return [task for task in tasks if names is None or task.name in names]
+def _check_tasks(tasks: list[Task], params: Params) -> None:
+    known = [task.name for task in tasks]
+    learned = known if params.tasks is None else params.tasks
+    for parameter, asked, there in (("tasks", learned, known), ("hidden", params.hidden, learned)):
+        if unknown := sorted(set(asked) - set(there)):
+            raise DataError(f"split.{parameter} names {unknown}; the tasks are {sorted(there)}")
+
+
+def _divided(packed: PackedDataset, groups: npt.NDArray[np.int64], params: Params, rng: np.random.Generator) -> Divided:
+    """The samples in their subsets, those of rare classes as the parameters ask."""
+    samples, tasks = packed.samples, packed.info.tasks
+    labels = [packed.labels(task.name) for task in tasks]
+    subset = _subsets(packed, labels, groups, params, rng)
+    if params.rare_classes == "error":
+        return Divided(samples, tasks, subset)
+    official = set(samples["subset"].dropna())
+    drawn = [name for name in SUBSETS if name == "train" or name not in official]
+    return to_background(samples, cover(subset, labels, groups, drawn), tasks, groups)
 
 
 def _subsets(
@@ -133,3 +173,17 @@ def _inject(
     kept = choose_kept(codes, units, kept_counts(np.bincount(codes[codes >= 0]), imbalance), rng)
     subset[train[~kept]] = ""
     return Injected(kind=imbalance.kind, task=name, removed=int((~kept).sum()), of=len(train))
+
+
+def _hide(
+    data: Divided, labels: dict[str, npt.NDArray[np.int64]], groups: npt.NDArray[np.int64], params: Params
+) -> tuple[pd.DataFrame, list[HiddenLabels]]:
+    """The samples without the labels to hide, and how many those are."""
+    samples, records = data.samples.copy(), []
+    seen = np.isin(data.subset, HIDDEN_IN)
+    for name, share in params.hidden.items():
+        mask = hidden_labels(name, labels[name], data.subset, groups, share, params.seed)
+        samples[name] = samples[name].mask(mask)
+        known = int((seen & (labels[name] >= 0)).sum())
+        records.append(HiddenLabels(task=name, share=share, hidden=int(mask.sum()), of=known))
+    return samples, records
