@@ -285,3 +285,137 @@ def test_an_example_asks_for_its_imbalance_and_what_is_taken_is_said(
     assert found.of - found.removed == report["samples_train"]
     assert report["injection_removed"] == found.removed == 300 - len(made.samples)
     assert f"{found.removed} of {found.of} training samples" in said
+
+
+KIND = Task(name="kind", classes=["red", "blue"])
+
+
+def rare(path: Path, **columns: Any) -> None:
+    """Class two has two samples: one has another label, so it is background; one has none."""
+    kinds = ["red", "blue"] * 100 + ["red", None]
+    write(path, [DIGIT, KIND], digit=digits(100, 100, 2), kind=kinds, **columns)
+
+
+def test_a_class_that_cannot_be_in_every_subset_becomes_background_on_request(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rare(tmp_path / "dataset", subset=[None] * 200 + ["train"] * 2)
+    report = run(tmp_path / "dataset", tmp_path / "split", params=Params(rare_classes="background"))
+    made = Split.open(tmp_path / "split")
+    assert made.tasks == [Task(name="digit", classes=["zero", "one", "background"], background="background"), KIND]
+    assert len(made.samples) == 201
+    of_background = made.samples[made.samples["digit"] == "background"]
+    assert of_background[["row", "subset", "kind"]].to_numpy().tolist() == [[200, "train", "red"]]
+    assert made.info.rare is not None
+    assert made.info.rare.model_dump() == {
+        "classes": [{"task": "digit", "name": "two", "samples": 2, "groups": 2}],
+        "left_out": 1,
+    }
+    assert report["rare_classes"] == report["rare_left_out"] == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "split: labels became background where a class cannot be in every subset: 'two' of digit (2 samples, 2 groups);"
+        " samples without any other label were left out: 1"
+    ]
+
+
+def test_sixty_twenty_twenty_by_record_of_many_tasks_with_rare_classes_and_missing_labels(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    share = 1.0 / np.arange(1, 31) ** 2
+    groups = rng.integers(0, 1500, 4000)
+    tasks, columns = [], {}
+    for number in range(4):
+        of_groups = rng.choice(30, 1500, p=share / share.sum())
+        known = rng.random(1500) < 0.5
+        names = [f"c{code}" if here else None for code, here in zip(of_groups[groups], known[groups], strict=True)]
+        columns[f"t{number}"] = names
+        tasks.append(Task(name=f"t{number}", classes=sorted({name for name in names if name})))
+    write(tmp_path / "dataset", tasks, **columns, group=[f"g{group}" for group in groups])
+    with pytest.raises(DataError, match="and none in"):
+        split(tmp_path, validation=0.25, test=0.2)
+    made = split(tmp_path, validation=0.25, test=0.2, rare_classes="background")
+    assert shares(made, len(made.samples)) == pytest.approx({"train": 0.6, "validation": 0.2, "test": 0.2}, abs=0.02)
+    assert made.samples.groupby("group")["subset"].nunique().max() == 1
+    assert made.info.rare is not None
+    assert all(one.groups < 3 for one in made.info.rare.classes)
+    for task in made.tasks:
+        for code, name in enumerate(task.classes):
+            found = {subset: made.info.subsets[subset].counts[task.name][code] for subset in made.info.subsets}
+            assert name == task.background or min(found.values()) > 0, (task.name, name, found)
+
+
+def test_official_subsets_stay_where_rare_classes_become_background(tmp_path: Path) -> None:
+    official = ["train"] * 100 + ["validation"] * 50 + ["test"] * 50
+    values = digits(50, 49, 1) + digits(25, 25, 0) + digits(25, 23, 2)
+    kinds = ["red", "blue"] * 100
+    write(tmp_path / "dataset", [DIGIT, KIND], digit=values, kind=kinds, subset=official)
+    made = split(tmp_path, rare_classes="background")
+    assert made.subset.tolist() == official
+    assert made.tasks[0].classes == ["zero", "one", "background"]
+
+
+def test_a_class_that_training_lacks_is_missing_where_it_would_be_background(tmp_path: Path) -> None:
+    official = ["train"] * 100 + ["validation"] * 50 + ["test"] * 50
+    values = digits(50, 50, 0) + digits(25, 25, 0) + digits(25, 23, 2)
+    write(tmp_path / "dataset", [DIGIT, KIND], digit=values, kind=["red", "blue"] * 100, subset=official)
+    made = split(tmp_path, rare_classes="background")
+    assert made.tasks[0] == Task(name="digit", classes=["zero", "one"])
+    assert made.samples["digit"].isna().sum() == 2
+
+
+@pytest.mark.parametrize("params", [{}, {"rare_classes": "error", "hidden": {}}])
+def test_the_defaults_leave_no_trace(tmp_path: Path, params: dict[str, Any]) -> None:
+    write_tiny_dataset(tmp_path / "dataset", two_tasks=True)
+    split(tmp_path, **params)
+    for name in ("split.json", "lineage.json"):
+        text = (tmp_path / "split" / name).read_text()
+        assert not [word for word in ("rare", "hidden") if word in text]
+
+
+def test_background_on_request_leaves_data_without_rare_classes_as_they_are(tmp_path: Path) -> None:
+    write_tiny_dataset(tmp_path / "dataset", two_tasks=True)
+    split(tmp_path)
+    before = hashes(tmp_path / "split")
+    split(tmp_path, rare_classes="background")
+    after = hashes(tmp_path / "split")
+    assert [before[name] == after[name] for name in ("samples.parquet", "split.json")] == [True, True]
+
+
+def test_labels_are_hidden_in_training_and_validation_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    groups = [f"g{i // 3}" for i in range(900)]
+    rng = np.random.default_rng(0)
+    kinds = np.array(KIND.classes)[rng.integers(0, 2, 900)].tolist()
+    write(tmp_path / "dataset", [DIGIT, KIND], digit=digits(300, 300, 300), kind=kinds, group=groups)
+    before = split(tmp_path)
+    after = split(tmp_path, hidden={"kind": 0.673, "digit": 0.269})
+    assert after.samples[["row", "subset"]].equals(before.samples[["row", "subset"]])
+    assert after.tasks == before.tasks
+    test = before.subset == "test"
+    for name, share in (("kind", 0.673), ("digit", 0.269)):
+        gone = after.samples[name].isna().to_numpy()
+        assert not gone[test].any()
+        for subset in ("train", "validation"):
+            assert gone[after.subset == subset].mean() == pytest.approx(share, abs=0.02)
+        assert after.samples[name][~gone].tolist() == before.samples[name][~gone].tolist()
+        assert after.info.subsets["train"].counts[name] != before.info.subsets["train"].counts[name]
+    # Samples without any label stay, and each task hides its own.
+    unlabelled = (after.samples["digit"].isna() & after.samples["kind"].isna()).sum()
+    assert unlabelled == pytest.approx(0.673 * 0.269 * (~test).sum(), rel=0.25)
+    first = after.info.hidden[0]
+    assert (first.task, first.share, first.of) == ("kind", 0.673, (~test).sum())
+    said = capsys.readouterr().err
+    assert f"split: {first.hidden} of {first.of} labels of kind were hidden in training and validation" in said
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"hidden": {"digits": 0.5}}, r"split.hidden names \['digits'\]; the tasks are \['digit', 'kids'\]"),
+        ({"tasks": ["digit"], "hidden": {"kids": 0.5}}, r"split.hidden names \['kids'\]; the tasks are \['digit'\]"),
+        ({"tasks": ["digits"]}, r"split.tasks names \['digits'\]; the tasks are \['digit', 'kids'\]"),
+    ],
+)
+def test_unknown_tasks_are_named(tmp_path: Path, params: dict[str, Any], message: str) -> None:
+    write_tiny_dataset(tmp_path / "dataset", two_tasks=True)
+    with pytest.raises(DataError, match=message):
+        split(tmp_path, **params)

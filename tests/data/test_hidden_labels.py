@@ -1,0 +1,66 @@
+"""Labels hidden at random: whole groups, in training and validation, never the last of a class."""
+
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longtail.data.dataset import SUBSETS
+from longtail.data.hidden_labels import hidden_labels
+
+Ints = npt.NDArray[np.int64]
+# Of each group its subset, and the labels of its samples.
+GROUPS = st.lists(
+    st.tuples(st.sampled_from(SUBSETS), st.lists(st.integers(-1, 4), min_size=1, max_size=4)), min_size=1, max_size=40
+)
+
+
+def arrays(table: list[tuple[str, list[int]]]) -> tuple[Ints, npt.NDArray[np.str_], Ints]:
+    sizes = [len(labels) for _, labels in table]
+    labels = np.array([code for _, codes in table for code in codes])
+    return labels, np.repeat([name for name, _ in table], sizes), np.repeat(np.arange(len(table)), sizes)
+
+
+@settings(deadline=None, max_examples=300)
+@given(GROUPS, st.floats(0.01, 0.99), st.integers(0, 9))
+def test_a_group_is_known_or_unknown_and_every_class_of_a_subset_keeps_a_group(
+    table: list[tuple[str, list[int]]], share: float, seed: int
+) -> None:
+    labels, subset, groups = arrays(table)
+    mask = hidden_labels("place", labels, subset, groups, share, seed)
+    assert not mask[(subset == "test") | (labels < 0)].any()
+    for group in set(groups.tolist()):
+        assert len(set(mask[(groups == group) & (labels >= 0)].tolist())) <= 1
+    for name in ("train", "validation"):
+        here = (subset == name) & (labels >= 0)
+        assert set(labels[here & ~mask]) == set(labels[here])
+        # As near as whole groups allow; short of it only where all that is left is the last group of a class.
+        largest = max((len(labels) for _, labels in table), default=0)
+        assert mask[here].sum() <= share * here.sum() + largest / 2
+        kept = {int(group) for group in groups[here & ~mask]}
+        if mask[here].sum() < share * here.sum() - largest / 2:
+            assert len(kept) <= len(set(labels[here]))
+
+
+def test_the_share_is_met_and_depends_on_seed_and_task_alone() -> None:
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(2000), 2)
+    labels, subset = rng.integers(0, 5, 4000), rng.choice(SUBSETS, 2000)[groups]
+    mask = hidden_labels("place", labels, subset, groups, 0.269, 1)
+    for name in ("train", "validation"):
+        assert mask[subset == name].mean() == pytest.approx(0.269, abs=0.001)
+    assert (hidden_labels("place", labels, subset, groups, 0.269, 1) == mask).all()
+    # Another seed, and another task, hide others: as many in common as chance has.
+    for other in (("place", 2), ("time", 1)):
+        again = hidden_labels(other[0], labels, subset, groups, 0.269, other[1])
+        assert (again & mask)[subset != "test"].mean() == pytest.approx(0.269**2, abs=0.03)
+
+
+def test_what_a_smaller_share_hides_a_larger_one_hides_too() -> None:
+    rng = np.random.default_rng(0)
+    labels, subset = rng.integers(0, 5, 900), rng.choice(SUBSETS, 900)
+    masks = [hidden_labels("place", labels, subset, np.arange(900), share, 0) for share in (0.2, 0.5, 0.93)]
+    assert all((less <= more).all() for less, more in pairwise(masks))
