@@ -41,15 +41,17 @@ def require(columns: list[str], known: list[str], name: str) -> None:
 def read_csv(data: bytes, name: str, separator: str, problems: Problems) -> Table:
     """Parse a CSV in UTF-8 with a header on line 1. A row with too many or too few cells is a problem.
 
+    Empty cells after the last column are none: some programs end lines with a separator, or with several.
     Raises DataError for what cannot be parsed or has no row.
     """
     lines, cells, broken = [], [], False
     try:
         reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), delimiter=separator, strict=True)
-        header = next(reader, [])
+        header = _without_empty_end(next(reader, []))
         _check_header(header, name)
         start = reader.line_num + 1
-        for row in reader:
+        for row_cells in reader:
+            row = _without_empty_end(row_cells, len(header))
             if len(row) == len(header):
                 lines.append(start)
                 cells.append(row)
@@ -65,6 +67,14 @@ def read_csv(data: bytes, name: str, separator: str, problems: Problems) -> Tabl
     if not cells and not broken:
         raise DataError(f"{name} has no row")
     return Table(name, "line", pd.DataFrame(cells, columns=header, index=lines, dtype=object))
+
+
+def _without_empty_end(row: list[str], width: int = 0) -> list[str]:
+    """The row without the empty cells at its end that are beyond a width."""
+    end = len(row)
+    while end > width and not row[end - 1]:
+        end -= 1
+    return row[:end]
 
 
 def _check_header(header: list[str], name: str) -> None:

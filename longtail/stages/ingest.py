@@ -26,12 +26,13 @@ from longtail.sources.image_lists import ImageLists
 from longtail.sources.limits import Limits
 from longtail.sources.problems import OnError, Problems
 from longtail.sources.quoting import listed, shown
+from longtail.sources.silknow import SilkNow
 from longtail.sources.table import LabelTable
 from longtail.sources.torchvision_dataset import TorchvisionDataset
 from longtail.stages.contract import Input, Output, stage
 
 AnySource = Annotated[
-    CelebA | Digits | Folder | Idx | ImageLists | LabelTable | TorchvisionDataset, Field(discriminator="kind")
+    CelebA | Digits | Folder | Idx | ImageLists | LabelTable | SilkNow | TorchvisionDataset, Field(discriminator="kind")
 ]
 Length = Annotated[int, Field(ge=1)]
 JPEG_SIDE = 128  # images of this shorter side or more are kept as JPEGs, where nobody has said

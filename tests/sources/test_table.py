@@ -141,3 +141,14 @@ def test_subsets_are_known_in_any_case(load: Load, write: Callable[[str], None],
     write(CSV.replace("train", case("training")).replace("val", case("valid")))
     loaded = load(source(subset="part"))
     assert loaded.samples["subset"].tolist()[:3] == ["train", "train", "validation"]
+
+
+@pytest.mark.parametrize("header", ["image,kind", "image,kind,", "image,kind,,"])
+@pytest.mark.parametrize("row", ["a,Shirt", "a,Shirt,", "a,Shirt,,,"])
+def test_separators_at_the_end_of_a_line_are_no_columns(
+    load: Load, write: Callable[[str], None], header: str, row: str
+) -> None:
+    write(f"{header}\n{row}\nb,Hat\nc,\nd,Hat,\ne,,,\n")
+    loaded = load(source())
+    assert loaded.problems.found == []
+    assert loaded.samples["kind"].fillna("").tolist() == ["Shirt", "Hat", "", "Hat", ""]
