@@ -23,18 +23,20 @@ def hidden_labels(
     mask = np.zeros(len(labels), np.bool_)
     for name in HIDDEN_IN:
         rows = np.flatnonzero((subset == name) & (labels >= 0))
-        mask[rows] = _first(order[groups[rows]], labels[rows], share * len(rows))
+        mask[rows] = _chosen(order[groups[rows]], labels[rows], share * len(rows))
     return mask
 
 
-def _first(places: Ints, labels: Ints, count: float) -> Bools:
-    """The samples of the first groups in the queue, as near to `count` as can be; of each class the last group stays.
-
-    `places` (n,) of each sample's group in the queue; `labels` (n,) class codes.
+def _chosen(places: Ints, labels: Ints, count: float) -> Bools:
+    """The samples of the groups that, in the order of the queue, each bring the sum nearer to `count`; of each class
+    the last group stays. `places` (n,) of each sample's group in the queue; `labels` (n,) class codes.
     """
     last = np.full(int(labels.max(initial=-1)) + 1, -1)
     np.maximum.at(last, labels, places)
     queue, sizes = np.unique(places[~np.isin(places, last)], return_counts=True)
-    totals = np.cumsum([0, *sizes])
-    chosen: Bools = np.isin(places, queue[: int(np.argmin(np.abs(totals - count)))])
-    return chosen
+    chosen, left = [], count
+    for place, size in zip(queue.tolist(), sizes.tolist(), strict=True):
+        if size < 2 * left:
+            chosen.append(place)
+            left -= size
+    return np.isin(places, chosen)

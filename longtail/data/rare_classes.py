@@ -36,8 +36,9 @@ class Divided(NamedTuple):
 def cover(subset: Subsets, labels: Sequence[Ints], groups: Ints, drawn: Sequence[str]) -> Subsets:
     """The subsets once single groups have moved so that classes of three groups or more have a sample in each.
 
-    Groups move between the `drawn` subsets alone. No move takes a class's last sample from a subset; where none is left
-    that would help, the class of the fewest groups is given up, and the others may use its groups. No chance is in it.
+    Groups move between the `drawn` subsets alone. No move takes a class's last sample from a subset, unless others make
+    up for it. Where no move helps any more, the class of the fewest groups is given up, and its groups serve the
+    others. No chance is in it.
     """
     table = group_counts(list(labels), groups)
     sizes = table[:, [-1]].toarray()[:, 0]
@@ -86,7 +87,7 @@ class _Cover:
         """
         if self.held[to, c]:
             return True
-        ready = [g for g in self._groups[c] if self.free[self.subset[g]] and self.free[to]]
+        ready = [g for g in self._groups[c] if self.free[self.subset[g]]]
         for group in sorted(ready, key=lambda g: (-self.held[self.subset[g], c], self.sizes[g], g)):
             source, before = int(self.subset[group]), len(self._moves)
             self._put(group, to)

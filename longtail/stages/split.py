@@ -16,6 +16,7 @@ from longtail.data.rare_classes import Divided, check_classes_left, cover, to_ba
 from longtail.data.seed import Seed
 from longtail.data.splits import SplitInfo, check_every_class, make_split, stratify
 from longtail.errors import DataError
+from longtail.sources.quoting import listed
 from longtail.stages.contract import Input, Output, stage
 
 
@@ -90,7 +91,7 @@ def _check_tasks(tasks: list[Task], params: Params) -> None:
     learned = known if params.tasks is None else params.tasks
     for parameter, asked, there in (("tasks", learned, known), ("hidden", params.hidden, learned)):
         if unknown := sorted(set(asked) - set(there)):
-            raise DataError(f"split.{parameter} names {unknown}; the tasks are {sorted(there)}")
+            raise DataError(f"split.{parameter} names {listed(unknown)}; the tasks are {listed(sorted(there))}")
 
 
 def _divided(packed: PackedDataset, groups: npt.NDArray[np.int64], params: Params, rng: np.random.Generator) -> Divided:
