@@ -3,7 +3,7 @@
 import importlib
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
@@ -26,6 +26,7 @@ ALWAYS = ("ingest", "split", "start", "index")
 ROUND = ("cluster", "quintuplets", "train")
 TRAININGS = ("features", "fits", "rounds")
 Sections = dict[str, Any]
+Score = Literal["accuracy", "average_f1", "minority_f1"]
 
 
 class Method(BaseModel, extra="forbid"):
@@ -66,6 +67,9 @@ class Matrix(BaseModel, extra="forbid"):
     settings: dict[str, Sections] = Field(min_length=1)
     methods: dict[str, Method] = Field(min_length=1)
     paper: dict[str, dict[str, float]] = {}
+    scores: list[Score] = Field(
+        [], description="others than the mean per-class accuracy, which have a table of their own"
+    )
 
     @model_validator(mode="after")
     def _sections_exist(self) -> "Matrix":

@@ -4,18 +4,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from experiments.matrix import Cell, Matrix
+from experiments.matrix import Cell, Matrix, Score
 from experiments.place import Place
+from longtail.metrics.scores import PUBLISHED, ClassCounts, class_sets, scores
 from longtail.metrics.significance import Answers, Difference, joined, paired_difference
 from longtail.rules.search import mean_class_accuracy
 
 ACCURACY, RECALL = "mean_class_accuracy", "recall/"
+SCORES = get_args(Score)
 # Of so many tasks each has its own tables and figures; more stand in one.
 MANY_TASKS = 4
 
@@ -30,6 +32,7 @@ def cell_rows(result: Path, cell: Cell, found: dict[str, Any]) -> list[dict[str,
             for rule in (name for name in answers.files if name not in ("truth", "groups")):
                 said = answers[rule]
                 values = {ACCURACY: mean_class_accuracy(truth[known], said[known])}
+                values |= other_scores(truth[known], said[known], about["train"])
                 validation = found["validation"][task].get(rule)
                 values |= {} if validation is None else {f"validation_{ACCURACY}": validation}
                 values |= {
@@ -39,6 +42,15 @@ def cell_rows(result: Path, cell: Cell, found: dict[str, Any]) -> list[dict[str,
                     {"task": task, "rule": rule, "metric": metric, "value": value} for metric, value in values.items()
                 ]
     return [{"setting": cell.setting, "method": cell.method, "seed": cell.seed, **row} for row in rows]
+
+
+def other_scores(truth: npt.NDArray[np.int64], said: npt.NDArray[np.int64], train: list[int]) -> dict[str, float]:
+    """The scores that an experiment may ask for, of codes (n,) without missing labels; those that exist. `train` (K,):
+    training samples of each class, which is a minority class below 1/K of them.
+    """
+    counts = ClassCounts(*(np.bincount(of, minlength=len(train)) for of in (truth[truth == said], truth, said)))
+    found = scores(counts, class_sets(train, np.ones(len(train), np.bool_), PUBLISHED))
+    return {name: float(found[name]) for name in SCORES if np.isfinite(found[name])}
 
 
 def recalls(truth: npt.NDArray[Any], said: npt.NDArray[Any]) -> Iterator[tuple[int, float]]:
@@ -124,16 +136,18 @@ class Results:
         return method, self.matrix.rules_of(method)[0]
 
     @cached_property
-    def _accuracies(self) -> pd.DataFrame:
-        """The rows of accuracies alone, which are few beside those of the classes."""
-        return self.rows[self.rows.metric == ACCURACY]
+    def _scored(self) -> dict[str, pd.DataFrame]:
+        """The rows of each score alone, which are few beside those of the classes."""
+        return {score: self.rows[self.rows.metric == score] for score in (ACCURACY, *SCORES)}
 
-    def values(self, task: str | None, setting: str, method: str, rule: str) -> "pd.Series[float]":
-        """The accuracy of each seed; of the mean over the tasks, of each seed that has them all."""
+    def values(
+        self, task: str | None, setting: str, method: str, rule: str, *, score: str = ACCURACY
+    ) -> "pd.Series[float]":
+        """The score of each seed; of the mean over the tasks, of each seed that has them all."""
         if task is None:
-            of_tasks = [self.values(one, setting, method, rule) for one in self.tasks]
+            of_tasks = [self.values(one, setting, method, rule, score=score) for one in self.tasks]
             return pd.concat(of_tasks, axis=1).dropna().mean(axis=1)
-        r = self._accuracies
+        r = self._scored[score]
         mask = (r.task == task) & (r.setting == setting) & (r.method == method) & (r.rule == rule)
         return r[mask].set_index("seed")["value"]
 

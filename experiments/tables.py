@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from experiments.choices import in_words
+from experiments.matrix import Score
 from experiments.results import MANY_TASKS, Results
 from experiments.trainings import trainings_in_words
 from longtail.metrics.significance import Difference
@@ -21,6 +23,12 @@ CHOSEN = "`chosen`: on validation, for each {of}, once where all agree; – wher
 GIVEN = f"k = {K} is the paper's and not chosen; of fewer clusters all are neighbours."
 UNANSWERED = "Left out, for no cell answers by it: {rules}."
 TRAININGS = "Trainings: optimiser, schedule, first learning rate and length."
+SCORES = {
+    "accuracy": "Overall accuracy on test, %: mean ± standard deviation over the seeds.",
+    "average_f1": "F1 on test, the mean over the classes, %: mean ± standard deviation over the seeds; and the mean of "
+    "all tasks less that of the baseline, with its 95 % interval over the seeds, * where p < 0.05 (paired t-test).",
+    "minority_f1": "F1 on test, the mean over the classes with less than 1/K of the training images, %: likewise.",
+}
 OVER_SEEDS = (
     "* where p < 0.05 (paired bootstrap over the test samples and paired t-test over the seeds, the larger p of "
     "the two)"
@@ -49,6 +57,8 @@ def markdown(name: str, results: Results) -> str:
         of = f"the mean of {len(tasks)} tasks" if task is None else f"task `{task}`"
         lines += [f"{ACCURACIES.format(of=of)} {_chosen(task, results)}", "", *_accuracies(task, results), ""]
         lines += [_caption(results), "", *_differences(task, results), ""]
+    for score in matrix.scores:
+        lines += [SCORES[score], "", *_scores(score, results), ""]
     if len(tasks) > 1:
         lines += [*_all_tasks(results), ""]
     if results.unanswered:
@@ -110,6 +120,28 @@ def _accuracies(task: str | None, results: Results) -> list[str]:
         own = [cell for setting in matrix.settings for cell in (_figure(figures.get(setting)), "")]
         lines.append(_row([f"*{method}, the paper's*", *own]))
     return lines
+
+
+def _scores(score: Score, results: Results) -> list[str]:
+    """A score of each task and of their mean, in the last setting, and the mean's difference to the baseline."""
+    setting, tasks = results.matrix.last_setting, results.tasks
+    shown: list[str | None] = [*tasks, None] if len(tasks) <= MANY_TASKS else [None]
+    lines = _heading(["method, rule", *(task or "mean" for task in shown), f"mean, to {results.matrix.baseline}"])
+    base = results.values(None, setting, *results.baseline, score=score)
+    for one in results.contenders():
+        values = [100 * results.values(task, setting, *one, score=score) for task in shown]
+        gain = "–" if one == results.baseline else over_seeds(values[-1] - 100 * base)
+        lines.append(_row([_name(results, *one), *map(spread, values), gain]))
+    return lines
+
+
+def over_seeds(differences: "pd.Series[float]") -> str:
+    """The mean of paired differences, its 95 % interval by Student's t, and whether it is significant."""
+    found = differences.dropna()
+    if len(found) < 2:
+        return f"{found.mean():+.2f}" if len(found) else "–"
+    mean, half = float(found.mean()), float(stats.t.ppf(0.975, len(found) - 1) * stats.sem(found))
+    return f"{mean:+.2f}{'*' if abs(mean) > half else ''} [{mean - half:+.2f}, {mean + half:+.2f}]"
 
 
 def _column(task: str | None, setting: str, results: Results, contenders: list[tuple[str, str]]) -> list[str]:
