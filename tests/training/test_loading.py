@@ -82,6 +82,17 @@ def test_after_plain_images_the_channels_stay_last_in_memory(dataset: PackedData
     assert images.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_colours_are_those_of_the_samples_of_the_split(tmp_path: Path) -> None:
+    write_tiny_dataset(tmp_path / "dataset", per_class=4, colours=4)
+    packed, rows = PackedDataset.open(tmp_path / "dataset"), np.array([7, 2, 11])
+    inputs = Images(packed, rows, Augmentation())
+    assert packed.colours is not None
+    # The images are grey: histograms that can be told apart, in place of theirs.
+    packed.colours = np.arange(12 * 16, dtype=np.uint16).reshape(12, 16)
+    assert inputs.colours is not None
+    assert inputs.colours[:, 0].tolist() == [7 * 16, 2 * 16, 11 * 16]
+
+
 def test_the_draws_of_the_thread_leave_torchs_own_generator_alone(dataset: PackedDataset) -> None:
     method = Softmax(Setup({DIGIT.name: dataset.labels(DIGIT.name)}, Sampling(batch=6), 0))
     before = torch.get_rng_state()
