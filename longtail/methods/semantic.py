@@ -9,10 +9,8 @@ Class Imbalance in Multi-Class Image Classification by Means of Auxiliary Featur
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-
-# Triplets at a time: some 100 MB in all tensors on the way, however many the mini-batch has.
-TRIPLETS = 2**22
 
 
 def label_agreement(codes: Tensor, backgrounds: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,27 +40,34 @@ def semantic_similarity_loss(distances: Tensor, codes: Tensor, backgrounds: Tens
 
 
 class _TripletHinge(torch.autograd.Function):
-    """The loss and its gradient block by block: autograd would keep all B³ triplets until the way back."""
+    """The loss and its gradient, without a tensor of the B³ triplets: distances are sorted, and those of the negatives
+    that violate a margin are then the first so many, of which prefix sums know the number and the sum.
+    """
 
     @staticmethod
     def forward(ctx: Any, distances: Tensor, same: Tensor, possible: Tensor, tasks: int) -> Tensor:
+        exact = distances.double()
+        ordered, order = exact.sort(dim=1)
         alike = same.clone().fill_diagonal_(0)
-        anchors, positives = alike.nonzero(as_tuple=True)
-        total, count = distances.new_zeros(()), 0
-        gradient = torch.zeros_like(distances)
-        step = max(1, TRIPLETS // max(1, len(distances)))
-        for start in range(0, len(anchors), step):
-            i, p = anchors[start : start + step], positives[start : start + step]
-            valid = alike[i, p][:, None] > possible[i]
-            margin = (alike[i, p][:, None] - possible[i]).to(distances.dtype) / tasks
-            hinge = torch.where(valid, margin + distances[i, p][:, None] - distances[i], 0).clamp_(min=0)
-            violated = (hinge > 0).to(distances.dtype)
-            total, count = total + hinge.sum(), count + int(valid.sum())
-            gradient.index_put_((i, p), violated.sum(1), accumulate=True)
-            gradient.index_add_(0, i, violated, alpha=-1)
-        ctx.save_for_backward(gradient / max(1, count))
-        return total / max(1, count)
+        total, count, gradient = exact.new_zeros(()), 0, torch.zeros_like(exact)
+        for level in range(tasks):  # negatives that have the same label in so many tasks at most
+            negative, positive = possible == level, alike > level
+            reach = torch.where(positive, exact + (alike - level).double() / tasks, -torch.inf)
+            nearer = torch.searchsorted(ordered, reach)
+            among = negative.gather(1, order)
+            violated = _up_to(among.double()).gather(1, nearer)
+            violating = reach.shape[1] - torch.searchsorted(reach.sort(dim=1)[0], exact, right=True)
+            total += (violated * torch.where(positive, reach, 0) - _up_to(among * ordered).gather(1, nearer)).sum()
+            gradient += violated - violating * negative
+            count += int((positive.sum(1) * negative.sum(1)).sum())
+        ctx.save_for_backward((gradient / max(1, count)).to(distances.dtype))
+        return (total / max(1, count)).to(distances.dtype)
 
     @staticmethod
     def backward(ctx: Any, output: Tensor) -> tuple[Tensor, None, None, None]:
         return output * ctx.saved_tensors[0], None, None, None
+
+
+def _up_to(values: Tensor) -> Tensor:
+    """The sums of the first 0, 1, … n values of each row, (B, n + 1)."""
+    return F.pad(values.cumsum(1), (1, 0))

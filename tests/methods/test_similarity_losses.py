@@ -1,6 +1,7 @@
 """The losses of auxiliary feature clustering, against the papers' equations in plain loops."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from longtail.methods import semantic
 from longtail.methods.semantic import label_agreement, semantic_similarity_loss
 from longtail.methods.similarity import (
     colour_similarity_loss,
@@ -61,17 +62,15 @@ def slow_colour(points: Tensor, colours: np.ndarray) -> float:
     return sum(terms) / len(terms) if terms else 0.0
 
 
-@given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 4), st.sampled_from([1, 7, 2**22]))
+@given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 4))
 @settings(max_examples=60, deadline=None)
-def test_semantic_similarity_is_that_of_all_valid_triplets(seed: int, count: int, tasks: int, triplets: int) -> None:
+def test_semantic_similarity_is_that_of_all_valid_triplets(seed: int, count: int, tasks: int) -> None:
     rng = np.random.default_rng(seed)
     codes = rng.integers(-1, 3, (tasks, count))
     backgrounds = rng.integers(-1, 2, tasks)
     distances = pairwise_distances(on_sphere(seed, count))
     expected = slow_semantic(distances, codes.tolist(), backgrounds.tolist())
-    with pytest.MonkeyPatch.context() as patch:  # the blocks may be of any size
-        patch.setattr(semantic, "TRIPLETS", triplets)
-        found = semantic_similarity_loss(distances, torch.tensor(codes), torch.tensor(backgrounds))
+    found = semantic_similarity_loss(distances, torch.tensor(codes), torch.tensor(backgrounds))
     assert float(found) == pytest.approx(expected, abs=1e-9)
 
 
@@ -145,11 +144,21 @@ def test_equal_points_have_a_finite_gradient() -> None:
 
 
 def test_no_tensor_on_the_way_holds_all_triplets() -> None:
-    """The bound is kept whatever the mini-batch: B = 300 has 27 million triplets."""
-    count = 300
-    codes = torch.arange(count)[None] % 4
-    distances = pairwise_distances(on_sphere(0, count).float()).detach().requires_grad_()
-    sizes: list[int] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda kept: sizes.append(kept.numel()) or kept, lambda kept: kept):
-        semantic_similarity_loss(distances, codes, torch.tensor([-1])).backward()
-    assert max(sizes) == count**2
+    """B = 200 has 8 million triplets; the largest tensor that any operation makes is little more than B²."""
+    distances = pairwise_distances(on_sphere(0, 200).float()).detach().requires_grad_()
+    with _Sizes() as sizes:
+        semantic_similarity_loss(distances, torch.arange(200)[None] % 4, torch.tensor([-1])).backward()
+    assert max(sizes.found) == 200 * 201
+
+
+class _Sizes(TorchDispatchMode):
+    """Notes how many numbers each tensor has that is made meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[int] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = function(*args, **(kwargs or {}))
+        self.found += [one.numel() for one in (made if isinstance(made, tuple) else (made,)) if torch.is_tensor(one)]
+        return made
