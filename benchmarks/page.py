@@ -13,6 +13,7 @@ TABLES = (
     "many_classes",
     "training_step",
     "rectification",
+    "similarity",
     "data_path",
     "ingest",
     "storage",
