@@ -45,4 +45,4 @@ def test_both_ways_give_the_same_report(tmp_path: Path) -> None:
     assert (tasks / "evaluate" / "report" / "metrics.json").read_bytes() == made.read_bytes()
     compiled = workspace.run("pipelines", "compile", "--mutable-images", "--remote", "s3://bucket/data")
     assert compiled.returncode == 0, compiled.stderr
-    assert "fit-tuned" in (tmp_path / "longtail.yaml").read_text()
+    assert "silknet" in (tmp_path / "longtail.yaml").read_text()
