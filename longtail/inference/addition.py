@@ -132,7 +132,8 @@ def _without_classifier(embedder: Embedder, new: Task) -> Embedder:
     if embedder.network is None:
         return Embedder(blueprint, None)
     network = build_network(blueprint)
-    network.backbone, network.embeddings = embedder.network.backbone, embedder.network.embeddings
+    for part in ("backbone", "embeddings", "branches"):
+        setattr(network, part, getattr(embedder.network, part))
     for parameter in network.classifiers.parameters():
         nn.init.zeros_(parameter)
     return Embedder(blueprint, network)

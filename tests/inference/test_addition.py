@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from mlflow_server import make_database
 from picture_files import CLASSES, KINDS, picture, save
 from PIL import Image
+from safetensors.torch import load_file
 from tiny import PARAMETERS, hashes, run_pipeline, run_stage, write_tiny_dataset
 
 from longtail import tracking
@@ -229,6 +231,20 @@ def test_what_cannot_be_registered_is_one_sentence(
     with pytest.raises(DataError, match="is not a snapshot of a network"):
         register(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_layers_of_the_tasks_are_those_of_the_model(tmp_path: Path) -> None:
+    write_tiny_dataset(tmp_path / "dataset", jpeg_quality=95)
+    network = {"embedding": 8, "task_layers": [4]}
+    run_pipeline(tmp_path, stages=("split", "start", "fit"), start={"network": network}, fit={"network": network})
+    run_stage(tmp_path, "index", paths={"model": "softmax/model", "index": "index"})
+    new = write_new(tmp_path / "new", "ring")
+    for name in ("one", "other"):
+        add(new, tmp_path / "index", tmp_path / name)
+    before, *after = (load_file(tmp_path / name / "snapshot/network.safetensors") for name in ("index", "one", "other"))
+    for weights in after:
+        assert all(torch.equal(weights[key], value) for key, value in before.items() if key.startswith("branches."))
+    assert hashes(tmp_path / "one") == hashes(tmp_path / "other")
 
 
 @pytest.mark.slow
