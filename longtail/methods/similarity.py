@@ -96,9 +96,10 @@ def colour_similarity_loss(distances: Tensor, colours: Tensor) -> Tensor:
 
 
 def self_similarity_loss(points: Tensor, augmented: Tensor) -> Tensor:
-    """The mean distance of images and their augmentations (Eq. 8 for many tasks); both (B, d) on the unit sphere."""
-    distances: Tensor = torch.linalg.vector_norm(points - augmented, dim=1)
-    return distances.mean()
+    """The mean distance of images and their augmentations (Eq. 8 for many tasks), both (B, d) on the unit sphere; 0
+    without any.
+    """
+    return torch.linalg.vector_norm(points - augmented, dim=1).sum() / max(1, len(points))
 
 
 def unit(embeddings: Tensor) -> Tensor:

@@ -118,6 +118,22 @@ def test_self_similarity_is_the_mean_distance_and_flat_where_the_two_are_one() -
     assert torch.equal(points.grad, torch.zeros_like(points))
 
 
+@pytest.mark.parametrize("count", [0, 1])
+def test_nothing_to_compare_is_no_loss(count: int) -> None:
+    """As in a process whose share of a small mini-batch is empty."""
+    points = on_sphere(0, count).requires_grad_()
+    codes, backgrounds = torch.zeros((2, count), dtype=torch.int64), torch.tensor([-1, -1])
+    losses = [
+        semantic_similarity_loss(pairwise_distances(points), codes, backgrounds),
+        colour_similarity_loss(pairwise_distances(points), on_sphere(1, count, 9)),
+        self_similarity_loss(points, points.detach()),
+    ]
+    assert [loss.item() for loss in losses] == [0, 0, 0]
+    torch.stack(losses).sum().backward()
+    assert points.grad is not None
+    assert not points.grad.any()
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_gradients_are_those_of_the_losses(seed: int) -> None:
     rng = np.random.default_rng(seed)
