@@ -94,10 +94,3 @@ def standardised(counts: Counts) -> Floats:
     length = np.linalg.norm(centred, axis=1, keepdims=True)
     rows: Floats = np.divide(centred, length, out=np.zeros_like(centred), where=length > 0).astype(np.float32)
     return rows
-
-
-def correlations(counts: Counts) -> Floats:
-    """Pearson's ρ of every two of the histograms (n, cells): (n, n), in [−1, 1]."""
-    rows = standardised(counts)
-    products: Floats = np.clip(rows @ rows.T, -1, 1)
-    return products

@@ -94,7 +94,7 @@ def _round(past: Past, state: State) -> Round:
         loss=[point["loss"] for point in curve],
         parts={
             shown: [point[key] for point in curve]
-            for key, shown in (PARTS | {"validation_loss": "on validation"}).items()
+            for key, shown in SHOWN.items()
             if curve and key in curve[0]
         },
         validation=past.scores,
