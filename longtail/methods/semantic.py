@@ -49,7 +49,7 @@ class _TripletHinge(torch.autograd.Function):
         exact = distances.double()
         ordered, order = exact.sort(dim=1)
         alike = same.clone().fill_diagonal_(0)
-        total, count, gradient = exact.new_zeros(()), 0, torch.zeros_like(exact)
+        total, count, gradient = exact.new_zeros(()), exact.new_zeros(()), torch.zeros_like(exact)
         for level in range(tasks):  # negatives that have the same label in so many tasks at most
             negative, positive = possible == level, alike > level
             reach = torch.where(positive, exact + (alike - level).double() / tasks, -torch.inf)
@@ -59,9 +59,9 @@ class _TripletHinge(torch.autograd.Function):
             violating = reach.shape[1] - torch.searchsorted(reach.sort(dim=1)[0], exact, right=True)
             total += (violated * torch.where(positive, reach, 0) - _up_to(among * ordered).gather(1, nearer)).sum()
             gradient += violated - violating * negative
-            count += int((positive.sum(1) * negative.sum(1)).sum())
-        ctx.save_for_backward((gradient / max(1, count)).to(distances.dtype))
-        return (total / max(1, count)).to(distances.dtype)
+            count += (positive.sum(1) * negative.sum(1)).sum()  # stays on the device: to look at it makes a GPU wait
+        ctx.save_for_backward((gradient / count.clamp(min=1)).to(distances.dtype))
+        return (total / count.clamp(min=1)).to(distances.dtype)
 
     @staticmethod
     def backward(ctx: Any, output: Tensor) -> tuple[Tensor, None, None, None]:
