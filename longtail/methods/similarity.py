@@ -99,7 +99,8 @@ def self_similarity_loss(points: Tensor, augmented: Tensor) -> Tensor:
     """The mean distance of images and their augmentations (Eq. 8 for many tasks), both (B, d) on the unit sphere; 0
     without any.
     """
-    return torch.linalg.vector_norm(points - augmented, dim=1).sum() / max(1, len(points))
+    distances: Tensor = torch.linalg.vector_norm(points - augmented, dim=1)
+    return distances.sum() / max(1, len(points))
 
 
 def unit(embeddings: Tensor) -> Tensor:
