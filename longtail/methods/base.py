@@ -1,11 +1,12 @@
 """What a method is: how mini-batches are drawn, and how one becomes a loss."""
 
+import copy
 import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -139,6 +140,16 @@ class Method(nn.Module, ABC):
         """Say how many steps the training has: what changes in its course is spread over them."""
         self._iterations, self._begin = iterations, round(self.sampling.deferred * iterations)
         self.__dict__.pop("sampler", None)
+
+    def measuring(self, labels: dict[str, Ints]) -> Self:
+        """The same loss on other samples, of which `labels` are as in `Setup`: by the weights and the class counts of
+        this method, with all begun that begins in the course of a training, and their first view as it is.
+        """
+        other = copy.copy(self)
+        other.labels = other._drawn = labels
+        other._iterations, other._begin, other.plain_first = None, 0, True
+        other.__dict__.pop("sampler", None)
+        return other
 
     @cached_property
     def sampler(self) -> TaskSampler:

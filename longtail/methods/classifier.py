@@ -1,5 +1,7 @@
 """What the methods share whose loss is that of single samples: weights, missing labels, mixtures."""
 
+from typing import Self
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -24,6 +26,12 @@ class ClassifierMethod(Method):
     def __init__(self, setup: Setup, mixup: Mixup | None = None) -> None:
         super().__init__(setup)
         self.mixup = mixup
+
+    def measuring(self, labels: dict[str, Ints]) -> Self:
+        """As of every method; images are not mixed."""
+        other = super().measuring(labels)
+        other.mixup = None
+        return other
 
     def classifier_targets(self, task: str, selected: dict[str, Selection]) -> tuple[Ints, Floats]:
         """As of every method; of mixtures the labels as they are mixed on average."""

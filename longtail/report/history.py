@@ -92,11 +92,7 @@ def _round(past: Past, state: State) -> Round:
         number=past.round,
         iterations=[int(point["iteration"]) for point in curve],
         loss=[point["loss"] for point in curve],
-        parts={
-            shown: [point[key] for point in curve]
-            for key, shown in SHOWN.items()
-            if curve and key in curve[0]
-        },
+        parts={shown: [point[key] for point in curve] for key, shown in SHOWN.items() if curve and key in curve[0]},
         validation=past.scores,
         selected=past.round == state.best_round,
     )

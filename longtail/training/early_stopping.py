@@ -3,6 +3,7 @@
 import copy
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,14 +20,16 @@ from longtail.world import ALONE, World
 def validation_loss(
     objective: Objective, method: Method, inputs: Inputs, *, seed: int, halved: bool, world: World = ALONE
 ) -> float:
-    """The mean loss of mini-batches of validation samples, as many as make one pass.
+    """The mean loss of mini-batches of validation samples, as many as make one pass over those that a task labels (of
+    tasks that draw for themselves, on average), or that any does where they share their images.
 
-    `method` knows the labels of these samples alone, and draws and weighs as in the training. Images are as they are;
+    `method` (`Method.measuring`) draws these samples alone, and weighs them as in the training. Images are as they are;
     where it takes several views, the further ones are augmented, the same every time. `halved`: in bfloat16. Raises
     DataError if it is not finite.
     """
-    labelled = sum((codes >= 0).sum() for codes in method.labels.values()) / len(method.labels)
-    steps = range(max(1, math.ceil(labelled / method.sampler.batch)))
+    labelled = np.stack([*method.labels.values()]) >= 0
+    samples = labelled.any(0).sum() if method.sampler.together else labelled.sum(1).mean()
+    steps = range(max(1, math.ceil(samples / method.sampler.batch)))
     objective.network.eval()
     sums = torch.zeros((), device=device())
     loader = mini_batches(inputs, method, seed=seed, steps=steps, device=device(), world=world)

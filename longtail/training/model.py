@@ -1,7 +1,7 @@
 """Training a model: the same for every method, for a training of `fits` as for a round."""
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -151,8 +151,7 @@ def train_model(
     if not params.method.trains_body:
         network.embeddings.requires_grad_(requires_grad=False)
         network.branches.requires_grad_(requires_grad=False)
-    setup = _setup(table, data, params, seed, world, sources.table)
-    method = params.method.build(setup)
+    method = params.method.build(_setup(table, data, params, seed, world, sources.table))
     _check_trained(params, network, method, data)
     for warning in method.warnings() if world.first else ():
         print(f"warning: {params.called}: {warning}", file=sys.stderr)
@@ -168,7 +167,7 @@ def train_model(
         fingerprint=key,
         stretch=stretch,
         world=world,
-        validation=_on_validation(setup, table, params) if params.optimisation.early_stopping else None,
+        validation=_on_validation(method, table) if params.optimisation.early_stopping else None,
     )
     if not world.first:
         return None
@@ -190,13 +189,11 @@ def _setup(
     return Setup(labels, params, seed, world.size, quintuplets, backgrounds, colours)
 
 
-def _on_validation(setup: Setup, table: Split, params: TrainingParams) -> Method:
-    """The method on the samples of validation: as in the training, but that nothing changes in its course."""
-    labels = {task.name: np.where(table.subset == "validation", table.labels(task), -1) for task in table.tasks}
-    sampling = setup.sampling.model_copy(update={"deferred": 0.0, "at_most": None})
-    method = params.method.build(replace(setup, labels=labels, sampling=sampling))
-    method.plain_first = True
-    return method
+def _on_validation(method: Method, table: Split) -> Method:
+    """The method as it measures the samples of validation."""
+    return method.measuring(
+        {task.name: np.where(table.subset == "validation", table.labels(task), -1) for task in table.tasks}
+    )
 
 
 def _check_trained(params: TrainingParams, network: Network, method: Method, data: Inputs) -> None:

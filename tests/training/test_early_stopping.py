@@ -1,7 +1,9 @@
 """Early stopping: when a training ends, which model it leaves, and that a kill changes nothing."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,16 +13,19 @@ import torch.nn.functional as F
 from pydantic import ValidationError
 from tiny import OPTIMISATION, hashes, run_stage
 
-from longtail.data.dataset import PackedDataset
+from longtail.data.dataset import PackedDataset, Task
 from longtail.data.splits import Split
 from longtail.data.transforms import to_float
 from longtail.errors import DataError
-from longtail.methods.base import Sampling, Setup
+from longtail.methods.base import Method, Sampling, Setup
+from longtail.methods.batch import Batch
+from longtail.methods.catalogue import CATALOGUE, params_class
 from longtail.methods.softmax import Softmax
 from longtail.network.embedder import load_embedder
+from longtail.network.network import Network, NetworkParams
 from longtail.network.snapshot import State, current
 from longtail.stages import train
-from longtail.training import loop
+from longtail.training import early_stopping, loop
 from longtail.training.early_stopping import Best
 
 NOISY = {**OPTIMISATION, "iterations": 400, "learning_rate": 0.3, "schedule": "constant", "early_stopping": 3}
@@ -30,8 +35,8 @@ def curve(model: Path) -> list[dict[str, float]]:
     return State.read(model).history[-1].curve
 
 
-def fit(root: Path, model: Path, **optimisation: Any) -> dict[str, float]:
-    how = {"method": {"kind": "softmax"}, "sampling": "natural", "cost": False}
+def fit(root: Path, model: Path, method: dict[str, Any] | None = None, **optimisation: Any) -> dict[str, float]:
+    how = {"method": method or {"kind": "softmax"}, "sampling": "natural", "cost": False}
     return run_stage(root, "fit", paths={"model": str(model)}, optimisation=NOISY | optimisation, **how)
 
 
@@ -43,12 +48,13 @@ def test_it_ends_after_as_many_measurements_without_a_smaller_loss(prepared: Pat
     assert curve(tmp_path / "model")[-1]["iteration"] == 4 * len(measured)
 
 
+@pytest.mark.parametrize("method", [{"kind": "softmax"}, {"kind": "softmax", "mixup": {"alpha": 1.0}}])
 def test_the_model_is_that_of_the_least_loss_on_the_validation_images_as_they_are(
-    prepared: Path, tmp_path: Path
+    prepared: Path, tmp_path: Path, method: dict[str, Any]
 ) -> None:
-    """Of mini-batches of them that make one pass, by the stored network."""
+    """Of mini-batches of them that make one pass, by the stored network; mixtures are of the training alone."""
     split, packed = Split.open(prepared / "split"), PackedDataset.open(prepared / "dataset")
-    fit(prepared, tmp_path / "model", augmentation={"rotate": 30, "shift": 0.1})
+    fit(prepared, tmp_path / "model", method, augmentation={"rotate": 30, "shift": 0.1})
     network = load_embedder(current(tmp_path / "model")).network
     assert network is not None
     labels = {task.name: np.where(split.subset == "validation", split.labels(task), -1) for task in split.tasks}
@@ -63,6 +69,55 @@ def test_the_model_is_that_of_the_least_loss_on_the_validation_images_as_they_ar
     assert min(point["validation_loss"] for point in curve(tmp_path / "model")) == pytest.approx(
         np.mean(losses), rel=1e-4
     )
+
+
+@pytest.mark.parametrize("kind", [kind for kind, entry in CATALOGUE.items() if not entry.needs_table])
+def test_the_loss_on_other_samples_is_that_of_the_training_whatever_their_classes_are(kind: str) -> None:
+    """As of a training subset that was made imbalanced: margins and priors are its own."""
+    params = params_class(kind)()
+    tasks = [Task(name="one", classes=["a", "b"]), Task(name="two", classes=["x", "y", "z"])]
+    labels = {
+        "one": np.r_[np.repeat([0, 1], [80, 20]), np.full(30, -1)],
+        "two": np.r_[np.repeat([2, 1, 0], [70, 25, 5]), np.full(30, -1)],
+    }
+    others = {"one": np.r_[np.full(100, -1), np.arange(30) % 2], "two": np.r_[np.full(100, -1), np.arange(30) % 3]}
+    colours = np.eye(130, dtype=np.float32)
+    method = params.build(Setup(labels, Sampling(batch=12, deferred=0.5), 0, colours=colours))
+    measuring = method.measuring(others)
+    method.plan(100)
+    torch.manual_seed(0)
+    network = Network(NetworkParams(embedding=4), tasks, (8, 8, 1), head=params.head).eval()
+    batch = measuring.batch(0)
+    assert (batch.samples >= 100).all()
+    assert (method.batch(0).samples < 100).all()
+    assert measuring.balances(0)
+    assert not method.balances(0)
+    images = torch.rand((method.views * len(batch.samples), 8, 8, 1)).movedim(3, 1)
+    assert torch.equal(measuring.loss(network, images, batch)["loss"], method.loss(network, images, batch)["loss"])
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("batch", [7, 12, 100])
+def test_a_measurement_sees_every_labelled_sample(
+    monkeypatch: pytest.MonkeyPatch, together: bool, batch: int
+) -> None:
+    """However few of them each task labels, and whether tasks share their images or not."""
+    labels = {name: np.where(np.arange(40) % 4 == place, 0, -1) for place, name in enumerate(["one", "two", "three"])}
+    how = Sampling(batch=batch, sampling="natural", cost=0, together=together)
+    method, seen = Softmax(Setup(labels, how, 0)), set[int]()
+
+    def loaded(inputs: Any, method: Method, *, steps: range, **_: Any) -> Iterator[tuple[None, Batch]]:
+        for step in steps:
+            drawn = method.batch(step)
+            seen.update(drawn.samples.tolist())
+            yield None, drawn
+
+    monkeypatch.setattr(early_stopping, "mini_batches", loaded)
+    monkeypatch.setattr(method, "loss", lambda *_: {"loss": torch.ones(())})
+    objective: Any = SimpleNamespace(network=torch.nn.Identity())
+    nothing: Any = None
+    assert early_stopping.validation_loss(objective, method, nothing, seed=0, halved=False) == 1
+    assert seen == {sample for sample in range(40) if sample % 4 < 3}
 
 
 @pytest.mark.parametrize("average", [None, 0.9])
