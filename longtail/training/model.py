@@ -25,6 +25,7 @@ from longtail.network.network import Network, NetworkParams, backbone_digest, ke
 from longtail.network.snapshot import PRIOR, Blueprint, current, read_blueprint, write_prior
 from longtail.rules.clusters import ClusterSize
 from longtail.rules.search import Search
+from longtail.training.early_stopping import kept_iteration
 from longtail.training.inputs import Features, Images, Inputs, open_inputs
 from longtail.training.loop import WHOLE_SCHEDULE, Optimisation, Stretch, train
 from longtail.training.outcome import Scoring, warn_of_collapse
@@ -175,7 +176,7 @@ def train_model(
     write_snapshot(current(model), embedder, data.plain, samples, logits=method.trains_classifier)
     if method.trains_classifier:
         counts = {task.name: len(task.classes) for task in table.tasks}
-        write_prior(current(model), method.trained_prior(counts, int(curve[-1]["iteration"])))
+        write_prior(current(model), method.trained_prior(counts, kept_iteration(curve)))
     warn_of_collapse(current(model), table)
     return curve
 

@@ -23,7 +23,7 @@ from longtail.methods.catalogue import CATALOGUE, params_class
 from longtail.methods.softmax import Softmax
 from longtail.network.embedder import load_embedder
 from longtail.network.network import Network, NetworkParams
-from longtail.network.snapshot import State, current
+from longtail.network.snapshot import State, current, read_prior
 from longtail.stages import train
 from longtail.training import early_stopping, loop
 from longtail.training.early_stopping import Best
@@ -98,9 +98,7 @@ def test_the_loss_on_other_samples_is_that_of_the_training_whatever_their_classe
 
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("batch", [7, 12, 100])
-def test_a_measurement_sees_every_labelled_sample(
-    monkeypatch: pytest.MonkeyPatch, together: bool, batch: int
-) -> None:
+def test_a_measurement_sees_every_labelled_sample(monkeypatch: pytest.MonkeyPatch, together: bool, batch: int) -> None:
     """However few of them each task labels, and whether tasks share their images or not."""
     labels = {name: np.where(np.arange(40) % 4 == place, 0, -1) for place, name in enumerate(["one", "two", "three"])}
     how = Sampling(batch=batch, sampling="natural", cost=0, together=together)
@@ -138,6 +136,21 @@ def test_a_training_that_was_killed_ends_as_one_that_was_not(
             fit(prepared, tmp_path / "resumed", average=average)
     fit(prepared, tmp_path / "resumed", average=average)
     assert hashes(tmp_path / "resumed") == hashes(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(("losses", "even"), [([1, 2, 2, 2], False), ([4, 3, 2, 1], True)])
+def test_the_prior_is_that_of_the_mini_batches_up_to_the_model_that_is_kept(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, losses: list[float], even: bool
+) -> None:
+    """They are class-even from iteration 6 of 16 on; the model is that of iteration 4, or of 16."""
+    given = iter(losses)
+    monkeypatch.setattr(loop, "validation_loss", lambda *_, **__: next(given))
+    how = {"method": {"kind": "softmax"}, "sampling": "class_even", "cost": False, "deferred": 0.375}
+    optimisation = NOISY | {"iterations": 16}
+    run_stage(prepared, "fit", paths={"model": str(tmp_path / "model")}, optimisation=optimisation, **how)
+    shares = read_prior(current(tmp_path / "model"), "kids")
+    assert shares is not None
+    assert np.allclose(shares, 1 / 3) == even
 
 
 def test_without_it_nothing_is_measured_and_the_last_model_is_kept(prepared: Path, tmp_path: Path) -> None:
