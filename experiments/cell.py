@@ -129,7 +129,8 @@ def _answers(table: Split, model: Indexed, result: Path) -> dict[str, Any]:
         answers: dict[str, Any] = dict(model.on(task).answers(test))
         truth = table.scored_labels(task, "test")[test]
         np.savez_compressed(result / f"answers-{task.name}.npz", truth=truth, groups=groups, **answers)
-        about[task.name] = {"classes": task.classes, "train": table.info.subsets["train"].counts[task.name]}
+        train = table.info.subsets["train"].counts[task.name]
+        about[task.name] = {"classes": task.classes, "background": task.background, "train": train}
     return about
 
 

@@ -29,10 +29,11 @@ def cell_rows(result: Path, cell: Cell, found: dict[str, Any]) -> list[dict[str,
         with np.load(result / f"answers-{task}.npz", allow_pickle=False) as answers:
             truth = answers["truth"]
             known = truth >= 0
+            foreground = np.array([name != about.get("background") for name in about["classes"]])
             for rule in (name for name in answers.files if name not in ("truth", "groups")):
                 said = answers[rule]
                 values = {ACCURACY: mean_class_accuracy(truth[known], said[known])}
-                values |= other_scores(truth[known], said[known], about["train"])
+                values |= other_scores(truth[known], said[known], about["train"], foreground)
                 validation = found["validation"][task].get(rule)
                 values |= {} if validation is None else {f"validation_{ACCURACY}": validation}
                 values |= {
@@ -44,12 +45,15 @@ def cell_rows(result: Path, cell: Cell, found: dict[str, Any]) -> list[dict[str,
     return [{"setting": cell.setting, "method": cell.method, "seed": cell.seed, **row} for row in rows]
 
 
-def other_scores(truth: npt.NDArray[np.int64], said: npt.NDArray[np.int64], train: list[int]) -> dict[str, float]:
+def other_scores(
+    truth: npt.NDArray[np.int64], said: npt.NDArray[np.int64], train: list[int], foreground: npt.NDArray[np.bool_]
+) -> dict[str, float]:
     """The scores that an experiment may ask for, of codes (n,) without missing labels; those that exist. `train` (K,):
-    training samples of each class, which is a minority class below 1/K of them.
+    training samples of each class; of the foreground, which a background class is not in, one below 1/K of them is a
+    minority class.
     """
     counts = ClassCounts(*(np.bincount(of, minlength=len(train)) for of in (truth[truth == said], truth, said)))
-    found = scores(counts, class_sets(train, np.ones(len(train), np.bool_), PUBLISHED))
+    found = scores(counts, class_sets(train, foreground, PUBLISHED))
     return {name: float(found[name]) for name in SCORES if np.isfinite(found[name])}
 
 

@@ -16,12 +16,14 @@ from experiments.results import other_scores
 from experiments.tables import markdown, over_seeds
 
 
-@given(st.integers(0, 10**6))
-def test_scores_are_those_of_scikit_learn(seed: int) -> None:
+@given(st.integers(0, 10**6), st.booleans())
+def test_scores_are_those_of_scikit_learn(seed: int, background: bool) -> None:
+    """A background class is in no truth, may be said, and is no class among those that the minority is of."""
     rng = np.random.default_rng(seed)
     K = int(rng.integers(2, 6))
     truth = np.concatenate([np.arange(K), rng.integers(0, K, 30)])
-    said, train = rng.integers(0, K, len(truth)), rng.integers(1, 100, K)
+    said, train = rng.integers(0, K + background, len(truth)), rng.integers(1, 100, K)
+    others = [int(rng.integers(1, 300))] if background else []
     minority = np.flatnonzero(train / train.sum() < 1 / K)
     expected = {
         "accuracy": accuracy_score(truth, said),
@@ -29,7 +31,8 @@ def test_scores_are_those_of_scikit_learn(seed: int) -> None:
     }
     if len(minority):
         expected["minority_f1"] = f1_score(truth, said, average="macro", labels=minority, zero_division=0)
-    assert other_scores(truth, said, train.tolist()) == pytest.approx(expected)
+    foreground = np.arange(K + background) < K
+    assert other_scores(truth, said, [*train.tolist(), *others], foreground) == pytest.approx(expected)
 
 
 def test_differences_over_seeds_are_those_of_the_paired_t_test() -> None:
