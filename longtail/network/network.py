@@ -39,7 +39,7 @@ class NetworkParams(BaseModel, extra="forbid"):
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="of the backbone's features, behind a ReLU")
     initialisation: Literal["torch", "he"] = Field(
-        "torch", description="of linear layers on top of the backbone; he: He et al., ICCV 2015, and biases of 0"
+        "torch", description="of the weights of linear layers on top of the backbone; he: He et al., ICCV 2015"
     )
 
     @model_validator(mode="after")
@@ -73,8 +73,8 @@ class Network(nn.Module):
         seen = params.task_layers[-1] if params.task_layers else length
         self.classifiers = nn.ModuleList(head(seen, len(task.classes)) for task in tasks)
         if params.initialisation == "he":
-            for module in (self.embeddings, self.branches, self.classifiers):
-                module.apply(_initialise_by_he)
+            for layers in (self.embeddings, self.branches, self.classifiers):
+                layers.apply(_initialise_by_he)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """float N×C×H×W to the embeddings before normalisation, N×d for each task; none of them is negative, unless
@@ -138,9 +138,9 @@ def _embedding(features: int, params: NetworkParams) -> nn.Module:
 
 
 def _initialise_by_he(module: nn.Module) -> None:
+    """Biases stay as they are: some methods begin with classifiers whose biases say something."""
     if isinstance(module, nn.Linear):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        nn.init.zeros_(module.bias)
 
 
 def keep_still(network: Network, trained_blocks: int | None) -> None:

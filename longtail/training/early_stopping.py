@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from longtail.errors import DataError
 from longtail.methods.base import Method
 from longtail.network.device import device
+from longtail.network.network import Network
 from longtail.training.distributed import total
 from longtail.training.inputs import Inputs
 from longtail.training.loading import mini_batches
-from longtail.training.objective import Objective
 from longtail.world import ALONE, World
 
 
 def validation_loss(
-    objective: Objective, method: Method, inputs: Inputs, *, seed: int, halved: bool, world: World = ALONE
+    network: Network, method: Method, inputs: Inputs, *, seed: int, halved: bool, world: World = ALONE
 ) -> float:
     """The mean loss of mini-batches of validation samples, as many as make one pass over those that a task labels (of
     tasks that draw for themselves, on average), or that any does where they share their images.
@@ -30,13 +30,13 @@ def validation_loss(
     labelled = np.stack([*method.labels.values()]) >= 0
     samples = labelled.any(0).sum() if method.sampler.together else labelled.sum(1).mean()
     steps = range(max(1, math.ceil(samples / method.sampler.batch)))
-    objective.network.eval()
+    network.eval()
     sums = torch.zeros((), device=device())
     loader = mini_batches(inputs, method, seed=seed, steps=steps, device=device(), world=world)
     with torch.no_grad(), torch.autocast(device().type, torch.bfloat16, enabled=halved):
         for step, (images, batch) in zip(steps, loader, strict=True):
             torch.manual_seed(step)
-            sums += total(world, {"loss": method.loss(objective.network, images, batch)["loss"]})["loss"]
+            sums += total(world, {"loss": method.loss(network, images, batch)["loss"]})["loss"]
     mean = float(sums) / len(steps)
     if not math.isfinite(mean):
         raise DataError("the loss on validation is not finite: lower the learning rate")

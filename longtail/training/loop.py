@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from longtail.data.transforms import Augmentation
-from longtail.methods.base import Method
+from longtail.methods.base import Ints, Method
 from longtail.network.device import device
 from longtail.network.network import Network, layer_shares, parameter_groups, set_modes
 from longtail.training.checkpoint import load_checkpoint, save_checkpoint
@@ -102,13 +102,13 @@ def train(
     fingerprint: str,
     stretch: Stretch = WHOLE_SCHEDULE,
     world: World = ALONE,
-    validation: Method | None = None,
+    validation: dict[str, Ints] | None = None,
 ) -> list[dict[str, float]]:
     """Train `network` in place and return the logged scalars, one dict for every `log_every` iterations.
 
     Checkpoints go to the directory `work`; one with the same `fingerprint` found there is resumed. Several processes
     train as one would whose mini-batches are all of theirs; the first alone writes, and all return the same.
-    `validation`: the method on the labels of validation samples alone, for early stopping.
+    `validation`: the labels of validation samples alone, as in `Setup`, for early stopping.
     """
     network.to(device())
     method.to(device())
@@ -117,7 +117,7 @@ def train(
     objective = Objective(network, method)
     optimiser = _optimiser(objective, optimisation)
     averaged = _average(objective, optimisation.average)
-    best = Best(objective) if validation and optimisation.early_stopping else None
+    best = Best(objective) if validation is not None and optimisation.early_stopping else None
     kept = nn.ModuleList([part for part in (objective, averaged, best) if part]) if averaged or best else objective
     start, history = load_checkpoint(work, fingerprint, kept, optimiser, world)
     trained: Callable[..., dict[str, Tensor]] = data_parallel(world, objective)
@@ -159,11 +159,11 @@ def train(
             if averaged:
                 averaged.update_parameters(objective)
             meter.add(step + 1, total(world, scalars), method.views * batch.whole)
-            if best and validation and (step + 1 == iterations or (step + 1) % optimisation.log_every == 0):
+            if best and validation is not None and (step + 1 == iterations or (step + 1) % optimisation.log_every == 0):
                 candidate: Objective = averaged.module if averaged else objective  # type: ignore[assignment]
-                loss = validation_loss(candidate, validation, inputs, seed=seed, halved=halved, world=world)
-                meter.add_validation(loss)
-                if best.take(candidate, loss) == optimisation.early_stopping:
+                other = candidate.method.measuring(validation)
+                loss = validation_loss(candidate.network, other, inputs, seed=seed, halved=halved, world=world)
+                if best.take(candidate, meter.add_validation(loss)) == optimisation.early_stopping:
                     break
                 set_modes(network, freeze_batch_norm=optimisation.freeze_batch_norm)
             if world.first and (step + 1) % optimisation.checkpoint_every == 0:

@@ -61,10 +61,11 @@ class Meter:
         note = self._flush(done) if done % self.every == 0 or done == self.iterations else None
         self.advance.add(note=note)
 
-    def add_validation(self, loss: float) -> None:
-        """Log the loss on validation beside the scalars that were logged last."""
+    def add_validation(self, loss: float) -> float:
+        """Log the loss on validation beside the scalars that were logged last; return it."""
         self.history[-1]["validation_loss"] = loss
         tracking.log_metrics({"training/validation_loss": loss}, step=int(self.history[-1]["iteration"]))
+        return loss
 
     def _flush(self, done: int) -> str:
         values = torch.stack([torch.stack(list(scalars.values())) for scalars in self.values]).double().cpu()

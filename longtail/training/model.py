@@ -13,12 +13,13 @@ from longtail.artifacts.fingerprint import fingerprint
 from longtail.artifacts.weights import read_weights
 from longtail.artifacts.work import work_directory
 from longtail.data.colours import standardised
+from longtail.data.dataset import Task
 from longtail.data.feature_set import FeatureSet
 from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.data.transforms import Augmentation
 from longtail.errors import DataError
-from longtail.methods.base import AnyMethod, Method, MethodParams, Sampling, Setup
+from longtail.methods.base import AnyMethod, Ints, Method, MethodParams, Sampling, Setup
 from longtail.methods.catalogue import entry_of
 from longtail.network.embedder import Embedder, blueprint_for, build_network, write_snapshot
 from longtail.network.network import Network, NetworkParams, backbone_digest, keep_still, renew
@@ -97,6 +98,11 @@ class TrainingParams(Sampling):
             raise ValueError(
                 f"{self.method.kind} is trained in rounds, which `train.patience` stops: leave out early_stopping"
             )
+        if self.deferred and self.optimisation.early_stopping:
+            raise ValueError(
+                "early stopping may end a training before what is `deferred` has begun: leave one of them out, or let "
+                "a second training follow the first"
+            )
         return self
 
     @property
@@ -168,7 +174,7 @@ def train_model(
         fingerprint=key,
         stretch=stretch,
         world=world,
-        validation=_on_validation(method, table) if params.optimisation.early_stopping else None,
+        validation={task.name: _of_validation(table, task) for task in table.tasks},
     )
     if not world.first:
         return None
@@ -190,11 +196,8 @@ def _setup(
     return Setup(labels, params, seed, world.size, quintuplets, backgrounds, colours)
 
 
-def _on_validation(method: Method, table: Split) -> Method:
-    """The method as it measures the samples of validation."""
-    return method.measuring(
-        {task.name: np.where(table.subset == "validation", table.labels(task), -1) for task in table.tasks}
-    )
+def _of_validation(table: Split, task: Task) -> Ints:
+    return np.where(table.subset == "validation", table.labels(task), -1)
 
 
 def _check_trained(params: TrainingParams, network: Network, method: Method, data: Inputs) -> None:

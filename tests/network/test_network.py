@@ -1,5 +1,6 @@
 """The network: shapes, the unit sphere, one head a task, and grey images in a ResNet."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from longtail.data.dataset import Task
 from longtail.errors import DataError
+from longtail.methods.catalogue import params_class
 from longtail.network.backbones import build_backbone
 from longtail.network.embedder import Embedder, build_network
 from longtail.network.network import Network, NetworkParams, keep_still, renew, set_modes
@@ -151,7 +153,6 @@ def test_the_networks_of_the_silk_classifiers() -> None:
     assert torch.equal(seen, embedding.relu())
     assert torch.equal(made.logits(images)[TASKS[0].name], made.classifiers[0](seen))
     assert first.weight.std().item() == pytest.approx((2 / first.in_features) ** 0.5, rel=0.02)
-    assert not first.bias.any()
 
     many = NetworkParams(embedding=64, shared_embedding=True, relu="classifier", task_layers=[16])
     silknet = Network(many, TASKS, (28, 28, 1)).eval()
@@ -179,3 +180,10 @@ def test_dropout_is_of_the_features_and_in_training_alone() -> None:
 def test_without_an_embedding_nothing_leads_to_it(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=r"give `embedding` a length"):
         NetworkParams.model_validate({"embedding": None} | wrong)
+
+
+def test_he_keeps_the_biases_that_a_method_begins_with() -> None:
+    """A one-against-all loss begins with −log(C − 1)."""
+    method = params_class("class_balanced")(loss="sigmoid")
+    made = Network(NetworkParams(embedding=8, initialisation="he"), TASKS, (28, 28, 1), head=method.head)
+    assert made.classifiers[0].bias.tolist() == pytest.approx([-math.log(2)] * 3)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from longtail.methods.softmax import Softmax
 from longtail.network.embedder import load_embedder
 from longtail.network.network import Network, NetworkParams
 from longtail.network.snapshot import State, current, read_prior
+from longtail.stages import fit as stage_fit
 from longtail.stages import train
 from longtail.training import early_stopping, loop
 from longtail.training.early_stopping import Best
@@ -112,9 +112,9 @@ def test_a_measurement_sees_every_labelled_sample(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(early_stopping, "mini_batches", loaded)
     monkeypatch.setattr(method, "loss", lambda *_: {"loss": torch.ones(())})
-    objective: Any = SimpleNamespace(network=torch.nn.Identity())
+    network: Any = torch.nn.Identity()
     nothing: Any = None
-    assert early_stopping.validation_loss(objective, method, nothing, seed=0, halved=False) == 1
+    assert early_stopping.validation_loss(network, method, nothing, seed=0, halved=False) == 1
     assert seen == {sample for sample in range(40) if sample % 4 < 3}
 
 
@@ -173,6 +173,11 @@ def test_the_best_are_kept_as_copies() -> None:
 def test_a_loss_on_validation_that_is_not_finite_is_said(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not finite"):
         fit(prepared, tmp_path / "model", learning_rate=1e18)
+
+
+def test_what_is_deferred_may_never_begin() -> None:
+    with pytest.raises(ValidationError, match="before what is `deferred` has begun"):
+        stage_fit.Params(deferred=0.5, optimisation={"iterations": 4, "early_stopping": 2})
 
 
 def test_rounds_are_stopped_by_their_own_patience() -> None:
