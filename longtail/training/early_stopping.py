@@ -43,13 +43,6 @@ def validation_loss(
     return mean
 
 
-def kept_iteration(curve: list[dict[str, float]]) -> int:
-    """After how many iterations a training had the model that it leaves: the last, or that of the least loss."""
-    measured = [point for point in curve if "validation_loss" in point]
-    kept = min(measured, key=lambda point: point["validation_loss"]) if measured else curve[-1]
-    return int(kept["iteration"])
-
-
 class Best(nn.Module):
     """What was best so far, as tensors, so that a checkpoint holds it: the weights, their loss and how old they are."""
 

@@ -26,7 +26,6 @@ from longtail.network.network import Network, NetworkParams, backbone_digest, ke
 from longtail.network.snapshot import PRIOR, Blueprint, current, read_blueprint, write_prior
 from longtail.rules.clusters import ClusterSize
 from longtail.rules.search import Search
-from longtail.training.early_stopping import kept_iteration
 from longtail.training.inputs import Features, Images, Inputs, open_inputs
 from longtail.training.loop import WHOLE_SCHEDULE, Optimisation, Stretch, train
 from longtail.training.outcome import Scoring, warn_of_collapse
@@ -98,10 +97,10 @@ class TrainingParams(Sampling):
             raise ValueError(
                 f"{self.method.kind} is trained in rounds, which `train.patience` stops: leave out early_stopping"
             )
-        if self.deferred and self.optimisation.early_stopping:
+        if (self.deferred or self.sampling == "progressive") and self.optimisation.early_stopping:
             raise ValueError(
-                "early stopping may end a training before what is `deferred` has begun: leave one of them out, or let "
-                "a second training follow the first"
+                "early stopping may end a training before its mini-batches are what they are to be: leave it out, or "
+                "`deferred` and `progressive`, or let a second training follow the first"
             )
         return self
 
@@ -182,7 +181,7 @@ def train_model(
     write_snapshot(current(model), embedder, data.plain, samples, logits=method.trains_classifier)
     if method.trains_classifier:
         counts = {task.name: len(task.classes) for task in table.tasks}
-        write_prior(current(model), method.trained_prior(counts, kept_iteration(curve)))
+        write_prior(current(model), method.trained_prior(counts, int(curve[-1]["iteration"])))
     warn_of_collapse(current(model), table)
     return curve
 

@@ -22,7 +22,7 @@ from longtail.methods.catalogue import CATALOGUE, params_class
 from longtail.methods.softmax import Softmax
 from longtail.network.embedder import load_embedder
 from longtail.network.network import Network, NetworkParams
-from longtail.network.snapshot import State, current, read_prior
+from longtail.network.snapshot import State, current
 from longtail.stages import fit as stage_fit
 from longtail.stages import train
 from longtail.training import early_stopping, loop
@@ -138,21 +138,6 @@ def test_a_training_that_was_killed_ends_as_one_that_was_not(
     assert hashes(tmp_path / "resumed") == hashes(tmp_path / "whole")
 
 
-@pytest.mark.parametrize(("losses", "even"), [([1, 2, 2, 2], False), ([4, 3, 2, 1], True)])
-def test_the_prior_is_that_of_the_mini_batches_up_to_the_model_that_is_kept(
-    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, losses: list[float], even: bool
-) -> None:
-    """They are class-even from iteration 6 of 16 on; the model is that of iteration 4, or of 16."""
-    given = iter(losses)
-    monkeypatch.setattr(loop, "validation_loss", lambda *_, **__: next(given))
-    how = {"method": {"kind": "softmax"}, "sampling": "class_even", "cost": False, "deferred": 0.375}
-    optimisation = NOISY | {"iterations": 16}
-    run_stage(prepared, "fit", paths={"model": str(tmp_path / "model")}, optimisation=optimisation, **how)
-    shares = read_prior(current(tmp_path / "model"), "kids")
-    assert shares is not None
-    assert np.allclose(shares, 1 / 3) == even
-
-
 def test_without_it_nothing_is_measured_and_the_last_model_is_kept(prepared: Path, tmp_path: Path) -> None:
     fit(prepared, tmp_path / "whole", iterations=12, early_stopping=None)
     fit(prepared, tmp_path / "patient", iterations=12, early_stopping=1000, learning_rate=0.001)
@@ -175,9 +160,10 @@ def test_a_loss_on_validation_that_is_not_finite_is_said(prepared: Path, tmp_pat
         fit(prepared, tmp_path / "model", learning_rate=1e18)
 
 
-def test_what_is_deferred_may_never_begin() -> None:
-    with pytest.raises(ValidationError, match="before what is `deferred` has begun"):
-        stage_fit.Params(deferred=0.5, optimisation={"iterations": 4, "early_stopping": 2})
+@pytest.mark.parametrize("changing", [{"deferred": 0.5}, {"sampling": "progressive"}])
+def test_what_changes_in_the_course_of_a_training_may_not_be_stopped_early(changing: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="before its mini-batches are what they are to be"):
+        stage_fit.Params(optimisation={"iterations": 4, "early_stopping": 2}, **changing)
 
 
 def test_rounds_are_stopped_by_their_own_patience() -> None:
