@@ -14,6 +14,7 @@ import typer
 
 from longtail.errors import Faults
 from longtail.execution import execute, one_sentence
+from longtail.labelling.commands import label, propose
 from longtail.parameters import CLUSTER, checked_sections, read_parameters, stage_parameters
 from longtail.stages import NAMED, PARALLEL, STAGES
 from longtail.stages.contract import artifacts, params_model
@@ -143,6 +144,10 @@ def register(
     from longtail.inference.registration import register
 
     typer.echo(register(index))
+
+
+app.command()(propose)
+app.command()(label)
 
 
 def _command(stage: str) -> Callable[..., None]:

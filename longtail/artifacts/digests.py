@@ -24,6 +24,12 @@ def write_digests(artifact: Path) -> None:
     write_json(artifact / FILE, dict(zip(files, _digests(artifact, files), strict=True)))
 
 
+def artifact_digest(artifact: Path) -> str:
+    """One SHA-256 of the names and the content of all files of an artifact."""
+    files = _files(artifact)
+    return hashlib.sha256(repr(list(zip(files, _digests(artifact, files), strict=True))).encode()).hexdigest()
+
+
 def check_artifact(artifact: Path) -> None:
     """Raise DataError, naming a file, if the files are not those that the step wrote; but the images are only counted.
 

@@ -18,6 +18,7 @@ from longtail.stages import NAMED
 
 FILE = "lineage.json"
 ADD = "add"  # no stage of the pipeline: it adds classes to an index
+PROPOSE = "propose"  # nor is this one: it makes a queue of what a model proposes
 
 
 class Step(BaseModel, extra="forbid", frozen=True):

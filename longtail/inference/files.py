@@ -17,26 +17,30 @@ LONGEST = 240  # characters of a path or a reason in a message
 
 
 class Picture(NamedTuple):
-    """A file by the path that it was asked for with, and its pixels H×W×C or, where it has none, what is wrong."""
+    """A file by the path that it was asked for with, and its pixels H×W×C or, where it has none, what is wrong.
+
+    `content`: its bytes, where they were asked to be kept.
+    """
 
     path: str
     pixels: Pixels | None = None
     fault: str | None = None
+    content: bytes = b""
 
 
-def pictures(paths: list[Path], blueprint: Blueprint) -> Iterator[Picture]:
+def pictures(paths: list[Path], blueprint: Blueprint, *, keep: bool = False) -> Iterator[Picture]:
     """Of each path the file, or the files of the folder and of all folders in it, in the order of their names.
 
-    Hidden files are passed over. Whatever else is no image has a fault.
+    Hidden files are passed over. Whatever else is no image has a fault. `keep`: with their bytes.
     """
     for path in paths:
         if path.is_dir():
-            yield from _in_folder(path, blueprint)
+            yield from _in_folder(path, blueprint, keep)
         else:
-            yield _picture(path, str(path), blueprint)
+            yield _picture(path, str(path), blueprint, keep)
 
 
-def _in_folder(folder: Path, blueprint: Blueprint) -> Iterator[Picture]:
+def _in_folder(folder: Path, blueprint: Blueprint, keep: bool) -> Iterator[Picture]:
     try:
         files = open_files(folder, Request(blueprint.image_shape, folder))
     except (DataError, OSError) as error:
@@ -49,13 +53,13 @@ def _in_folder(folder: Path, blueprint: Blueprint) -> Iterator[Picture]:
         if name in files.faults:
             yield Picture(place, fault=shown(files.faults[name], LONGEST))
         else:
-            yield _picture(Path(place), place, blueprint)
+            yield _picture(Path(place), place, blueprint, keep)
 
 
-def _picture(file: Path, place: str, blueprint: Blueprint) -> Picture:
+def _picture(file: Path, place: str, blueprint: Blueprint, keep: bool) -> Picture:
     try:
         content = read_regular(str(file), Limits())
-        return Picture(place, from_file(content, blueprint))
+        return Picture(place, from_file(content, blueprint), content=content if keep else b"")
     except BadImageError as error:
         return Picture(place, fault=shown(f"{error.reason}: {error.detail}", LONGEST))
     except OSError as error:

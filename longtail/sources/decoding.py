@@ -93,6 +93,18 @@ def decode_grey(data: bytes, deep_grey: DeepGrey) -> Pixels:
         return np.array(flatten(deep_grey.to_bytes(image)).convert("L"))
 
 
+def decode_whole(data: bytes, longest: int, deep_grey: DeepGrey) -> Image.Image:
+    """An encoded image in RGB as people see it, its longer side at most `longest` pixels, with nothing but its pixels.
+
+    Raises BadImageError as `decode`.
+    """
+    with _opened(data, deep_grey) as image:
+        image.draft(None, (2 * longest, 2 * longest))
+        whole = flatten(deep_grey.to_bytes(_upright(image))).convert("RGB")
+        whole.thumbnail((longest, longest), RESAMPLING)
+        return Image.fromarray(np.asarray(whole))  # Pillow would write comments and XMP of the old one into a new file
+
+
 def read_bytes(read: Callable[[Key], bytes], key: Key) -> bytes:
     """The bytes that `read` gives. Raises BadImageError if the system or the archive does not give them."""
     try:

@@ -1,0 +1,194 @@
+"""The labelling page over HTTP: one page, what it asks, and the images of the queue; nothing else is served."""
+
+import base64
+import hashlib
+import re
+import socket
+from importlib import resources
+from typing import Any, Literal, TypeVar
+
+from flask import Flask, Response, abort, jsonify, make_response, request, send_file
+from pydantic import BaseModel, Field, ValidationError
+from werkzeug.exceptions import HTTPException
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from longtail.labelling.guard import Guard
+from longtail.labelling.journal import Choice, Who
+from longtail.labelling.session import Session
+
+BODY = 4096  # bytes of a request's body
+COOKIE = "longtail-label"
+AHEAD = 12  # items that a person may have before them
+IDLE = 60  # seconds until a connection that says nothing is closed
+
+
+class Asked(BaseModel, extra="forbid"):
+    """The body of every POST: who asks, and how many items they want before them."""
+
+    who: Who
+    ahead: int = Field(ge=0, le=AHEAD)
+
+
+class Decision(Asked):
+    """What somebody says of an item, after looking at it for `seconds`."""
+
+    item: str
+    decision: Choice
+    seconds: float = Field(ge=0, le=86_400)
+
+
+Body = TypeVar("Body", bound=Asked)
+
+
+class Handler(WSGIRequestHandler):
+    """Says nothing of requests, whose addresses may have the token in them, and waits for no one for ever."""
+
+    timeout = IDLE
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """Nothing."""
+
+
+def serve(session: Session, guard: Guard, host: str, port: int, name: str | None = None) -> BaseWSGIServer:
+    """A server that listens; `serve_forever` answers. Port 0 is any that is free. Raises OSError if there is no such
+    address, or it is taken.
+    """
+    app = application(session, guard, name)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family, backlog=128) as listening:
+        return make_server(host, port, app, threaded=True, request_handler=Handler, fd=listening.fileno())
+
+
+def application(session: Session, guard: Guard, name: str | None) -> Flask:
+    """What is answered. `name` is offered to those who have not said who they are."""
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = BODY
+    page = (resources.files("longtail.labelling") / "page.html").read_bytes()
+    _guarded(app, guard, policy(page.decode()))
+    _pictures(app, session)
+    exemplars = [len(files) for files in session.queue.exemplars()]
+    about = {
+        "csrf": guard.csrf,
+        "task": session.queue.info.task,
+        "name": name,
+        "classes": [
+            {"name": one.name, "definition": one.definition, "exemplars": count}
+            for one, count in zip(session.queue.info.classes, exemplars, strict=True)
+        ],
+    }
+
+    @app.get("/")
+    def index() -> Response:
+        entered, token = make_response(page, {"Content-Type": "text/html; charset=utf-8"}), request.args.get("token")
+        if guard.is_token(token):
+            # No redirect follows: a browser that comes by a link from elsewhere would not show a strict cookie there.
+            entered.set_cookie(COOKIE, guard.cookie, httponly=True, samesite="Strict")
+        elif token is not None:
+            abort(403, "that is not the token; open the address that the server printed")
+        return entered
+
+    @app.get("/queue")
+    def queue() -> Response:
+        return jsonify(about)
+
+    _changes(app, session)
+    return app
+
+
+def _changes(app: Flask, session: Session) -> None:
+    """What people do; each answer has what they have before them next, and the progress."""
+
+    def state(asked: Asked, **more: Any) -> Response:
+        items = [
+            {"item": one.item, "class": session.queue.number(one.proposed), "confidence": one.confidence}
+            for one in session.next(asked.who, asked.ahead)
+        ]
+        return jsonify(items=items, progress=session.progress(asked.who)._asdict(), **more)
+
+    @app.post("/next")
+    def next_items() -> Response:
+        return state(_body(Asked))
+
+    @app.post("/decide")
+    def decide() -> Response:
+        asked = _body(Decision)
+        if asked.item not in session.queue.items:
+            abort(404, "the queue has no such item")
+        try:
+            entry = session.decide(asked.who, asked.item, asked.decision, seconds=asked.seconds)
+        except OSError as error:
+            abort(507, f"not saved: {error.strerror}")
+        return state(asked, entry=entry.number)
+
+    @app.post("/undo")
+    def undo() -> Response:
+        asked = _body(Asked)
+        try:
+            item = session.undo(asked.who)
+        except OSError as error:
+            abort(507, f"not saved: {error.strerror}")
+        return state(asked, undone=item and item.item)
+
+
+def _pictures(app: Flask, session: Session) -> None:
+    exemplars = session.queue.exemplars()
+
+    @app.get("/image/<item>")
+    def image(item: str) -> Response:
+        if item not in session.queue.items:
+            abort(404)
+        return send_file(session.queue.image(item), mimetype="image/jpeg", max_age=86_400)
+
+    @app.get("/exemplar/<int:number>/<int:place>")
+    def exemplar(number: int, place: int) -> Response:
+        if number >= len(exemplars) or place >= len(exemplars[number]):
+            abort(404)
+        return send_file(exemplars[number][place].absolute(), mimetype="image/jpeg", max_age=86_400)
+
+
+def _body(kind: type[Body]) -> Body:
+    if request.mimetype != "application/json":
+        abort(415, "the body must be JSON")
+    try:
+        return kind.model_validate_json(request.get_data())
+    except ValidationError as error:
+        first = error.errors()[0]
+        abort(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}")
+
+
+def _guarded(app: Flask, guard: Guard, content_policy: str) -> None:
+    """Refuse what may not be answered, before anything else looks at it; and say to browsers what they may do."""
+
+    @app.before_request
+    def look() -> None:
+        if not guard.knows_host(request.headers.get("Host")):
+            abort(421, "this server does not answer to that name; use the address that it printed")
+        if request.path != "/" and not guard.lets_in(request.cookies.get(COOKIE)):
+            abort(403, "open the address with the token that the server printed")
+        origin, csrf = request.headers.get("Origin"), request.headers.get("X-CSRF-Token")
+        if request.method not in ("GET", "HEAD") and not guard.may_change(request.headers["Host"], origin, csrf):
+            abort(403, "the request does not come from this server's page")
+
+    @app.after_request
+    def headers(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = content_policy
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    @app.errorhandler(HTTPException)
+    def refused(error: HTTPException) -> Any:
+        return jsonify(error=error.description), error.code
+
+
+def policy(page: str) -> str:
+    """The Content-Security-Policy of a page that has one style and one script of its own, and loads images alone."""
+    kinds: tuple[Literal["style", "script"], ...] = ("style", "script")
+    (style,), (script,) = (re.findall(rf"<{kind}>(.*?)</{kind}>", page, re.DOTALL) for kind in kinds)
+    digests = (base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in (style, script))
+    return (
+        "default-src 'none'; img-src 'self' data:; connect-src 'self'; style-src 'sha256-{}'; script-src 'sha256-{}'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ).format(*digests)
