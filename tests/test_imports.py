@@ -48,6 +48,10 @@ def test_only_export_knows_onnx() -> None:
     assert importers("onnx") | importers("onnxruntime") | importers("onnxscript") == {"inference/export.py"}
 
 
+def test_only_the_page_of_labels_knows_flask() -> None:
+    assert importers("flask") | importers("werkzeug") == {"labelling/server.py"}
+
+
 def test_only_remote_knows_boto3() -> None:
     assert importers("boto3") | importers("botocore") == {"storage/remote.py"}
 
@@ -73,8 +77,9 @@ def test_images_hold_the_bytecode_of_every_library_that_steps_import() -> None:
         for node in ast.walk(source)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    # `longtail export` is no step, and runs where its extra is.
-    files = [file for file in PACKAGE.rglob("*.py") if file != PACKAGE / "inference/export.py"]
+    # `longtail export` and `longtail label` are no steps, and run where their extras are.
+    others = {PACKAGE / "inference/export.py", PACKAGE / "labelling/server.py"}
+    files = [file for file in PACKAGE.rglob("*.py") if file not in others]
     libraries = set().union(*map(imported, files)) - sys.stdlib_module_names - {"longtail"}
     assert libraries - named <= {"PIL", "numpy", "pydantic", "urllib3"}  # which the others import
 

@@ -39,8 +39,9 @@ def label(queue: Path, *, name: str | None, host: str, port: int, token: str | N
 
 def summary(queue: Path) -> str:
     """What was decided in a queue directory, and how far people agree, in a sentence."""
+    place = shown(queue, LONGEST)
     merged = [one.merged for one in decisions(queue).values()]
     together, _ = agreement(queue)
     counts = ", ".join(f"{merged.count(choice)} {choice}" for choice in CHOICES)
     kappa = "undefined" if together.kappa is None else f"{together.kappa:.2f}"
-    return f"{shown(queue, LONGEST)}: {counts}, {merged.count(None)} left; {together.items} decided by two, Cohen's κ {kappa}"
+    return f"{place}: {counts}, {merged.count(None)} left; {together.items} decided by two people, κ {kappa}"

@@ -42,7 +42,8 @@ class Leases:
 
     def lend(self, who: str, count: int, now: float) -> list[str]:
         """At most `count` items for a person, those that they have already first, and their leases anew."""
-        own = [item for item, people in self._lent.items() if people.get(who, 0) > now][:count]
+        held = (item for item, people in self._lent.items() if people.get(who, 0) > now)
+        own = [item for item in held if self._is_free(item, who, now)][:count]
         for item in self._open if len(own) < count else ():
             if item not in own and self._is_free(item, who, now):
                 own.append(item)
@@ -61,9 +62,13 @@ class Leases:
             self._lent.pop(item, None)
 
     def undone(self, who: str, item: str, now: float) -> None:
-        """Note that a person took their decision back: they have the item before them again, ahead of all others."""
+        """Note that a person took their decision back: they have the item before them again, ahead of all
+        others, unless somebody else has it meanwhile.
+        """
         self._count(item, self._decided[item] - {who})
-        self._lent = {item: {**self._lent.get(item, {}), who: now + self.seconds}, **self._lent}
+        if self._is_free(item, who, now):
+            people = {**self._lent.pop(item, {}), who: now + self.seconds}
+            self._lent = {item: people, **self._lent}
 
     def _count(self, item: str, people: set[str]) -> None:
         wanted = self._wanted[item]
