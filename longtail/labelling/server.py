@@ -117,7 +117,7 @@ def _changes(app: Flask, session: Session) -> None:
         try:
             entry = session.decide(asked.who, asked.item, asked.decision, seconds=asked.seconds)
         except OSError as error:
-            abort(507, f"not saved: {error.strerror}")
+            abort(503, f"not saved: {error.strerror}")
         return state(asked, entry=entry.number)
 
     @app.post("/undo")
@@ -126,7 +126,7 @@ def _changes(app: Flask, session: Session) -> None:
         try:
             item = session.undo(asked.who)
         except OSError as error:
-            abort(507, f"not saved: {error.strerror}")
+            abort(503, f"not saved: {error.strerror}")
         return state(asked, undone=item and item.item)
 
 
