@@ -11,6 +11,7 @@ COLUMNS = ("item", "source", "proposed", "confidence", "who", "when", "decision"
 NEEDED = {"item", "who", "when", "decision"}
 # A spreadsheet would take a cell that begins so for a formula, and run it.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
+QUOTED = (*FORMULA, "'")  # what has a ' in front, so that reading it again gives what was written
 
 
 def written_as(queue: Queue, every: Sequence[Decided]) -> str:
@@ -39,8 +40,8 @@ def read_from(text: str) -> list[dict[str, object]]:
 
 
 def _safe(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
+    return f"'{cell}" if cell.startswith(QUOTED) else cell
 
 
 def _plain(cell: str | None) -> str | None:
-    return cell[1:] if cell and cell[0] == "'" and cell[1:].startswith(FORMULA) else cell
+    return cell[1:] if cell and cell[0] == "'" and cell[1:].startswith(QUOTED) else cell

@@ -75,7 +75,7 @@ def _records(file: Path) -> list[Record]:
         rows = read(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(f"cannot read {shown(file, LONGEST)}: {error.strerror}") from error
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise DataError(f"{shown(file, LONGEST)} holds no decisions: {shown(error, LONGEST)}") from error
     records = []
     for place, row in enumerate(rows):

@@ -24,7 +24,9 @@ def label(queue: Path, *, name: str | None, host: str, port: int, token: str | N
         from longtail.labelling.server import serve
     except ImportError as error:
         raise DataError(f"label needs the package {error.name}: install longtail with its extra `label`") from error
-    guard, session = Guard(host, token), Session(Queue.open(queue))
+    guard, opened = Guard(host, token), Queue.open(queue)
+    opened.check_images()
+    session = Session(opened)
     with closing(session):
         try:
             server = serve(session, guard, host, port, name)

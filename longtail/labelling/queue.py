@@ -114,6 +114,16 @@ class Queue:
         """The file of an item as people see it. Raises KeyError if it is none of the queue."""
         return self.path / "images" / f"{self.items[item].item}.jpg"
 
+    def check_images(self) -> None:
+        """Raise DataError if an item's image is not there."""
+        folder = self.path / "images"
+        there = {file.stem for file in folder.glob("*.jpg")}
+        if missing := [item for item in self.items if item not in there]:
+            raise DataError(
+                f"{shown(folder, LONGEST)} lacks {len(missing)} of {len(self.items)} images, as {missing[0]}.jpg; "
+                "bring them back, or make the queue again with `longtail propose`"
+            )
+
     def exemplars(self) -> list[list[Path]]:
         """By the number of a class the files of its exemplars."""
         folders = (self.path / "exemplars" / str(number) for number in range(len(self.info.classes)))

@@ -245,7 +245,7 @@ def test_a_place_that_is_taken_is_told_in_a_sentence(queue: Queue) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(DataError, match=f"cannot listen on 127.0.0.1:{port}: .*; give another --host or --port"):
             label(queue.path, name=None, host="127.0.0.1", port=port, token=None)
-    with pytest.raises(DataError, match="cannot listen on nowhere.invalid:0: .*; give another"):
+    with pytest.raises(DataError, match=r"cannot listen on nowhere.invalid:0: .*; give another"):
         label(queue.path, name=None, host="nowhere.invalid", port=0, token=TOKEN)
     session = Session(queue)
     with pytest.raises(DataError, match="another process serves"):
