@@ -107,10 +107,8 @@ def _origin(index: Path, task: TaskAnswerer, settings: Settings) -> Origin | Non
     if settings.dataset is not None and settings.split is not None:
         return Origin.open(settings.dataset, settings.split, index, task.task)
     if settings.by in LABELLED or settings.dataset is not None or settings.split is not None:
-        why = (
-            f"--by {settings.by} needs the model's own labelled images" if settings.by in LABELLED else "one is missing"
-        )
-        raise DataError(f"{why}: give its packed data set with --dataset and its split with --split")
+        what = f"--by {settings.by} needs" if settings.by in LABELLED else "exemplars need"
+        raise DataError(f"{what} the model's packed data set and its split; give both, as --dataset and --split")
     return None
 
 

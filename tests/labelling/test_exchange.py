@@ -38,9 +38,7 @@ def test_what_is_exported_is_imported_again(queue: Queue, tmp_path: Path, name: 
     shutil.copytree(queue.path, tmp_path / "other")
     decide(queue)
     assert export_decisions(queue.path, tmp_path / name).endswith(": 9 decisions on 6 items")
-    assert import_decisions(tmp_path / "other", tmp_path / name).endswith(
-        ": 9 decisions added, 0 were there, or newer ones"
-    )
+    assert ": 9 decisions added, 0 were there" in import_decisions(tmp_path / "other", tmp_path / name)
     assert in_force(tmp_path / "other") == in_force(queue.path)
     assert all(entry.imported for entry in read_journal(tmp_path / "other/journal.jsonl"))
     for place in (tmp_path / "other", queue.path):
