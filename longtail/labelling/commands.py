@@ -1,21 +1,13 @@
 """The commands `longtail propose` and `longtail label`; what they need is loaded when they run."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from longtail.labelling.settings import By, Settings
+
 QUEUE = "what `longtail propose` wrote"
-
-
-class Order(StrEnum):
-    """What people see first."""
-
-    CONFIDENCE = "confidence"
-    PREDICTION_SET = "prediction_set"
-    LABEL_ERRORS = "label_errors"
-    RANDOM = "random"
 
 
 def propose(
@@ -25,8 +17,8 @@ def propose(
         list[Path] | None, typer.Argument(help="image files, and folders of them", show_default=False)
     ] = None,
     by: Annotated[
-        Order, typer.Option(help="what comes first: the surest of each class, the largest prediction sets, suspects")
-    ] = Order.CONFIDENCE,
+        By, typer.Option(help="what comes first: the surest of each class, the largest prediction sets, suspects")
+    ] = "confidence",
     confidence: Annotated[float, typer.Option(min=0, max=1, help="least probability of what is proposed")] = 0.5,
     task: Annotated[str | None, typer.Option(help="whose classes are proposed; needed if there are several")] = None,
     dataset: Annotated[Path | None, typer.Option(help="the packed data set of the model, for exemplars")] = None,
@@ -36,9 +28,9 @@ def propose(
     seed: Annotated[int, typer.Option(min=0, help="of what is drawn at random")] = 0,
 ) -> None:
     """Propose a class for each image of a pool: a queue, on which people say yes or no with `longtail label`."""
-    from longtail.labelling.proposal import Settings, propose
+    from longtail.labelling.proposal import propose
 
-    asked = Settings(by.value, confidence, task, dataset, split, definitions, twice, seed)
+    asked = Settings(by, confidence, task, dataset, split, definitions, twice, seed)
     typer.echo(propose(pool or [], index, output, asked))
 
 

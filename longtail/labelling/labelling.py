@@ -1,7 +1,7 @@
 """`longtail label`: serve the page of a queue, until it is ended."""
 
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -34,8 +34,9 @@ def label(queue: Path, *, name: str | None, host: str, port: int, token: str | N
             raise DataError(f"cannot listen on {shown(host)}:{port}: {error}; give another --host or --port") from error
         place = f"[{host}]" if ":" in host else host
         address = f"http://{place}:{server.port}/{f'?token={quote(token)}' if token else ''}"
-        print(f"label: {len(session.queue.items)} images at {address} (Ctrl-C ends it)", file=sys.stderr, flush=True)
-        server.serve_forever()
+        with suppress(KeyboardInterrupt):
+            print(f"label: {len(opened.items)} images at {address} (Ctrl-C ends it)", file=sys.stderr, flush=True)
+            server.serve_forever()
     print(summary(queue))
 
 

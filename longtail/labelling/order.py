@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from longtail.labelling.queue import By, Item
+from longtail.labelling.queue import Item
+from longtail.labelling.settings import By
 
 
 def ordered(items: Sequence[Item], by: By, classes: Sequence[str], seed: int) -> list[Item]:

@@ -1,7 +1,6 @@
 """`longtail propose`: which class a model sees in each image of a pool, as a queue for people to say yes or no to."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from longtail.artifacts.digests import artifact_digest, check_artifact
 from longtail.artifacts.lineage import PROPOSE, Lineage, extended
@@ -14,32 +13,10 @@ from longtail.labelling.definitions import read_definitions
 from longtail.labelling.order import ordered, seen_twice
 from longtail.labelling.origin import Origin, least_probabilities_of, write_exemplars
 from longtail.labelling.pool import Found, candidates
-from longtail.labelling.queue import LONGEST, By, Counts, Proposer, QueueInfo, write_queue
+from longtail.labelling.queue import LONGEST, Counts, Proposer, QueueClass, QueueInfo, write_queue
+from longtail.labelling.settings import LABELLED, Settings
 from longtail.labelling.suspects import suspects
 from longtail.sources.quoting import listed, shown
-
-LABELLED = ("prediction_set", "label_errors")  # orders that need labelled images
-
-
-class Settings(NamedTuple):
-    """How a queue is made: in which order, of what probability at least, for which task, with which share seen twice.
-
-    `dataset` and `split`: those of the model, for exemplars and for what needs labelled images; `definitions`: a YAML
-    file.
-    """
-
-    by: By = "confidence"
-    confidence: float = 0.5
-    task: str | None = None
-    dataset: Path | None = None
-    split: Path | None = None
-    definitions: Path | None = None
-    twice: float = 0.1
-    seed: int = 0
-
-    def recorded(self) -> dict[str, Any]:
-        """What the lineage has of it: no path."""
-        return {name: value for name, value in self._asdict().items() if not isinstance(value, Path | None)}
 
 
 def propose(pool: list[Path], index: Path, output: Path, settings: Settings) -> str:
@@ -61,25 +38,31 @@ def propose(pool: list[Path], index: Path, output: Path, settings: Settings) -> 
         found = _found(pool, index, answerer, task, origin, folder / "images", settings)
         if not found.items:
             raise DataError(f"nothing to propose: {_counted(found.counts, settings)}; lower --confidence")
-        items = ordered(found.items, settings.by, task.task.classes, settings.seed)
-        items = seen_twice(items, settings.twice, settings.seed)
         write_exemplars(folder / "exemplars", origin, task, settings.seed)
-        lineage = Lineage.read(index)
-        counts = found.counts.model_copy(update={"items": len(items), "twice": sum(item.twice for item in items)})
-        info = QueueInfo(
-            task=task.task.name,
-            classes=classes,
-            by=settings.by,
-            confidence=settings.confidence,
-            twice=settings.twice,
-            seed=settings.seed,
-            model=Proposer(digest=artifact_digest(index), made_by=lineage.made_by),
-            counts=counts,
-        )
-        write_queue(folder, info, items)
-        extended(PROPOSE, settings.recorded(), {}, {"index": lineage}, Lineage()).write(folder)
+        counts = _write(folder, found, task, classes, index, settings)
     exemplars = "" if origin else "; without exemplars, which need --dataset and --split"
     return f"{output}: {counts.items} images to decide on; {_counted(counts, settings)}{exemplars}"
+
+
+def _write(
+    folder: Path, found: Found, task: TaskAnswerer, classes: list[QueueClass], index: Path, settings: Settings
+) -> Counts:
+    items = ordered(found.items, settings.by, task.task.classes, settings.seed)
+    items = seen_twice(items, settings.twice, settings.seed)
+    lineage, name = Lineage.read(index), task.task.name
+    info = QueueInfo(
+        task=name,
+        classes=classes,
+        by=settings.by,
+        confidence=settings.confidence,
+        twice=settings.twice,
+        seed=settings.seed,
+        model=Proposer(digest=artifact_digest(index), made_by=lineage.made_by),
+        counts=found.counts.model_copy(update={"twice": sum(item.twice for item in items)}),
+    )
+    write_queue(folder, info, items)
+    extended(PROPOSE, settings.recorded(name), {}, {"index": lineage}, Lineage()).write(folder)
+    return info.counts
 
 
 def _found(

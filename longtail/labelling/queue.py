@@ -18,9 +18,9 @@ from pydantic import BaseModel, Field
 
 from longtail.artifacts.reading import UNREADABLE, reason
 from longtail.errors import DataError
+from longtail.labelling.settings import By
 from longtail.sources.quoting import shown
 
-By = Literal["confidence", "prediction_set", "label_errors", "random"]
 FORMAT = r"^[0-9a-f]{64}$"  # of an item's id, which is also its file's name
 COLUMNS = ("item", "source", "proposed", "confidence", "prediction_set", "twice")
 LONGEST = 240  # characters of a path in a message

@@ -1,11 +1,8 @@
 """The labelling page over HTTP: one page, what it asks, and the images of the queue; nothing else is served."""
 
-import base64
-import hashlib
-import re
 import socket
-from importlib import resources
-from typing import Any, Literal, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 from flask import Flask, Response, abort, jsonify, make_response, request, send_file
 from pydantic import BaseModel, Field, ValidationError
@@ -14,6 +11,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from longtail.labelling.guard import Guard
 from longtail.labelling.journal import Choice, Who
+from longtail.labelling.page import read_page
 from longtail.labelling.session import Session
 
 BODY = 4096  # bytes of a request's body
@@ -63,8 +61,8 @@ def application(session: Session, guard: Guard, name: str | None) -> Flask:
     """What is answered. `name` is offered to those who have not said who they are."""
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = BODY
-    page = (resources.files("longtail.labelling") / "page.html").read_bytes()
-    _guarded(app, guard, policy(page.decode()))
+    page, policy = read_page()
+    _guarded(app, guard, policy)
     _pictures(app, session)
     exemplars = [len(files) for files in session.queue.exemplars()]
     about = {
@@ -137,13 +135,20 @@ def _pictures(app: Flask, session: Session) -> None:
     def image(item: str) -> Response:
         if item not in session.queue.items:
             abort(404)
-        return send_file(session.queue.image(item), mimetype="image/jpeg", max_age=86_400)
+        return _jpeg(session.queue.image(item))
 
     @app.get("/exemplar/<int:number>/<int:place>")
     def exemplar(number: int, place: int) -> Response:
         if number >= len(exemplars) or place >= len(exemplars[number]):
             abort(404)
-        return send_file(exemplars[number][place].absolute(), mimetype="image/jpeg", max_age=86_400)
+        return _jpeg(exemplars[number][place])
+
+
+def _jpeg(file: Path) -> Response:
+    """The file; the browser may keep it for a day, and nobody on the way."""
+    response = send_file(file.absolute(), mimetype="image/jpeg")
+    response.headers["Cache-Control"] = "private, max-age=86400"
+    return response
 
 
 def _body(kind: type[Body]) -> Body:
@@ -181,14 +186,3 @@ def _guarded(app: Flask, guard: Guard, content_policy: str) -> None:
     @app.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Any:
         return jsonify(error=error.description), error.code
-
-
-def policy(page: str) -> str:
-    """The Content-Security-Policy of a page that has one style and one script of its own, and loads images alone."""
-    kinds: tuple[Literal["style", "script"], ...] = ("style", "script")
-    (style,), (script,) = (re.findall(rf"<{kind}>(.*?)</{kind}>", page, re.DOTALL) for kind in kinds)
-    digests = (base64.b64encode(hashlib.sha256(one.encode()).digest()).decode() for one in (style, script))
-    return (
-        "default-src 'none'; img-src 'self' data:; connect-src 'self'; style-src 'sha256-{}'; script-src 'sha256-{}'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ).format(*digests)

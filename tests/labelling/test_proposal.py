@@ -17,8 +17,9 @@ from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.inference.answerer import Answerer
 from longtail.inference.prediction import predict
-from longtail.labelling.proposal import Settings, propose
+from longtail.labelling.proposal import propose
 from longtail.labelling.queue import Queue
+from longtail.labelling.settings import Settings
 
 PARTS = {"dataset": "dataset", "split": "split"}
 
