@@ -39,6 +39,11 @@ class Guard:
         """What a browser that has shown the token keeps; a server that is started again with the same knows it."""
         return hmac.new((self._token or "").encode(), b"longtail label", hashlib.sha256).hexdigest()
 
+    @property
+    def cookie_name(self) -> str:
+        """Its own for each token: browsers give a cookie to all servers of a machine, whatever their ports."""
+        return f"longtail-label-{hashlib.sha256(self.cookie.encode()).hexdigest()[:8]}"
+
     def knows_host(self, host: str | None) -> bool:
         """Whether a Host header names this server, not a name that somebody has pointed at its address.
 

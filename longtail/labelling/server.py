@@ -15,7 +15,6 @@ from longtail.labelling.page import read_page
 from longtail.labelling.session import Session
 
 BODY = 4096  # bytes of a request's body
-COOKIE = "longtail-label"
 AHEAD = 12  # items that a person may have before them
 IDLE = 60  # seconds until a connection that says nothing is closed
 
@@ -33,6 +32,12 @@ class Decision(Asked):
     item: str
     decision: Choice
     seconds: float = Field(ge=0, le=86_400)
+
+
+class Undo(Asked):
+    """The number of the decision that somebody takes back."""
+
+    entry: int
 
 
 Body = TypeVar("Body", bound=Asked)
@@ -80,7 +85,7 @@ def application(session: Session, guard: Guard, name: str | None) -> Flask:
         entered, token = make_response(page, {"Content-Type": "text/html; charset=utf-8"}), request.args.get("token")
         if guard.is_token(token):
             # No redirect follows: a browser that comes by a link from elsewhere would not show a strict cookie there.
-            entered.set_cookie(COOKIE, guard.cookie, httponly=True, samesite="Strict")
+            entered.set_cookie(guard.cookie_name, guard.cookie, httponly=True, samesite="Strict")
         elif token is not None:
             abort(403, "that is not the token; open the address that the server printed")
         return entered
@@ -120,9 +125,9 @@ def _changes(app: Flask, session: Session) -> None:
 
     @app.post("/undo")
     def undo() -> Response:
-        asked = _body(Asked)
+        asked = _body(Undo)
         try:
-            item = session.undo(asked.who)
+            item = session.undo(asked.who, asked.entry)
         except OSError as error:
             abort(503, f"not saved: {error.strerror}")
         return state(asked, undone=item and item.item)
@@ -168,7 +173,7 @@ def _guarded(app: Flask, guard: Guard, content_policy: str) -> None:
     def look() -> None:
         if not guard.knows_host(request.headers.get("Host")):
             abort(421, "this server does not answer to that name; use the address that it printed")
-        if request.path != "/" and not guard.lets_in(request.cookies.get(COOKIE)):
+        if request.path != "/" and not guard.lets_in(request.cookies.get(guard.cookie_name)):
             abort(403, "open the address with the token that the server printed")
         origin, csrf = request.headers.get("Origin"), request.headers.get("X-CSRF-Token")
         if request.method not in ("GET", "HEAD") and not guard.may_change(request.headers["Host"], origin, csrf):

@@ -14,13 +14,14 @@ from longtail.labelling.queue import Item, Queue
 
 class Progress(NamedTuple):
     """Of the decisions that are `asked` for in all, how many are `given`; on how many items some are still missing,
-    `open`; and how many this person has made, `mine`.
+    `open`; how many this person has made, `mine`, and the number of the last of them that is in force, `last`.
     """
 
     asked: int
     given: int
     open: int
     mine: int
+    last: int | None
 
 
 class Session:
@@ -77,13 +78,18 @@ class Session:
             self._note(entry)
             return True
 
-    def undo(self, who: str) -> Item | None:
-        """Take back the last decision of a person, who has its item before them again; None if they have none."""
+    def undo(self, who: str, number: int | None = None) -> Item | None:
+        """Take back the last decision of a person, who has its item before them again; None if they have none.
+
+        With the `number` of that decision nothing is taken back twice by who could not know that it had been.
+        """
         with self._one_at_a_time:
             own = self._own.get(who)
             if not own:
                 return None
             item, entry = next(reversed(own.items()))
+            if number not in (None, entry.number):
+                return None
             self._last[item, who] = self._journal.append(who, item, entry.shown, undoes=entry.number)
             del own[item]
             self._leases.undone(who, item, self._clock())
@@ -93,7 +99,9 @@ class Session:
         """How far the queue is, and what this person did of it."""
         with self._one_at_a_time:
             leases = self._leases
-            return Progress(leases.asked, leases.given, leases.open, len(self._own.get(who, {})))
+            own = self._own.get(who, {})
+            last = next(reversed(own.values())).number if own else None
+            return Progress(leases.asked, leases.given, leases.open, len(own), last)
 
     def close(self) -> None:
         """Let another process have the queue."""

@@ -12,6 +12,7 @@ from queues import LabelServer, make_queue
 
 from longtail.errors import DataError
 from longtail.labelling.decisions import decisions
+from longtail.labelling.guard import Guard
 from longtail.labelling.journal import read_journal
 from longtail.labelling.labelling import label
 from longtail.labelling.queue import Queue
@@ -70,7 +71,7 @@ def test_a_foreign_host_gets_nothing(open_server: LabelServer, host: str, path: 
 def test_nothing_is_changed_from_another_page(
     open_server: LabelServer, path: str, headers: dict[str, str | None]
 ) -> None:
-    body = {"who": "Eve", "ahead": 1, "item": first(open_server), "decision": "no", "seconds": 1}
+    body = {"who": "Eve", "ahead": 1, "item": first(open_server), "decision": "no", "seconds": 1, "entry": 0}
     assert open_server.ask("POST", path, body, headers)[0] in {403, 421}
 
 
@@ -159,7 +160,8 @@ def test_no_path_of_the_disk_leaves_the_server(open_server: LabelServer) -> None
 
 def test_without_the_token_there_is_only_an_empty_page(closed_server: LabelServer) -> None:
     for path in ("/queue", "/image/" + "0" * 64, "/exemplar/0/0", "/nothing"):
-        for cookie in (None, "longtail-label=", f"longtail-label={TOKEN}", "longtail-label=" + "0" * 64):
+        name = Guard("127.0.0.1", TOKEN).cookie_name
+        for cookie in (None, f"{name}=", f"{name}={TOKEN}", f"{name}=" + "0" * 64):
             status, said, _ = closed_server.ask("GET", path, headers={"Cookie": cookie})
             assert (status, "token" in said["error"]) == (403, True)
     assert closed_server.ask("POST", "/next", {"who": "Eve", "ahead": 1})[0] == 403

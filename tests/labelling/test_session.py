@@ -24,7 +24,7 @@ def test_two_people_share_a_queue_and_the_first_items_are_seen_by_both(queue: Qu
         for one in session.next(who, 4):
             session.decide(who, one.item, "yes")
     assert session.next("Ada", 4) == session.next("Ben", 4) == session.next("Cleo", 4) == []
-    assert session.progress("Ada") == Progress(asked=8, given=8, open=0, mine=4)
+    assert session.progress("Ada") == Progress(asked=8, given=8, open=0, mine=4, last=3)
     session.close()
 
 
@@ -32,7 +32,7 @@ def test_a_person_alone_is_asked_nothing_twice_and_told_what_waits_for_others(qu
     session = Session(queue)
     while items := session.next("Ada", 1):
         session.decide("Ada", items[0].item, "no")
-    assert session.progress("Ada") == Progress(asked=8, given=6, open=2, mine=6)
+    assert session.progress("Ada") == Progress(asked=8, given=6, open=2, mine=6, last=5)
     session.close()
 
 
@@ -62,6 +62,18 @@ def test_undo_goes_back_one_by_one_and_gives_the_item_again_first(queue: Queue) 
     assert session.undo("Nobody") is None
     session.close()
     assert [list(one.by_person) for one in decisions(queue.path).values()] == [["Ben"], [], [], [], [], []]
+
+
+def test_an_undo_that_is_sent_again_takes_nothing_more_back(queue: Queue) -> None:
+    session, items = Session(queue), list(queue.items)
+    for item in items[:2]:
+        session.decide("Ada", item, "yes")
+    last = session.progress("Ada").last
+    assert session.undo("Ada", last) == queue.items[items[1]]
+    assert session.undo("Ada", last) is None
+    assert session.progress("Ada").mine == 1
+    session.close()
+    assert len(read_journal(queue.journal)) == 3
 
 
 def test_a_repeated_decision_is_written_once_and_a_changed_one_twice(queue: Queue) -> None:
