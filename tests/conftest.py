@@ -1,8 +1,11 @@
 """What holds for every test: nothing is tracked unless a test asks for it. And what tests of two folders begin with."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from picture_files import train_on_pictures
+from shared import shared
 from tiny import run_pipeline, write_tiny_dataset
 
 
@@ -26,3 +29,17 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_tiny_dataset(root / "dataset", two_tasks=True, colours=5)
         run_pipeline(root, stages=("split", "start", "fit", "cluster", "quintuplets"))
     return root
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A workspace of the whole pipeline on image files, with the class folders `photos`, and the index of a softmax
+    training; made once, and only read.
+    """
+    yield from shared(tmp_path_factory, "trained_on_pictures", _train)
+
+
+def _train(root: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LONGTAIL_TRACKING", "off")
+        train_on_pictures(root)
