@@ -11,6 +11,7 @@ WORDS = {
     "decision": "{}",
     "strength": "τ {}",
     "power": "τ {}",
+    "gamma": "γ {}",
     "threshold": "threshold {}",
     "head": "head {}",
     "temperature": "temperature {}",

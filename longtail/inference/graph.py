@@ -24,6 +24,7 @@ from longtail.rules.head_thresholds import HeadThresholds
 from longtail.rules.knn import ABSENT, ALONE, NearestNeighbours
 from longtail.rules.large_margin import LargeMargin
 from longtail.rules.sample_wise import SampleWise
+from longtail.rules.soft_voting import SoftVoting
 
 
 class Scores(nn.Module):
@@ -107,12 +108,37 @@ class Mixed(Scores):
         return self.blend.head * F.softmax(logits, dim=1) + (1 - self.blend.head) * of_neighbours
 
 
+class Votes(Scores):
+    """`SoftVoting`: of each class the votes of all its anchor points, in float64 as numpy has them."""
+
+    points: Tensor
+    places: Tensor
+
+    def __init__(self, rule: SoftVoting) -> None:
+        super().__init__()
+        self.gamma, self.shape = rule.gamma, rule.points.shape[:2]
+        self.register_buffer("points", torch.as_tensor(rule.points.reshape(-1, rule.points.shape[2])).double())
+        # Which column has each class: one more, the last, is that of those without a point.
+        places = np.full(rule.class_count, len(rule.codes))
+        places[rule.codes] = np.arange(len(rule.codes))
+        self.register_buffer("places", torch.as_tensor(places))
+        self.absent = rule.absent
+
+    def forward(self, embeddings: Tensor, logits: Tensor) -> Tensor:
+        queries = embeddings.double()
+        distances = queries.square().sum(1, keepdim=True) + self.points.square().sum(1) - 2 * queries @ self.points.T
+        votes = (-self.gamma * distances.clamp(min=0)).reshape(-1, *self.shape).logsumexp(2)
+        return F.pad(votes, (0, 1), value=self.absent)[:, self.places].float()
+
+
 def scores_of(rule: Rule, class_count: int) -> Scores:
     """A fitted rule as a module. Raises DataError for one that has none."""
     if isinstance(rule, ClusterWise | LargeMargin | ClassMean | SampleWise):
         return Neighbours(rule.neighbours)
     if isinstance(rule, HeadAndKNN):
         return Mixed(rule)
+    if isinstance(rule, SoftVoting):
+        return Votes(rule)
     if isinstance(rule, HeadThresholds):
         return Threshold(rule.log_odds)
     one, zero = np.ones(class_count), np.zeros(class_count)

@@ -71,9 +71,10 @@ def cluster_classes(
     seed: int = 0,
     sample_per_cluster: int | None = None,
     threads: int | None = None,
+    count: int | None = None,
 ) -> Clusters:
     """Cluster the samples of every class by k-means; `labels` (n,) are class codes, −1 is left out. A `cluster_size` of
-    None is chosen by the sizes of the classes.
+    None is chosen by the sizes of the classes; with a `count` every class has that many clusters, or as many as samples.
 
     Clusters are numbered from 0, class after class. None is empty. `sample_per_cluster` is that of `kmeans`.
     The classes share `threads` (the budget of this process); their number changes no cluster.
@@ -82,7 +83,7 @@ def cluster_classes(
     by_class = np.argsort(labels, kind="stable")[np.count_nonzero(labels < 0) :]
     members = np.split(by_class, np.cumsum(sizes)[:-1])
     cluster_size = cluster_size or chosen_cluster_size(sizes.tolist())
-    counts = [number_of_clusters(int(size), cluster_size) for size in sizes]
+    counts = [min(count, int(size)) if count else number_of_clusters(int(size), cluster_size) for size in sizes]
     first = np.cumsum([0, *counts])
     assignment = np.full(len(labels), -1, np.int64)
 
@@ -154,6 +155,25 @@ def centroids(embeddings: Floats, clusters: Clusters) -> Floats:
     norms = np.linalg.norm(sums, axis=1, keepdims=True)
     means: Floats = (sums / np.maximum(norms, 1e-12)).astype(np.float32)
     return means
+
+
+def anchor_points(embeddings: Floats, labels: Ints, count: int, *, seed: int = 0) -> tuple[Floats, Ints]:
+    """`count` anchor points of every class by k-means, (C, K, d), and the C classes' codes, rising; `labels` (n,) are
+    class codes, −1 is left out.
+
+    They are the means of the clusters as they are, inside of the sphere (fine-grained categorization by deep metric
+    learning, section 2.3.4). A class of fewer samples than K has each of them as a point, again and again: with fewer
+    points than the others it would be put behind.
+    """
+    clusters = cluster_classes(embeddings, labels, None, seed=seed, count=count)
+    known = clusters.assignment >= 0
+    places = clusters.assignment[known]
+    sizes = np.bincount(places, minlength=len(clusters.classes))
+    sums = np.stack([np.bincount(places, column, minlength=len(sizes)) for column in embeddings[known].T], axis=1)
+    means = (sums / sizes[:, None]).astype(np.float32)
+    codes = np.unique(clusters.classes)
+    points = [np.resize(means[clusters.classes == code], (count, means.shape[1])) for code in codes]
+    return np.stack(points), codes
 
 
 def save_clusters(path: Path, clusters: dict[str, Clusters]) -> None:

@@ -7,7 +7,7 @@ ADJUSTED = "head_adjusted"
 # The rule beside the cluster-wise one: what that has more was chosen on validation.
 PUBLISHED = "large_margin"
 RULES = (
-    *("cluster_wise", PUBLISHED, "sample_wise", "class_mean"),
+    *("cluster_wise", PUBLISHED, "sample_wise", "class_mean", "soft_voting"),
     *("head", ADJUSTED, "head_tau_normalised", "head_thresholds", "head_and_knn"),
 )
 

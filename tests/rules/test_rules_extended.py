@@ -47,7 +47,8 @@ def neighbours(rule: Rule | None) -> NearestNeighbours:
 def test_only_rules_that_ask_no_classifier_know_more_classes(key: str) -> None:
     found = evidence(classes=2) if key == "head_thresholds" else evidence()
     rule = fitted(found)[key]
-    assert (rule.extended(addition(0, [5])) is not None) == (key in NEIGHBOURS) == (not rule.needs_logits)
+    by_points = key in (*NEIGHBOURS, "soft_voting")
+    assert (rule.extended(addition(0, [5])) is not None) == by_points == (not rule.needs_logits)
 
 
 @settings(deadline=None, max_examples=40)
