@@ -141,13 +141,9 @@ def scores_of(rule: Rule, class_count: int) -> Scores:
         return Votes(rule)
     if isinstance(rule, HeadThresholds):
         return Threshold(rule.log_odds)
-    one, zero = np.ones(class_count), np.zeros(class_count)
-    if isinstance(rule, HeadTauNormalised):
-        return Affine(rule.scale, rule.shift)
-    if isinstance(rule, HeadAdjusted):
-        return Affine(one, rule.shift)
-    if isinstance(rule, Head):
-        return Affine(one, zero)
+    if isinstance(rule, HeadTauNormalised | HeadAdjusted | Head):
+        scale = rule.scale if isinstance(rule, HeadTauNormalised) else np.ones(class_count)
+        return Affine(scale, np.zeros(class_count) if isinstance(rule, Head) else rule.shift)
     raise DataError(f"the rule {type(rule).__module__.rpartition('.')[2]} has no form for ONNX: serve it with MLflow")
 
 

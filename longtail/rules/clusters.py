@@ -74,7 +74,8 @@ def cluster_classes(
     count: int | None = None,
 ) -> Clusters:
     """Cluster the samples of every class by k-means; `labels` (n,) are class codes, −1 is left out. A `cluster_size` of
-    None is chosen by the sizes of the classes; with a `count` every class has that many clusters, or as many as samples.
+    None is chosen by the sizes of the classes. With a `count` every class has that many clusters, or as many as it has
+    samples.
 
     Clusters are numbered from 0, class after class. None is empty. `sample_per_cluster` is that of `kmeans`.
     The classes share `threads` (the budget of this process); their number changes no cluster.
