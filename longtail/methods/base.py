@@ -72,6 +72,9 @@ class Setup:
     # data set has any.
     backgrounds: dict[str, int] = field(default_factory=dict)
     colours: Floats | None = None
+    # Task → (n,): the class that people took a sample without label for and found it to be none of the classes; −1: not
+    # so. Such a sample is a negative of every class, and has no part in any classification.
+    negatives: dict[str, Ints] = field(default_factory=dict)
 
 
 class MethodParams(BaseModel, ABC, extra="forbid"):
@@ -120,6 +123,8 @@ class Method(nn.Module, ABC):
     views: int = 1
     # Whether the first of them is the image as it is; only the others are warped.
     plain_first: bool = False
+    # After how many steps it is told anew where the samples lie (methods/placed.py); None: it does not ask.
+    refresh: int | None = None
     # Whether the images of a step serve all tasks, labelled or not; else each task has what it labels.
     shares_images: ClassVar[bool] = False
 

@@ -162,9 +162,8 @@ def anchor_points(embeddings: Floats, labels: Ints, count: int, *, seed: int = 0
     """`count` anchor points of every class by k-means, (C, K, d), and the C classes' codes, rising; `labels` (n,) are
     class codes, −1 is left out.
 
-    They are the means of the clusters as they are, inside of the sphere (fine-grained categorization by deep metric
-    learning, section 2.3.4). A class of fewer samples than K has each of them as a point, again and again: with fewer
-    points than the others it would be put behind.
+    They are the means of the clusters as they are, inside of the sphere (Cui et al., CVPR 2016). A class of fewer
+    samples than K has each of them as a point, again and again: with fewer points than the others it would be behind.
     """
     clusters = cluster_classes(embeddings, labels, None, seed=seed, count=count)
     known = clusters.assignment >= 0

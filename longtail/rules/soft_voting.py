@@ -1,7 +1,7 @@
 """Soft voting of anchor points: a class by how near all of its points are, the nearer ones with the larger part.
 
-Source: Fine-grained categorization and dataset bootstrapping using deep metric learning with humans in the loop,
-section 2.3.4, Eq. 2.3. K is the paper's; γ is found by cross-validation there, and on validation here.
+Source: Cui, Zhou, Lin and Belongie, CVPR 2016, Eq. 2.3 by the number that it has in Cui's dissertation (Cornell
+University, 2019). K is the paper's; γ it finds by cross-validation, and it is chosen on validation here.
 """
 
 from collections.abc import Mapping

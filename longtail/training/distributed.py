@@ -9,6 +9,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,6 +95,23 @@ def total(world: World, scalars: dict[str, Tensor]) -> dict[str, Tensor]:
     if world.size > 1:
         dist.all_reduce(values)
     return dict(zip(scalars, values, strict=True))
+
+
+def as_first(world: World, module: nn.Module) -> None:
+    """Give the module the parameters and buffers that it has in the first process, in all of them."""
+    for values in (*module.parameters(), *module.buffers()) if world.size > 1 else ():
+        dist.broadcast(values.detach(), src=0)
+
+
+def joined(world: World, rows: Tensor, count: int) -> Tensor:
+    """All of `count` rows, of which each process has its share, in all of them."""
+    if world.size == 1:
+        return rows
+    every = rows.new_empty((count, *rows.shape[1:]))
+    every[world.share(count)] = rows
+    for rank in range(world.size):
+        dist.broadcast(every[replace(world, rank=rank).share(count)], src=rank)
+    return every
 
 
 def synchronise_batch_norm(world: World, network: nn.Module) -> None:

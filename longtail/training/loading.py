@@ -3,7 +3,7 @@
 Every draw is a function of the seed and the step, so it does not matter when, or in which thread, a step is prepared.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TypeVar
@@ -40,8 +40,9 @@ def mini_batches(
     """For each step this process's part of the mini-batch, and what the network takes: augmented images, float
     (views·m)×C×H×W, or features (views·m)×F.
 
-    `waiting` is entered while a step waits for them to be there; warping images is work of the device. Close the
-    generator: a thread works for it.
+    `waiting` is entered while a step waits for them to be there; warping images is work of the device. Where the method
+    is told anew where samples lie (`refresh`), that has to be before the step is asked for. Close the generator: a
+    thread works for it.
     """
 
     def load(step: int) -> tuple[Tensor, Tensor, Batch]:
@@ -56,9 +57,19 @@ def mini_batches(
     def plain(batch: Batch) -> int:
         return len(batch.samples) if method.plain_first else 0
 
-    with closing(one_ahead(load, steps, device, waiting)) as loaded:
-        for taken, drawn, batch in loaded:
-            yield inputs.finish(taken, drawn, plain=plain(batch)), batch
+    for stretch in stretches(steps, method.refresh):
+        with closing(one_ahead(load, stretch, device, waiting)) as loaded:
+            for taken, drawn, batch in loaded:
+                yield inputs.finish(taken, drawn, plain=plain(batch)), batch
+
+
+def stretches(steps: range, every: int | None) -> Iterator[range]:
+    """The steps, parted before each multiple of `every`: nothing is prepared ahead across it."""
+    start = steps.start
+    while start < steps.stop:
+        stop = steps.stop if every is None else min(steps.stop, start - start % every + every)
+        yield range(start, stop)
+        start = stop
 
 
 def one_ahead(

@@ -5,15 +5,14 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from longtail.data.transforms import Augmentation
 from longtail.methods.base import Ints, Method
+from longtail.methods.placed import PlacedMethod
 from longtail.network.device import device
 from longtail.network.network import Network, layer_shares, parameter_groups, set_modes
 from longtail.training.checkpoint import load_checkpoint, save_checkpoint
@@ -23,62 +22,11 @@ from longtail.training.inputs import Inputs
 from longtail.training.loading import mini_batches, seeds
 from longtail.training.meter import Meter, announcement
 from longtail.training.objective import Objective
+from longtail.training.optimisation import Optimisation
+from longtail.training.placing import place_samples
 from longtail.world import ALONE, World
 
-Share = Annotated[float, Field(gt=0, lt=1)]
 PROBED = 50  # mini-batches whose images are counted
-
-
-class Optimisation(BaseModel, extra="forbid"):
-    """How the loss is minimised; the paper's values are sgd, momentum 0.9, weight decay 0.0005."""
-
-    iterations: int | None = Field(None, ge=1, description="mini-batches, or else:")
-    image_passes: int | None = Field(None, ge=1, description="images that go through the network in all")
-    optimiser: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: float = Field(0.01, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(0.0005, ge=0)
-    schedule: Literal["constant", "cosine", "step"] = "cosine"
-    milestones: list[Share] = Field(
-        [0.8, 0.9],
-        description="of the schedule step: shares of the training, after each "
-        "of which the learning rate is multiplied by `decay`",
-    )
-    decay: float = Field(0.01, gt=0, lt=1)
-    warm_up: int = Field(0, ge=0, description="iterations over which the learning rate rises from 0")
-    precision: Literal["float32", "bfloat16"] | None = Field(
-        None, description="of convolutions and products; null: bfloat16 on GPUs, float32 on CPUs"
-    )
-    layer_decay: float = Field(
-        1.0, gt=0, le=1, description="the learning rate of each block of the backbone, as a share of that of the next"
-    )
-    clip: float | None = Field(None, gt=0, description="greatest norm of the gradient of all weights")
-    average: float | None = Field(
-        None, gt=0, lt=1, description="the model is the moving average of its weights, with this decay a step"
-    )
-    early_stopping: int | None = Field(
-        None,
-        ge=1,
-        description="end when the loss on validation, measured every `log_every` iterations, has not fallen so many "
-        "times in a row; the model is that of the least. null: every iteration is run, and the last is the model",
-    )
-    compile: bool = Field(False, description="by torch.compile: minutes at first, then faster on GPUs")
-    freeze_batch_norm: bool = Field(False, description="normalise by the statistics that the network came with")
-    augmentation: Augmentation = Augmentation()
-    checkpoint_every: int = Field(200, ge=1, exclude=True, description="iterations")
-    log_every: int = Field(20, ge=1, description="iterations over which logged scalars are averaged")
-
-    @model_validator(mode="after")
-    def _one_length(self) -> "Optimisation":
-        if (self.iterations is None) == (self.image_passes is None):
-            raise ValueError("give one of iterations and image_passes, and leave the other out or set it to null")
-        return self
-
-    @model_validator(mode="after")
-    def _checkpoint_between_logs(self) -> "Optimisation":
-        if self.checkpoint_every % self.log_every:
-            raise ValueError("checkpoint_every must be a multiple of log_every")
-        return self
 
 
 class Stretch(NamedTuple):
@@ -119,12 +67,13 @@ def train(
     averaged = _average(objective, optimisation.average)
     best = Best(objective) if validation is not None and optimisation.early_stopping else None
     kept = nn.ModuleList([part for part in (objective, averaged, best) if part]) if averaged or best else objective
+    # Before a checkpoint is read: how long the training is must not hang on where it was killed.
+    iterations = length(optimisation, method)
+    method.plan(iterations)
     start, history = load_checkpoint(work, fingerprint, kept, optimiser, world)
     trained: Callable[..., dict[str, Tensor]] = data_parallel(world, objective)
     if optimisation.compile:
         trained = torch.compile(trained)
-    iterations = length(optimisation, method)
-    method.plan(iterations)
     steps = range(start, iterations)
     set_modes(network, freeze_batch_norm=optimisation.freeze_batch_norm)
     halved = (optimisation.precision or ("bfloat16" if device().type == "cuda" else "float32")) == "bfloat16"
@@ -140,6 +89,9 @@ def train(
     )
     with closing(loader) as batches, meter:
         for step in steps:
+            if isinstance(method, PlacedMethod) and step % method.refresh == 0:
+                place_samples(network, method, inputs, step=step, world=world)
+                set_modes(network, freeze_batch_norm=optimisation.freeze_batch_norm)
             # All that is random in a step hangs on these seeds, so nothing random needs to be in the checkpoint.
             torch.manual_seed(seeds(seed, step)[1])
             _set_learning_rate(optimiser, learning_rate(optimisation, iterations, step, stretch))
@@ -148,14 +100,7 @@ def train(
                 print(announcement(method, batch, start, iterations), file=sys.stderr)
             with torch.autocast(device().type, torch.bfloat16, enabled=halved):
                 scalars = trained(images, batch)
-            optimiser.zero_grad()
-            # With weights w that sum to 1 over the whole mini-batch, its loss is L = Σ_i w_i h_i = Σ_r L_r, where L_r
-            # is the sum over the share of process r. So ∇L = Σ_r ∇L_r, and the processes' gradients are averaged:
-            # 1/W Σ_r ∇(W L_r) is ∇L.
-            (scalars["loss"] * world.size).backward()  # type: ignore[no-untyped-call]
-            if optimisation.clip:
-                nn.utils.clip_grad_norm_(objective.parameters(), optimisation.clip)
-            optimiser.step()
+            _descend(objective, optimiser, scalars["loss"] * world.size, optimisation.clip)
             if averaged:
                 averaged.update_parameters(objective)
             meter.add(step + 1, total(world, scalars), method.views * batch.whole)
@@ -173,6 +118,19 @@ def train(
     elif averaged:
         objective.load_state_dict(averaged.module.state_dict())
     return history
+
+
+def _descend(objective: Objective, optimiser: torch.optim.Optimizer, loss: Tensor, clip: float | None) -> None:
+    """Take a step; `loss`: this process's share of it, as many times as there are processes.
+
+    With weights w that sum to 1 over the whole mini-batch, its loss is L = Σ_i w_i h_i = Σ_r L_r, where L_r is the sum
+    over the share of process r. So ∇L = Σ_r ∇L_r, and the processes' gradients are averaged: 1/W Σ_r ∇(W L_r) is ∇L.
+    """
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    if clip:
+        nn.utils.clip_grad_norm_(objective.parameters(), clip)
+    optimiser.step()
 
 
 def _average(objective: nn.Module, decay: float | None) -> AveragedModel | None:

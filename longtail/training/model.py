@@ -27,7 +27,8 @@ from longtail.network.snapshot import PRIOR, Blueprint, current, read_blueprint,
 from longtail.rules.clusters import ClusterSize
 from longtail.rules.search import Search
 from longtail.training.inputs import Features, Images, Inputs, open_inputs
-from longtail.training.loop import WHOLE_SCHEDULE, Optimisation, Stretch, train
+from longtail.training.loop import WHOLE_SCHEDULE, Stretch, train
+from longtail.training.optimisation import Optimisation
 from longtail.training.outcome import Scoring, warn_of_collapse
 from longtail.world import World
 

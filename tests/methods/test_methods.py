@@ -297,8 +297,11 @@ def test_no_task_is_trained_on_more_of_a_class_than_at_most(labels: dict[str, In
     seen: dict[tuple[str, int], set[int]] = {}
     for step in range(20):
         for task, one in method.select(step).items():
-            for position, code in zip(one.positions.tolist(), one.targets["codes"].tolist(), strict=True):
-                seen.setdefault((task, code), set()).add(position)
+            for row, code in zip(one.positions, one.targets["codes"].tolist(), strict=True):
+                # A row of several has the anchor, of that code, and others beside it.
+                for place, position in enumerate(np.ravel(row).tolist()):
+                    own = int(labels[task][position]) if place else code
+                    seen.setdefault((task, own), set()).add(position)
     assert {len(of_class) for (_, code), of_class in seen.items() if code >= 0} == {3}
 
 

@@ -12,8 +12,9 @@ from longtail.errors import DataError
 from longtail.methods.base import Sampling, Setup
 from longtail.methods.softmax import Softmax
 from longtail.training import meter as meters
-from longtail.training.loop import Optimisation, Stretch, learning_rate
+from longtail.training.loop import Stretch, learning_rate
 from longtail.training.meter import Meter, announcement
+from longtail.training.optimisation import Optimisation
 
 
 def rates(**changes: object) -> list[float]:

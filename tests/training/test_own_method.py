@@ -34,7 +34,8 @@ from longtail.training import loop
 from longtail.training.checkpoint import FILE
 from longtail.training.inputs import Images
 from longtail.training.loading import mini_batches, seeds
-from longtail.training.loop import Optimisation, length, train
+from longtail.training.loop import length, train
+from longtail.training.optimisation import Optimisation
 from longtail.world import ALONE, World
 
 CPU = torch.device("cpu")
