@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from longtail.methods.base import Sampling, Setup
@@ -70,8 +70,10 @@ def test_every_negative_is_of_another_class_and_violates_the_margin(
     points, pool, anchors = in_pool(seed)
     bounds = np.where(np.arange(10) % 5 == 4, -np.inf, bound).astype(np.float32)
     among = pool.marked if of_people else pool.labelled
+    assume(len(among) > 0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sampling, "CANDIDATES", candidates)
+        patch.setattr(sampling, "BLOCK", 20 * candidates)
         found = draw_negatives(points, pool, among, anchors, bounds, np.random.default_rng(seed))
     for anchor, negative, of_anchor in zip(anchors.tolist(), found.tolist(), bounds.tolist(), strict=True):
         allowed = [row for row in among.tolist() if pool.codes[row] != pool.codes[anchor]]

@@ -20,7 +20,7 @@ from longtail.methods.sampled_triplet.sampling import draw_negatives, draw_posit
 from longtail.methods.triplet.hinge import triplet_hinge
 from longtail.network.network import Network
 
-TRIES = 4  # samples of a class that are tried in the place of one without a negative
+TRIES = 3  # samples of a class that are tried in the place of one without a negative
 
 
 class TripletParams(MethodParams):
@@ -107,12 +107,11 @@ class SampledTriplet(PlacedMethod):
         """The weighted mean of Eq. 2.1 over the triplets of a step, summed over the tasks."""
         total = next(iter(embeddings.values())).new_zeros(())
         for task, of_task in embeddings.items():
-            anchors_and_positives, negatives = batch.rows[task].split([2, batch.rows[task].shape[1] - 2], dim=1)
-            weights = batch.targets[task]["triplet_weights"]
+            rows, weights = batch.rows[task], batch.targets[task]["triplet_weights"]
             # Autocast would take the differences in bfloat16, and near neighbours would be equally near.
             with torch.autocast(of_task.device.type, enabled=False):
-                for negative, weight in zip(negatives.T, weights.T, strict=True):
-                    triplets = torch.column_stack([anchors_and_positives, negative])
+                for place, weight in enumerate(weights.T, start=2):
+                    triplets = rows[:, [0, 1, place]]
                     total = total + triplet_hinge(of_task.float(), triplets, weight, self.params.margin)
         return total
 
