@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from rule_evidence import evidence
+from tiny import run_stage
 
 from longtail.data.dataset import PackedDataset
 from longtail.errors import DataError
@@ -120,3 +121,23 @@ def test_the_features_of_a_backbone_alone_are_answered_from(trained: Path, golde
     own = whole.answer(golden)["label"]
     np.testing.assert_allclose(probabilities.numpy(), own.probabilities, atol=1e-4)
     assert (codes.numpy() == own.codes).mean() > 0.99, "but for two that are equally near"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["head", "soft_voting"])
+def test_a_head_of_anchor_points_answers_golden_images_as_the_model_does(
+    prepared: Path, tmp_path: Path, rule: str
+) -> None:
+    import onnxruntime
+
+    paths = {"model": str(tmp_path / "model"), "index": str(tmp_path / "index")}
+    run_stage(prepared, "fit", paths={"model": paths["model"]}, method={"kind": "anchor_triplet"})
+    run_stage(prepared, "index", paths=paths)
+    state = State.read(tmp_path / "index")
+    state.model_copy(update={"rule": rule}).write(tmp_path / "index")
+    export(tmp_path / "index", tmp_path / "model.onnx")
+    images = PackedDataset.open(prepared / "dataset").images(np.arange(40))
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    for task, own in Answerer.load(tmp_path / "index").answer(images).items():
+        (probabilities,) = session.run([f"{task}.probabilities"], {"images": images})
+        np.testing.assert_allclose(probabilities, own.probabilities, atol=ATOL)
