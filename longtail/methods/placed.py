@@ -1,6 +1,7 @@
 """What the methods share that are told now and then where all training samples lie, and select by that."""
 
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import torch
@@ -24,13 +25,24 @@ class PlacedMethod(Method):
     def __init__(self, setup: Setup, refresh: int) -> None:
         super().__init__(setup)
         self.refresh = self._longest = refresh
-        self.pools = {task: Pool(codes, setup.negatives.get(task)) for task, codes in self._drawn.items()}
-        self._points = {task: np.zeros((len(pool.positions), 1), np.float32) for task, pool in self.pools.items()}
+        self._ask({task: Pool(codes, setup.negatives.get(task)) for task, codes in self._drawn.items()})
+
+    def _ask(self, pools: "dict[str, Pool]") -> None:
+        """Select among other samples, of which nothing is known yet."""
+        self.pools = pools
+        self._points = {task: np.zeros((len(pool.positions), 1), np.float32) for task, pool in pools.items()}
+        self.__dict__.pop("placed", None)
 
     def plan(self, iterations: int) -> None:
         """A short training has them placed more often than `refresh` says."""
         super().plan(iterations)
         self.refresh = min(self._longest, max(1, iterations // FEWEST))
+
+    def measuring(self, labels: dict[str, Ints]) -> Self:
+        """As of every method; those samples are never placed, so that it is the same measure throughout."""
+        other = super().measuring(labels)
+        other._ask({task: Pool(codes, None) for task, codes in labels.items()})
+        return other
 
     @cached_property
     def placed(self) -> Ints:

@@ -165,3 +165,19 @@ def test_processes_whose_statistics_differ_have_the_samples_at_the_same_places(
         places = [[np.load(tmp_path / f"{task}-{step}-{rank}.npy") for rank in (0, 1)] for step in (0, 4, 8, 12)]
         assert all(np.array_equal(first, second) for first, second in places)
         assert not np.allclose(places[0][0], places[-1][0], atol=1e-3)
+
+
+def test_what_measures_on_validation_selects_those_samples_alone_and_leaves_the_training_its_own() -> None:
+    codes = np.arange(40) % 2
+    marked = {"label": np.where(np.arange(40) % 4 == 3, 0, -1)}
+    trained = {"label": np.where(np.arange(40) < 20, np.where(np.arange(40) % 4 < 3, codes, -1), -1)}
+    method = Params().build(Setup(trained, Sampling(batch=6), 0, negatives=marked))
+    rng = np.random.default_rng(0)
+    method.place({"label": rng.random((len(method.placed), 3)).astype(np.float32)}, Network.__new__(Network), step=0)
+    before = method.select(0)["label"].positions
+    other = method.measuring({"label": np.where(np.arange(40) >= 20, codes, -1)})
+    drawn = other.select(0)["label"].positions
+    assert drawn.shape == (6, 3)
+    assert (drawn >= 20).all()
+    assert other.placed.tolist() == list(range(20, 40))
+    assert np.array_equal(method.select(0)["label"].positions, before)
