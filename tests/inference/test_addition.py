@@ -154,9 +154,9 @@ def test_it_answers_by_the_models_own_rule_if_the_class_can_win_by_it(trained: P
     add(write_new(tmp_path / "five", "ring"), index, tmp_path / "by votes")
     add(write_new(tmp_path / "two", "ring", count=2), index, tmp_path / "by another")
     assert State.read(tmp_path / "by votes").rule == "sample_wise"
-    assert State.read(tmp_path / "by another").rule in ("cluster_wise", "large_margin", "class_mean")
+    assert State.read(tmp_path / "by another").rule in ("cluster_wise", "large_margin", "class_mean", "soft_voting")
     rules = json.loads((index / "rules.json").read_text())
-    for key in ("class_mean", "large_margin"):
+    for key in ("class_mean", "large_margin", "soft_voting"):
         shutil.rmtree(index / f"rules/{key}-label")
         del rules["label"][key]
     (index / "rules.json").write_text(json.dumps(rules))
