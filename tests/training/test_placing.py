@@ -133,7 +133,7 @@ def test_two_processes_place_and_train_as_one_with_the_doubled_batch(
     """With triplets that do not hang on the last bits of a distance; the anchor points begin where samples lie."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     one, two = (shutil.copytree(prepared, tmp_path / name) for name in ("one", "two"))
-    how = {**OPTIMISATION, "learning_rate": 0.01}
+    how = {**OPTIMISATION, "learning_rate": 0.01, "iterations": 20}
     method = {"kind": "anchor_triplet", "refresh": 7, "negatives": "random", "region": 1}
     run_stage(one, "fit", batch=24, optimisation=how, method=method)
     done = run(torchrun(two, "fit", batch=12, optimisation=how, method=method), tmp_path)
