@@ -1,7 +1,8 @@
 """The packed dataset: a directory of few files, whatever the number of images.
 
 images-00000.npy …   the images, as they are or each as a JPEG; see data/shards.py
-samples.parquet      one row an image: id, source, group, subset, and one nullable categorical column a task
+samples.parquet      one row an image: id, source, group, subset, and one nullable categorical column a task; for a
+                     task with hard negatives also `rejected:TASK`, see `rejected_column`
 colours.npy          colour histograms of the images, see data/colours.py; absent where `ingest.colours` is null
 dataset.json         tasks with their ordered classes, image shape, count, md5, provenance, licence, format version
 lineage.json         the md5 again, as every later artifact carries it
@@ -26,6 +27,7 @@ from longtail.data.preprocessing import Preprocessing
 from longtail.data.shards import Block, open_shards, write_shards
 from longtail.errors import DataError
 
+REJECTED = "rejected:"  # no task's name has a colon
 RESERVED = ("id", "source", "group", "subset", "row")  # columns of the samples, and one that `split` adds
 SUBSETS = ("train", "validation", "test")
 BLOCK = 2**26  # bytes of images whose colours are counted at a time
@@ -101,12 +103,33 @@ class PackedDataset:
         """Class codes of every sample, in the order of the task's classes; −1 where the label is missing."""
         return codes(self.samples, self.task(task))
 
+    def negatives(self, task: str) -> npt.NDArray[np.int64]:
+        """Of every sample the class that it was rejected as; −1 for what is no hard negative of the task."""
+        return rejected_codes(self.samples, self.task(task))
+
     def images(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
         """The images of those rows of `samples`, uint8, len(rows)×H×W×C, in the order asked.
 
         Raises DataError if a file of images is not as `ingest` wrote it: each is read as a whole when first needed.
         """
         return self._shards.images(rows)
+
+
+def rejected_column(task: str) -> str:
+    """The column of the samples that holds a task's hard negatives: the class that people looked at a training image
+    as, and said no. Such a sample has no label. Null for all others; a task without any has no such column.
+    """
+    return f"{REJECTED}{task}"
+
+
+def rejected_codes(samples: pd.DataFrame, task: Task) -> npt.NDArray[np.int64]:
+    """Of every row of a table the code of the class that it was rejected as, in the order of the task's classes; −1 for
+    what is no hard negative.
+    """
+    column = rejected_column(task.name)
+    if column not in samples.columns:
+        return np.full(len(samples), -1, np.int64)
+    return pd.Categorical(samples[column], categories=task.classes).codes.astype(np.int64)
 
 
 def codes(samples: pd.DataFrame, task: Task) -> npt.NDArray[np.int64]:
@@ -122,6 +145,17 @@ def _check(info: DatasetInfo, samples: pd.DataFrame) -> None:
         raise ValueError(f"samples.parquet has no column {sorted(lacking)}")
     if not len(samples) == info.count == sum(info.shard_sizes):
         raise ValueError(f"samples.parquet has {len(samples)} rows, dataset.json counts {info.count} images")
+    check_rejected(samples, info.tasks)
+
+
+def check_rejected(samples: pd.DataFrame, tasks: list[Task]) -> None:
+    """Raise ValueError if a hard negative of a task has a label there, or an official subset that is not train."""
+    for task in tasks:
+        negative = rejected_codes(samples, task) >= 0
+        if (negative & (codes(samples, task) >= 0)).any():
+            raise ValueError(f"a sample has a label of {task.name!r} and was rejected there")
+        if samples["subset"][negative].isin(SUBSETS[1:]).any():
+            raise ValueError(f"a sample that was rejected in {task.name!r} is no training sample")
 
 
 def write_dataset(
@@ -141,14 +175,19 @@ def write_dataset(
     """Write a packed dataset into the directory `path`.
 
     `samples` has the columns id (unique, str), source (str), group (str), subset ("train", "validation", "test" or
-    null: the official split, where there is one) and one column of class names (or null) a task. `images` yields
-    uint8 blocks of n×H×W×C, or of their JPEGs, in the order of `samples`. The same content gives the same bytes.
+    null: the official split, where there is one), one column of class names (or null) a task, and for a task with hard
+    negatives its `rejected_column`. `images` yields uint8 blocks of n×H×W×C, or of their JPEGs, in the order of `samples`. The same content gives the same bytes.
     """
     path.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame({name: samples[name].astype("str") for name in ("id", "source", "group")})
     table["subset"] = pd.Categorical(samples["subset"], categories=list(SUBSETS))
     for task in tasks:
         table[task.name] = pd.Categorical(samples[task.name], categories=task.classes)
+    for task in tasks:
+        if (rejected_codes(samples, task) >= 0).any():
+            column = rejected_column(task.name)
+            table[column] = pd.Categorical(samples[column], categories=task.classes)
+    check_rejected(table, tasks)
     table = table.reset_index(drop=True)
     table.to_parquet(path / "samples.parquet", index=False)
     digest = hashlib.md5(usedforsecurity=False)

@@ -1,6 +1,7 @@
 """Train, validation and test: grouped, stratified over one or many tasks, seeded.
 
-samples.parquet   one row a sample in use: row (in the packed dataset), id, group, subset, one column a task
+samples.parquet   one row a sample in use: row (in the packed dataset), id, group, subset, one column a task, and for
+                  a task with hard negatives `rejected:TASK`
 split.json        the tasks; per subset and task the class counts and imbalance measures
 """
 
@@ -14,7 +15,7 @@ import pandas as pd
 from pydantic import BaseModel, Field
 
 from longtail.artifacts.reading import UNREADABLE, reason
-from longtail.data.dataset import SUBSETS, Task, codes
+from longtail.data.dataset import SUBSETS, Task, codes, rejected_codes, rejected_column
 from longtail.data.imbalance import ImbalanceMeasures, measure
 from longtail.data.interventions import HiddenLabels, Injected, RareClasses
 from longtail.errors import DataError
@@ -90,6 +91,12 @@ class Split:
         """As `labels`, but −1 for whatever is not in the training subset."""
         return np.where(self.subset == "train", self.labels(task), -1)
 
+    def negatives(self, task: Task) -> Ints:
+        """The class (samples,) that people looked at a training sample as, when they said that it is none; −1 for all
+        that is no hard negative.
+        """
+        return np.where(self.subset == "train", rejected_codes(self.samples, task), -1)
+
 
 def make_split(
     samples: pd.DataFrame,
@@ -102,7 +109,8 @@ def make_split(
     """The split that gives the samples of a packed dataset those subsets; an empty string leaves a sample out."""
     used = np.flatnonzero(subset != "")
     names = [task.name for task in tasks]
-    table = samples.iloc[used][["id", "group", *names]].reset_index(drop=True)
+    rejected = [column for name in names if (column := rejected_column(name)) in samples.columns]
+    table = samples.iloc[used][["id", "group", *names, *rejected]].reset_index(drop=True)
     table.insert(0, "row", used.astype(np.int64))
     table.insert(3, "subset", pd.Series(pd.Categorical(subset[used], categories=list(SUBSETS))))
     counts = {name: _count(table[table["subset"] == name], tasks) for name in SUBSETS}

@@ -75,6 +75,8 @@ class Setup:
     # Task → (n,): the class that people took a sample without label for and found it to be none of the classes; −1: not
     # so. Such a sample is a negative of every class, and has no part in any classification.
     negatives: dict[str, Ints] = field(default_factory=dict)
+    # How many classes each task has.
+    classes: dict[str, int] = field(default_factory=dict)
 
 
 class MethodParams(BaseModel, ABC, extra="forbid"):

@@ -14,7 +14,7 @@ from longtail.data.injection import Balanced, Injection, choose_kept, kept_count
 from longtail.data.interventions import HiddenLabels, Injected
 from longtail.data.rare_classes import Divided, check_classes_left, cover, to_background
 from longtail.data.seed import Seed
-from longtail.data.splits import SplitInfo, check_every_class, make_split, stratify
+from longtail.data.splits import Split, check_every_class, make_split, stratify
 from longtail.errors import DataError
 from longtail.sources.quoting import listed
 from longtail.stages.contract import Input, Output, stage
@@ -70,11 +70,14 @@ def run(dataset: Input, split: Output, *, params: Params) -> dict[str, float]:
     made.write(split)
     for sentence in made.info.sentences():
         print(f"split: {sentence}", file=sys.stderr)
-    return _scalars(made.info)
+    return _scalars(made)
 
 
-def _scalars(info: SplitInfo) -> dict[str, float]:
+def _scalars(split: Split) -> dict[str, float]:
+    info = split.info
     report = {f"samples_{name}": float(counts.samples) for name, counts in info.subsets.items()}
+    negatives = {task.name: int((split.negatives(task) >= 0).sum()) for task in split.tasks}
+    report |= {f"{task}_negatives": float(count) for task, count in negatives.items() if count}
     if info.injected:
         report["injection_removed"] = float(info.injected.removed)
     if info.rare:
@@ -117,10 +120,12 @@ def _subsets(
     given = packed.samples["subset"].astype(object).where(packed.samples["subset"].notna(), "")
     subset = np.array(given, dtype="<U10")
     official = set(subset) - {""}
+    rejected = np.any([packed.negatives(task.name) >= 0 for task in packed.info.tasks], axis=0)
+    free = ~np.isin(groups, groups[rejected])  # hard negatives are training samples alone
     if "test" not in official:
-        _draw(subset, np.isin(subset, ["", "train"]), "test", params.test, labels, groups, rng)
+        _draw(subset, free & np.isin(subset, ["", "train"]), "test", params.test, labels, groups, rng)
     if "validation" not in official:
-        _draw(subset, np.isin(subset, ["", "train"]), "validation", params.validation, labels, groups, rng)
+        _draw(subset, free & np.isin(subset, ["", "train"]), "validation", params.validation, labels, groups, rng)
     subset[subset == ""] = "train"
     _check_groups(subset, packed.samples["group"])
     return subset
