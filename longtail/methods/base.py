@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ from longtail.world import ALONE, World
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+Negatives = Literal["ignore", "single", "by_class"]
+OFTEN = 0.1  # epochs over the hard negatives in one over the images of the classes (the thesis, section 2.4.3)
 MANY = 8  # tasks: each draws for itself up to here, and a step has their mini-batches one beside the other
 
 
@@ -48,6 +50,19 @@ class Sampling(BaseModel, extra="forbid"):
     )
     together: bool | None = Field(
         None, description=f"tasks take turns to draw, and share what is drawn; null: where they are more than {MANY}"
+    )
+    negatives: Negatives = Field(
+        "ignore",
+        exclude_if=lambda value: value == "ignore",
+        description="what a classifier makes of images that people rejected: single, one further class of all; "
+        "by_class, one beside each class",
+    )
+    negatives_often: float = Field(
+        OFTEN,
+        gt=0,
+        exclude_if=lambda value: value == OFTEN,
+        description="how often such an image is drawn, an image of the classes being drawn once. They are drawn on top "
+        "of `batch`, at least one and at most `batch` a step and task",
     )
 
     @field_validator("sampling")
@@ -88,6 +103,8 @@ class MethodParams(BaseModel, ABC, extra="forbid"):
     # Whether it forgets the classifiers of the training before it, and whether it cannot do without them.
     fresh_classifier: ClassVar[bool] = False
     needs_classifier: ClassVar[bool] = False
+    # Whether its classifier can have further classes, of hard negatives, while it is trained.
+    separates_negatives: ClassVar[bool] = False
     # Whether it compares samples by what all tasks have in common.
     one_embedding: ClassVar[bool] = False
 
@@ -254,7 +271,8 @@ class Method(nn.Module, ABC):
             selected = self.select(step)
             for task, of_task in sums.items():
                 codes, weights = self.classifier_targets(task, selected)
-                np.add.at(of_task, codes[codes >= 0], weights[codes >= 0])
+                own = (codes >= 0) & (codes < len(of_task))  # hard negatives have codes beyond
+                np.add.at(of_task, codes[own], weights[own])
         return {task: (of_task / of_task.sum()).astype(np.float32) for task, of_task in sums.items()}
 
     @abstractmethod

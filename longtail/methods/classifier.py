@@ -10,6 +10,7 @@ from torch import Tensor
 
 from longtail.methods.base import Floats, Ints, Method, MethodParams, Setup
 from longtail.methods.batch import Batch, Selection, images_of
+from longtail.methods.hard_negatives import HardNegatives
 from longtail.methods.mixup import Mixed, Mixup, label_weights, mix
 from longtail.network.network import Network
 
@@ -17,6 +18,7 @@ from longtail.network.network import Network
 class ClassifierParams(MethodParams):
     """The parameters of a method whose loss is that of single samples."""
 
+    separates_negatives = True
     mixup: Mixup | None = Field(None, description="train on mixtures of two images")
 
 
@@ -26,11 +28,24 @@ class ClassifierMethod(Method):
     def __init__(self, setup: Setup, mixup: Mixup | None = None) -> None:
         super().__init__(setup)
         self.mixup = mixup
+        of_tasks = {task: HardNegatives.of(setup, task, self._drawn[task], self._batch) for task in setup.labels}
+        self._negatives = {task: found for task, found in of_tasks.items() if found is not None}
+        self._on_top = self._negatives
+
+    def select(self, step: int) -> dict[str, Selection]:
+        """As of every method; hard negatives come on top, where they are classes."""
+        selected = super().select(step)
+        return selected | {task: found.joined(selected[task], step) for task, found in self._on_top.items()}
+
+    def class_counts(self, task: str, classes: int) -> Ints:
+        """As of every method; behind the task's own classes those of its hard negatives, as they are drawn."""
+        counts = super().class_counts(task, classes)
+        return self._negatives[task].counted(counts) if task in self._negatives else counts
 
     def measuring(self, labels: dict[str, Ints]) -> Self:
-        """As of every method; images are not mixed."""
+        """As of every method; images are not mixed, and no hard negatives are drawn, which have no label to measure."""
         other = super().measuring(labels)
-        other.mixup = None
+        other.mixup, other._on_top = None, {}
         return other
 
     def classifier_targets(self, task: str, selected: dict[str, Selection]) -> tuple[Ints, Floats]:

@@ -19,8 +19,9 @@ from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.data.transforms import Augmentation
 from longtail.errors import DataError
-from longtail.methods.base import AnyMethod, Ints, Method, MethodParams, Sampling, Setup
+from longtail.methods.base import OFTEN, AnyMethod, Ints, Method, MethodParams, Sampling, Setup
 from longtail.methods.catalogue import entry_of
+from longtail.network.device import device
 from longtail.network.embedder import Embedder, blueprint_for, build_network, write_snapshot
 from longtail.network.network import Network, NetworkParams, backbone_digest, keep_still, renew
 from longtail.network.snapshot import PRIOR, Blueprint, current, read_blueprint, write_prior
@@ -28,6 +29,7 @@ from longtail.rules.clusters import ClusterSize
 from longtail.rules.search import Search
 from longtail.training.inputs import Features, Images, Inputs, open_inputs
 from longtail.training.loop import WHOLE_SCHEDULE, Stretch, train
+from longtail.training.negatives import carry_over, trained_tasks
 from longtail.training.optimisation import Optimisation
 from longtail.training.outcome import Scoring, warn_of_collapse
 from longtail.world import World
@@ -55,6 +57,18 @@ class TrainingParams(Sampling):
             raise ValueError(
                 f"{self.method.kind} makes up for the imbalance itself, and class-even mini-batches or costs would do "
                 "so once more: set `sampling: natural` and `cost: false`"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _negatives_separated(self) -> "TrainingParams":
+        if self.negatives == "ignore":
+            if self.negatives_often != OFTEN:
+                raise ValueError("negatives_often says how often hard negatives are drawn: give `negatives` too")
+        elif not self.method.separates_negatives or getattr(self.method, "mixup", None):
+            mixtures = " on mixtures" if self.method.separates_negatives else ""
+            raise ValueError(
+                f"{self.method.kind}{mixtures} cannot have hard negatives as further classes: leave `negatives` out"
             )
         return self
 
@@ -149,12 +163,16 @@ def train_model(
     blueprint = blueprint_for(params.network, "network", table.tasks, data.info, method_params)
     torch.manual_seed(seed)
     network = initial_network(sources.snapshot, blueprint, params.method)
+    tasks = trained_tasks(table, params.negatives)
+    trained = blueprint if tasks == blueprint.tasks else blueprint.model_copy(update={"tasks": tasks})
+    if trained is not blueprint:
+        network = carry_over(network, build_network(trained))
     if isinstance(data, Features):
         params.check_stored()
         _check_backbone(data.features, network, sources.snapshot)
     keep_still(network, 0 if isinstance(data, Features) or not params.method.trains_body else params.trained_blocks)
     if fresh:
-        renew(network, build_network(blueprint))
+        renew(network, build_network(trained))
     if not params.method.trains_body:
         network.embeddings.requires_grad_(requires_grad=False)
         network.branches.requires_grad_(requires_grad=False)
@@ -178,6 +196,8 @@ def train_model(
     )
     if not world.first:
         return None
+    if trained is not blueprint:
+        network = carry_over(network, build_network(blueprint).to(device()))
     embedder, samples = Embedder(blueprint, network), len(table.samples)
     write_snapshot(current(model), embedder, data.plain, samples, logits=method.trains_classifier)
     if method.trains_classifier:
@@ -193,7 +213,9 @@ def _setup(
     labels = {task.name: table.train_labels(task) for task in table.tasks}
     backgrounds = {task.name: task.classes.index(task.background) for task in table.tasks if task.background}
     colours = None if data.colours is None else standardised(data.colours)
-    return Setup(labels, params, seed, world.size, quintuplets, backgrounds, colours)
+    negatives = {task.name: table.negatives(task) for task in table.tasks}
+    classes = {task.name: len(task.classes) for task in table.tasks}
+    return Setup(labels, params, seed, world.size, quintuplets, backgrounds, colours, negatives, classes)
 
 
 def _of_validation(table: Split, task: Task) -> Ints:

@@ -19,6 +19,7 @@ class Params(ClassifierParams):
     kind: Literal["lws"] = "lws"
     trains_body = False
     needs_classifier = True
+    separates_negatives = False
 
     def build(self, setup: Setup) -> ClassifierMethod:
         return ClassifierMethod(setup, self.mixup)
