@@ -19,6 +19,7 @@ from longtail.stages import NAMED
 FILE = "lineage.json"
 ADD = "add"  # no stage of the pipeline: it adds classes to an index
 PROPOSE = "propose"  # nor is this one: it makes a queue of what a model proposes
+GROW = "grow"  # nor this: it makes a data set with the images of queues that people said yes or no to
 
 
 class Step(BaseModel, extra="forbid", frozen=True):

@@ -114,6 +114,10 @@ class PackedDataset:
         """
         return self._shards.images(rows)
 
+    def stored(self, rows: npt.NDArray[np.int64]) -> Block:
+        """The images of those rows as they are kept, for another packed data set. Raises DataError as `images`."""
+        return self._shards.stored(rows)
+
 
 def rejected_column(task: str) -> str:
     """The column of the samples that holds a task's hard negatives: the class that people looked at a training image

@@ -62,6 +62,15 @@ class Shards(ABC):
         out[again] = out[first[places[again]]]
         return out
 
+    def stored(self, rows: Ints) -> Block:
+        """Images as they are stored, in the order asked: pixels, or JPEGs, which lose nothing when packed again.
+
+        Raises DataError as `images`.
+        """
+        numbers = np.searchsorted(self._ends, rows, side="right")
+        self._check(set(numbers.tolist()) - self._checked)
+        return self._stored(numbers, rows - self._starts[numbers])
+
     def _check(self, numbers: set[int]) -> None:
         if numbers:
             with ThreadPoolExecutor(budget()) as pool:
@@ -70,6 +79,9 @@ class Shards(ABC):
 
     @abstractmethod
     def _file(self, number: int) -> Path: ...
+
+    @abstractmethod
+    def _stored(self, numbers: Ints, local: Ints) -> Block: ...
 
     @abstractmethod
     def _read(self, numbers: Ints, local: Ints, out: Pixels, places: Ints) -> None:
@@ -86,6 +98,11 @@ class _Raw(Shards):
 
     def _file(self, number: int) -> Path:
         return _raw_file(self._path, number)
+
+    def _stored(self, numbers: Ints, local: Ints) -> Block:
+        out, everything = np.empty((len(local), *self._shape), np.uint8), np.arange(len(local))
+        self._read(numbers, local, out, everything)
+        return out
 
     def _read(self, numbers: Ints, local: Ints, out: Pixels, places: Ints) -> None:
         for number in np.unique(numbers):
@@ -119,10 +136,16 @@ class _JPEGs(Shards):
         with ThreadPoolExecutor(budget()) as pool:
             list(pool.map(decode, range(0, len(places), SPAN)))
 
-    def _decoded(self, number: int, row: int) -> Pixels:
+    def _stored(self, numbers: Ints, local: Ints) -> Block:
+        return [self._encoded(number, row) for number, row in zip(numbers, local, strict=True)]
+
+    def _encoded(self, number: int, row: int) -> bytes:
         start, end = self._offsets[number][row : row + 2]
+        return self._bytes[number][start:end].tobytes()
+
+    def _decoded(self, number: int, row: int) -> Pixels:
         try:
-            return jpeg.decode(self._bytes[number][start:end].tobytes(), self._shape)
+            return jpeg.decode(self._encoded(number, row), self._shape)
         except ValueError as error:
             file = self._file(number)
             raise DataError(f"{file}: image {row} (from 0) is {error}; run `longtail ingest` again") from error

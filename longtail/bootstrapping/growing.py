@@ -1,0 +1,101 @@
+"""`longtail grow`: a packed data set with the images that people said yes or no to, divided as it was."""
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from longtail.artifacts.digests import check_artifact, write_digests
+from longtail.artifacts.lineage import GROW, Lineage, check_same_rows, extended
+from longtail.artifacts.outputs import written_whole
+from longtail.bootstrapping.additions import BLOCK, pixel_digests, stored, takes_files, without_known
+from longtail.bootstrapping.verdicts import Verdict, digest, verdicts
+from longtail.data.dataset import PackedDataset, Task, rejected_column, write_dataset
+from longtail.data.shards import Block
+from longtail.data.splits import Split
+from longtail.errors import DataError
+from longtail.labelling.queue import LONGEST
+from longtail.sources.quoting import listed, shown
+
+
+class Grown(NamedTuple):
+    """How many images were added with a label, how many as hard negatives, and how many were there already."""
+
+    accepted: int
+    rejected: int
+    there: int
+
+
+def grow(
+    dataset: Path, split: Path, queues: list[Path], files: Mapping[str, Path], output: Path, task: str | None = None
+) -> Grown:
+    """Write the packed data set `output`: the split's samples, whose official subsets are those of the split, and
+    behind them the images of the queues with a yes, labelled, and with a no, as hard negatives; all training samples.
+
+    `files`: by digest of its bytes the file of each image. What has the pixels of an image that is there is left out:
+    it may be a test image. Raises DataError if anything stands against it, and has then written nothing.
+    """
+    packed, table = opened(dataset, split)
+    own, how = task_of(table, task, split), takes_files(packed)
+    found = verdicts(queues, own)
+    known = pixel_digests(packed, np.arange(len(packed)))  # also of what the split leaves out
+    added = without_known(found, known, files, how)
+    with written_whole({"dataset": output}) as partial:
+        write_dataset(
+            partial["dataset"],
+            _samples(packed, table, own, added),
+            chain(_kept(packed, table), stored(added, files, how)),
+            tasks=table.tasks,
+            image_shape=packed.info.image_shape,
+            provenance=f"{packed.info.provenance}; and {len(added)} images that people decided on",
+            licence=packed.info.licence,
+            preprocessing=how,
+            colours=packed.info.colours,
+        )
+        before = {name: Lineage.read(path) for name, path in (("dataset", dataset), ("split", split))}
+        before |= {f"queue_{number}": Lineage.read(queue) for number, queue in enumerate(queues, 1)}
+        about = {"task": own.name, "verdicts": digest(found)}
+        extended(GROW, about, {}, before, Lineage.read(partial["dataset"])).write(partial["dataset"])
+        write_digests(partial["dataset"])
+    accepted = sum(verdict.accepted for verdict in added)
+    return Grown(accepted, len(added) - accepted, len(found) - len(added))
+
+
+def opened(dataset: Path, split: Path) -> tuple[PackedDataset, Split]:
+    """A packed data set and its split. Raises DataError if they do not belong together, or cannot be read."""
+    for path in (dataset, split):
+        check_artifact(path)
+    check_same_rows(GROW, {"dataset": Lineage.read(dataset), "split": Lineage.read(split)})
+    return PackedDataset.open(dataset), Split.open(split)
+
+
+def task_of(split: Split, name: str | None, place: Path) -> Task:
+    """The task of that name, or the only one. Raises DataError if there is none."""
+    names = [task.name for task in split.tasks]
+    if name is None and len(names) > 1:
+        raise DataError(f"{shown(place, LONGEST)} has the tasks {listed(names)}; say with --task which one grows")
+    if name is not None and name not in names:
+        raise DataError(f"{shown(place, LONGEST)} has no task {shown(name)!r}; it has {listed(names)}")
+    return split.tasks[names.index(name) if name else 0]
+
+
+def _kept(packed: PackedDataset, split: Split) -> Iterator[Block]:
+    rows = split.samples["row"].to_numpy()
+    return (packed.stored(rows[start : start + BLOCK]) for start in range(0, len(rows), BLOCK))
+
+
+def _samples(packed: PackedDataset, split: Split, task: Task, added: list[Verdict]) -> pd.DataFrame:
+    """The samples of the split, official subsets and all, and those that are added, each a group of its own."""
+    old = split.samples.drop(columns="row").astype(object)
+    old["source"] = packed.samples["source"].astype(object).to_numpy()[split.samples["row"].to_numpy()]
+    new = pd.DataFrame({"id": [one.item for one in added], "source": [one.source for one in added]}, dtype=object)
+    new["group"], new["subset"] = new["id"], "train"
+    for one in split.tasks:
+        old[rejected_column(one.name)] = np.array([None, *one.classes], object)[split.negatives(one) + 1]
+        new[one.name] = new[rejected_column(one.name)] = None
+    new[task.name] = [one.name if one.accepted else None for one in added]
+    new[rejected_column(task.name)] = [None if one.accepted else one.name for one in added]
+    return pd.concat([old, new.astype(object)], ignore_index=True)
