@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from longtail.bootstrapping.commands import bootstrap, grow
 from longtail.errors import Faults
 from longtail.execution import execute, one_sentence
 from longtail.labelling.commands import label, propose
@@ -148,6 +149,8 @@ def register(
 
 app.command()(propose)
 app.command()(label)
+app.command()(grow)
+app.command()(bootstrap)
 
 
 def _command(stage: str) -> Callable[..., None]:

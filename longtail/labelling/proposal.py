@@ -19,6 +19,10 @@ from longtail.labelling.suspects import suspects
 from longtail.sources.quoting import listed, shown
 
 
+class NothingProposedError(DataError):
+    """The model is sure of no image."""
+
+
 def propose(pool: list[Path], index: Path, output: Path, settings: Settings) -> str:
     """Write the queue `output`: what the index `index` proposes for the files and folders of the pool; a sentence.
 
@@ -37,7 +41,7 @@ def propose(pool: list[Path], index: Path, output: Path, settings: Settings) -> 
         (folder / "images").mkdir()
         found = _found(pool, index, answerer, task, origin, folder / "images", settings)
         if not found.items:
-            raise DataError(f"nothing to propose: {_counted(found.counts, settings)}; lower --confidence")
+            raise NothingProposedError(f"nothing to propose: {_counted(found.counts, settings)}; lower --confidence")
         write_exemplars(folder / "exemplars", origin, task, settings.seed)
         counts = _write(folder, found, task, classes, index, settings)
     exemplars = "" if origin else "; without exemplars, which need --dataset and --split"
