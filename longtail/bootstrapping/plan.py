@@ -97,9 +97,9 @@ def _check(plan: Plan, directory: Path) -> None:
     """Raise DataError if the training cannot be, or a path leads nowhere, or into itself."""
     if plan.training not in plan.trainings.after:
         raise DataError(f"there is no training {shown(plan.training)!r}; there are {listed(plan.trainings.after)}")
-    for path in (directory / one for one in [plan.dataset, plan.split, *plan.pool]):
+    for path in (Path(os.path.normpath(directory / one)) for one in [plan.dataset, plan.split, *plan.pool]):
         if not path.exists():
-            raise DataError(f"there is nothing at {shown(os.path.normpath(path), LONGEST)}")
+            raise DataError(f"there is nothing at {shown(path, LONGEST)}")
     for pool in plan.pool:
         if directory.is_relative_to((directory / pool).resolve()):
             raise DataError(f"{shown(directory, LONGEST)} lies in the pool, which it would then be part of; move it")
