@@ -151,8 +151,8 @@ class Bootstrapping:
         return f"{table}\nall {self.plan.parts} parts are decided; the classifier is {shown(turn.index, LONGEST)}"
 
     def _summary(self, turn: Turn) -> str:
-        shown_turns = self.turns[: turn.number]
-        return write_summary(self.directory, shown_turns, self.task).to_string(index=False, na_rep="")
+        table = write_summary(self.directory, self.turns[: turn.number], self.task).astype(object)
+        return table.where(table.notna(), "").to_string(index=False)
 
     @contextmanager
     def _tracked(self, turn: Turn, title: str, *, last: bool = False) -> Iterator[None]:

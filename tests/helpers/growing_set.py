@@ -1,7 +1,9 @@
 """A tiny bootstrapping: a seed of few banded images, and a pool of files, among them strangers and test images."""
 
 import csv
+import hashlib
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,11 @@ import pandas as pd
 from PIL import Image
 from tiny import DIGIT, SHAPE
 
+from longtail.bootstrapping.plan import Plan, begun
 from longtail.data.dataset import write_dataset
 from longtail.data.preprocessing import Preprocessing
+from longtail.labelling.queue import Counts, Item, Proposer, Queue, QueueClass, QueueInfo, write_queue
+from longtail.labelling.session import Session
 from longtail.stages import split
 
 STRANGER = "three"
@@ -78,6 +83,35 @@ def _write_pool(root: Path, tested: Images) -> None:
     (root / "pool/notes.txt").write_text("no image")
     with (root / "truth.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("file", "class"), *rows, ("pool/again.png", rows[0][1])])
+
+
+def begin(root: Path, **changes: Any) -> Plan:
+    """The plan of the bootstrapping in `root / "loop"`, of two parts."""
+    given = {"dataset": root / "dataset", "split": root / "split", "pool": [root / "pool"], "training": "plain"}
+    return begun(root / "loop", {**given, "parts": 2, **changes}, root / "params.yaml")
+
+
+def pool_files(root: Path) -> dict[str, Path]:
+    """By the digest of its bytes each image of the pool."""
+    return {hashlib.sha256(file.read_bytes()).hexdigest(): file for file in sorted((root / "pool").glob("*.png"))}
+
+
+def queue_of(path: Path, files: dict[str, Path], proposed: dict[str, str], *, task: str = "digit") -> Queue:
+    """A queue of some images of the pool, each with the class that is proposed, as if a model had made it."""
+    path.mkdir(parents=True)
+    items = [Item(item, files[item].name, name, 0.9) for item, name in proposed.items()]
+    counts = Counts(looked_at=len(items), items=len(items))
+    classes, model = [QueueClass(name=name) for name in DIGIT.classes], Proposer(digest="0" * 64)
+    about: dict[str, Any] = {"by": "confidence", "confidence": 0.5, "twice": 0, "seed": 0}
+    write_queue(path, QueueInfo(task=task, classes=classes, model=model, counts=counts, **about), items)
+    return Queue.open(path)
+
+
+def decide(queue: Path, said: dict[str, str], who: str = "anna") -> None:
+    """Have a person say so of these items."""
+    with closing(Session(Queue.open(queue))) as session:
+        for item, decision in said.items():
+            session.decide(who, item, decision)  # type: ignore[arg-type]
 
 
 def arguments(root: Path, *, parts: int = 2) -> list[str]:
