@@ -18,7 +18,7 @@ from longtail.data.shards import Block
 from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.labelling.queue import LONGEST
-from longtail.sources.quoting import listed, shown
+from longtail.sources.quoting import listed, printable, shown
 
 
 class Grown(NamedTuple):
@@ -46,7 +46,7 @@ def grow(
     with written_whole({"dataset": output}) as partial:
         write_dataset(
             partial["dataset"],
-            _samples(packed, table, own, added),
+            _samples(packed, table, own, added, files),
             chain(_kept(packed, table), stored(added, files, how)),
             tasks=table.tasks,
             image_shape=packed.info.image_shape,
@@ -87,11 +87,16 @@ def _kept(packed: PackedDataset, split: Split) -> Iterator[Block]:
     return (packed.stored(rows[start : start + BLOCK]) for start in range(0, len(rows), BLOCK))
 
 
-def _samples(packed: PackedDataset, split: Split, task: Task, added: list[Verdict]) -> pd.DataFrame:
-    """The samples of the split, official subsets and all, and those that are added, each a group of its own."""
+def _samples(
+    packed: PackedDataset, split: Split, task: Task, added: list[Verdict], files: Mapping[str, Path]
+) -> pd.DataFrame:
+    """The samples of the split, official subsets and all, and those that are added, each a group of its own, with the
+    name of its file as source: where that lies on a disk is nobody's business.
+    """
     old = split.samples.drop(columns="row").astype(object)
     old["source"] = packed.samples["source"].astype(object).to_numpy()[split.samples["row"].to_numpy()]
-    new = pd.DataFrame({"id": [one.item for one in added], "source": [one.source for one in added]}, dtype=object)
+    names = [printable(files[one.item].name) for one in added]
+    new = pd.DataFrame({"id": [one.item for one in added], "source": names}, dtype=object)
     new["group"], new["subset"] = new["id"], "train"
     for one in split.tasks:
         old[rejected_column(one.name)] = np.array([None, *one.classes], object)[split.negatives(one) + 1]

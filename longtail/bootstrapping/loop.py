@@ -17,17 +17,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from longtail import tracking
-from longtail.artifacts.files import written
+from longtail.artifacts.files import remove, written
 from longtail.artifacts.lineage import Lineage
 from longtail.artifacts.reading import write_json
 from longtail.bootstrapping.growing import Grown, grow, opened, task_of
 from longtail.bootstrapping.people import decide_all, read_truth
-from longtail.bootstrapping.plan import Plan
+from longtail.bootstrapping.plan import FILE, Plan
 from longtail.bootstrapping.pool import Pool, list_pool
 from longtail.bootstrapping.steps import Turn, make_index, make_split, step
 from longtail.bootstrapping.summary import write_summary
 from longtail.bootstrapping.verdicts import is_done, tally, undecided
 from longtail.data.dataset import Task
+from longtail.labelling.definitions import read_definitions
 from longtail.labelling.proposal import NothingProposedError, propose
 from longtail.labelling.queue import LONGEST
 from longtail.labelling.settings import Settings
@@ -49,16 +50,22 @@ class Bootstrapping:
     """The turns of a directory, one more than the pool has parts: the last is trained on all that was decided."""
 
     def __init__(self, directory: Path, plan: Plan) -> None:
-        """Raises DataError if the seed data set and its split cannot be read, or lack the task."""
+        """Begin or go on. Raises DataError if the seed data set and its split cannot be read or lack the task, or the
+        pool has too few images; then nothing has begun.
+        """
         self.directory, self.plan = directory, plan
         self.turns = [Turn.of(directory, number, plan) for number in range(1, plan.parts + 2)]
         self.seed = self.turns[0]
         packed, split = opened(self.seed.dataset, self.seed.split)
         self.task: Task = task_of(split, plan.task, self.seed.split)
+        self.definitions = self._path(plan.definitions) if plan.definitions else None
+        read_definitions(self.definitions, self.task.classes)
         place = directory / "pool"
-        if not place.exists():
-            counts = list_pool(self._pool_paths(), packed, place, plan.parts, plan.seed)
+        if not (directory / FILE).exists():
+            remove(place)  # a beginning that was killed has left it, maybe of another pool
+            counts = list_pool([self._path(path) for path in plan.pool], packed, place, plan.parts, plan.seed)
             print(f"bootstrap: {_counted(counts.model_dump())}", file=sys.stderr)
+            plan.write(directory)
         self.pool = Pool.open(place, plan.parts)
 
     def advance(self, simulation: Simulation | None, *, enough: bool) -> str:
@@ -91,7 +98,7 @@ class Bootstrapping:
                 task=self.task.name,
                 dataset=turn.dataset,
                 split=turn.split,
-                definitions=self._path(self.plan.definitions) if self.plan.definitions else None,
+                definitions=self.definitions,
                 twice=self.plan.twice,
                 seed=self.plan.seed,
             )
@@ -165,9 +172,6 @@ class Bootstrapping:
             tracking.stage_run(title, name, params=params, config=config, dataset=dataset, last=last),
         ):
             yield
-
-    def _pool_paths(self) -> list[Path]:
-        return [self._path(path) for path in self.plan.pool]
 
     def _path(self, relative: str) -> Path:
         return Path(os.path.normpath(self.directory / relative))

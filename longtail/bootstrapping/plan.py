@@ -41,6 +41,11 @@ class Plan(BaseModel, extra="forbid"):
     seed: int = Field(0, ge=0)
     execution: str
 
+    def write(self, directory: Path) -> None:
+        """Write bootstrap.json."""
+        with written(directory / FILE) as file:
+            file.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
     @property
     def trainings(self) -> Trainings:
         """The trainings of the parameters, of which `training` is the last that is needed."""
@@ -48,7 +53,7 @@ class Plan(BaseModel, extra="forbid"):
 
 
 def begun(directory: Path, given: dict[str, Any], params: Path | None) -> Plan:
-    """The plan of the directory; where there is none, that of what is `given`, which is written.
+    """The plan of the directory; where there is none, that of what is `given`, which is not written yet.
 
     Raises DataError if something is missing to begin, or differs from what was begun with.
     """
@@ -65,9 +70,6 @@ def begun(directory: Path, given: dict[str, Any], params: Path | None) -> Plan:
         raise DataError(f"{shown(directory, LONGEST)} holds no bootstrapping yet; to begin one give {options}")
     plan = Plan(**asked, execution=f"bootstrap-{secrets.token_hex(8)}")
     _check(plan, directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    with written(file) as place:
-        place.write_text(plan.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return plan
 
 
