@@ -50,7 +50,7 @@ def _accuracy(task: str | None, results: Results) -> Figure:
             yerr=[values[i].std(ddof=1) if len(values[i]) > 1 else 0 for i in known],
             label=f"{results.matrix.shown(name)} ({rule_title(own[1])})",
             capsize=2,
-            **_line(place),
+            **line(place),
         )
     axes.set_xticks(range(len(settings)), settings)
     if sum(map(len, settings)) > 70:  # what stands in a row without touching
@@ -58,7 +58,7 @@ def _accuracy(task: str | None, results: Results) -> Figure:
     axes.set_xlim(-0.5, len(settings) - 0.5)
     of = f"{len(results.tasks)} tasks" if task is None else task
     axes.set_ylabel(f"mean per-class accuracy of {of}, %")
-    _frame(axes, "y")
+    frame(axes, "y")
     return figure
 
 
@@ -120,12 +120,12 @@ def _draw_gains(axes: Axes, gains: dict[str, Any], results: Results) -> None:
     """A line a method, from row to row; a method of which nothing is known is left out."""
     for place, name in enumerate(results.matrix.methods):
         if name in gains and not np.isnan(gains[name]).all():
-            axes.plot(gains[name], range(len(gains[name])), label=results.matrix.shown(name), **_line(place))
+            axes.plot(gains[name], range(len(gains[name])), label=results.matrix.shown(name), **line(place))
     axes.axvline(0, color="0.4", linewidth=0.8)
-    _frame(axes, "x")
+    frame(axes, "x")
 
 
-def _line(place: int) -> dict[str, Any]:
+def line(place: int) -> dict[str, Any]:
     """How the method of this number is drawn, as no other one."""
     return {
         "color": f"C{place % COLOURS}",
@@ -135,7 +135,7 @@ def _line(place: int) -> dict[str, Any]:
     }
 
 
-def _frame(axes: Axes, grid: Any) -> None:
+def frame(axes: Axes, grid: Any) -> None:
     """A grid, and the methods' names beside."""
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
