@@ -161,6 +161,18 @@ def test_a_step_has_its_samples_as_before_and_hard_negatives_behind_them(data: A
     )
 
 
+def test_early_stopping_measures_labelled_samples_alone() -> None:
+    labels, rejected = np.arange(30) % 3, np.where(np.arange(60) < 30, -1, np.arange(60) % 3)
+    whole = np.concatenate([labels, np.full(30, -1)])
+    setup = Setup({"a": whole}, Sampling(batch=8, negatives="single"), 0, negatives={"a": rejected}, classes={"a": 3})
+    method = Softmax(setup)
+    assert (method.select(0)["a"].targets["codes"] == 3).any()
+    measured = method.measuring({"a": np.where(np.arange(60) < 9, whole, -1)})
+    assert set(measured.select(0)["a"].positions) <= set(range(9))
+    assert (method.select(0)["a"].targets["codes"] == 3).any()
+    assert measured.class_counts("a", 4).tolist() == method.class_counts("a", 4).tolist() == [10, 10, 10, 4]
+
+
 @given(st.data())
 def test_they_are_drawn_as_often_as_asked(data: Any) -> None:
     images, negatives, batch = data.draw(st.integers(50, 200)), data.draw(st.integers(50, 400)), 40
