@@ -8,8 +8,9 @@ from longtail.methods.catalogue import entry_of
 from longtail.network.snapshot import Round, State, best, current, mean_score
 from longtail.stages.contract import Input, Output, Weights, stage
 from longtail.training.distributed import parallel
-from longtail.training.model import Sources, TrainingParams, train_model
+from longtail.training.model import Sources, train_model
 from longtail.training.outcome import last_scalars, log_score, validation_scores
+from longtail.training.params import TrainingParams
 from longtail.world import World
 
 

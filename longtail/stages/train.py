@@ -12,8 +12,9 @@ from longtail.network.snapshot import State, best, current, mean_score
 from longtail.stages.contract import Input, Output, stage
 from longtail.training.distributed import parallel
 from longtail.training.loop import Stretch
-from longtail.training.model import Sources, TrainingParams, train_model
+from longtail.training.model import Sources, train_model
 from longtail.training.outcome import before_rounds, last_scalars, log_score, next_state, validation_scores
+from longtail.training.params import TrainingParams
 from longtail.world import World
 
 

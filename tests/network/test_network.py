@@ -13,8 +13,9 @@ from longtail.errors import DataError
 from longtail.methods.catalogue import params_class
 from longtail.network.backbones import build_backbone
 from longtail.network.embedder import Embedder, build_network
-from longtail.network.network import Network, NetworkParams, keep_still, renew, set_modes
+from longtail.network.network import Network, NetworkParams
 from longtail.network.snapshot import Blueprint, Features
+from longtail.network.trained import keep_still, renew, set_modes
 
 TASKS = [Task(name="digit", classes=["a", "b", "c"]), Task(name="kids", classes=["no", "yes"])]
 

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from longtail.errors import DataError
 from longtail.network.imported import blocks
-from longtail.network.network import Network, NetworkParams, keep_still, layer_shares, set_modes
+from longtail.network.network import Network, NetworkParams
 from longtail.network.snapshot import current, read_blueprint
+from longtail.network.trained import keep_still, layer_shares, set_modes
 from longtail.training import loop
 
 Fit = Callable[..., dict[str, Tensor]]

@@ -18,11 +18,12 @@ from longtail.errors import DataError
 from longtail.methods.class_balanced import Params as ClassBalanced
 from longtail.methods.softmax import Params
 from longtail.network.embedder import blueprint_for, build_network
-from longtail.network.network import Network, NetworkParams, parameter_groups
+from longtail.network.network import Network, NetworkParams
 from longtail.network.snapshot import current, write_prior
+from longtail.network.trained import parameter_groups
 from longtail.training import loop
+from longtail.training.beginning import initial_network
 from longtail.training.checkpoint import FILE
-from longtail.training.model import initial_network
 
 STILL = {"iterations": 1, "learning_rate": 1e-9, "weight_decay": 0, "freeze_batch_norm": True}
 FROZEN = {"iterations": 12, "learning_rate": 0.05, "log_every": 4, "checkpoint_every": 4}

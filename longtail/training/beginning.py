@@ -1,0 +1,65 @@
+"""What a training begins with: the weights of what it follows, as far as they fit."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from longtail.artifacts.weights import read_weights
+from longtail.errors import DataError
+from longtail.methods.base import MethodParams
+from longtail.network.embedder import build_network
+from longtail.network.network import Network
+from longtail.network.snapshot import PRIOR, Blueprint, read_blueprint
+
+
+def initial_network(snapshot: Path, blueprint: Blueprint, method: MethodParams) -> Network:
+    """A network with the weights of a snapshot; what that one does not have, or has in another shape, is fresh, and so
+    are the classifiers where the method wants them so or that snapshot's method trained none: a method may have a
+    beginning of its own for them.
+
+    Raises DataError if the snapshot has weights, of another backbone, or has no classifier and the method needs it.
+    """
+    network = build_network(blueprint)
+    file, has_classifier = snapshot / "network.safetensors", (snapshot / PRIOR).is_file()
+    if method.needs_classifier and not has_classifier:
+        raise DataError(
+            f"{method.kind} goes on with a trained classifier, and what it follows has none; let it follow a "
+            "training of a method that has a head"
+        )
+    if not file.is_file():  # prior features that no network made
+        return network
+    fresh, stored = network.state_dict(), read_weights(file)
+    if _of_backbone(stored) != _of_backbone(fresh):
+        raise DataError(
+            f"the weights in {snapshot} are of another backbone than {blueprint.backbone}; give both the same `network`"
+        )
+    stored = _by_task(stored, read_blueprint(snapshot), blueprint)
+    if method.fresh_classifier or not has_classifier:
+        stored = {name: weight for name, weight in stored.items() if not name.startswith("classifiers.")}
+    taken = {name: weight for name, weight in stored.items() if name in fresh and weight.shape == fresh[name].shape}
+    if method.needs_classifier and not {f"classifiers.{n}.bias" for n in range(len(blueprint.tasks))} <= set(taken):
+        raise DataError(
+            f"{method.kind} goes on with a linear classifier of the same classes, and what it follows has another; let "
+            "it follow a training by cross-entropy"
+        )
+    network.load_state_dict(fresh | taken)
+    return network
+
+
+def _by_task(weights: dict[str, Tensor], before: Blueprint, after: Blueprint) -> dict[str, Tensor]:
+    """The weights with those of each task's embedding and classifier under its new number; of other tasks there are
+    none, nor of one whose classes are others.
+    """
+    numbers = {task.name: number for number, task in enumerate(before.tasks) if task in after.tasks}
+    moved = {name: weight for name, weight in weights.items() if name.startswith("backbone.")}
+    for place, task in enumerate(after.tasks):
+        for part, shared in (("embeddings", before.shared_embedding), ("branches", False), ("classifiers", False)):
+            old = f"{part}.0." if shared else f"{part}.{numbers.get(task.name)}."
+            new = f"{part}.0." if part == "embeddings" and after.shared_embedding else f"{part}.{place}."
+            moved |= {new + name.removeprefix(old): w for name, w in weights.items() if name.startswith(old)}
+    return moved
+
+
+def _of_backbone(weights: dict[str, Tensor]) -> set[str]:
+    """The names of a backbone's weights: all of them, as those of one ResNet are in part those of another."""
+    return {name for name in weights if name.startswith("backbone.")}
