@@ -17,7 +17,6 @@ from longtail.methods.base import Ints, MethodParams, Setup
 from longtail.methods.batch import Batch, Selection
 from longtail.methods.placed import PlacedMethod
 from longtail.methods.sampled_triplet.sampling import draw_negatives, draw_positives
-from longtail.methods.triplet.hinge import triplet_hinge
 from longtail.network.network import Network
 
 TRIES = 3  # samples of a class that are tried in the place of one without a negative
@@ -118,3 +117,13 @@ class SampledTriplet(PlacedMethod):
     def triplets(self, batch: Batch) -> Tensor:
         """How many triplets a step has."""
         return torch.stack([(of["triplet_weights"] > 0).sum().float() for of in batch.targets.values()]).sum()
+
+
+def triplet_hinge(x: Tensor, triplets: Tensor, weights: Tensor, margin: float) -> Tensor:
+    """The weighted sum of max{0, ‖f(x) − f(x_p)‖² − ‖f(x) − f(x_n)‖² + m} (Eq. 2.1), a scalar.
+
+    `x` (m, d) on the unit sphere; `triplets` (n, 3) rows of it: anchor, positive, negative; `weights` (n,).
+    """
+    anchors, positives, negatives = x[triplets].unbind(1)
+    near, far = ((anchors - others).square().sum(1) for others in (positives, negatives))
+    return (weights * (near - far + margin).clamp(min=0)).sum()
