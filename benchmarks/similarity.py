@@ -51,9 +51,9 @@ def run(full: bool) -> Table:
         ["what", "figure", "to plain"],
         settings={"torch threads": str(torch.get_num_threads())},
     )
+    _memory(table)  # first: what the networks leave allocated would be used again, and not be seen
     for title, (backbone, shape) in NETWORKS.items():
         _steps(table, title, backbone, shape)
-    _memory(table)
     return table
 
 
