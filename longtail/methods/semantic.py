@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+PAIRS = 2**19  # anchors and others at a time: some 60 MB in all tensors on the way
+
 
 def label_agreement(codes: Tensor, backgrounds: Tensor) -> tuple[Tensor, Tensor]:
     """Of how many tasks two samples are known to have the same label, M·Y, and of how many they may have it for all
@@ -46,26 +48,38 @@ class _TripletHinge(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, distances: Tensor, same: Tensor, possible: Tensor, tasks: int) -> Tensor:
-        exact = distances.double()
-        ordered, order = exact.sort(dim=1)
         alike = same.clone().fill_diagonal_(0)
-        total, count, gradient = exact.new_zeros(()), exact.new_zeros(()), torch.zeros_like(exact)
-        for level in range(tasks):  # negatives that have the same label in so many tasks at most
-            negative, positive = possible == level, alike > level
-            reach = torch.where(positive, exact + (alike - level).double() / tasks, -torch.inf)
-            nearer = torch.searchsorted(ordered, reach)
-            among = negative.gather(1, order)
-            violated = _up_to(among.double()).gather(1, nearer)
-            violating = reach.shape[1] - torch.searchsorted(reach.sort(dim=1)[0], exact, right=True)
-            total += (violated * torch.where(positive, reach, 0) - _up_to(among * ordered).gather(1, nearer)).sum()
-            gradient += violated - violating * negative
-            count += (positive.sum(1) * negative.sum(1)).sum()  # stays on the device: to look at it makes a GPU wait
-        ctx.save_for_backward((gradient / count.clamp(min=1)).to(distances.dtype))
-        return (total / count.clamp(min=1)).to(distances.dtype)
+        rows = max(1, PAIRS // max(1, len(distances)))
+        blocks = [slice(start, start + rows) for start in range(0, max(1, len(distances)), rows)]
+        found = [_of_anchors(distances[block], alike[block], possible[block], tasks) for block in blocks]
+        totals, counts, gradients = zip(*found, strict=True)
+        count = torch.stack(counts).sum().clamp(min=1)  # stays on the device: to look at it makes a GPU wait
+        ctx.save_for_backward(torch.cat(gradients) / count.to(distances.dtype))
+        return (torch.stack(totals).sum() / count).to(distances.dtype)
 
     @staticmethod
     def backward(ctx: Any, output: Tensor) -> tuple[Tensor, None, None, None]:
         return output * ctx.saved_tensors[0], None, None, None
+
+
+def _of_anchors(distances: Tensor, alike: Tensor, possible: Tensor, tasks: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Of some anchors (rows) with all others: the sum of the hinges, the number of valid triplets, and the gradient of
+    the sum.
+    """
+    exact = distances.double()
+    ordered, order = exact.sort(dim=1)
+    total, count, gradient = exact.new_zeros(()), exact.new_zeros(()), torch.zeros_like(exact)
+    for level in range(tasks):  # negatives that have the same label in so many tasks at most
+        negative, positive = possible == level, alike > level
+        reach = torch.where(positive, exact + (alike - level).double() / tasks, -torch.inf)
+        nearer = torch.searchsorted(ordered, reach)
+        among = negative.gather(1, order)
+        violated = _up_to(among.double()).gather(1, nearer)
+        violating = reach.shape[1] - torch.searchsorted(reach.sort(dim=1)[0], exact, right=True)
+        total += (violated * torch.where(positive, reach, 0) - _up_to(among * ordered).gather(1, nearer)).sum()
+        gradient += violated - violating * negative
+        count += (positive.sum(1) * negative.sum(1)).sum()
+    return total, count, gradient.to(distances.dtype)
 
 
 def _up_to(values: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from longtail.methods import semantic
 from longtail.methods.semantic import label_agreement, semantic_similarity_loss
 from longtail.methods.similarity import (
     colour_similarity_loss,
@@ -62,15 +63,17 @@ def slow_colour(points: Tensor, colours: np.ndarray) -> float:
     return sum(terms) / len(terms) if terms else 0.0
 
 
-@given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 4))
+@given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 4), st.sampled_from([1, 20, 2**19]))
 @settings(max_examples=60, deadline=None)
-def test_semantic_similarity_is_that_of_all_valid_triplets(seed: int, count: int, tasks: int) -> None:
+def test_semantic_similarity_is_that_of_all_valid_triplets(seed: int, count: int, tasks: int, pairs: int) -> None:
     rng = np.random.default_rng(seed)
     codes = rng.integers(-1, 3, (tasks, count))
     backgrounds = rng.integers(-1, 2, tasks)
     distances = pairwise_distances(on_sphere(seed, count))
     expected = slow_semantic(distances, codes.tolist(), backgrounds.tolist())
-    found = semantic_similarity_loss(distances, torch.tensor(codes), torch.tensor(backgrounds))
+    with pytest.MonkeyPatch.context() as patch:  # however many anchors at a time
+        patch.setattr(semantic, "PAIRS", pairs)
+        found = semantic_similarity_loss(distances, torch.tensor(codes), torch.tensor(backgrounds))
     assert float(found) == pytest.approx(expected, abs=1e-9)
 
 
