@@ -9,7 +9,6 @@ from torch import Tensor
 
 from benchmarks.measure import Spread, alternate, peak_memory, ratio
 from benchmarks.table import Aim, Table, main
-from longtail.data.colours import standardised
 from longtail.data.dataset import Task
 from longtail.methods import silknet
 from longtail.methods.base import Sampling, Setup
@@ -77,7 +76,7 @@ def _step(
     labels = {
         f"task-{n}": np.where(random.random(SAMPLES) < 0.5, random.integers(0, 7, SAMPLES), -1) for n in range(TASKS)
     }
-    colours = standardised(random.integers(0, 9000, (SAMPLES, 25)).astype(np.uint16))
+    colours = random.integers(0, 9000, (SAMPLES, 25)).astype(np.uint16)
     setup = Setup(labels, Sampling(batch=batch, sampling="natural", cost=False), 0, colours=colours)
     semantic, colour, self_similarity = weights
     how = {"semantic": semantic, "colour": colour, "self_similarity": self_similarity}

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from browser import FLAGS, chromium
 from picture_files import train_on_pictures
 from shared import shared
 from tiny import run_pipeline, write_tiny_dataset
@@ -43,3 +45,14 @@ def _train(root: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LONGTAIL_TRACKING", "off")
         train_on_pictures(root)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real Chromium, for tests that look at pages."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield browser
+        browser.close()

@@ -83,10 +83,10 @@ class Setup:
     seed: int
     processes: int = 1
     table: Path | None = None
-    # The code of the background class of a task that has one; standardised colour histograms (n, cells), where the
-    # data set has any.
+    # The code of the background class of a task that has one; colour histograms (n, cells) as in data/colours.py,
+    # where the data set has any.
     backgrounds: dict[str, int] = field(default_factory=dict)
-    colours: Floats | None = None
+    colours: npt.NDArray[np.uint16] | None = None
     # Task → (n,): the class that people took a sample without label for and found it to be none of the classes; −1: not
     # so. Such a sample is a negative of every class, and has no part in any classification.
     negatives: dict[str, Ints] = field(default_factory=dict)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from longtail.data.colours import standardised
 from longtail.errors import DataError
 from longtail.methods.base import Ints, Method, MethodParams, Setup
 from longtail.methods.semantic import semantic_similarity_loss
@@ -39,7 +40,7 @@ class ClusteringMethod(Method):
                 f"{params.kind} compares colours, and the data set has no colour histograms: set `ingest.colours: 5`, "
                 "or `colour: 0`"
             )
-        self.colours = setup.colours if wanted else None
+        self.colours = standardised(setup.colours) if wanted and setup.colours is not None else None
 
     def colours_of(self, positions: Ints) -> dict[str, npt.NDArray[Any]]:
         """The target `colours` (B, cells) of samples, if it is needed: standardised histograms."""

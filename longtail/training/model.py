@@ -9,7 +9,6 @@ import torch
 
 from longtail.artifacts.fingerprint import fingerprint
 from longtail.artifacts.work import work_directory
-from longtail.data.colours import standardised
 from longtail.data.dataset import Task
 from longtail.data.feature_set import FeatureSet
 from longtail.data.splits import Split
@@ -112,10 +111,9 @@ def _setup(
 ) -> Setup:
     labels = {task.name: table.train_labels(task) for task in table.tasks}
     backgrounds = {task.name: task.classes.index(task.background) for task in table.tasks if task.background}
-    colours = None if data.colours is None else standardised(data.colours)
     negatives = {task.name: table.negatives(task) for task in table.tasks}
     classes = {task.name: len(task.classes) for task in table.tasks}
-    return Setup(labels, params, seed, world.size, quintuplets, backgrounds, colours, negatives, classes)
+    return Setup(labels, params, seed, world.size, quintuplets, backgrounds, data.colours, negatives, classes)
 
 
 def _of_validation(table: Split, task: Task) -> Ints:

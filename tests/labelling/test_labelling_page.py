@@ -1,12 +1,10 @@
 """The page in a real browser: keys, thumbs, two people, a phone, a large queue, a server that dies and comes back."""
 
 import statistics
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import FLAGS, chromium
 from queues import LabelServer, make_queue
 
 from longtail.labelling.decisions import decisions
@@ -17,16 +15,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PHONE = {"width": 390, "height": 780}
 TOKEN = "a-token-for-the-tests-of-labels"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def come_in(browser: Any, server: LabelServer, who: str, **options: Any) -> Any:

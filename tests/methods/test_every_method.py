@@ -52,7 +52,7 @@ def test_several_processes_share_what_one_selects_with_all_that_it_has_to_know(
     labels = {task.name: table.train_labels(task) for task in table.tasks}
 
     def batch(step: int, samples: int, world: World = ALONE) -> Batch:
-        colours = np.eye(len(table.samples), dtype=np.float32)
+        colours = np.eye(len(table.samples), dtype=np.uint16)
         setup = Setup(labels, Sampling(batch=samples), 0, world.size, prepared / "r1/quintuplets", colours=colours)
         found: Batch = params_class(kind)().build(setup).batch(step, world)
         return found

@@ -32,8 +32,7 @@ def labels() -> dict[str, Ints]:
 
 def method_of(kind: str, given: dict[str, Ints] | None = None, batch: int = 16, **params: Any) -> Method:
     sampling = params.pop("sampling", {"sampling": "natural", "cost": False})
-    colours = standardised(COUNTS)
-    setup = Setup(given or labels(), Sampling(batch=batch, **sampling), 0, backgrounds={"place": 2}, colours=colours)
+    setup = Setup(given or labels(), Sampling(batch=batch, **sampling), 0, backgrounds={"place": 2}, colours=COUNTS)
     made: Method = params_class(kind)(**params).build(setup)
     return made
 

@@ -102,9 +102,9 @@ def test_a_class_absent_from_training_has_no_share() -> None:
         assert prior["label"].sum() == pytest.approx(1)
 
 
-def colours(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+def colours(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.uint16]:
     """Histograms for as many samples: some methods compare them."""
-    return np.eye(len(codes), dtype=np.float32)
+    return np.eye(len(codes), dtype=np.uint16)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,12 +1,10 @@
 """The page as a browser lays it out, on a screen and on a phone: nothing too wide, no label upon another."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from browser import FLAGS, chromium
 from report_content import class_names, make_report, make_task
 
 from longtail.report import render
@@ -29,16 +27,6 @@ OVERLAPS = """svg => {
   }
   return bad;
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def report(kind: str) -> str:

@@ -81,7 +81,7 @@ def test_the_loss_on_other_samples_is_that_of_the_training_whatever_their_classe
         "two": np.r_[np.repeat([2, 1, 0], [70, 25, 5]), np.full(30, -1)],
     }
     others = {"one": np.r_[np.full(100, -1), np.arange(30) % 2], "two": np.r_[np.full(100, -1), np.arange(30) % 3]}
-    colours = np.eye(130, dtype=np.float32)
+    colours = np.eye(130, dtype=np.uint16)
     method = params.build(Setup(labels, Sampling(batch=12, deferred=0.5), 0, colours=colours))
     measuring = method.measuring(others)
     method.plan(100)
