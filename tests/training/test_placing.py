@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import test_distributed
 import torch
+from interruption import interrupted
 from safetensors.torch import load_file
 from test_distributed import program
 from tiny import ARTIFACTS, DIGIT, run_stage, write_tiny_dataset
@@ -20,7 +21,6 @@ from longtail.methods.base import Floats, Sampling, Setup
 from longtail.methods.batch import Selection
 from longtail.methods.sampled_triplet import Params, SampledTriplet
 from longtail.network.network import Network, NetworkParams
-from longtail.training import loop
 from longtail.training.checkpoint import FILE
 from longtail.training.inputs import Images
 from longtail.training.loading import stretches
@@ -100,20 +100,12 @@ def test_a_short_training_has_them_placed_four_times(tmp_path: Path, dataset: Pa
 @pytest.mark.parametrize("after", [4, 8, 12])
 @pytest.mark.parametrize("own", [{"iterations": 16}, {"image_passes": 200}, {"iterations": 16, "average": 0.9}])
 def test_a_resumed_training_goes_on_by_the_same_places_and_is_as_long(
-    tmp_path: Path, dataset: PackedDataset, monkeypatch: pytest.MonkeyPatch, own: dict[str, Any], after: int
+    tmp_path: Path, dataset: PackedDataset, own: dict[str, Any], after: int
 ) -> None:
     """Killed within a stretch and at the end of one, with a length that follows from the mini-batches too."""
-    whole, save = Watched(dataset, tmp_path / "whole").run(4 if after == 8 else 3, **own), loop.save_checkpoint
-
-    def failing(*args: Any) -> None:
-        save(*args)
-        if args[4] >= after:
-            raise MemoryError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "save_checkpoint", failing)
-        with pytest.raises(MemoryError):
-            Watched(dataset, tmp_path / "work").run(4 if after == 8 else 3, **own)
+    whole = Watched(dataset, tmp_path / "whole").run(4 if after == 8 else 3, **own)
+    with interrupted(after=after):
+        Watched(dataset, tmp_path / "work").run(4 if after == 8 else 3, **own)
     stored = load_file(tmp_path / "work" / FILE)
     before = max(step for step in whole.placed if step < after)
     assert any(
