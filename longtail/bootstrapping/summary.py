@@ -1,6 +1,7 @@
 """What the turns have brought so far: a row a turn, and one for each class in it.
 
-summary.csv   turn, training images, hard negatives, score on validation, and what people were asked and said
+summary.csv   turn, training images, their imbalance ratio, hard negatives, score on validation, and what people were
+              asked and said
 classes.csv   turn, class, training images of it, hard negatives that were looked at as it
 """
 
@@ -35,13 +36,16 @@ def summary(turns: Sequence[Turn], task: Task) -> tuple[pd.DataFrame, pd.DataFra
             "images": int((labels >= 0).sum()),
             "negatives": int((negatives >= 0).sum()),
         }
+        # A queue by confidence asks for the classes that are frequent already, and the tail grows longer.
+        counts = np.bincount(labels[labels >= 0], minlength=len(task.classes))
+        row["imbalance"] = round(counts.max() / counts.min(), 1) if counts.min() else np.nan
         row["validation"] = round(100 * validation_score(turn, task), 2)
         said = tally(turn.queue)._asdict() if turn.queue.exists() else {}
         rows.append(row | said)
-        counts = (np.bincount(codes[codes >= 0], minlength=len(task.classes)) for codes in (labels, negatives))
-        per_class = zip(task.classes, *counts, strict=True)
+        rejected = np.bincount(negatives[negatives >= 0], minlength=len(task.classes))
+        per_class = zip(task.classes, counts, rejected, strict=True)
         classes += [{"turn": turn.number, "class": name, "images": own, "negatives": no} for name, own, no in per_class]
-    table = pd.DataFrame(rows, columns=["turn", "images", "negatives", "validation", *_ASKED])
+    table = pd.DataFrame(rows, columns=["turn", "images", "imbalance", "negatives", "validation", *_ASKED])
     return table.astype(dict.fromkeys(_ASKED, "Int64")), pd.DataFrame(classes)
 
 

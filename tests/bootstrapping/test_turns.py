@@ -76,9 +76,11 @@ def test_two_turns_grow_by_what_was_decided(finished: Path) -> None:
         assert row["asked"] == len(read_journal(loop / f"turn-{turn}/queue/journal.jsonl"))
     assert table["yes"].sum() > IMAGES / 3
     assert table["no"].sum() > 0
-    classes = pd.read_csv(loop / "classes.csv").groupby("turn").sum(numeric_only=True)
-    assert classes["images"].tolist() == table["images"].tolist()
-    assert classes["negatives"].tolist() == table["negatives"].tolist()
+    by_turn = pd.read_csv(loop / "classes.csv").groupby("turn")
+    assert by_turn["images"].sum().tolist() == table["images"].tolist()
+    ratios = by_turn["images"].max() / by_turn["images"].min()
+    assert table["imbalance"].tolist() == pytest.approx(ratios.tolist(), abs=0.05)
+    assert by_turn["negatives"].sum().tolist() == table["negatives"].tolist()
 
 
 def test_simulated_people_decide_by_the_journal_and_err(finished: Path) -> None:
