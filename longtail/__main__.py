@@ -15,6 +15,7 @@ import typer
 from longtail.bootstrapping.commands import bootstrap, grow
 from longtail.errors import Faults
 from longtail.execution import execute, one_sentence
+from longtail.granularity.commands import granularity
 from longtail.labelling.commands import label, propose
 from longtail.parameters import CLUSTER, checked_sections, read_parameters, stage_parameters
 from longtail.stages import NAMED, PARALLEL, STAGES
@@ -151,6 +152,7 @@ app.command()(propose)
 app.command()(label)
 app.command()(grow)
 app.command()(bootstrap)
+app.command()(granularity)
 
 
 def _command(stage: str) -> Callable[..., None]:

@@ -47,6 +47,11 @@ def precomputed(matrix: Floats) -> Distance:
     return lambda rows, columns: matrix[np.ix_(rows, columns)]
 
 
+def least(values: Floats) -> int:
+    """The place of the least value, of those that are equal but for rounding the first."""
+    return int(np.flatnonzero(values <= values.min() * EQUAL)[0])
+
+
 def blocks(count: int, size: int) -> Iterator[slice]:
     """Slices of so many at most, over all of them; one empty slice of none."""
     for start in range(0, max(count, 1), size):

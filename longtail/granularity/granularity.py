@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from longtail.granularity.distance import Distance, Floats, Ints
+from longtail.granularity.distance import Distance, Floats, Ints, least
 from longtail.granularity.labelled import Labelled, medoids
 from longtail.granularity.measures import ToMedoids, rank, rankm, rs, rsm, to_medoids
 
-EXACT = 20_000  # samples up to which RS and Rank are worked out, which take the square in distances
+EXACT = 10_000  # samples up to which RS and Rank are worked out, which take the square in distances
 PAIRS = 10
 
 
@@ -132,4 +132,4 @@ def _leaning(distance: Distance, labelled: Labelled, centres: Ints, own: int, ot
     found: Floats = distance(members, centres[[own, other]])
     with np.errstate(invalid="ignore"):
         lean = np.nan_to_num(found[:, 1] / found.sum(1), nan=0.5)
-    return int(members[lean.argmin()])
+    return int(members[least(lean)])

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from longtail.granularity.distance import BLOCK, EQUAL, Distance, Floats, Ints, blocks
+from longtail.granularity.distance import BLOCK, Distance, Floats, Ints, blocks, least
 
 
 @dataclass(frozen=True)
@@ -61,4 +61,4 @@ def _medoid(distance: Distance, members: Ints) -> int:
     sums: Floats = np.empty(len(members))
     for part in blocks(len(members), max(1, BLOCK // len(members))):
         sums[part] = distance(members[part], members).sum(1)
-    return int(members[np.flatnonzero(sums <= sums.min() * EQUAL)[0]])
+    return int(members[least(sums)])

@@ -168,11 +168,11 @@ def test_a_medoid_that_moves_breaks_consistency_of_rsm_and_rankm() -> None:
     assert coarse.rank <= fine.rank  # type: ignore[operator]
 
 
-@pytest.mark.parametrize(("classes", "expected"), [(2, 0.5), (10, 0.78567), (1000, 0.99351)])
+@pytest.mark.parametrize(("classes", "expected"), [(2, 0.5), (10, 0.78567), (100, 0.95770)])
 def test_labels_at_random_have_the_rankm_of_chance(classes: int, expected: float) -> None:
     assert chance(classes) == pytest.approx(expected, abs=1e-5)
     rng = np.random.default_rng(0)
-    n = max(1000, 20 * classes)
+    n = max(1000, 100 * classes)
     found = granularity_of(
         euclidean(rng.normal(size=(n, 20))), rng.integers(0, classes, n), [str(i) for i in range(classes)], exact=False
     )
@@ -203,7 +203,7 @@ def test_the_finest_pairs_and_their_images() -> None:
     found = of(points, labels)
     assert [pair.classes for pair in found.pairs] == [("a", "b")]
     pair = found.pairs[0]
-    assert (pair.medoids, pair.between, pair.rankm) == ((1, 5), (3, 7), 2 / 8)
+    assert (pair.medoids, pair.between, pair.rankm) == ((1, 4), (3, 7), 2 / 8)
     alone = granularity_of(euclidean(points[:8]), labels[:8], NAMES)
     assert alone is not None
     assert alone.rankm == pair.rankm
