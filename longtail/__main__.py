@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from longtail.audit.commands import audit
 from longtail.bootstrapping.commands import bootstrap, grow
 from longtail.errors import Faults
 from longtail.execution import execute, one_sentence
@@ -153,6 +154,7 @@ app.command()(label)
 app.command()(grow)
 app.command()(bootstrap)
 app.command()(granularity)
+app.command()(audit)
 
 
 def _command(stage: str) -> Callable[..., None]:

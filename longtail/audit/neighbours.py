@@ -1,0 +1,50 @@
+"""The nearest images of other groups: those of one group are known to be alike."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from longtail.granularity.distance import BLOCK, Floats, Ints, Points, blocks
+from longtail.rules.knn import nearest
+
+
+class Neighbours(NamedTuple):
+    """Of n samples the distances to the k nearest of other groups, nearest first, and their positions, both (n, k);
+    infinite and −1 where there are fewer.
+    """
+
+    distances: Floats
+    positions: Ints
+
+
+def neighbours(points: Points, groups: npt.NDArray[np.generic], k: int) -> Neighbours:
+    """Euclidean, of points (n, d) and the groups that they belong to (n,); exact, so it takes n² distances."""
+    known = np.unique(groups, return_inverse=True)[1]
+    n = len(points)
+    vectors = np.ascontiguousarray(points, np.float32)
+    distances, positions = np.full((n, k), np.inf), np.full((n, k), -1, np.int64)
+    pending, wide = np.arange(n), 2 * k
+    while len(pending):
+        found = nearest(vectors, vectors[pending], wide)[1]
+        strange = known[found] != known[pending][:, None]
+        enough = (strange.sum(1) >= k) | (wide >= n)
+        rows = pending[enough]
+        order = np.argsort(~strange[enough], axis=1, kind="stable")[:, :k]
+        chosen = np.where(
+            np.take_along_axis(strange[enough], order, 1), np.take_along_axis(found[enough], order, 1), -1
+        )
+        positions[rows, : chosen.shape[1]] = chosen
+        pending, wide = pending[~enough], 4 * wide
+    _measure(vectors, positions, distances)
+    order = np.argsort(distances, axis=1, kind="stable")
+    return Neighbours(np.take_along_axis(distances, order, 1), np.take_along_axis(positions, order, 1))
+
+
+def _measure(points: npt.NDArray[np.float32], positions: Ints, distances: Floats) -> None:
+    """Fill in the distances, point by point: a search by products of matrices leaves equal points apart."""
+    size = max(1, BLOCK // (positions.shape[1] * points.shape[1]))
+    for rows in blocks(len(points), size):
+        there = positions[rows] >= 0
+        apart = points[positions[rows]].astype(np.float64) - points[rows][:, None]
+        distances[rows] = np.where(there, np.sqrt((apart * apart).sum(2)), np.inf)

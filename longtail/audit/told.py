@@ -1,0 +1,190 @@
+"""What `longtail audit` looks at, and prints: text for people, JSON for programs."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from longtail.audit.audit import Audit, TaskAudit, audited
+from longtail.audit.duplicates import Copy
+from longtail.audit.measurable import needed
+from longtail.audit.suspects import Suspects, suspects
+from longtail.data.dataset import Task
+from longtail.data.splits import Split
+from longtail.errors import DataError
+from longtail.granularity.points import Images, open_images
+from longtail.sources.quoting import shown
+
+
+def look(source: Path, split: Path | None, dataset: Path | None, task: str | None) -> tuple[Images, Audit]:
+    """The images of an artifact, and their audit. Raises DataError if there is nothing to look at.
+
+    By an index only labels that its training has not seen are judged, those of validation, and copies by their pixels.
+    """
+    images = open_images(source, split)
+    tasks = images.asked(task)
+    labels = {one.name: images.labels(one) for one in tasks}
+    everything = np.arange(len(images.samples))
+    pixels, judged = None, None
+    if images.trained:
+        if dataset is None or split is None:
+            raise DataError(
+                "a trained embedding may draw together images that are no copies: give the packed data set that they "
+                "are in, as --dataset"
+            )
+        seen = open_images(dataset, split)
+        pixels, judged = (lambda at: seen.points(tasks[0], at)), _scored(source, split, tasks)
+    points = images.points(tasks[0], everything)
+    return images, audited(images.samples, labels, tasks, points, images.by, judged=judged, pixels=pixels)
+
+
+def _scored(index: Path, split: Path, tasks: Sequence[Task]) -> dict[str, Suspects | None]:
+    """Of each task the suspects among the validation labels, by the rule that the model answers by."""
+    from longtail.inference.answerer import TaskAnswerer  # loads torch
+    from longtail.labelling.origin import scored
+    from longtail.network.snapshot import State
+
+    if not (index / "rules.json").is_file():
+        raise DataError(f"{shown(index)} is no index, and says no probabilities: make one with `longtail index`")
+    key, table = State.read(index).rule, Split.open(split)
+    found: dict[str, Suspects | None] = {}
+    for task in tasks:
+        positions, truth, probabilities = scored(index, TaskAnswerer.load(index, key, task), table)
+        found[task.name] = at_positions(suspects(probabilities, truth), positions)
+    return found
+
+
+def at_positions(found: Suspects, positions: Any) -> Suspects:
+    """The suspects among some samples, by their positions among all."""
+    return found._replace(found=[one._replace(position=int(positions[one.position])) for one in found.found])
+
+
+def values(images: Images, found: Audit, margin: float) -> str:
+    """JSON: everything that was found, samples by their ids."""
+    return json.dumps(
+        {
+            "images": found.images,
+            "by": found.by,
+            "ratio_limit": found.limit,
+            "copies": [_copy_values(images, found, copy) for copy in found.copies],
+            "tasks": {one.name: _task_values(images, one, margin) for one in found.tasks},
+        },
+        indent=1,
+    )
+
+
+def _copy_values(images: Images, found: Audit, copy: Copy) -> dict[str, Any]:
+    pair = [copy.first, copy.second]
+    return {
+        "ids": [_id(images, at) for at in pair],
+        "subsets": [_subset(images, at) for at in pair],
+        "ratio": copy.ratio,
+        "across_subsets": copy in found.across,
+        "other_class_in": [task for task, copies in found.conflicts.items() if copy in copies],
+    }
+
+
+def _task_values(images: Images, task: TaskAudit, margin: float) -> dict[str, Any]:
+    judged: dict[str, Any] | None = None
+    if task.suspects is not None:
+        suspected = [
+            {
+                "id": _id(images, one.position),
+                "subset": _subset(images, one.position),
+                "label": task.classes[one.label],
+                "instead": task.classes[one.instead],
+                "probability": one.probability,
+            }
+            for one in task.suspects.found
+        ]
+        judged = {"judged": task.suspects.judged, "not_judged": task.suspects.unjudged, "suspects": suspected}
+    tested = [
+        {"class": one.name, "test_images": one.images, "test_groups": one.groups, "margin": one.margin}
+        for one in task.tested
+    ]
+    small = [one.name for one in task.small(margin)]
+    return {"labels": judged, "margin": margin, "needed": needed(margin), "too_small": small, "tested": tested}
+
+
+def text(images: Images, found: Audit, margin: float, most: int) -> str:
+    """For people: copies, then of each task labels and classes."""
+    parts = [f"{found.images:,} images, compared by {found.by}", *_copies(images, found, most)]
+    for task in found.tasks:
+        parts += ["", f"{shown(task.name)}", *_labels(images, task, most), *_tested(task, margin, most)]
+    return "\n".join(parts)
+
+
+def _copies(images: Images, found: Audit, most: int) -> list[str]:
+    if not found.copies:
+        return ["  no image of another group is a near-duplicate"]
+    conflicts = set().union(*found.conflicts.values())
+    lines = [
+        f"  {counted(len(found.copies), 'pair')} of near-duplicates in different groups: {len(found.across):,} across "
+        f"subsets, {len(conflicts):,} with two classes"
+    ]
+    worst = sorted(found.copies, key=lambda copy: (copy not in found.across, copy not in conflicts, copy.ratio))
+    for copy in worst[:most]:
+        ends = " and ".join(f"{_id(images, at)} ({_about(images, found, at)})" for at in (copy.first, copy.second))
+        lines.append(f"    {copy.ratio:.2f}  {ends}")
+    return lines + _rest(len(worst), most)
+
+
+def _about(images: Images, found: Audit, at: int) -> str:
+    labels = [images.labels(task)[at] for task in images.tasks if task.name in found.conflicts]
+    names = [
+        shown(task.classes[label])
+        for task, label in zip((t for t in images.tasks if t.name in found.conflicts), labels, strict=True)
+        if label >= 0
+    ]
+    return ", ".join(filter(None, [_subset(images, at), *names]))
+
+
+def _labels(images: Images, task: TaskAudit, most: int) -> list[str]:
+    if task.suspects is None:
+        return ["  no label could be judged"]
+    judged, left = task.suspects.judged, task.suspects.unjudged
+    of = f"{judged:,} judged labels" + (f" ({left:,} of classes too small or too mixed to judge)" if left else "")
+    lines = [f"  {len(task.suspects.found):,} of {of} may be wrong"]
+    for one in task.suspects.found[:most]:
+        lines.append(
+            f"    {100 * one.probability:.0f} %  {_id(images, one.position)}: {shown(task.classes[one.label])}, "
+            f"looks like {shown(task.classes[one.instead])}"
+        )
+    return lines + _rest(len(task.suspects.found), most)
+
+
+def _tested(task: TaskAudit, margin: float, most: int) -> list[str]:
+    if not task.tested:
+        return ["  there is no test subset: which classes it can measure is not known"]
+    small = task.small(margin)
+    points = f"± {100 * margin:g} points"
+    if not small:
+        return [f"  the test subset tells the accuracy of every class within {points}"]
+    lines = [
+        f"  {len(small):,} of {counted(len(task.tested), 'class', 'classes')} have too few test images to tell their "
+        f"accuracy within {points}, which takes {needed(margin):,} of different groups"
+    ]
+    for one in small[:most]:
+        of = counted(one.images, "image") + (f" of {counted(one.groups, 'group')}" if one.groups < one.images else "")
+        lines.append(f"    ± {100 * one.margin:.0f}  {shown(one.name)}: {of}, {needed(margin) - one.groups:,} more")
+    return lines + _rest(len(small), most)
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """The number and its noun."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _rest(count: int, most: int) -> list[str]:
+    return [f"    … and {count - most:,} more"] if count > most else []
+
+
+def _id(images: Images, at: int) -> str:
+    return shown(images.samples["id"].iloc[at])
+
+
+def _subset(images: Images, at: int) -> str | None:
+    subset = images.samples["subset"].iloc[at]
+    return subset if isinstance(subset, str) else None
