@@ -1,0 +1,52 @@
+"""Labels that may be wrong: planted ones are found, and classes that overlap, or are rare, are not accused."""
+
+import numpy as np
+import pytest
+
+from longtail.audit.neighbours import neighbours
+from longtail.audit.suspects import FEWEST, Suspects, shares, suspects
+from longtail.granularity.distance import Floats, Ints
+
+
+def blobs(sizes: list[int], apart: float, seed: int = 0) -> tuple[Floats, Ints]:
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    return apart * np.eye(len(sizes), 12)[labels] + rng.normal(size=(len(labels), 12)), labels
+
+
+def judged(points: Floats, labels: Ints, classes: int) -> Suspects:
+    found = neighbours(points, np.arange(len(points)), 20)
+    return suspects(shares(found, labels, classes), labels)
+
+
+@pytest.mark.parametrize("apart", [0.0, 1.0, 2.0, 4.0, 12.0])
+@pytest.mark.parametrize("sizes", [[200, 200, 200], [600, 60, 15], [500, 12, 3, 1]])
+def test_right_labels_are_not_accused(sizes: list[int], apart: float) -> None:
+    found = judged(*blobs(sizes, apart), len(sizes))
+    assert found.judged + found.unjudged == sum(sizes)
+    assert len(found.found) <= sum(sizes) / 100
+
+
+@pytest.mark.parametrize("sizes", [[200, 200, 200], [600, 60, 40]])
+def test_flipped_labels_are_found_and_told_what_they_seem_to_be(sizes: list[int]) -> None:
+    points, labels = blobs(sizes, 12)
+    flipped = np.random.default_rng(1).choice(sum(sizes), 12, replace=False)
+    wrong = labels.copy()
+    wrong[flipped] = (labels[flipped] + 1) % 3
+    found = judged(points, wrong, 3).found
+    assert {one.position for one in found} <= set(flipped.tolist())
+    assert len(found) >= 10  # of two that lie together with the same wrong label, each says that the other is right
+    assert all((one.label, one.instead) == (wrong[one.position], labels[one.position]) for one in found)
+    assert [one.probability for one in found] == sorted((one.probability for one in found), reverse=True)
+
+
+def test_classes_too_small_are_not_judged() -> None:
+    points, labels = blobs([100, FEWEST, FEWEST + 1], 12)
+    assert judged(points, labels, 3)[1:] == (100 + FEWEST + 1, FEWEST)
+
+
+def test_missing_labels_neither_vote_nor_are_judged() -> None:
+    points, labels = blobs([100, 100], 12)
+    labels[::2] = -1
+    assert judged(points, labels, 2) == Suspects([], 100, 0)
+    assert judged(points, np.full(200, -1), 2) == Suspects([], 0, 0)
