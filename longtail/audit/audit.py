@@ -32,13 +32,13 @@ class TestedClass:
 
 @dataclass(frozen=True)
 class TaskAudit:
-    """Of a task: labels that may be wrong, None where nothing could judge them; and its classes, the one that can be
-    measured worst first, empty without a test subset.
+    """Of a task: labels that may be wrong; and its classes, the one that can be measured worst first, empty without a
+    test subset.
     """
 
     name: str
     classes: Sequence[str]
-    suspects: Suspects | None
+    suspects: Suspects
     tested: list[TestedClass]
 
     def small(self, most: float = MARGIN) -> list[TestedClass]:
@@ -68,7 +68,7 @@ def audited(
     points: Points,
     by: str,
     *,
-    judged: Mapping[str, Suspects | None] | None = None,
+    judged: Mapping[str, Suspects] | None = None,
     pixels: Callable[[Ints], Points] | None = None,
 ) -> Audit:
     """The audit of samples (n rows: group, subset) with these class codes (n,) of each task, −1 missing, and points

@@ -13,8 +13,8 @@ import numpy as np
 from longtail.audit.neighbours import Neighbours
 from longtail.granularity.distance import Floats
 
-# Of an image with three copies or more, equal ones alone are found. With more neighbours, the few images of a rare class
-# that lie close together, and far from all others, would be taken for copies.
+# Of an image with three copies or more, equal ones alone are found. With more neighbours, the few images of a rare
+# class that lie close together, and far from all others, would be taken for copies.
 K = 3
 CHANCE = 0.001  # pairs that are expected of data without any duplicate
 FEWEST = 20  # images of which a ratio can be judged; of fewer, equal ones alone are told

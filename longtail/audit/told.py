@@ -9,12 +9,16 @@ import numpy as np
 
 from longtail.audit.audit import Audit, TaskAudit, audited
 from longtail.audit.duplicates import Copy
+from longtail.audit.judged import judged
 from longtail.audit.measurable import needed
-from longtail.audit.suspects import Suspects, suspects
+from longtail.audit.suspects import Suspects
 from longtail.data.dataset import Task
 from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.granularity.points import Images, open_images
+from longtail.network.snapshot import State, read_embeddings, read_logits
+from longtail.rules.base import rule_class
+from longtail.rules.probabilities import Probabilities
 from longtail.sources.quoting import shown
 
 
@@ -27,7 +31,7 @@ def look(source: Path, split: Path | None, dataset: Path | None, task: str | Non
     tasks = images.asked(task)
     labels = {one.name: images.labels(one) for one in tasks}
     everything = np.arange(len(images.samples))
-    pixels, judged = None, None
+    pixels, suspects = None, None
     if images.trained:
         if dataset is None or split is None:
             raise DataError(
@@ -35,30 +39,26 @@ def look(source: Path, split: Path | None, dataset: Path | None, task: str | Non
                 "are in, as --dataset"
             )
         seen = open_images(dataset, split)
-        pixels, judged = (lambda at: seen.points(tasks[0], at)), _scored(source, split, tasks)
+        pixels, suspects = (lambda at: seen.points(tasks[0], at)), _scored(source, split, tasks)
     points = images.points(tasks[0], everything)
-    return images, audited(images.samples, labels, tasks, points, images.by, judged=judged, pixels=pixels)
+    return images, audited(images.samples, labels, tasks, points, images.by, judged=suspects, pixels=pixels)
 
 
-def _scored(index: Path, split: Path, tasks: Sequence[Task]) -> dict[str, Suspects | None]:
+def _scored(index: Path, split: Path, tasks: Sequence[Task]) -> dict[str, Suspects]:
     """Of each task the suspects among the validation labels, by the rule that the model answers by."""
-    from longtail.inference.answerer import TaskAnswerer  # loads torch
-    from longtail.labelling.origin import scored
-    from longtail.network.snapshot import State
-
     if not (index / "rules.json").is_file():
         raise DataError(f"{shown(index)} is no index, and says no probabilities: make one with `longtail index`")
-    key, table = State.read(index).rule, Split.open(split)
-    found: dict[str, Suspects | None] = {}
-    for task in tasks:
-        positions, truth, probabilities = scored(index, TaskAnswerer.load(index, key, task), table)
-        found[task.name] = at_positions(suspects(probabilities, truth), positions)
-    return found
-
-
-def at_positions(found: Suspects, positions: Any) -> Suspects:
-    """The suspects among some samples, by their positions among all."""
-    return found._replace(found=[one._replace(position=int(positions[one.position])) for one in found.found])
+    key, table, snapshot = State.read(index).rule, Split.open(split), index / "snapshot"
+    return {
+        task.name: judged(
+            rule_class(key).load(index / "rules", task.name),
+            Probabilities.read(index, task.name, key),
+            read_embeddings(snapshot, task.name),
+            read_logits(snapshot, task.name),
+            table.scored_labels(task, "validation"),
+        )
+        for task in tasks
+    }
 
 
 def values(images: Images, found: Audit, margin: float) -> str:
@@ -87,25 +87,23 @@ def _copy_values(images: Images, found: Audit, copy: Copy) -> dict[str, Any]:
 
 
 def _task_values(images: Images, task: TaskAudit, margin: float) -> dict[str, Any]:
-    judged: dict[str, Any] | None = None
-    if task.suspects is not None:
-        suspected = [
-            {
-                "id": _id(images, one.position),
-                "subset": _subset(images, one.position),
-                "label": task.classes[one.label],
-                "instead": task.classes[one.instead],
-                "probability": one.probability,
-            }
-            for one in task.suspects.found
-        ]
-        judged = {"judged": task.suspects.judged, "not_judged": task.suspects.unjudged, "suspects": suspected}
+    suspected = [
+        {
+            "id": _id(images, one.position),
+            "subset": _subset(images, one.position),
+            "label": task.classes[one.label],
+            "instead": task.classes[one.instead],
+            "probability": one.probability,
+        }
+        for one in task.suspects.found
+    ]
+    labels = {"judged": task.suspects.judged, "not_judged": task.suspects.unjudged, "suspects": suspected}
     tested = [
         {"class": one.name, "test_images": one.images, "test_groups": one.groups, "margin": one.margin}
         for one in task.tested
     ]
     small = [one.name for one in task.small(margin)]
-    return {"labels": judged, "margin": margin, "needed": needed(margin), "too_small": small, "tested": tested}
+    return {"labels": labels, "margin": margin, "needed": needed(margin), "too_small": small, "tested": tested}
 
 
 def text(images: Images, found: Audit, margin: float, most: int) -> str:
@@ -132,18 +130,12 @@ def _copies(images: Images, found: Audit, most: int) -> list[str]:
 
 
 def _about(images: Images, found: Audit, at: int) -> str:
-    labels = [images.labels(task)[at] for task in images.tasks if task.name in found.conflicts]
-    names = [
-        shown(task.classes[label])
-        for task, label in zip((t for t in images.tasks if t.name in found.conflicts), labels, strict=True)
-        if label >= 0
-    ]
+    labels = [(task, images.labels(task)[at]) for task in images.tasks if task.name in found.conflicts]
+    names = [shown(task.classes[label]) for task, label in labels if label >= 0]
     return ", ".join(filter(None, [_subset(images, at), *names]))
 
 
 def _labels(images: Images, task: TaskAudit, most: int) -> list[str]:
-    if task.suspects is None:
-        return ["  no label could be judged"]
     judged, left = task.suspects.judged, task.suspects.unjudged
     of = f"{judged:,} judged labels" + (f" ({left:,} of classes too small or too mixed to judge)" if left else "")
     lines = [f"  {len(task.suspects.found):,} of {of} may be wrong"]
