@@ -60,6 +60,11 @@ class Audit:
     across: set[Copy] = field(default_factory=set)
     conflicts: Mapping[str, set[Copy]] = field(default_factory=dict)
 
+    @property
+    def conflicting(self) -> set[Copy]:
+        """The copies that have two classes of any task."""
+        return set().union(*self.conflicts.values())
+
 
 def audited(
     samples: pd.DataFrame,

@@ -117,7 +117,7 @@ def text(images: Images, found: Audit, margin: float, most: int) -> str:
 def _copies(images: Images, found: Audit, most: int) -> list[str]:
     if not found.copies:
         return ["  no image of another group is a near-duplicate"]
-    conflicts = set().union(*found.conflicts.values())
+    conflicts = found.conflicting
     lines = [
         f"  {counted(len(found.copies), 'pair')} of near-duplicates in different groups: {len(found.across):,} across "
         f"subsets, {len(conflicts):,} with two classes"

@@ -8,6 +8,7 @@ from longtail.data.imbalance import ImbalanceMeasures
 from longtail.metrics.classification import Metrics
 from longtail.metrics.scores import PUBLISHED, Shots
 from longtail.metrics.significance import Difference
+from longtail.report.data_quality import Copies, Doubts, Fineness
 from longtail.report.explanation import EmbeddingMap, KSearch, Mistake
 from longtail.report.operating_point import OperatingPoint
 
@@ -68,6 +69,8 @@ class TaskReport:
     k_search: KSearch | None = None
     operating: OperatingPoint | None = None
     mistakes: Sequence[Mistake] = ()
+    fineness: Fineness | None = None
+    doubts: Doubts | None = None
 
     def __post_init__(self) -> None:
         if not self.own_rows or self.baseline not in [row.model for row in self.own_rows]:
@@ -162,6 +165,7 @@ class Report:
     samples: Mapping[str, int] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    copies: Copies | None = None
 
     @property
     def standings(self) -> list[Standing]:

@@ -21,7 +21,9 @@ from longtail.metrics.answers import answered, answers_of
 from longtail.metrics.scores import PUBLISHED, Shots
 from longtail.network.snapshot import State, collapse_warning, read_embeddings, read_logits, read_prior
 from longtail.problems.classification import Extent, Judged, answers_table, labels, task_means, task_report
+from longtail.problems.doubts import doubted
 from longtail.problems.explanation import explained
+from longtail.problems.fineness import fineness
 from longtail.problems.operating_point import operating_point
 from longtail.problems.served import served_model
 from longtail.progress import Advance
@@ -173,9 +175,11 @@ def _judged(models: list[Indexed], packed: PackedDataset, table: Split, params: 
     with Advance("evaluate: maps and mistakes", len(shown)) as advance:
         for place in shown:
             task, said_by_lead = table.tasks[place], own[place][models[0].name]
-            pages[place] = explained(pages[place], task, models[0].on(task), said_by_lead, table, packed, extent)
+            page = explained(pages[place], task, models[0].on(task), said_by_lead, table, packed, extent)
+            pages[place] = replace(page, fineness=fineness(task, [one.on(task) for one in models], table, packed))
             advance.add(note=short(task.name))
-    return replace(_report(pages, models, packed, table, params, warnings), means=means)
+    pages, copies = doubted(pages, shown, models[0].path, models[0].on, table, packed)
+    return replace(_report(pages, models, packed, table, params, warnings), means=means, copies=copies)
 
 
 def _answers(packed: PackedDataset, table: Split, said: list[npt.NDArray[np.int64]]) -> pd.DataFrame:

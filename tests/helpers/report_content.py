@@ -5,7 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from longtail.audit.audit import MARGIN, TaskAudit, TestedClass
+from longtail.audit.measurable import margin, needed
+from longtail.audit.suspects import Suspect, Suspects
 from longtail.data.imbalance import measure
+from longtail.granularity.distance import euclidean
+from longtail.granularity.granularity import granularity_of
 from longtail.metrics.calibration import calibration
 from longtail.metrics.classification import Metrics, evaluate
 from longtail.metrics.conformal import least_probabilities, prediction_sets
@@ -14,6 +19,7 @@ from longtail.metrics.probabilities import Blocks
 from longtail.metrics.scores import Shots, class_sets
 from longtail.metrics.significance import Difference
 from longtail.report import EmbeddingMap, KCurve, KSearch, Mistake, ModelReport, Report, Round, Row, TaskReport
+from longtail.report.data_quality import Copies, CopyPictures, Doubts, Fineness, PairPictures, SuspectPicture
 from longtail.report.operating_point import Calibrated, OperatingPoint, UnderPriors
 
 # What each model reaches by each rule, its own first; the first model leads, the second is the baseline.
@@ -43,6 +49,7 @@ def make_report(tasks: Sequence[TaskReport], **changes: Any) -> Report:
             "fits": {"softmax": {"method": {"kind": "softmax"}, "cost": True}},
             "train": {"method": {"kind": "lmle", "margins": {"g1": 0.02, "g2": 0.1, "g3": 0.5}}, "patience": 1},
         },
+        "copies": make_copies(),
     }
     return Report(**content | changes)
 
@@ -77,6 +84,8 @@ def make_task(classes: Sequence[str], name: str = "label", seed: int = 0, **chan
         "embedding": make_map(rng, K),
         "k_search": make_search(),
         "mistakes": [make_mistake(rng, classes, i) for i in range(12)],
+        "fineness": make_fineness(rng, classes),
+        "doubts": make_doubts(rng, name, classes),
     }
     return TaskReport(**content | changes)
 
@@ -163,6 +172,36 @@ def make_mistake(rng: np.random.Generator, classes: Sequence[str], i: int) -> Mi
     true, predicted = classes[i % len(classes)], classes[(i + 1) % len(classes)]
     image, other = rng.integers(0, 256, (2, *shape), dtype=np.uint8)
     return Mistake(f"test/{i}.png", image, true, predicted, other, predicted)
+
+
+def make_fineness(rng: np.random.Generator, classes: Sequence[str]) -> Fineness:
+    codes = np.repeat(np.arange(len(classes)), 6)
+    points = np.eye(len(classes))[codes] + rng.normal(scale=0.5, size=(len(codes), len(classes)))
+    found = granularity_of(euclidean(points), codes, classes, exact=False, pairs=6)
+    assert found is not None
+    pairs = [PairPictures(pair.classes, pair.rankm, make_pictures(rng), make_pictures(rng)) for pair in found.pairs]
+    return Fineness(dict.fromkeys(SKILLS, found), pairs)
+
+
+def make_doubts(rng: np.random.Generator, name: str, classes: Sequence[str]) -> Doubts:
+    found = Suspects([Suspect(place, place % len(classes), 0, 0.9) for place in range(3)], 200, 7)
+    groups = [i % 97 for i in range(len(classes))]
+    tested = [TestedClass(one, 2 * n, n, margin(n)) for one, n in zip(classes, groups, strict=True)]
+    pictures = [
+        SuspectPicture(f"validation/{one.position}.png", make_pictures(rng)[0], classes[one.label], classes[0], 0.9)
+        for one in found.found
+    ]
+    return Doubts(TaskAudit(name, classes, found, tested), MARGIN, needed(MARGIN), pictures)
+
+
+def make_copies() -> Copies:
+    pictures = make_pictures(np.random.default_rng(0))
+    one = CopyPictures(("train/0.png", "test/0.png"), pictures, ("train, one", "test, two"), worse=True)
+    return Copies("r3", 3, 2, 1, [one])
+
+
+def make_pictures(rng: np.random.Generator) -> list[np.ndarray]:
+    return list(rng.integers(0, 256, (2, 28, 28, 1), dtype=np.uint8))
 
 
 def make_rounds(tasks: Sequence[str], number: int = 4, iterations: int = 600) -> list[Round]:

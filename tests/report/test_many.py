@@ -21,7 +21,7 @@ from longtail.report.files import write_tables
 from longtail.report.limits import GROUPS, IN_FULL, MANY_CLASSES, MANY_TASKS, WORST, in_full
 from longtail.report.tables import round_rows
 
-LIGHT: dict[str, Any] = {"embedding": None, "k_search": None, "mistakes": []}
+LIGHT: dict[str, Any] = {"embedding": None, "k_search": None, "mistakes": [], "fineness": None, "doubts": None}
 
 
 def task_of(K: int, background: bool = False) -> TaskReport:
