@@ -14,6 +14,7 @@ TABLES = (
     "training_step",
     "rectification",
     "similarity",
+    "granularity",
     "data_path",
     "ingest",
     "storage",
@@ -21,7 +22,18 @@ TABLES = (
     "gpu",
     "gpu_tables",
 )
-LARGE = ("quintuplets", "growth", "kmeans", "knn", "training_step", "storage", "whole", "gpu", "gpu_tables")
+LARGE = (
+    "quintuplets",
+    "growth",
+    "kmeans",
+    "knn",
+    "training_step",
+    "granularity",
+    "storage",
+    "whole",
+    "gpu",
+    "gpu_tables",
+)
 HEAD = """# Benchmarks
 
 Written by `make bench` (`make bench FULL=1`: the large sizes too) from the files in `benchmarks/results`; nothing here
