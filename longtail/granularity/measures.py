@@ -43,7 +43,7 @@ def to_medoids(distance: Distance, labelled: Labelled, medoids: Ints) -> ToMedoi
 
 def shares(own: Floats, other: Floats) -> Floats:
     """own / other: 1 where both are 0, and infinite where other alone is."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return np.where((own == 0) & (other == 0), 1.0, own / other)
 
 
