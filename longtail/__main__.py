@@ -21,6 +21,7 @@ from longtail.labelling.commands import label, propose
 from longtail.parameters import CLUSTER, checked_sections, read_parameters, stage_parameters
 from longtail.stages import NAMED, PARALLEL, STAGES
 from longtail.stages.contract import artifacts, params_model
+from longtail.transfer.commands import similarity
 from longtail.world import ALONE, World, first_speaks
 
 DESCRIPTIONS = {
@@ -155,6 +156,7 @@ app.command()(grow)
 app.command()(bootstrap)
 app.command()(granularity)
 app.command()(audit)
+app.command()(similarity)
 
 
 def _command(stage: str) -> Callable[..., None]:
