@@ -21,6 +21,22 @@ class Injected(BaseModel):
         )
 
 
+class ChosenClasses(BaseModel):
+    """That `chosen` of the `of` classes of `task` are used, and `left_out` samples of others are not."""
+
+    task: str
+    chosen: int
+    of: int
+    left_out: int
+
+    def sentence(self) -> str:
+        """What a person is told."""
+        return (
+            f"{self.chosen:,} of {self.of:,} classes of {self.task} were chosen: {self.left_out:,} samples of others "
+            "are left out"
+        )
+
+
 class RareClass(BaseModel):
     """A class that could not be in every subset, with the samples and groups that the data set has of it."""
 

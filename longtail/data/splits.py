@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from longtail.artifacts.reading import UNREADABLE, reason
 from longtail.data.dataset import SUBSETS, Task, codes, rejected_codes, rejected_column
 from longtail.data.imbalance import ImbalanceMeasures, measure
-from longtail.data.interventions import HiddenLabels, Injected, RareClasses
+from longtail.data.interventions import ChosenClasses, HiddenLabels, Injected, RareClasses
 from longtail.errors import DataError
 
 Ints = npt.NDArray[np.int64]
@@ -34,7 +34,9 @@ class SubsetCounts(BaseModel):
 
 
 class SplitInfo(BaseModel):
-    """What split.json holds; `injected`, `rare` and `hidden` where the split has changed the data's own classes."""
+    """What split.json holds; `injected`, `rare`, `hidden` and `chosen` where the split has changed the data's own
+    classes.
+    """
 
     format_version: int = 1
     tasks: list[Task]
@@ -42,10 +44,11 @@ class SplitInfo(BaseModel):
     injected: Injected | None = None
     rare: RareClasses | None = Field(None, exclude_if=lambda value: value is None)
     hidden: list[HiddenLabels] = Field([], exclude_if=lambda value: not value)
+    chosen: list[ChosenClasses] = Field([], exclude_if=lambda value: not value)
 
     def sentences(self) -> list[str]:
         """What the split has changed of its data."""
-        changes = [self.rare, self.injected, *self.hidden]
+        changes = [*self.chosen, self.rare, self.injected, *self.hidden]
         return [change.sentence() for change in changes if change is not None]
 
 
@@ -105,6 +108,7 @@ def make_split(
     injected: Injected | None = None,
     rare: RareClasses | None = None,
     hidden: Sequence[HiddenLabels] = (),
+    chosen: Sequence[ChosenClasses] = (),
 ) -> Split:
     """The split that gives the samples of a packed dataset those subsets; an empty string leaves a sample out."""
     used = np.flatnonzero(subset != "")
@@ -114,7 +118,10 @@ def make_split(
     table.insert(0, "row", used.astype(np.int64))
     table.insert(3, "subset", pd.Series(pd.Categorical(subset[used], categories=list(SUBSETS))))
     counts = {name: _count(table[table["subset"] == name], tasks) for name in SUBSETS}
-    return Split(table, SplitInfo(tasks=tasks, subsets=counts, injected=injected, rare=rare, hidden=list(hidden)))
+    info = SplitInfo(
+        tasks=tasks, subsets=counts, injected=injected, rare=rare, hidden=list(hidden), chosen=list(chosen)
+    )
+    return Split(table, info)
 
 
 def check_every_class(

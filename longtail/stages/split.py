@@ -8,14 +8,16 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import BaseModel, Field
 
+from longtail.data.chosen_classes import choose_classes
 from longtail.data.dataset import SUBSETS, PackedDataset, Task, codes
 from longtail.data.hidden_labels import HIDDEN_IN, hidden_labels
 from longtail.data.injection import Balanced, Injection, choose_kept, kept_counts
-from longtail.data.interventions import HiddenLabels, Injected
+from longtail.data.interventions import ChosenClasses, HiddenLabels, Injected
 from longtail.data.rare_classes import Divided, check_classes_left, cover, to_background
 from longtail.data.seed import Seed
 from longtail.data.splits import Split, check_every_class, make_split, stratify
 from longtail.errors import DataError
+from longtail.sources.classes import ClassName
 from longtail.sources.quoting import listed
 from longtail.stages.contract import Input, Output, stage
 
@@ -34,6 +36,12 @@ class Params(BaseModel, extra="forbid"):
     )
     tasks: list[str] | None = Field(
         None, min_length=1, description="those to learn; the subsets are drawn with all, whichever are learned"
+    )
+    classes: dict[str, list[ClassName]] = Field(
+        {},
+        exclude_if=lambda value: not value,
+        description="by task, the classes to use, as `longtail similarity --classes` writes them; samples of others "
+        "are left out",
     )
     imbalance_task: str | None = Field(None, description="the task whose classes are thinned; default: the first")
     imbalance_unit: str = Field("group", pattern="^(group|sample)$", description="what is removed together")
@@ -57,7 +65,7 @@ def run(dataset: Input, split: Output, *, params: Params) -> dict[str, float]:
     rng = np.random.default_rng(params.seed)
     groups = pd.factorize(packed.samples["group"])[0].astype(np.int64)
     _check_tasks(packed.info.tasks, params)
-    data = _divided(packed, groups, params, rng)
+    data, chosen = _divided(packed, groups, params, rng)
     labels = {task.name: codes(data.samples, task) for task in data.tasks}
     learned = [task for task in data.tasks if params.tasks is None or task.name in params.tasks]
     check_classes_left(learned, data.rare)
@@ -66,7 +74,7 @@ def run(dataset: Input, split: Output, *, params: Params) -> dict[str, float]:
     injected = _inject(data.subset, labels, groups, params, params.imbalance or packed.info.imbalance, rng)
     check_every_class(data.subset, labels, learned, groups, background_in=needed)
     samples, hidden = _hide(data, labels, groups, params)
-    made = make_split(samples, data.subset, learned, injected, data.rare, hidden)
+    made = make_split(samples, data.subset, learned, injected, data.rare, hidden, chosen)
     made.write(split)
     for sentence in made.info.sentences():
         print(f"split: {sentence}", file=sys.stderr)
@@ -97,37 +105,44 @@ def _check_tasks(tasks: list[Task], params: Params) -> None:
             raise DataError(f"split.{parameter} names {listed(unknown)}; the tasks are {listed(sorted(there))}")
 
 
-def _divided(packed: PackedDataset, groups: npt.NDArray[np.int64], params: Params, rng: np.random.Generator) -> Divided:
-    """The samples in their subsets, those of rare classes as the parameters ask."""
-    samples, tasks = packed.samples, packed.info.tasks
-    labels = [packed.labels(task.name) for task in tasks]
-    subset = _subsets(packed, labels, groups, params, rng)
+def _divided(
+    packed: PackedDataset, groups: npt.NDArray[np.int64], params: Params, rng: np.random.Generator
+) -> tuple[Divided, list[ChosenClasses]]:
+    """The samples of the chosen classes in their subsets, those of rare ones as the parameters ask."""
+    samples, tasks, out, chosen = choose_classes(packed.samples, packed.info.tasks, params.classes)
+    labels = [codes(samples, task) for task in tasks]
+    subset = _subsets(packed, labels, groups, ~out, params, rng)
     if params.rare_classes == "error":
-        return Divided(samples, tasks, subset)
+        return Divided(samples, tasks, np.where(out, "", subset)), chosen
     official = set(samples["subset"].dropna())
     drawn = [name for name in SUBSETS if name == "train" or name not in official]
-    return to_background(samples, cover(subset, labels, groups, drawn), tasks, groups)
+    used = np.flatnonzero(~out)
+    here = np.unique(groups[used], return_inverse=True)[1].astype(np.int64)
+    covered = np.where(out, "", subset)
+    covered[used] = cover(subset[used], [of_task[used] for of_task in labels], here, drawn)
+    return to_background(samples, covered, tasks, groups), chosen
 
 
 def _subsets(
     packed: PackedDataset,
     labels: list[npt.NDArray[np.int64]],
     groups: npt.NDArray[np.int64],
+    used: npt.NDArray[np.bool_],
     params: Params,
     rng: np.random.Generator,
 ) -> npt.NDArray[np.str_]:
-    """The subset of every sample: the official one where given; what has none is stratified, by groups."""
+    """The subset of every sample: the official one where given; what has none is stratified, by groups, if `used`."""
     given = packed.samples["subset"].astype(object).where(packed.samples["subset"].notna(), "")
     subset = np.array(given, dtype="<U10")
     official = set(subset) - {""}
     rejected = np.any([packed.negatives(task.name) >= 0 for task in packed.info.tasks], axis=0)
-    free = ~np.isin(groups, groups[rejected])  # hard negatives are training samples alone
+    free = used & ~np.isin(groups, groups[rejected])  # hard negatives are training samples alone
     if "test" not in official:
         _draw(subset, free & np.isin(subset, ["", "train"]), "test", params.test, labels, groups, rng)
     if "validation" not in official:
         _draw(subset, free & np.isin(subset, ["", "train"]), "validation", params.validation, labels, groups, rng)
     subset[subset == ""] = "train"
-    _check_groups(subset, packed.samples["group"])
+    _check_groups(subset[used], packed.samples["group"][used])
     return subset
 
 

@@ -82,7 +82,7 @@ def test_the_command_says_what_the_functions_find(domains: Path, tmp_path: Path)
     ("words", "message"),
     [
         ([], "no class of 200 images or more, the largest has 22: ask for fewer with --least"),
-        (["--least", "1", "--gamma", "nan"], "γ is nan"),
+        (["--least", "1", "--gamma", "inf"], "γ is inf"),
         (["--classes", "x.yaml"], "say with --select how many"),
         (["--least", "1", "--select", "4"], "4 classes are asked for, and the source has 3"),
     ],
