@@ -37,8 +37,9 @@ class Pretrained:
 
 class WeightsFile(BaseModel, extra="forbid"):
     """A file of weights: a state dict as torch or safetensors write it, of the backbone with or without a classifier.
+    Or a model directory of another pipeline, known by the hash of the `network.safetensors` of its best round.
 
-    `mean` and `std` are of [0, 1] images, as the network that was trained saw them.
+    `mean` and `std` are of [0, 1] images, as the network that was trained saw them; a model directory has its own.
     """
 
     path: Path

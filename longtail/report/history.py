@@ -9,11 +9,13 @@ from longtail.network.snapshot import Round as Past
 from longtail.network.snapshot import State, mean_score
 from longtail.report.content import ModelReport, Round
 from longtail.report.titles import rule_title
+from longtail.sources.quoting import shown
 
 PRIORS = {
     "random": "Fresh weights",
     "imagenet": "ImageNet weights",
     "file": "Weights from a file",
+    "model": "Weights of another pipeline's model",
     "pixels": "Pixels",
     "hog": "Histograms of oriented gradients",
 }
@@ -37,6 +39,24 @@ def started_from(name: str, models: Mapping[str, Lineage]) -> str | None:
         if _began_anew(step, steps):
             return None
     return None
+
+
+def trained_elsewhere(name: str, lineage: Lineage) -> list[str]:
+    """A sentence for each other data set on which the weights were trained that a model began with."""
+    others = {step.dataset: step for step in lineage.chain() if step.stage in ("fit", "train")}
+    others.pop(lineage.dataset, None)
+    sources = {step.dataset: step.params.get("source") for step in lineage.chain() if step.stage == "ingest"}
+    return [
+        f"{name}: began with weights that were trained on another data set (md5 {md5}{_named(sources.get(md5))}), by "
+        f"{title_of(step.params['method'])}."
+        for md5, step in others.items()
+    ]
+
+
+def _named(source: dict[str, Any] | None) -> str:
+    """What `ingest` was told of a data set, as far as it names it."""
+    words = [str(source[key]) for key in ("kind", "name", "path") if source.get(key)] if source else []
+    return f"; {shown(' '.join(words))}" if words else ""
 
 
 def _began_anew(step: Step, steps: Mapping[str, Step]) -> bool:

@@ -44,7 +44,8 @@ def stage(run: Run | None = None, *, keeps_lineage: bool = False) -> Run | Calla
 
     Every output is a directory, and also gets `lineage.json`: from which data and parameters it comes; and
     `digests.json`: of each of its files. A stage that only brings an artifact made elsewhere is
-    `@stage(keeps_lineage=True)`: its outputs stay as `run` wrote them.
+    `@stage(keeps_lineage=True)`: its outputs stay as `run` wrote them. Parameters may name artifacts of another
+    pipeline whose weights are taken, `outside`: their lineage is part of the outputs'.
 
     Raises DataError if an input does not exist or is not as its step wrote it, if the inputs' rows are not those of the
     same data and split, and if another run is writing an output.
@@ -57,11 +58,12 @@ def stage(run: Run | None = None, *, keeps_lineage: bool = False) -> Run | Calla
     def wrapper(*args: Path, params: Any, **kwargs: Path) -> dict[str, float]:
         bound = inspect.signature(run).bind(*args, params=params, **kwargs).arguments
         paths = {name: Path(bound[name]) for name in kinds}
-        inputs = read_inputs(kinds, paths, params)
+        outside: dict[str, Path] = getattr(params, "outside", {})
+        inputs = read_inputs(kinds, paths, params) | _there(outside)
         for path in inputs.values():
             check_artifact(path)
         origins = {name: Lineage.read(path) for name, path in inputs.items()}
-        rows = {name: one for name, one in origins.items() if kinds.get(name) != "weights"}
+        rows = {name: one for name, one in origins.items() if kinds.get(name) != "weights" and name not in outside}
         others = {name: one for name, one in origins.items() if name not in rows}
         check_same_rows(name_of_stage, rows)
         outputs = {name: path for name, path in paths.items() if kinds[name] == "output"}
@@ -91,7 +93,11 @@ def read_inputs(kinds: Mapping[str, str], paths: Mapping[str, Path], params: Any
             found |= {f"{name}/{model}": path / model for model in params.models}
         elif kinds[name] != "output":
             found[name] = path
-    for name, path in found.items():
+    return _there(found)
+
+
+def _there(inputs: dict[str, Path]) -> dict[str, Path]:
+    for name, path in inputs.items():
         if not path.exists():
             raise DataError(f"the input {name!r} does not exist: {path}; run the step that makes it first")
-    return found
+    return inputs

@@ -1,5 +1,6 @@
 """What every training begins with: fresh or pretrained weights, or hand-crafted prior features. Nothing is trained."""
 
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -9,6 +10,7 @@ from longtail.data.dataset import PackedDataset
 from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.network.backbones import OWN
+from longtail.network.elsewhere import take_backbone
 from longtail.network.embedder import Embedder, blueprint_for, build_network, write_network, write_snapshot
 from longtail.network.imported import Imported
 from longtail.network.network import NetworkParams
@@ -20,17 +22,18 @@ FEATURES: dict[str, Features] = {
     "random": "network",
     "imagenet": "backbone",
     "file": "backbone",
+    "model": "backbone",
     "pixels": "pixels",
     "hog": "hog",
 }
 
 
 class Params(BaseModel, extra="forbid"):
-    """The `start` section of params.yaml, with the shared seed and network; `weights`: of the prior `file`."""
+    """The `start` section of params.yaml, with the shared seed and network; `weights`: of the priors `file`, `model`."""
 
     seed: Seed = 0
     network: NetworkParams = NetworkParams()
-    prior: Literal["random", "imagenet", "file", "pixels", "hog"] = "random"
+    prior: Literal["random", "imagenet", "file", "model", "pixels", "hog"] = "random"
     weights: WeightsFile | None = None
     embeddings: bool = Field(
         True,
@@ -44,11 +47,16 @@ class Params(BaseModel, extra="forbid"):
                 f"the prior {self.prior} needs a backbone of torchvision or timm, such as timm/tf_efficientnet_lite0: "
                 f"nobody has pretrained weights of {self.network.backbone}"
             )
-        if (self.prior == "file") != (self.weights is not None):
-            raise ValueError("the prior file needs `weights: {path: …, sha256: …}`, and no other takes them")
+        if (self.prior in ("file", "model")) != (self.weights is not None):
+            raise ValueError("the priors file and model need `weights: {path: …, sha256: …}`, and no other takes them")
         if self.prior in ("pixels", "hog") and not self.embeddings:
             raise ValueError(f"the prior {self.prior} is nothing but embeddings: leave out `embeddings: false`")
         return self
+
+    @property
+    def outside(self) -> dict[str, Path]:
+        """The model of another pipeline whose weights are taken; see `stage`."""
+        return {"weights": self.weights.path} if self.weights and self.prior == "model" else {}
 
 
 @stage
@@ -60,9 +68,11 @@ def run(dataset: Input, split: Input, model: Output, *, params: Params) -> dict[
     blueprint = blueprint_for(params.network, FEATURES[params.prior], table.tasks, packed.info)
     torch.manual_seed(params.seed)
     network = None
-    if params.prior in ("random", "imagenet", "file"):
+    if params.prior in ("random", "imagenet", "file", "model"):
         network = build_network(blueprint)
-        if isinstance(network.backbone, Imported) and params.prior != "random":
+        if params.prior == "model" and params.weights:
+            take_backbone(network, blueprint, params.weights)
+        elif isinstance(network.backbone, Imported) and params.prior != "random":
             network.backbone.take(_pretrained(network.backbone, params))
     rows, embedder = table.samples["row"].to_numpy(), Embedder(blueprint, network)
     if params.embeddings:
