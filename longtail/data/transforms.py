@@ -50,6 +50,12 @@ class Augmentation(BaseModel, extra="forbid"):
         exclude_if=not_,
         description="Gaussian, on every channel of a pixel: standard deviation as a share of the range of values",
     )
+    side: int | None = Field(
+        None,
+        ge=8,
+        exclude_if=lambda side: side is None,
+        description="shorter side to which images are brought before all of this but the policy",
+    )
     cutout: float = Field(0.0, ge=0, lt=1, description="side of a square made grey, as a share of the shorter side")
     policy: Policy | None = Field(None, description="randaugment, trivialaugment: first of all")
 
@@ -77,13 +83,27 @@ class Augmentation(BaseModel, extra="forbid"):
 
     @property
     def varies(self) -> bool:
-        """Whether there is anything to do but what the policy does."""
-        return self.model_copy(update={"policy": None}) != Augmentation()
+        """Whether there is anything to do but what the policy does, and to bring images to their size."""
+        return self.model_copy(update={"policy": None, "side": None}) != Augmentation()
 
 
 def to_float(images: Tensor) -> Tensor:
     """uint8 N×H×W×C to float32 N×C×H×W in [−1, 1]; in memory the channels stay last."""
     return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def shape_of_side(shape: tuple[int, int, int], side: int | None) -> tuple[int, int, int]:
+    """Height, width and channels of images that have been brought to a shorter side; None: as they are."""
+    height, width, channels = shape
+    share = 1 if side is None else side / min(height, width)
+    return round(height * share), round(width * share), channels
+
+
+def resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images N×C×H×W at another height and width, bilinear and smoothed where they become smaller."""
+    if images.shape[2:] == size:
+        return images
+    return F.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
 
 
 def draw(count: int, generator: torch.Generator | None = None) -> Tensor:

@@ -161,6 +161,7 @@ class Graph(nn.Module):
                 f"there is no network to export: the model has hand-crafted features, {embedder.blueprint.features}"
             )
         self.network, self.whole = embedder.network, embedder.blueprint.features == "network"
+        self.inference = embedder.inference
         tasks = answerer.tasks.values()
         self.names = [one.task.name for one in tasks]
         self.scores = nn.ModuleList(scores_of(one.rule, len(one.task.classes)) for one in tasks)
@@ -177,6 +178,6 @@ class Graph(nn.Module):
 
     def _seen(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         if self.whole:
-            return self.network.embed_and_classify(images)
+            return self.inference.embed_and_classify(self.network, images)
         features = F.normalize(self.network.backbone(images), dim=1)
         return dict.fromkeys(self.names, features), dict.fromkeys(self.names, features[:, :0])

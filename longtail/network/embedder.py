@@ -15,6 +15,7 @@ from longtail.data.dataset import DatasetInfo, Task
 from longtail.data.transforms import to_float
 from longtail.errors import DataError
 from longtail.methods.catalogue import params_class
+from longtail.network.inference import Inference
 from longtail.network.network import Network, NetworkParams
 from longtail.network.prior_features import histograms_of_gradients, pixels
 from longtail.network.snapshot import Blueprint, Features, read_blueprint
@@ -38,6 +39,7 @@ class Embedder:
         self.network = network.eval() if network else None
         self.tasks: list[Task] = blueprint.tasks
         self.image_shape = blueprint.image_shape
+        self.inference = Inference.model_validate(blueprint.inference)
 
     def __call__(self, images: Inputs) -> dict[str, Floats]:
         """uint8 N×H×W×C, or features, to float32 N×d on the unit sphere, for each task."""
@@ -57,7 +59,7 @@ class Embedder:
         """The embeddings and the logits of as many images as the network takes at once, in one pass."""
         assert self.network is not None
         with torch.inference_mode():
-            both = self.network.embed_and_classify(self._tensor(images))
+            both = self.inference.embed_and_classify(self.network, self._tensor(images))
         embeddings, logits = ({task: values.cpu().numpy() for task, values in one.items()} for one in both)
         return embeddings, logits
 
@@ -74,7 +76,8 @@ class Embedder:
         assert self.network is not None
         with torch.inference_mode():
             if self.blueprint.features == "network":
-                return {name: value.cpu().numpy() for name, value in self.network.embed(self._tensor(images)).items()}
+                found = self.inference.embed(self.network, self._tensor(images))
+                return {name: value.cpu().numpy() for name, value in found.items()}
             features = F.normalize(self.network.backbone(self._tensor(images)), dim=1).cpu().numpy()
             return {task.name: features for task in self.tasks}
 
@@ -96,7 +99,8 @@ def build_network(blueprint: Blueprint) -> Network:
     params = NetworkParams.model_validate(blueprint.model_dump(include=set(NetworkParams.model_fields)))
     method = blueprint.method and params_class(blueprint.method["kind"]).model_validate(blueprint.method)
     head = method.head if method else nn.Linear
-    return Network(params, blueprint.tasks, blueprint.image_shape, head=head)
+    shape = Inference.model_validate(blueprint.inference).shape(blueprint.image_shape)
+    return Network(params, blueprint.tasks, shape, head=head)
 
 
 def load_embedder(snapshot: Path) -> Embedder:
@@ -161,6 +165,7 @@ def blueprint_for(
     tasks: list[Task],
     dataset: DatasetInfo,
     method: dict[str, Any] | None = None,
+    inference: Inference | None = None,
 ) -> Blueprint:
     """The blueprint of a network for such images, with those parameters, and with the classifiers of a method."""
     return Blueprint(
@@ -169,5 +174,6 @@ def blueprint_for(
         image_shape=dataset.image_shape,
         preprocessing=dataset.preprocessing,
         method=method,
+        inference=inference.model_dump() if inference else {},
         **params.model_dump(),
     )

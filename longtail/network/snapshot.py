@@ -6,6 +6,7 @@ and, after softmax training, `logits-<task>.npy` and `prior.json`; rows are alig
 """
 
 from collections.abc import Mapping
+from operator import not_
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -86,6 +87,7 @@ class Blueprint(BaseModel, extra="forbid"):
     tasks: list[Task]
     image_shape: tuple[int, int, int]
     preprocessing: Preprocessing | None = Field(None, description="from an image's file to its pixels, as ingest did")
+    inference: dict[str, Any] = Field({}, exclude_if=not_, description="how the network sees an image, see `Inference`")
     method: dict[str, Any] | None = Field(None, description="parameters of the method whose classifiers it has")
 
     @property

@@ -53,6 +53,25 @@ def trained_elsewhere(name: str, lineage: Lineage) -> list[str]:
     ]
 
 
+def seen_as(name: str, lineage: Lineage) -> list[str]:
+    """At which sizes and in how many views a model sees images, where that is not once as they are packed."""
+    training = lineage.training()
+    if training is None:
+        return []
+    how, varied = training.params.get("inference", {}), training.params["optimisation"]["augmentation"]
+    sizes = [f"trained on images of {side} pixels" for side in [varied.get("side")] if side]
+    sizes += [f"tested on images of {side}" for side in [how.get("side")] if side]
+    views = (6 if how.get("crops") else 1) * (2 if how.get("mirror") else 1)
+    parts = [
+        f"the {word}"
+        for word, asked in (("corners and the centre", "crops"), ("mirror images", "mirror"))
+        if how.get(asked)
+    ]
+    if parts:
+        sizes.append(f"its logits and embeddings are the means over {views} views, {' and '.join(parts)} among them")
+    return [f"{name}: {'; '.join(sizes)}."] if sizes else []
+
+
 def _named(source: dict[str, Any] | None) -> str:
     """What `ingest` was told of a data set, as far as it names it."""
     words = [str(source[key]) for key in ("kind", "name", "path") if source.get(key)] if source else []

@@ -30,7 +30,7 @@ from longtail.progress import Advance
 from longtail.report import Report, TaskReport, render
 from longtail.report.card import model_card
 from longtail.report.files import write_tables
-from longtail.report.history import method_title, model_report, notes, started_from, trained_elsewhere
+from longtail.report.history import method_title, model_report, notes, seen_as, started_from, trained_elsewhere
 from longtail.report.limits import in_full
 from longtail.report.names import short
 from longtail.report.scalars import row_scalars, step_scalars
@@ -217,7 +217,11 @@ def _report(
         CHOSEN,
         *(f"{change[0].upper()}{change[1:]}." for change in table.info.sentences()),
         *(note for model in models for note in notes(model.name, model.state)),
-        *(note for model in models for note in trained_elsewhere(model.name, model.lineage)),
+        *(
+            note
+            for model in models
+            for note in (*trained_elsewhere(model.name, model.lineage), *seen_as(model.name, model.lineage))
+        ),
         *warnings,
     ]
     return Report(

@@ -15,6 +15,7 @@ from longtail.data.transforms import Augmentation, draw, to_float
 from longtail.errors import DataError
 from longtail.network.device import device
 from longtail.network.embedder import block_size, load_embedder
+from longtail.network.inference import Inference
 from longtail.network.network import backbone_digest
 from longtail.network.snapshot import best
 from longtail.progress import Advance
@@ -45,9 +46,15 @@ def run(dataset: Input, split: Input, model: Weights, features: Output, *, param
     On a GPU the backbone works in bfloat16. Raises DataError if the model has none, or they are not finite.
     """
     packed, table = PackedDataset.open(dataset), Split.open(split)
-    network = load_embedder(best(model)).network
+    embedder = load_embedder(best(model))
+    network = embedder.network
     if network is None:
         raise DataError(f"{model} has hand-crafted features and no backbone: set `start.prior` to random or imagenet")
+    if embedder.inference != Inference():
+        raise DataError(
+            f"{model} sees images by its `inference`, and features are of the images as they are: let the features be "
+            "`after` a training without it"
+        )
     digest, backbone = backbone_digest(network), network.backbone.to(device()).eval()
     images = Images(packed, table.samples["row"].to_numpy(), params.augmentation)
     everything, training = np.arange(len(table.samples)), table.positions("train")

@@ -29,7 +29,7 @@ FEATURES: dict[str, Features] = {
 
 
 class Params(BaseModel, extra="forbid"):
-    """The `start` section of params.yaml, with the shared seed and network; `weights`: of the priors `file`, `model`."""
+    """The `start` section of params.yaml, with the shared seed and network; `weights`: of `file` and `model`."""
 
     seed: Seed = 0
     network: NetworkParams = NetworkParams()

@@ -12,7 +12,7 @@ from longtail.data.dataset import DatasetInfo, PackedDataset
 from longtail.data.feature_set import FeatureSet, has_features
 from longtail.data.policies import apply_policy
 from longtail.data.splits import Split
-from longtail.data.transforms import POLICY, VIEW, Augmentation, augment, to_float
+from longtail.data.transforms import POLICY, VIEW, Augmentation, augment, resized, shape_of_side, to_float
 
 Ints = npt.NDArray[np.int64]
 Counts = npt.NDArray[np.uint16]
@@ -37,6 +37,9 @@ class Inputs(Protocol):
 
     def finish(self, loaded: Tensor, drawn: Tensor, *, plain: int = 0) -> Tensor:
         """What is left for the device: what the network takes."""
+
+    def seen(self, loaded: Tensor) -> Tensor:
+        """What the network takes of what is not varied, of the size that it is trained on."""
 
 
 class Images:
@@ -68,10 +71,15 @@ class Images:
 
     def finish(self, loaded: Tensor, drawn: Tensor, *, plain: int = 0) -> Tensor:
         """float (views·n)×C×H×W, augmented."""
-        images = to_float(loaded)
+        images = self.seen(loaded)
         if plain == len(images):
             return images
         return _joined(images[:plain], augment(images[plain:], self.augmentation, drawn[:, plain:]))
+
+    def seen(self, loaded: Tensor) -> Tensor:
+        """float n×C×H×W."""
+        height, width, _ = shape_of_side(self.info.image_shape, self.augmentation.side)
+        return resized(to_float(loaded), (height, width))
 
 
 class Features:
@@ -98,6 +106,10 @@ class Features:
         return _joined(first, torch.from_numpy(self.features.any_view(every[plain:], chances[plain:], plain=not plain)))
 
     def finish(self, loaded: Tensor, drawn: Tensor, *, plain: int = 0) -> Tensor:
+        """As they are."""
+        return loaded
+
+    def seen(self, loaded: Tensor) -> Tensor:
         """As they are."""
         return loaded
 

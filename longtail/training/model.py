@@ -12,11 +12,12 @@ from longtail.artifacts.work import work_directory
 from longtail.data.dataset import Task
 from longtail.data.feature_set import FeatureSet
 from longtail.data.splits import Split
-from longtail.data.transforms import Augmentation
+from longtail.data.transforms import Augmentation, shape_of_side
 from longtail.errors import DataError
 from longtail.methods.base import Ints, Method, Setup
 from longtail.network.device import device
 from longtail.network.embedder import Embedder, blueprint_for, build_network, write_snapshot
+from longtail.network.inference import check_size
 from longtail.network.network import Network, backbone_digest
 from longtail.network.snapshot import current, write_prior
 from longtail.network.trained import keep_still, renew
@@ -59,7 +60,7 @@ def train_model(
     table = Split.open(sources.split)
     data = open_inputs(sources.dataset, table, params.optimisation.augmentation)
     method_params = params.method.model_dump(mode="json")
-    blueprint = blueprint_for(params.network, "network", table.tasks, data.info, method_params)
+    blueprint = blueprint_for(params.network, "network", table.tasks, data.info, method_params, params.inference)
     torch.manual_seed(seed)
     network = initial_network(sources.snapshot, blueprint, params.method)
     tasks = trained_tasks(table, params.negatives)
@@ -69,6 +70,9 @@ def train_model(
     if isinstance(data, Features):
         params.check_stored()
         _check_backbone(data.features, network, sources.snapshot)
+    else:
+        trained_on = shape_of_side(data.info.image_shape, params.optimisation.augmentation.side)
+        check_size(network, trained_on, params.inference.shape(data.info.image_shape))
     keep_still(network, 0 if isinstance(data, Features) or not params.method.trains_body else params.trained_blocks)
     if fresh:
         renew(network, build_network(trained))

@@ -7,6 +7,7 @@ from longtail.data.transforms import Augmentation
 from longtail.errors import DataError
 from longtail.methods.base import OFTEN, AnyMethod, Sampling
 from longtail.methods.catalogue import entry_of
+from longtail.network.inference import Inference
 from longtail.network.network import NetworkParams
 from longtail.rules.clusters import ClusterSize
 from longtail.rules.search import Search
@@ -29,6 +30,7 @@ class TrainingParams(Sampling):
         "0: only what is on top of it is trained; null: all of it",
     )
     optimisation: Optimisation = Optimisation(iterations=1000)
+    inference: Inference = Field(Inference(), exclude_if=lambda how: how == Inference())
 
     @model_validator(mode="after")
     def _corrected_once(self) -> "TrainingParams":
@@ -79,6 +81,10 @@ class TrainingParams(Sampling):
             raise DataError(
                 f"{self.called} is trained on stored features, and its augmentation takes the images: store augmented "
                 "views with `views` and `augmentation` of those features, or leave it out"
+            )
+        if self.inference != Inference():
+            raise DataError(
+                f"{self.called} is trained on stored features, which are of the images as they are: leave out inference"
             )
         if self.trained_blocks:
             raise DataError(

@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 
-from longtail.data.transforms import to_float
 from longtail.methods.placed import PlacedMethod
 from longtail.network.device import device
 from longtail.network.embedder import block_size
@@ -28,7 +27,7 @@ def place_samples(network: Network, method: PlacedMethod, inputs: Inputs, *, ste
     with torch.no_grad():
         for start in range(0, max(1, len(samples)), size):
             images = torch.from_numpy(np.ascontiguousarray(inputs.plain(samples[start : start + size]))).to(device())
-            for task, embeddings in network.embed(images if images.ndim == 2 else to_float(images)).items():
+            for task, embeddings in network.embed(inputs.seen(images)).items():
                 parts[task].append(embeddings)
     found = {task: joined(world, torch.cat(of_task), len(method.placed)) for task, of_task in parts.items()}
     method.place({task: rows.cpu().numpy() for task, rows in found.items()}, network, step=step)
