@@ -15,6 +15,7 @@ TABLES = (
     "rectification",
     "similarity",
     "granularity",
+    "domains",
     "data_path",
     "ingest",
     "storage",

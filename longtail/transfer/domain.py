@@ -3,6 +3,7 @@
 Source: Cui, "Fine-grained and long-tailed recognition", section 4.3.1, after Cui et al., CVPR 2018.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,6 +51,13 @@ class Domain:
         shares: Floats = self.counts / self.counts.sum()
         return shares
 
+    def of(self, names: Iterable[str]) -> "Domain":
+        """Some of its classes, in its own order. Raises DataError for one that it has not."""
+        asked = set(names)
+        if unknown := asked - set(self.classes):
+            raise DataError(f"{shown(self.name)} has no class(es) {listed(sorted(unknown))}")
+        return self._at([place for place, name in enumerate(self.classes) if name in asked])
+
     def of_at_least(self, images: int) -> "Domain":
         """Its classes of so many images or more. Raises DataError if it has none."""
         kept = np.flatnonzero(self.counts >= images)
@@ -58,8 +66,11 @@ class Domain:
                 f"{shown(self.name)} has no class of {images} images or more, the largest has {self.counts.max()}: ask "
                 "for fewer with --least"
             )
-        names = [self.classes[place] for place in kept.tolist()]
-        return replace(self, classes=names, means=self.means[kept], counts=self.counts[kept])
+        return self._at(kept.tolist())
+
+    def _at(self, places: list[int]) -> "Domain":
+        names = [self.classes[place] for place in places]
+        return replace(self, classes=names, means=self.means[places], counts=self.counts[places])
 
 
 def class_means(features: FeatureSet, labels: Ints, count: int, *, normalise: bool = False) -> Floats:
