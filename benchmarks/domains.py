@@ -1,5 +1,7 @@
 """Domain similarity at the size of its paper: ImageNet and iNaturalist, 6,089 classes, against the 200 of CUB."""
 
+from time import process_time
+
 import numpy as np
 
 from benchmarks.measure import peak_memory, seconds
@@ -18,23 +20,31 @@ def run(full: bool) -> Table:
         "Domain similarity",
         f"Earth Mover's Distance between {SOURCE:,} and {TARGET} class means of {LENGTH:,} drawn features, the "
         f"classes having 200 to 5,000 and 20 to 60 images; and the classes selected for {TARGETS} such targets.",
-        ["what", "seconds"],
+        ["what", "CPU seconds"],
         settings={"solver": "HiGHS, by scipy"},
     )
     random = np.random.default_rng(0)
     source = _domain("source", SOURCE, (200, 5000), random)
     targets = [_domain(f"target {place}", TARGET, (20, 60), random) for place in range(TARGETS)]
-    table.add("distances of class means", f"{seconds(lambda: class_distances(source, targets[0])):.2f}")
     distances = class_distances(source, targets[0])
-    took = seconds(lambda: earth_movers_distance(distances, source.shares, targets[0].shares))
+    shares = source.shares, targets[0].shares
+    most = peak_memory(lambda: earth_movers_distance(distances, *shares)) / 1024  # before anything is kept
+    took = seconds(lambda: earth_movers_distance(distances, *shares), process_time)
+    table.add("distances of class means", f"{seconds(lambda: class_distances(source, targets[0]), process_time):.2f}")
     table.add("Earth Mover's Distance, exact", f"{took:.1f}")
-    selected = seconds(lambda: select_classes(source, targets, [200]))
+    selected = seconds(lambda: select_classes(source, targets, [200]), process_time)
     table.add(f"selection of 200 classes for each of {TARGETS} targets", f"{selected:.2f}")
-    most = peak_memory(lambda: earth_movers_distance(distances, source.shares, targets[0].shares)) / 1024
     table.add("memory of the Earth Mover's Distance", f"{most:.2f} GiB")
-    what = f"Earth Mover's Distance of {SOURCE:,} × {TARGET} classes"
+    what = f"CPU time of the Earth Mover's Distance of {SOURCE:,} × {TARGET} classes"
     table.aims.append(Aim(what, f"≤ {GOAL:.0f} s", f"{took:.1f} s", took <= GOAL))
-    table.aims.append(Aim(f"its memory, {what}", f"≤ {MEMORY:.0f} GiB", f"{most:.2f} GiB", most <= MEMORY))
+    table.aims.append(
+        Aim(
+            f"memory of the Earth Mover's Distance of {SOURCE:,} × {TARGET} classes",
+            f"≤ {MEMORY:.0f} GiB",
+            f"{most:.2f} GiB",
+            most <= MEMORY,
+        )
+    )
     return table
 
 
