@@ -19,6 +19,7 @@ from longtail.execution import execute, one_sentence
 from longtail.granularity.commands import granularity
 from longtail.labelling.commands import label, propose
 from longtail.parameters import CLUSTER, checked_sections, read_parameters, stage_parameters
+from longtail.problems.edges.commands import edges
 from longtail.stages import NAMED, PARALLEL, STAGES
 from longtail.stages.contract import artifacts, params_model
 from longtail.transfer.commands import similarity
@@ -157,6 +158,7 @@ app.command()(bootstrap)
 app.command()(granularity)
 app.command()(audit)
 app.command()(similarity)
+app.add_typer(edges, name="edges")
 
 
 def _command(stage: str) -> Callable[..., None]:

@@ -1,0 +1,30 @@
+"""Ground truth as BSDS500 has it: a .mat file an image, in which several people have drawn boundaries."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from longtail.errors import DataError
+from longtail.problems.edges.matlab import read_matlab
+from longtail.sources.quoting import listed, shown
+
+
+def read_boundaries(file: Path) -> npt.NDArray[np.bool_]:
+    """The boundary pixels of each annotator, A×H×W with A ≥ 1. Raises DataError if the file has none, or others."""
+    annotators = read_matlab(file, "groundTruth").ravel()
+    if not len(annotators):
+        raise DataError(f"{shown(file)} has no annotation: its `groundTruth` is empty; leave the image out")
+    drawn = [_boundaries(annotator, file, place) for place, annotator in enumerate(annotators, 1)]
+    if len(sizes := {one.shape for one in drawn}) > 1:
+        raise DataError(f"the annotators of {shown(file)} have maps of several sizes: {listed(sorted(sizes))}")
+    return np.stack(drawn)
+
+
+def _boundaries(annotator: Any, file: Path, place: int) -> npt.NDArray[np.bool_]:
+    fields = getattr(annotator, "dtype", np.dtype(float)).names or ()
+    boundaries = np.asarray(annotator["Boundaries"].item()) if "Boundaries" in fields and annotator.size == 1 else None
+    if boundaries is None or boundaries.ndim != 2 or not boundaries.size or boundaries.dtype.kind not in "biuf":
+        raise DataError(f"annotator {place} of {shown(file)} has no map `Boundaries`; it is another kind of .mat file")
+    return np.asarray(boundaries != 0)
