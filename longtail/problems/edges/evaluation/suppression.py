@@ -35,6 +35,11 @@ def structured_edges(edge_map: Map) -> Map:
 def normals(edge_map: Map) -> Map:
     """The direction across the edge at each pixel, in radians from the x axis (rightwards) towards y (downwards), in
     [0, π): from the second derivatives of the smoothed map.
+
+    The formula is the detector's own, which figures in the literature rest on. It is right along the axes and the
+    diagonals, and up to 14 degrees off between them, since it has the square of the tangent. Where the mixed derivative
+    is exactly 0, as on a drawn horizontal line, its sign counts as positive; the detector's own code is then 90 degrees
+    off.
     """
     weights = np.bartlett(2 * TRIANGLE + 3)[1:-1]
     smooth = edge_map
@@ -43,7 +48,7 @@ def normals(edge_map: Map) -> Map:
     y, x = np.gradient(smooth)
     xy, xx = np.gradient(x)
     yy = np.gradient(y, axis=0)
-    return np.asarray(np.mod(np.arctan(yy * np.sign(-xy) / (xx + 1e-5)), np.pi))
+    return np.asarray(np.mod(np.arctan(yy * np.where(xy > 0, -1, 1) / (xx + 1e-5)), np.pi))
 
 
 def _fading(size: int) -> npt.NDArray[np.float64]:
