@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -74,19 +75,34 @@ def count(edge_map: Map, boundaries: Pixels, at: Real) -> Counts:
 
 def count_annotators(boundaries: Pixels) -> Counts:
     """The counts of the annotators of an image, A×H×W: each against all others, summed. One alone counts nothing."""
-    if len(boundaries) == 1:
-        return Counts(*np.zeros(4, np.int64))
-    each = [count_edges(one, np.delete(boundaries, place, axis=0)) for place, one in enumerate(boundaries)]
-    return Counts.stacked(each).total()
+    radius = _radius(boundaries[0])
+    recalled, confirmed = 0, np.zeros_like(boundaries)
+    for one, other in combinations(range(len(boundaries)), 2):
+        of_one, of_other = correspondence(boundaries[one], boundaries[other], radius)
+        confirmed[one] |= of_one
+        confirmed[other] |= of_other
+        recalled += int(of_one.sum()) + int(of_other.sum())
+    others, drawn = len(boundaries) - 1, int(boundaries.sum())
+    return _numbers(recalled, others * drawn, confirmed.sum(), drawn if others else 0)
 
 
 def count_edges(edges: Pixels, boundaries: Pixels) -> Counts:
     """The counts of thin edges H×W against annotators A×H×W, each a number."""
-    radius = MAX_DISTANCE * float(np.hypot(*edges.shape))
-    pairs = [correspondence(edges, annotated, radius) for annotated in boundaries]
-    confirmed = np.any([of_edges for of_edges, _ in pairs], axis=0)
-    recalled = sum(int(of_annotator.sum()) for _, of_annotator in pairs)
-    return Counts(*(np.asarray(value) for value in (recalled, boundaries.sum(), confirmed.sum(), edges.sum())))
+    radius = _radius(edges)
+    recalled, confirmed = 0, np.zeros_like(edges)
+    for annotated in boundaries:
+        of_edges, of_annotator = correspondence(edges, annotated, radius)
+        confirmed |= of_edges
+        recalled += int(of_annotator.sum())
+    return _numbers(recalled, boundaries.sum(), confirmed.sum(), edges.sum())
+
+
+def _numbers(*values: int | np.integer) -> Counts:
+    return Counts(*(np.asarray(value, np.int64) for value in values))
+
+
+def _radius(pixels: Pixels) -> float:
+    return MAX_DISTANCE * float(np.hypot(*pixels.shape))
 
 
 def _thin(edges: Pixels) -> Pixels:
