@@ -16,6 +16,7 @@ TABLES = (
     "similarity",
     "granularity",
     "domains",
+    "edges",
     "data_path",
     "ingest",
     "storage",

@@ -30,9 +30,7 @@ def read_edge_map(file: Path) -> Map:
 def check_edge_map(edge_map: Map, name: str) -> None:
     """Raise DataError, which names it so, if a map is not of two dimensions or not in 0 to 1."""
     if edge_map.ndim != 2 or min(edge_map.shape) < 2:
-        raise DataError(
-            f"{name} is no edge map: it has the shape {edge_map.shape}; give one number for each pixel of H×W, 2×2 at least"
-        )
+        raise DataError(f"{name} is no edge map: it has the shape {edge_map.shape}; give H×W numbers, 2×2 at least")
     if not np.isfinite(edge_map).all():
         raise DataError(f"{name} has pixels that are NaN or infinite; an edge map is in 0 to 1")
     if edge_map.min() < 0 or edge_map.max() > 1:
