@@ -26,7 +26,7 @@ Pixels = npt.NDArray[np.bool_]
 SHAPE = (321, 481)  # as BSDS500's images
 IMAGES = 4  # crops
 # Annotators from coarse to fine: the width of the filter before Canny's detector, in pixels.
-ANNOTATORS = (4.0, 3.0, 2.5, 2.0, 1.5)
+ANNOTATORS = (8.0, 6.0, 5.0, 4.0, 3.0)
 THRESHOLD = 0.3  # of the matching that is compared
 TEST_SET, THRESHOLDS, PROCESSES = 200, 99, 2
 GOAL = 90  # minutes

@@ -163,3 +163,11 @@ def test_each_image_counts_once() -> None:
         evaluate([case, case], Settings())
     with pytest.raises(DataError, match="no map"):
         evaluate([], Settings())
+
+
+def test_without_the_extra_it_says_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("longtail.problems.edges.evaluation.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "skimage.morphology", None)
+    with pytest.raises(DataError, match=r"needs the package skimage.*extra `torch`"):
+        run("maps", "truth", "-o", tmp_path / "out")
