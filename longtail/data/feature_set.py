@@ -1,7 +1,9 @@
 """Stored features of a backbone: on disk in place of images, so that a training need not run the backbone again.
 
-features.npy   float16 or float32, n×F, memory-mapped: of every sample of the split as it is, in the split's order
-views.npy      the same of augmented training images, t×V×F: row j is of the j-th training sample; absent without views
+features.npy   float16 or float32, n×F, memory-mapped: of every sample of the split as it is, in the split's order; of a
+               network that pools maps n×P×F, one vector for each of P positions
+views.npy      the same of augmented training images, t×V×F or t×V×P×F: row j is of the j-th training sample; absent
+               without views
 colours.npy    colour histograms of the split's samples, see data/colours.py; absent where the data set has none
 features.json  tasks, image shape and preprocessing as in dataset.json, and which backbone made them
 """
@@ -12,7 +14,7 @@ from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from longtail.artifacts.digests import check_file
 from longtail.artifacts.reading import UNREADABLE, reason
@@ -38,8 +40,14 @@ class FeatureInfo(BaseModel, extra="forbid"):
     backbone: str
     samples: int
     length: int
+    positions: int | None = Field(None, exclude_if=lambda positions: positions is None)
     precision: Precision
     views: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of an image's features: (F,), or (P, F) of a map."""
+        return (self.length,) if self.positions is None else (self.positions, self.length)
 
 
 class FeatureSet:
@@ -54,7 +62,10 @@ class FeatureSet:
         self.colours = None if grid is None else open_histograms(path, info.samples, grid)
         self._row = np.full(info.samples, -1, np.int64)
         self._row[training] = np.arange(len(training))
-        expected = {"features.npy": (info.samples, info.length), "views.npy": (len(training), info.views, info.length)}
+        expected = {
+            "features.npy": (info.samples, *info.shape),
+            "views.npy": (len(training), info.views, *info.shape),
+        }
         for array in (self._features, self._views):
             if array is not None:
                 name = Path(array.filename).name
@@ -75,13 +86,13 @@ class FeatureSet:
             raise DataError(f"{path} holds no features: {why}; make them with `longtail features`") from error
 
     def plain(self, samples: Ints) -> Floats:
-        """float32 (n, F): the features of samples as they are."""
+        """float32 (n, F), or (n, P, F) of maps: the features of samples as they are."""
         features: Floats = self._features[samples].astype(np.float32)
         return features
 
     def any_view(self, samples: Ints, chances: npt.NDArray[np.float64], *, plain: bool = True) -> Floats:
-        """float32 (n, F): of each sample one of its views; `chances` (n,) in [0, 1) say which. `plain`: whether the
-        plain one is among them; of what is not trained on there is no other.
+        """float32 (n, F), or (n, P, F): of each sample one of its views; `chances` (n,) in [0, 1) say which. `plain`:
+        whether the plain one is among them; of what is not trained on there is no other.
 
         Raises DataError if there are no others at all, and the plain one is not asked.
         """
@@ -117,9 +128,9 @@ def write_features(
     Raises DataError if a feature is not finite in the precision that they are kept in.
     """
     path.mkdir(parents=True, exist_ok=True)
-    _write(path / "features.npy", (info.samples, info.length), features, info.precision)
+    _write(path / "features.npy", (info.samples, *info.shape), features, info.precision)
     if info.views:
-        _write(path / "views.npy", (train, info.views, info.length), views, info.precision)
+        _write(path / "views.npy", (train, info.views, *info.shape), views, info.precision)
     if colours is not None:
         np.save(path / COLOURS, colours)
     (path / INFO).write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -179,5 +179,5 @@ class Graph(nn.Module):
     def _seen(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         if self.whole:
             return self.inference.embed_and_classify(self.network, images)
-        features = F.normalize(self.network.backbone(images), dim=1)
+        features = F.normalize(self.network.pooled(images), dim=1)
         return dict.fromkeys(self.names, features), dict.fromkeys(self.names, features[:, :0])

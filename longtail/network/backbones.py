@@ -13,16 +13,23 @@ OWN = ("small_cnn", "resnet32")
 TORCHVISION = ("resnet18", "resnet50", "resnet152")
 
 
+class Positions(nn.Module):
+    """A map N×C×H×W as the vectors of its positions, N×P×C."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps.flatten(2).transpose(1, 2)
+
+
 class SmallCNN(nn.Sequential):
     """Three 3×3 convolutions for images of 28×28 or 32×32; 128 features at each place of a 3×3 or 4×4 map."""
 
-    def __init__(self, image_shape: tuple[int, int, int]) -> None:
+    def __init__(self, image_shape: tuple[int, int, int], *, maps: bool) -> None:
         height, width, channels = image_shape
         if min(height, width) < 8:
             raise DataError(f"small_cnn needs images of 8×8 or more, not {height}×{width}; change ingest.image_shape")
         blocks = [_block(channels, 32), _block(32, 64), _block(64, 128)]
-        super().__init__(*blocks, nn.Flatten())
-        self.features = 128 * (height // 8) * (width // 8)
+        super().__init__(*blocks, Positions() if maps else nn.Flatten())
+        self.features = 128 if maps else 128 * (height // 8) * (width // 8)
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
@@ -38,7 +45,7 @@ class ResNet32(nn.Sequential):
 
     features = 64
 
-    def __init__(self, image_shape: tuple[int, int, int]) -> None:
+    def __init__(self, image_shape: tuple[int, int, int], *, maps: bool) -> None:
         blocks: list[nn.Module] = []
         channels = 16
         for width in (16, 32, 64):
@@ -46,7 +53,8 @@ class ResNet32(nn.Sequential):
                 blocks.append(_Residual(channels, width))
                 channels = width
         stem = [nn.Conv2d(image_shape[2], 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True)]
-        super().__init__(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        pooled = [Positions()] if maps else [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+        super().__init__(*stem, *blocks, *pooled)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)
@@ -70,12 +78,14 @@ class _Residual(nn.Module):
         return F.relu(inner + shortcut)
 
 
-def build_backbone(name: str, image_shape: tuple[int, int, int]) -> tuple[nn.Module, int]:
-    """The backbone with fresh weights, and the length of its feature vector."""
+def build_backbone(name: str, image_shape: tuple[int, int, int], *, maps: bool = False) -> tuple[nn.Module, int]:
+    """The backbone with fresh weights, and the length of its feature vector, of which it gives one an image, N×F, or,
+    with `maps`, one for each of P positions, N×P×F. Raises DataError if it has no maps, or is not for such images.
+    """
     if name in OWN:
-        own = SmallCNN(image_shape) if name == "small_cnn" else ResNet32(image_shape)
+        own = SmallCNN(image_shape, maps=maps) if name == "small_cnn" else ResNet32(image_shape, maps=maps)
         return own, own.features
-    network = Imported(name, image_shape)
+    network = Imported(name, image_shape, maps=maps)
     return network, network.features
 
 

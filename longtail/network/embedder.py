@@ -16,7 +16,7 @@ from longtail.data.transforms import to_float
 from longtail.errors import DataError
 from longtail.methods.catalogue import params_class
 from longtail.network.inference import Inference
-from longtail.network.network import Network, NetworkParams
+from longtail.network.network import Network, NetworkParams, is_images
 from longtail.network.prior_features import histograms_of_gradients, pixels
 from longtail.network.snapshot import Blueprint, Features, read_blueprint
 from longtail.progress import Advance
@@ -24,7 +24,7 @@ from longtail.progress import Advance
 Floats = npt.NDArray[np.float32]
 Images = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
-# Images N×H×W×C, or what the backbone has made of them before: float32 N×F.
+# Images N×H×W×C, or what the backbone has made of them before: float32 N×F, or maps N×P×C.
 Inputs = npt.NDArray[Any]
 BLOCK = 512
 # At 224×224 a CPU takes half the time for 8 images at a time: what is between the layers then stays in its cache.
@@ -78,13 +78,13 @@ class Embedder:
             if self.blueprint.features == "network":
                 found = self.inference.embed(self.network, self._tensor(images))
                 return {name: value.cpu().numpy() for name, value in found.items()}
-            features = F.normalize(self.network.backbone(self._tensor(images)), dim=1).cpu().numpy()
+            features = F.normalize(self.network.pooled(self._tensor(images)), dim=1).cpu().numpy()
             return {task.name: features for task in self.tasks}
 
     def _tensor(self, images: Inputs) -> Tensor:
         assert self.network is not None
         tensor = torch.from_numpy(images).to(next(self.network.parameters()).device)
-        return tensor if tensor.ndim == 2 else to_float(tensor)
+        return to_float(tensor) if is_images(tensor) else tensor
 
 
 def _blocks(images: Inputs) -> Iterator[Inputs]:
@@ -114,7 +114,7 @@ def load_embedder(snapshot: Path) -> Embedder:
 
 
 def block_size(shape: tuple[int, ...]) -> int:
-    """How many images H×W×C, or features F, a network takes at a time where nothing is trained."""
+    """How many images H×W×C, or features F or maps P×C, a network takes at a time where nothing is trained."""
     if len(shape) < 3 or torch.cuda.is_available():
         return BLOCK
     return max(8, min(BLOCK, BLOCK_PIXELS // (shape[0] * shape[1])))

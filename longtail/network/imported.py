@@ -12,10 +12,13 @@ from longtail.network.pretrained import IMAGENET, TIMM, Channels, Pretrained, co
 class Imported(nn.Module):
     """A network of torchvision or timm without its last layer; grey images are repeated over the three channels."""
 
-    def __init__(self, name: str, image_shape: tuple[int, int, int]) -> None:
+    def __init__(self, name: str, image_shape: tuple[int, int, int], *, maps: bool = False) -> None:
+        """`maps`: the vectors of the positions of its last map in place of their mean."""
         super().__init__()
-        self.name = name
+        self.name, self.maps = name, maps
         self.body, self.features = _timm(name, image_shape) if name.startswith(TIMM) else _torchvision(name)
+        if maps:
+            self._leave_out_pooling(image_shape)
         self.mean: Tensor
         self.deviation: Tensor
         # Of our images in [−1, 1]; part of the weights, as these mean nothing without them.
@@ -29,15 +32,31 @@ class Imported(nn.Module):
         self.mean.copy_(torch.tensor(mean).view(3, 1, 1) * 2 - 1)
         self.deviation.copy_(torch.tensor(deviation).view(3, 1, 1) * 2)
 
+    def _leave_out_pooling(self, image_shape: tuple[int, int, int]) -> None:
+        """Raises DataError where that leaves no map C×H×W, but tokens or channels that come last."""
+        if not self.name.startswith(TIMM):
+            self.body.avgpool = nn.Identity()  # torchvision's own code then flattens the map
+            return
+        body: Any = self.body
+        body.reset_classifier(0, global_pool="")
+        with torch.inference_mode():
+            found = body.eval()(torch.zeros(1, 3, *image_shape[:2])).shape
+        body.train()
+        if len(found) != 4 or found[1] != self.features:
+            raise DataError(f"{self.name} ends in no map of channels to pool: leave out `network.pooling`")
+
     def take(self, pretrained: Pretrained) -> None:
         """Go on with pretrained weights, and see images as they were trained on."""
         self.body.load_state_dict(pretrained.weights)
         self._normalise_by(pretrained.mean, pretrained.deviation)
 
     def forward(self, images: Tensor) -> Tensor:
-        """float N×C×H×W in [−1, 1] to N×features."""
+        """float N×C×H×W in [−1, 1] to N×features, or to N×P×features."""
         features: Tensor = self.body((images.expand(-1, 3, -1, -1) - self.mean) / self.deviation)
-        return features
+        if not self.maps:
+            return features
+        flat = features.flatten(1)
+        return flat.view(len(flat), self.features, flat.shape[1] // self.features).transpose(1, 2)
 
 
 def _torchvision(name: str) -> tuple[nn.Module, int]:

@@ -71,7 +71,7 @@ def check_size(network: Network, trained_on: Shape, tested_on: Shape) -> None:
     some = torch.zeros(1, channels, height, width, device=next(network.parameters()).device)
     try:
         with torch.inference_mode():
-            fits = network.backbone.eval()(some).shape[1] == network.features
+            fits = network.eval().pooled(some).shape[1] == network.features
     except (RuntimeError, AssertionError):  # of a layer; timm asserts
         fits = False
     if not fits:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from longtail.artifacts.weights import digest
 from longtail.data.dataset import Task
 from longtail.network.backbones import build_backbone, check_name
+from longtail.network.pooling.build import build_pooling
+from longtail.network.pooling.params import AVERAGE, PoolingParams
 
 Length = Annotated[int, Field(ge=1)]
 Head = Callable[[int, int], nn.Module]
@@ -20,6 +22,9 @@ class NetworkParams(BaseModel, extra="forbid"):
     """The `network` section of params.yaml."""
 
     backbone: Annotated[str, AfterValidator(check_name)] = "small_cnn"
+    pooling: PoolingParams = Field(
+        AVERAGE, exclude_if=lambda pooling: pooling == AVERAGE, description="from the backbone's map to its features"
+    )
     embedding: int | None = Field(
         64, ge=2, description="length of the embedding; null: the backbone's features are it, under linear classifiers"
     )
@@ -63,7 +68,9 @@ class Network(nn.Module):
         """`head`: of the length of an embedding and the number of classes makes a task's classifier."""
         super().__init__()
         self.tasks, self.relu = tasks, params.relu
-        self.backbone, self.features = build_backbone(params.backbone, image_shape)
+        self.takes_maps = params.pooling != AVERAGE
+        self.backbone, channels = build_backbone(params.backbone, image_shape, maps=self.takes_maps)
+        self.pooling, self.features = build_pooling(params.pooling, channels)
         embeddings = 0 if params.embedding is None else 1 if params.shared_embedding else len(tasks)
         self.embeddings = nn.ModuleList(_embedding(self.features, params) for _ in range(embeddings))
         length = params.embedding or self.features
@@ -76,18 +83,23 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """float N×C×H×W to the embeddings before normalisation, N×d for each task; none of them is negative, unless
-        they are the backbone's features or come before the ReLU. What the backbone has made of images before, N×F, is
-        taken in their place; so in all that follows.
+        they are the backbone's features or come before the ReLU. What the backbone has made of images before, N×F or
+        maps N×P×C, is taken in their place; so in all that follows.
 
         The classifier and the distances see the same numbers: with a ReLU in the classifier alone, neighbours were
         searched among components that it never looks at (docs/trials.md).
         """
-        features = images if images.ndim == 2 else self.backbone(images)
+        features = self.pooled(images)
         raw = [head(features) for head in self.embeddings]
         raw = [F.relu(of_head) for of_head in raw] if self.relu is True else raw
         raw = raw or [features]
         shared = len(self.tasks) // len(raw)
         return {task.name: of_task for task, of_task in zip(self.tasks, raw * shared, strict=True)}
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """float N×C×H×W to the backbone's features, pooled, N×F."""
+        features: Tensor = self.pooling(self.backbone(images) if is_images(images) else images)
+        return features
 
     def embed(self, images: Tensor) -> dict[str, Tensor]:
         """float N×C×H×W to f(x), N×d on the unit sphere for each task."""
@@ -120,6 +132,11 @@ class Network(nn.Module):
             task.name: classifier(seen[task.name])
             for task, classifier in zip(self.tasks, self.classifiers, strict=True)
         }
+
+
+def is_images(inputs: Tensor) -> bool:
+    """Whether these are images, and not what a backbone has made of them: N×F, or maps N×P×C."""
+    return inputs.ndim == 4
 
 
 def _layers(lengths: list[int]) -> nn.Sequential:

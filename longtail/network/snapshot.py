@@ -18,6 +18,7 @@ from longtail.artifacts.reading import UNREADABLE, read_array, read_json, reason
 from longtail.data.dataset import Task
 from longtail.data.preprocessing import Preprocessing
 from longtail.errors import DataError
+from longtail.network.pooling.params import AVERAGE, PoolingParams
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -77,6 +78,7 @@ class Blueprint(BaseModel, extra="forbid"):
 
     features: Features
     backbone: str
+    pooling: PoolingParams = Field(AVERAGE, exclude_if=lambda pooling: pooling == AVERAGE)
     embedding: int | None
     shared_embedding: bool = False
     relu: bool | Literal["classifier"] = True

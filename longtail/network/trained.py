@@ -1,7 +1,4 @@
-"""What a training changes of a network, and how fast: blocks that stay still, modes, groups of parameters."""
-
-from collections.abc import Mapping
-from typing import Any
+"""What a training changes of a network, and how fast: blocks that stay still, modes, shares of the learning rate."""
 
 from torch import nn
 
@@ -55,28 +52,6 @@ def _stop_still(module: nn.Module) -> None:
     else:
         for child in module.children():
             _stop_still(child)
-
-
-def without_decay(parameter: nn.Parameter) -> None:
-    """Mark a parameter as one that weight decay leaves alone."""
-    parameter.without_decay = True  # type: ignore[attr-defined]
-
-
-def parameter_groups(
-    module: nn.Module, decay: float, shares: Mapping[nn.Parameter, float] | None = None
-) -> list[dict[str, Any]]:
-    """The parameters that are trained, for an optimiser: with weight decay, and those marked to be without. `share`: of
-    the learning rate, 1 for those of which `shares` says nothing.
-    """
-    found: dict[tuple[float, bool], list[nn.Parameter]] = {}
-    for parameter in module.parameters():
-        if parameter.requires_grad:
-            key = (shares or {}).get(parameter, 1.0), getattr(parameter, "without_decay", False)
-            found.setdefault(key, []).append(parameter)
-    return [
-        {"params": found[key], "weight_decay": 0.0 if key[1] else decay, "share": key[0]}
-        for key in sorted(found, key=lambda key: (-key[0], key[1]))
-    ]
 
 
 def layer_shares(backbone: nn.Module, layer_decay: float) -> dict[nn.Parameter, float]:

@@ -41,7 +41,8 @@ class Params(BaseModel, extra="forbid"):
 
 @stage
 def run(dataset: Input, split: Input, model: Weights, features: Output, *, params: Params) -> dict[str, float]:
-    """Write the features of every sample of the split, by the backbone of `model`; return their length.
+    """Write the features of every sample of the split, by the backbone of `model`; return their length. Where that
+    network pools maps (`network.pooling`), they are the maps, and the pooling is part of the trainings on them.
 
     On a GPU the backbone works in bfloat16. Raises DataError if the model has none, or they are not finite.
     """
@@ -59,12 +60,13 @@ def run(dataset: Input, split: Input, model: Weights, features: Output, *, param
     images = Images(packed, table.samples["row"].to_numpy(), params.augmentation)
     everything, training = np.arange(len(table.samples)), table.positions("train")
     extractor = _Extractor(backbone, images, params)
-    length = next(extractor.plain(everything[:1])).shape[1]
+    _, *positions, length = next(extractor.plain(everything[:1])).shape
     info = FeatureInfo(
         dataset=packed.info,
         backbone=digest,
         samples=len(everything),
         length=length,
+        positions=positions[0] if positions else None,
         precision=params.precision,
         views=params.views,
     )

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 from longtail.data.dataset import PackedDataset
 from longtail.data.seed import Seed
 from longtail.data.splits import Split
+from longtail.data.transforms import Augmentation
 from longtail.network.backbones import OWN
 from longtail.network.elsewhere import take_backbone
 from longtail.network.embedder import Embedder, blueprint_for, build_network, write_network, write_snapshot
@@ -17,6 +18,8 @@ from longtail.network.network import NetworkParams
 from longtail.network.pretrained import Pretrained, WeightsFile, imagenet_weights, of_file
 from longtail.network.snapshot import Features, Round, State, current, read_embeddings
 from longtail.stages.contract import Input, Output, stage
+from longtail.training.beginning import measure_gamma
+from longtail.training.inputs import Images
 
 FEATURES: dict[str, Features] = {
     "random": "network",
@@ -65,6 +68,7 @@ def run(dataset: Input, split: Input, model: Output, *, params: Params) -> dict[
     features where these are all that it has.
     """
     packed, table = PackedDataset.open(dataset), Split.open(split)
+    images = Images(packed, table.samples["row"].to_numpy(), Augmentation())
     blueprint = blueprint_for(params.network, FEATURES[params.prior], table.tasks, packed.info)
     torch.manual_seed(params.seed)
     network = None
@@ -74,9 +78,11 @@ def run(dataset: Input, split: Input, model: Output, *, params: Params) -> dict[
             take_backbone(network, blueprint, params.weights)
         elif isinstance(network.backbone, Imported) and params.prior != "random":
             network.backbone.take(_pretrained(network.backbone, params))
-    rows, embedder = table.samples["row"].to_numpy(), Embedder(blueprint, network)
+        # Pretrained statistics hold, fresh ones are none yet.
+        measure_gamma(network.train(params.prior == "random"), images, table.positions("train"))
+    embedder = Embedder(blueprint, network)
     if params.embeddings:
-        write_snapshot(current(model), embedder, lambda samples: packed.images(rows[samples]), len(rows), logits=False)
+        write_snapshot(current(model), embedder, images.plain, len(table.samples), logits=False)
     else:
         write_network(current(model), embedder)
     State(rule="cluster_wise", history=[Round(round=0, scores={}, curve=[])]).write(model)

@@ -1,15 +1,22 @@
-"""What a training begins with: the weights of what it follows, as far as they fit."""
+"""What a training begins with: the weights of what it follows, as far as they fit, and the γ of a kernel pooling."""
 
+from copy import deepcopy
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from longtail.artifacts.weights import read_weights
+from longtail.data.transforms import to_float
 from longtail.errors import DataError
-from longtail.methods.base import MethodParams
+from longtail.methods.base import Ints, MethodParams
 from longtail.network.embedder import build_network
-from longtail.network.network import Network
+from longtail.network.network import Network, is_images
+from longtail.network.pooling.kernel import Kernel
 from longtail.network.snapshot import PRIOR, Blueprint, read_blueprint
+from longtail.training.inputs import Inputs
+
+MEASURED = 256  # images, of which each has tens of vectors
 
 
 def initial_network(snapshot: Path, blueprint: Blueprint, method: MethodParams) -> Network:
@@ -46,12 +53,39 @@ def initial_network(snapshot: Path, blueprint: Blueprint, method: MethodParams) 
     return network
 
 
+def measure_gamma(network: Network, inputs: Inputs, training: Ints) -> None:
+    """Give a kernel pooling that has no γ yet one over the mean inner product of the vectors in the maps of some of the
+    `training` samples; the backbone works in the modes that it is in, and keeps its statistics.
+
+    Raises DataError if that mean is not positive.
+    """
+    pooling = network.pooling
+    if not isinstance(pooling, Kernel) or not pooling.gamma.isnan():
+        return
+    backbone, means = deepcopy(network.backbone), []
+    drawn = training[:: max(1, len(training) // MEASURED)][:MEASURED]
+    for start in range(0, len(drawn), MEASURED // 4):
+        taken = torch.from_numpy(inputs.plain(drawn[start : start + MEASURED // 4]))
+        with torch.no_grad():
+            maps = backbone(to_float(taken)) if is_images(taken) else taken
+        means.append(maps.double().mean(1))
+    # The mean of xᵀy over all pairs is the squared length of the mean.
+    mean = float(torch.cat(means).mean(0).square().sum())
+    if not 0 < mean < torch.inf:
+        raise DataError(
+            f"the mean inner product of the backbone's features is {mean:.3g}, so there is no γ of a kernel pooling: "
+            "give `network.pooling.gamma`, or pool in another way"
+        )
+    pooling.gamma.fill_(1 / mean)
+
+
 def _by_task(weights: dict[str, Tensor], before: Blueprint, after: Blueprint) -> dict[str, Tensor]:
     """The weights with those of each task's embedding and classifier under its new number; of other tasks there are
     none, nor of one whose classes are others.
     """
     numbers = {task.name: number for number, task in enumerate(before.tasks) if task in after.tasks}
-    moved = {name: weight for name, weight in weights.items() if name.startswith("backbone.")}
+    kept = ("backbone.", "pooling.") if before.pooling == after.pooling else ("backbone.",)
+    moved = {name: weight for name, weight in weights.items() if name.startswith(kept)}
     for place, task in enumerate(after.tasks):
         for part, shared in (("embeddings", before.shared_embedding), ("branches", False), ("classifiers", False)):
             old = f"{part}.0." if shared else f"{part}.{numbers.get(task.name)}."

@@ -13,9 +13,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from longtail.methods.base import Ints, Method
 from longtail.methods.placed import PlacedMethod
+from longtail.network.decay import parameter_groups
 from longtail.network.device import device
 from longtail.network.network import Network
-from longtail.network.trained import layer_shares, parameter_groups, set_modes
+from longtail.network.trained import layer_shares, set_modes
 from longtail.training.checkpoint import load_checkpoint, save_checkpoint
 from longtail.training.distributed import data_parallel, synchronise_batch_norm, total
 from longtail.training.early_stopping import Best, validation_loss

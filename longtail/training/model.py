@@ -20,8 +20,8 @@ from longtail.network.embedder import Embedder, blueprint_for, build_network, wr
 from longtail.network.inference import check_size
 from longtail.network.network import Network, backbone_digest
 from longtail.network.snapshot import current, write_prior
-from longtail.network.trained import keep_still, renew
-from longtail.training.beginning import initial_network
+from longtail.network.trained import keep_still, renew, set_modes
+from longtail.training.beginning import initial_network, measure_gamma
 from longtail.training.inputs import Features, Images, Inputs, open_inputs
 from longtail.training.loop import WHOLE_SCHEDULE, Stretch, train
 from longtail.training.negatives import carry_over, trained_tasks
@@ -79,6 +79,9 @@ def train_model(
     if not params.method.trains_body:
         network.embeddings.requires_grad_(requires_grad=False)
         network.branches.requires_grad_(requires_grad=False)
+        network.pooling.requires_grad_(requires_grad=False)
+    set_modes(network, freeze_batch_norm=params.optimisation.freeze_batch_norm)
+    measure_gamma(network, data, table.positions("train"))
     method = params.method.build(_setup(table, data, params, seed, world, sources.table))
     _check_trained(params, network, method, data)
     for warning in method.warnings() if world.first else ():
@@ -130,7 +133,8 @@ def _check_trained(params: TrainingParams, network: Network, method: Method, dat
             f"{params.called} compares images with augmented views of themselves, and nothing is varied: give "
             "`optimisation.augmentation`, or leave that comparison out"
         )
-    body = [*network.backbone.parameters(), *network.embeddings.parameters(), *method.parameters()]
+    body = [*network.backbone.parameters(), *network.pooling.parameters(), *network.embeddings.parameters()]
+    body += method.parameters()
     if not method.trains_classifier and not any(parameter.requires_grad for parameter in body):
         raise DataError(
             f"{params.called} has nothing to train: the backbone stays, and {params.method.kind} trains no classifier; "
@@ -139,6 +143,12 @@ def _check_trained(params: TrainingParams, network: Network, method: Method, dat
 
 
 def _check_backbone(features: FeatureSet, network: Network, snapshot: Path) -> None:
+    if (features.info.positions is not None) != network.takes_maps:
+        stored, taken = ("maps", "pools none") if not network.takes_maps else ("pooled", "pools maps itself")
+        raise DataError(
+            f"the features in {features.path} are {stored}, and this network {taken}: make them again with the "
+            "`network.pooling` of the training"
+        )
     if features.info.backbone != backbone_digest(network):
         raise DataError(
             f"the features in {features.path} were made by another backbone than the one in {snapshot}: let the "

@@ -17,7 +17,7 @@ from longtail.methods.base import Sampling, Setup
 from longtail.methods.catalogue import CATALOGUE, params_class
 from longtail.methods.class_balanced import class_weights, effective_number, one_against_all
 from longtail.methods.ldam import Cosines, margins
-from longtail.network.trained import parameter_groups
+from longtail.network.decay import parameter_groups
 from longtail.stages.fit import Params as Fit
 
 # Nothing, one sample, a billion, and what lies between: at least one class has a sample.

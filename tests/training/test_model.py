@@ -18,10 +18,10 @@ from longtail.data.dataset import DatasetInfo, Task
 from longtail.errors import DataError
 from longtail.methods.class_balanced import Params as ClassBalanced
 from longtail.methods.softmax import Params
+from longtail.network.decay import parameter_groups
 from longtail.network.embedder import blueprint_for, build_network
 from longtail.network.network import Network, NetworkParams
 from longtail.network.snapshot import current, write_prior
-from longtail.network.trained import parameter_groups
 from longtail.training.beginning import initial_network
 from longtail.training.checkpoint import FILE
 

@@ -16,8 +16,8 @@ from longtail.errors import DataError
 from longtail.methods.base import Floats, Setup
 from longtail.methods.batch import Batch
 from longtail.methods.sampled_triplet import SampledTriplet, TripletParams
+from longtail.network.decay import without_decay
 from longtail.network.network import Network
-from longtail.network.trained import without_decay
 from longtail.rules.clusters import anchor_points
 
 

@@ -18,7 +18,7 @@ from longtail.methods.base import Floats, Ints, Setup
 from longtail.methods.batch import Selection
 from longtail.methods.classifier import ClassifierMethod, ClassifierParams
 from longtail.methods.ldam import Cosines, ldam_loss
-from longtail.network.trained import without_decay
+from longtail.network.decay import without_decay
 
 Loss = Literal["softmax", "sigmoid", "focal", "ldam"]
 

@@ -1,0 +1,1 @@
+"""From the map of a backbone to one vector an image."""
