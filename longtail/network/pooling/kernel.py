@@ -55,7 +55,8 @@ class Kernel(MapPooling):
     def averaged(self, maps: Tensor) -> Tensor:
         """See `MapPooling`."""
         scaled = (2 * self.gamma).sqrt() * maps
-        levels = [scaled.new_ones(len(maps), 1), scaled.mean(1), *self.sketch(scaled)]
+        first = scaled.mean(1)
+        levels = [torch.ones_like(first[:, :1]), first, *self.sketch(scaled)]
         return torch.cat([alpha * level for alpha, level in zip(self.coefficients, levels, strict=True)], dim=1)
 
     def working_bytes(self, positions: int) -> int:

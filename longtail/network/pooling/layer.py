@@ -23,9 +23,13 @@ class MapPooling(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         with torch.autocast(maps.device.type, enabled=False):
-            size = max(1, WORKING_BYTES // self.working_bytes(maps.shape[1]))
             # A graph has no fixed number of images to part, and plans its memory itself.
-            if torch.compiler.is_compiling() or len(maps) <= size:
+            if torch.compiler.is_compiling():
+                return self._pooled(maps)
+            if not len(maps):  # FFT refuses no images
+                return maps.new_zeros((0, self.length), dtype=torch.float32)
+            size = max(1, WORKING_BYTES // self.working_bytes(maps.shape[1]))
+            if len(maps) <= size:
                 return self._pooled(maps)
             blocks = torch.split(maps, size)
             return torch.cat([checkpoint(self._pooled, block, use_reentrant=False) for block in blocks])

@@ -1,0 +1,220 @@
+"""The pooling layers: the kernels that they approximate, gradients, bfloat16, memory, and what travels with them."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from benchmarks.measure import MIB, peak_memory
+from longtail.network.pooling import layer as pooling_layer
+from longtail.network.pooling.bilinear import Bilinear
+from longtail.network.pooling.kernel import CompactBilinear, Kernel
+from longtail.network.pooling.layer import EPSILON, MapPooling, signed_square_root
+
+CHANNELS = 12
+
+
+def kernel(
+    *, order: int = 3, dimension: int = 32, seed: int = 0, gamma: float = 0.1, learned: bool = True, channels: int = 12
+) -> Kernel:
+    return Kernel(channels, order, dimension, seed, gamma=gamma, learned=learned)
+
+
+LAYERS: dict[str, Callable[[], MapPooling]] = {
+    "bilinear": lambda: Bilinear(CHANNELS),
+    "compact_bilinear": lambda: CompactBilinear(CHANNELS, 31, 0),
+    "kernel": kernel,
+}
+every_layer = pytest.mark.parametrize("name", LAYERS)
+
+
+def maps(images: int = 4, positions: int = 5, channels: int = CHANNELS) -> Tensor:
+    return torch.rand(images, positions, channels, generator=torch.Generator().manual_seed(0))
+
+
+@every_layer
+def test_images_lie_on_the_unit_sphere_whatever_the_order_of_their_positions(name: str) -> None:
+    layer, some = LAYERS[name](), maps()
+    found = layer(some)
+    assert found.shape == (4, layer.length)
+    torch.testing.assert_close(found.norm(dim=1), torch.ones(4))
+    torch.testing.assert_close(layer(some.flip(1)), found, atol=1e-3, rtol=0)
+    assert layer(some[:0]).shape == (0, layer.length)
+
+
+def test_bilinear_pooling_has_the_inner_products_of_whole_outer_products() -> None:
+    some = maps() - 0.5
+    outer = torch.einsum("npi,npj->nij", some, some).flatten(1) / some.shape[1]
+    rooted = outer.sign() * outer.abs().sqrt()
+    whole = torch.nn.functional.normalize(rooted, dim=1)
+    found = Bilinear(CHANNELS)(some)
+    assert found.shape[1] == CHANNELS * (CHANNELS + 1) // 2
+    torch.testing.assert_close(found @ found.T, whole @ whole.T, atol=1e-3, rtol=0)
+
+
+def test_the_constant_counts_its_coefficient_once_and_each_order_its_own() -> None:
+    """Eq. 3.1 and 3.7; the squared coefficient of Algorithm 1's first line would make its fourth power of α_0."""
+    alphas = torch.tensor([0.5, -2.0, 0.0, 0.0])
+    one = kernel()
+    one.coefficients.data.copy_(alphas)
+    x, y = maps(2, 1)
+    found = one.averaged(torch.stack([x, y])).detach()
+    assert float(found[0] @ found[1]) == pytest.approx(0.25 + 4 * 0.2 * float(x[0] @ y[0]), rel=1e-5)
+
+
+@pytest.mark.parametrize("cosine", [0.6, 0.95])
+def test_inner_products_are_the_taylor_series_of_the_rbf_on_average(cosine: float) -> None:
+    x = torch.zeros(CHANNELS)
+    x[:2] = torch.tensor([1.0, 0.0])
+    y = torch.zeros(CHANNELS)
+    y[:2] = torch.tensor([cosine, math.sqrt(1 - cosine**2)])
+    pairs, gamma = torch.stack([x, y])[:, None], 0.7
+    found = []
+    for seed in range(300):
+        features = kernel(order=4, seed=seed, gamma=gamma).averaged(pairs).detach()
+        found.append(float(features[0] @ features[1]))
+    series = sum((2 * gamma * cosine) ** level / math.factorial(level) for level in range(5))
+    assert sum(found) / len(found) == pytest.approx(series, rel=0.03)
+    # β exp(2γ xᵀy), where β = exp(−2γ) is the factor that is left out.
+    rbf = math.exp(-gamma * float((x - y).square().sum()))
+    assert math.exp(-2 * gamma) * series == pytest.approx(rbf, rel=0.02)
+
+
+def rbf_error(*, dimension: int, order: int, gamma: float = 1.0) -> float:
+    """Eq. 3.12, the mean over pairs of vectors and hash functions."""
+    vectors = maps(60, 1, 64)
+    vectors = vectors / vectors.square().sum(2).mean().sqrt()
+    errors = []
+    for seed in range(5):
+        features = kernel(channels=64, dimension=dimension, order=order, gamma=gamma, seed=seed).averaged(vectors)
+        exact = (2 * gamma * vectors[:, 0] @ vectors[:, 0].T).exp()
+        errors.append(((features @ features.T - exact).abs() / exact).fill_diagonal_(0).mean())
+    return float(torch.stack(errors).mean())
+
+
+def test_the_error_of_the_rbf_falls_with_the_dimension_the_order_and_gamma() -> None:
+    """Figure 3.6."""
+    by_dimension = [rbf_error(dimension=dimension, order=4) for dimension in (64, 256, 1024, 4096)]
+    assert by_dimension == sorted(by_dimension, reverse=True)
+    assert by_dimension[0] > 2.5 * by_dimension[3]
+    by_order = [rbf_error(dimension=4096, order=order) for order in (2, 3, 4)]
+    assert by_order == sorted(by_order, reverse=True)
+    by_gamma = [rbf_error(dimension=1024, order=4, gamma=gamma) for gamma in (2, 1, 0.5, 0.1)]
+    assert by_gamma == sorted(by_gamma, reverse=True)
+    assert by_gamma[-1] < 0.01
+
+
+@every_layer
+def test_gradients_are_those_of_the_function(name: str) -> None:
+    layer = LAYERS[name]().double()
+    parameters = list(layer.parameters())
+    some = (maps(2, 3).double() - 0.3).requires_grad_()
+
+    def pooled(values: Tensor, *_: Tensor) -> Tensor:
+        return torch.nn.functional.normalize(signed_square_root(layer.averaged(values)), dim=1)
+
+    assert torch.autograd.gradcheck(pooled, (some, *parameters))
+
+
+@every_layer
+@pytest.mark.parametrize("value", [0.0, 1e-30, -1e-20])
+def test_gradients_are_finite_at_zero(name: str, value: float) -> None:
+    layer, some = LAYERS[name](), torch.full((2, 3, CHANNELS), value, requires_grad=True)
+    layer(some).sum().backward()
+    assert some.grad is not None
+    assert bool(some.grad.isfinite().all())
+    for parameter in layer.parameters():
+        assert parameter.grad is not None
+        assert bool(parameter.grad.isfinite().all())
+
+
+def test_the_signed_square_root_has_its_own_slope_at_zero() -> None:
+    values = torch.tensor([-4.0, -1e-12, 0.0, 1e-12, 9.0], requires_grad=True)
+    found = signed_square_root(values)
+    found.sum().backward()
+    assert found.detach().tolist() == pytest.approx([-2, 0, 0, 0, 3], abs=1e-3)
+    assert values.grad is not None
+    assert values.grad.tolist() == pytest.approx([0.25, *[1 / (2 * EPSILON**0.5)] * 3, 1 / 6], rel=1e-3)
+
+
+@every_layer
+def test_in_bfloat16_it_works_in_float32(name: str) -> None:
+    layer = LAYERS[name]()
+    halved = maps().bfloat16().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(halved)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, layer(halved.float()))
+    found.sum().backward()
+    assert halved.grad is not None
+    assert bool(halved.grad.isfinite().all())
+
+
+@every_layer
+def test_a_mini_batch_in_parts_has_the_same_values_and_gradients(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, found = LAYERS[name](), []
+    for limit in (pooling_layer.WORKING_BYTES, 2 * layer.working_bytes(5)):
+        monkeypatch.setattr(pooling_layer, "WORKING_BYTES", limit)
+        some = maps(7).requires_grad_()
+        layer.zero_grad()
+        pooled = layer(some)
+        (pooled * torch.arange(layer.length)).sum().backward()
+        assert some.grad is not None
+        found.append([pooled.detach(), some.grad, *(p.grad for p in layer.parameters() if p.grad is not None)])
+    for whole, in_parts in zip(*found, strict=True):
+        torch.testing.assert_close(in_parts, whole, atol=1e-4, rtol=1e-3)
+
+
+@every_layer
+@pytest.mark.parametrize("images", [1, 6, 7])
+def test_no_more_images_are_pooled_at_a_time_than_memory_is_for(
+    name: str, images: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, sizes = LAYERS[name](), []
+    averaged = layer.averaged
+    monkeypatch.setattr(layer, "averaged", lambda some: sizes.append(len(some)) or averaged(some))
+    monkeypatch.setattr(pooling_layer, "WORKING_BYTES", 3 * layer.working_bytes(5))
+    layer(maps(images))
+    assert sum(sizes) == images
+    assert max(sizes) <= 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gradients", [False, True])
+def test_the_memory_of_bilinear_pooling_is_that_of_its_result(gradients: bool) -> None:
+    """1,280 channels, of which whole outer products alone would be 400 MiB."""
+    layer, some = Bilinear(1280), maps(64, 49, 1280).requires_grad_(gradients)
+
+    def work() -> None:
+        pooled = layer(some)
+        if gradients:
+            pooled.sum().backward()
+
+    in_parts_and_joined = 2 * len(some) * layer.length * 4
+    assert peak_memory(work) < 1.15 * (in_parts_and_joined + pooling_layer.WORKING_BYTES) / MIB
+
+
+@every_layer
+def test_the_hash_functions_travel_with_the_weights(name: str) -> None:
+    others = {
+        "bilinear": Bilinear(CHANNELS),
+        "compact_bilinear": CompactBilinear(CHANNELS, 31, 1),
+        "kernel": kernel(seed=1, gamma=0.5),
+    }
+    one, other = LAYERS[name](), others[name]
+    assert torch.equal(one(maps()), other(maps())) == (name == "bilinear")
+    other.load_state_dict(one.state_dict())
+    assert torch.equal(one(maps()), other(maps()))
+
+
+@every_layer
+def test_an_average_of_weights_leaves_the_hash_functions_alone(name: str) -> None:
+    layer = LAYERS[name]()
+    averaged = AveragedModel(layer, multi_avg_fn=get_ema_multi_avg_fn(0.98), use_buffers=True)  # type: ignore[no-untyped-call]
+    for _ in range(20):
+        averaged.update_parameters(layer)
+    for key, value in layer.state_dict().items():
+        assert torch.equal(averaged.module.state_dict()[key], value), key
