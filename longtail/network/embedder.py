@@ -29,6 +29,7 @@ Inputs = npt.NDArray[Any]
 BLOCK = 512
 # At 224×224 a CPU takes half the time for 8 images at a time: what is between the layers then stays in its cache.
 BLOCK_PIXELS = BLOCK * 28 * 28
+LARGEST = 2**33  # bytes of embeddings, which are held in memory twice as they are written
 
 
 class Embedder:
@@ -144,11 +145,22 @@ def write_snapshot(
                 scores.append(of_classes)
             else:
                 of_block = embedder(images)
+            _check_size(of_block, len(images), samples)
             embeddings.append(of_block)
             advance.add(len(images))
     _write_rows(snapshot, "embeddings", embeddings)
     if logits:
         _write_rows(snapshot, "logits", scores)
+
+
+def _check_size(block: dict[str, Floats], images: int, samples: int) -> None:
+    size = sum(rows.nbytes for rows in block.values()) * samples // max(1, images)
+    if size > LARGEST:
+        longest = max(rows.shape[1] for rows in block.values())
+        raise DataError(
+            f"the embeddings of {samples:,} samples have {longest:,} numbers each and would take {size / 2**30:.0f} GiB: "
+            "give `network.embedding` a length, and to `start` `embeddings: false`"
+        )
 
 
 def _write_rows(snapshot: Path, name: str, parts: list[dict[str, Floats]]) -> None:
