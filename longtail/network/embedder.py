@@ -158,8 +158,8 @@ def _check_size(block: dict[str, Floats], images: int, samples: int) -> None:
     if size > LARGEST:
         longest = max(rows.shape[1] for rows in block.values())
         raise DataError(
-            f"the embeddings of {samples:,} samples have {longest:,} numbers each and would take {size / 2**30:.0f} GiB: "
-            "give `network.embedding` a length, and to `start` `embeddings: false`"
+            f"the embeddings of {samples:,} samples have {longest:,} numbers each and would take {size / 2**30:.0f} "
+            "GiB: give `network.embedding` a length, and to `start` `embeddings: false`"
         )
 
 
