@@ -17,6 +17,7 @@ TABLES = (
     "granularity",
     "domains",
     "edges",
+    "pooling",
     "data_path",
     "ingest",
     "storage",
