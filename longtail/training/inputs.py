@@ -30,7 +30,7 @@ class Inputs(Protocol):
         """(n, G²), the colour histogram (`data.colours`) of each sample of the split; None: the data set has none."""
 
     def plain(self, samples: Ints) -> npt.NDArray[np.generic]:
-        """What an Embedder takes: uint8 n×H×W×C, or float32 n×F."""
+        """What an Embedder takes: uint8 n×H×W×C, or float32 n×F, or n×P×F of maps."""
 
     def load(self, samples: Ints, views: int, drawn: Tensor, *, plain: int = 0) -> Tensor:
         """What is done before the device has it: (views·n)×…, the samples once and again."""
@@ -94,7 +94,7 @@ class Features:
         return self.features.colours
 
     def plain(self, samples: Ints) -> npt.NDArray[np.float32]:
-        """float32 n×F."""
+        """float32 n×F, or n×P×F."""
         return self.features.plain(samples)
 
     def load(self, samples: Ints, views: int, drawn: Tensor, *, plain: int = 0) -> Tensor:

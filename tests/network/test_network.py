@@ -188,3 +188,26 @@ def test_he_keeps_the_biases_that_a_method_begins_with() -> None:
     method = params_class("class_balanced")(loss="sigmoid")
     made = Network(NetworkParams(embedding=8, initialisation="he"), TASKS, (28, 28, 1), head=method.head)
     assert made.classifiers[0].bias.tolist() == pytest.approx([-math.log(2)] * 3)
+
+
+@pytest.mark.parametrize("backbone", ["small_cnn", "resnet32", "resnet18", "timm/tf_efficientnet_lite0"])
+def test_the_positions_of_a_map_are_what_the_backbone_itself_pools(backbone: str) -> None:
+    made = []
+    for maps in (False, True):
+        torch.manual_seed(0)
+        made.append(build_backbone(backbone, (64, 32, 3), maps=maps))
+    (pooling, length), (mapping, channels) = made
+    mapping.load_state_dict(pooling.state_dict())
+    images = torch.rand(2, 3, 64, 32) * 2 - 1
+    pooled, vectors = pooling.eval()(images), mapping.eval()(images)
+    assert vectors.shape[::2] == (2, channels)
+    whole = vectors.transpose(1, 2).flatten(1) if backbone == "small_cnn" else vectors.mean(1)
+    assert pooled.shape == (2, length)
+    torch.testing.assert_close(whole, pooled, atol=1e-5, rtol=1e-4)
+    assert mapping(images[:0]).shape == (0, *vectors.shape[1:])
+
+
+@pytest.mark.parametrize("backbone", ["vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"])
+def test_tokens_and_channels_that_come_last_are_no_maps(backbone: str) -> None:
+    with pytest.raises(DataError, match=rf"timm/{backbone} ends in no map .* leave out `network\.pooling`"):
+        build_backbone(f"timm/{backbone}", (224, 224, 3), maps=True)
