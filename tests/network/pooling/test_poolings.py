@@ -89,7 +89,8 @@ def rbf_error(*, dimension: int, order: int, gamma: float = 1.0) -> float:
     vectors = vectors / vectors.square().sum(2).mean().sqrt()
     errors = []
     for seed in range(5):
-        features = kernel(channels=64, dimension=dimension, order=order, gamma=gamma, seed=seed).averaged(vectors)
+        layer = kernel(channels=64, dimension=dimension, order=order, gamma=gamma, seed=seed, learned=False)
+        features = layer.averaged(vectors).detach()
         exact = (2 * gamma * vectors[:, 0] @ vectors[:, 0].T).exp()
         errors.append(((features @ features.T - exact).abs() / exact).fill_diagonal_(0).mean())
     return float(torch.stack(errors).mean())
@@ -210,10 +211,11 @@ def test_the_hash_functions_travel_with_the_weights(name: str) -> None:
     assert torch.equal(one(maps()), other(maps()))
 
 
-@every_layer
-def test_an_average_of_weights_leaves_the_hash_functions_alone(name: str) -> None:
-    layer = LAYERS[name]()
-    averaged = AveragedModel(layer, multi_avg_fn=get_ema_multi_avg_fn(0.98), use_buffers=True)  # type: ignore[no-untyped-call]
+@pytest.mark.parametrize("decay", [0.9, 0.95, 0.98])
+def test_an_average_of_weights_leaves_the_hash_functions_alone(decay: float) -> None:
+    """With decays of 0.9 and 0.95 torch makes other numbers of a quarter of all integers below 4,096."""
+    layer = kernel(channels=500, dimension=4096)
+    averaged = AveragedModel(layer, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
     for _ in range(20):
         averaged.update_parameters(layer)
     for key, value in layer.state_dict().items():
