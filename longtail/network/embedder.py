@@ -116,6 +116,8 @@ def load_embedder(snapshot: Path) -> Embedder:
 
 def block_size(shape: tuple[int, ...]) -> int:
     """How many images H×W×C, or features F or maps P×C, a network takes at a time where nothing is trained."""
+    if len(shape) == 2:  # of one of which bilinear pooling may make a million numbers
+        return BLOCK // 8
     if len(shape) < 3 or torch.cuda.is_available():
         return BLOCK
     return max(8, min(BLOCK, BLOCK_PIXELS // (shape[0] * shape[1])))
