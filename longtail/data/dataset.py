@@ -1,6 +1,7 @@
 """The packed dataset: a directory of few files, whatever the number of images.
 
-images-00000.npy …   the images, as they are or each as a JPEG; see data/shards.py
+images-00000.npy …   the images, as they are or each as a JPEG; see data/shards.py. Or photographs that they are cut out
+                     of, see data/photographs.py
 samples.parquet      one row an image: id, source, group, subset, and one nullable categorical column a task; for a
                      task with hard negatives also `rejected:TASK`, see `rejected_column`
 colours.npy          colour histograms of the images, see data/colours.py; absent where `ingest.colours` is null
@@ -23,8 +24,9 @@ from pydantic import BaseModel, Field, PositiveInt
 from longtail.artifacts.reading import UNREADABLE, reason, write_json
 from longtail.data.colours import Grid, open_histograms, write_histograms
 from longtail.data.injection import NONE, Injection
+from longtail.data.photographs import Cuts, Patches, Photographs, write_cuts
 from longtail.data.preprocessing import Preprocessing
-from longtail.data.shards import Block, open_shards, write_shards
+from longtail.data.shards import Block, Shards, open_shards, write_shards
 from longtail.errors import DataError
 
 REJECTED = "rejected:"  # no task's name has a colon
@@ -45,7 +47,8 @@ class DatasetInfo(BaseModel, extra="forbid"):
     """What dataset.json holds. `imbalance` is what an example asks to have injected into its training subset;
     `preprocessing` is None where an image's file alone does not give its pixels; then, and only then,
     `aligned_jpeg_quality` says whether they are kept as JPEGs. `colours` cells a side have the grids of the colour
-    histograms; `md5` is of images and labels alone, from which these follow.
+    histograms; `md5` is of images and labels alone, from which these follow. `patches`: the images are cut out of
+    photographs.
     """
 
     format_version: Literal[1] = 1
@@ -60,6 +63,7 @@ class DatasetInfo(BaseModel, extra="forbid"):
     preprocessing: Preprocessing | None = None
     aligned_jpeg_quality: int | None = Field(None, ge=1, le=100)
     colours: Grid | None = Field(None, exclude_if=not_)
+    patches: bool = Field(False, exclude_if=not_)
 
     @property
     def jpeg_quality(self) -> int | None:
@@ -75,7 +79,8 @@ class PackedDataset:
         self.info = info
         self.samples = samples
         self.colours = None if info.colours is None else open_histograms(path, info.count, info.colours)
-        self._shards = open_shards(path, info.shard_sizes, info.image_shape, jpegs=info.jpeg_quality is not None)
+        self.photographs = Photographs(path, info.image_shape[2]) if info.patches else None
+        self._shards = _open_images(path, info, self.photographs)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -117,6 +122,14 @@ class PackedDataset:
     def stored(self, rows: npt.NDArray[np.int64]) -> Block:
         """The images of those rows as they are kept, for another packed data set. Raises DataError as `images`."""
         return self._shards.stored(rows)
+
+
+def _open_images(path: Path, info: DatasetInfo, photographs: Photographs | None) -> Shards:
+    if photographs is None:
+        return open_shards(path, info.shard_sizes, info.image_shape, jpegs=info.jpeg_quality is not None)
+    if photographs.places.shape != (info.count, 4):
+        raise ValueError(f"places.npy has the shape {photographs.places.shape} for {info.count} patches")
+    return Patches(photographs, info.image_shape)
 
 
 def rejected_column(task: str) -> str:
@@ -165,7 +178,7 @@ def check_rejected(samples: pd.DataFrame, tasks: list[Task]) -> None:
 def write_dataset(
     path: Path,
     samples: pd.DataFrame,
-    images: Iterable[Block],
+    images: Iterable[Block] | Cuts,
     *,
     tasks: list[Task],
     image_shape: tuple[int, int, int],
@@ -181,7 +194,7 @@ def write_dataset(
     `samples` has the columns id (unique, str), source (str), group (str), subset ("train", "validation", "test" or
     null: the official split, where there is one), one column of class names (or null) a task, and for a task with hard
     negatives its `rejected_column`. `images` yields uint8 blocks of n×H×W×C, or of their JPEGs, in the order of
-    `samples`. The same content gives the same bytes. Raises ValueError for a hard negative that `check_rejected` does.
+    `samples`, or says where they are cut out. The same content gives the same bytes. Raises ValueError for a hard negative that `check_rejected` does.
     """
     path.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame({name: samples[name].astype("str") for name in ("id", "source", "group")})
@@ -209,13 +222,18 @@ def write_dataset(
         preprocessing=preprocessing,
         aligned_jpeg_quality=aligned_jpeg_quality,
         colours=colours,
+        patches=isinstance(images, Cuts),
     )
-    info.shard_sizes = write_shards(
-        path, images, digest, count=info.count, shape=image_shape, quality=info.jpeg_quality
-    )
+    if isinstance(images, Cuts):
+        write_cuts(path, images, digest)
+        info.shard_sizes = [info.count]
+    else:
+        quality = info.jpeg_quality
+        info.shard_sizes = write_shards(path, images, digest, count=info.count, shape=image_shape, quality=quality)
     info.md5 = digest.hexdigest()
     if colours is not None:
-        packed = open_shards(path, info.shard_sizes, image_shape, jpegs=info.jpeg_quality is not None)
+        photographs = Photographs(path, image_shape[2]) if info.patches else None
+        packed = _open_images(path, info, photographs)
         block = max(1, BLOCK // math.prod(image_shape))
         write_histograms(path, packed.images, info.count, colours, block)
     (path / "dataset.json").write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from longtail.data.dataset import Task
 from longtail.data.injection import NONE, Injection
+from longtail.data.photographs import Cuts
 from longtail.data.preprocessing import Fit
 from longtail.data.shards import Block
 from longtail.sources.deep_grey import DeepGrey
@@ -43,7 +44,8 @@ class Request:
 
 @dataclass(frozen=True)
 class Collection:
-    """What a source gives: `samples` as in `write_dataset`, and blocks of images in the same order.
+    """What a source gives: `samples` as in `write_dataset`, and blocks of images in the same order, or where
+    each is cut out of a photograph.
 
     `imbalance`: what an example wants injected into its training subset; data of one's own have theirs already. `fit`:
     how its images got their shape; None where that took more than the image, such as landmarks.
@@ -51,7 +53,7 @@ class Collection:
 
     samples: pd.DataFrame
     tasks: list[Task]
-    images: Iterable[Block]
+    images: Iterable[Block] | Cuts
     provenance: str
     licence: str
     imbalance: Injection = NONE

@@ -93,6 +93,13 @@ def decode_grey(data: bytes, deep_grey: DeepGrey) -> Pixels:
         return np.array(flatten(deep_grey.to_bytes(image)).convert("L"))
 
 
+def decode_own_size(data: bytes, channels: int, deep_grey: DeepGrey) -> Pixels:
+    """Pixels H×W×C of an encoded image, upright and at its own size. Raises BadImageError as `decode`."""
+    with _opened(data, deep_grey) as image:
+        upright = _upright(image)
+        return to_shape(deep_grey.to_bytes(upright), (upright.height, upright.width, channels))
+
+
 def decode_whole(data: bytes, longest: int, deep_grey: DeepGrey) -> Image.Image:
     """An encoded image in RGB as people see it, its longer side at most `longest` pixels, with nothing but its pixels.
 

@@ -15,6 +15,7 @@ from longtail.data.jpeg import LONGEST_SIDE
 from longtail.data.preprocessing import Fit, Preprocessing
 from longtail.data.seed import Seed
 from longtail.errors import DataError
+from longtail.sources.bsds500 import Bsds500
 from longtail.sources.celeba import CelebA
 from longtail.sources.collection import Collection, Request
 from longtail.sources.deep_grey import DeepGrey
@@ -32,7 +33,8 @@ from longtail.sources.torchvision_dataset import TorchvisionDataset
 from longtail.stages.contract import Input, Output, stage
 
 AnySource = Annotated[
-    CelebA | Digits | Folder | Idx | ImageLists | LabelTable | SilkNow | TorchvisionDataset, Field(discriminator="kind")
+    Bsds500 | CelebA | Digits | Folder | Idx | ImageLists | LabelTable | SilkNow | TorchvisionDataset,
+    Field(discriminator="kind"),
 ]
 Length = Annotated[int, Field(ge=1)]
 JPEG_SIDE = 128  # images of this shorter side or more are kept as JPEGs, where nobody has said

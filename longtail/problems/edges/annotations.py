@@ -11,9 +11,12 @@ from longtail.problems.edges.matlab import read_matlab
 from longtail.sources.quoting import listed, shown
 
 
-def read_boundaries(file: Path) -> npt.NDArray[np.bool_]:
-    """The boundary pixels of each annotator, A×H×W with A ≥ 1. Raises DataError if the file has none, or others."""
-    annotators = read_matlab(file, "groundTruth").ravel()
+def read_boundaries(file: Path, content: bytes | None = None) -> npt.NDArray[np.bool_]:
+    """The boundary pixels of each annotator, A×H×W with A ≥ 1; `content`: of a file in an archive.
+
+    Raises DataError if the file has none, or others.
+    """
+    annotators = read_matlab(file, "groundTruth", content).ravel()
     if not len(annotators):
         raise DataError(f"{shown(file)} has no annotation: its `groundTruth` is empty; leave the image out")
     drawn = [_boundaries(annotator, file, place) for place, annotator in enumerate(annotators, 1)]

@@ -1,5 +1,6 @@
 """MATLAB's files, as BSDS500 has them."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from longtail.errors import DataError
 from longtail.sources.quoting import listed, shown
 
 
-def read_matlab(file: Path, name: str) -> npt.NDArray[Any]:
-    """The variable of that name. Raises DataError if the file cannot be read or has none."""
+def read_matlab(file: Path, name: str, content: bytes | None = None) -> npt.NDArray[Any]:
+    """The variable of that name; `content`: of a file in an archive. Raises DataError if the file cannot be read or has none."""
     try:
-        variables = loadmat(file)
+        variables = loadmat(file if content is None else io.BytesIO(content))
     except NotImplementedError as error:  # HDF5 inside
         raise DataError(f"{shown(file)} is a .mat file of version 7.3; save it in MATLAB with '-v7'") from error
     except Exception as error:  # of a damaged file the reader raises whatever comes

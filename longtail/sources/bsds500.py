@@ -1,0 +1,181 @@
+"""BSDS500: photographs in which several people have drawn boundaries, as patches with and without an edge."""
+
+import re
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import Field
+
+from longtail.data.photographs import Bools, Cuts, Photograph, window
+from longtail.errors import DataError
+from longtail.sources.classes import make_task
+from longtail.sources.collection import Collection, Ints, Request, Source
+from longtail.sources.decoding import BadImageError, bounded_pillow, decode_own_size, read_bytes
+from longtail.sources.files import Files, open_files, through_wrapping
+from longtail.sources.parallel import ordered_map
+from longtail.sources.quoting import shown
+
+SUBSETS = {"train": "train", "val": "validation", "test": "test"}
+IMAGES, ANNOTATIONS = "images", "groundTruth"
+NO_EDGE = "none"
+PROVENANCE = (
+    "BSDS500 (Arbeláez, Maire, Fowlkes and Malik, Contour Detection and Hierarchical Image Segmentation, TPAMI 2011)"
+)
+
+
+class Drawn(NamedTuple):
+    """A photograph, its patches (n, 3) with an edge and without: annotator, row, column; descriptors (n, D)."""
+
+    photograph: Photograph
+    edges: Ints
+    others: Ints
+    descriptors: npt.NDArray[np.float32]
+
+
+class Bsds500(Source):
+    """BSDS500 in a folder, zip or tar at `path`, which holds images/train/*.jpg and groundTruth/train/*.mat, and so for
+    val and test.
+
+    Of each photograph `patches` are drawn, half of them with a boundary pixel of an annotator at the centre, the others
+    farther than `clearance` pixels from whatever anybody has drawn. The patches with an edge have `classes` classes, by
+    k-means on what was drawn; all others are of the background class. The patches of a photograph are one group.
+    `photographs` is how many of each subset are read; null: all.
+    """
+
+    kind: Literal["bsds500"]
+    path: str = "."
+    patches: int = Field(400, ge=2)
+    classes: int = Field(150, ge=2)
+    clearance: float = Field(2.0, ge=0, description="pixels")
+    photographs: int | None = Field(None, ge=1)
+    licence: str = "non-commercial research and education"
+
+    def load(self, root: Path, request: Request) -> Collection:
+        """See `Source.load`."""
+        side = _side(request)
+        found = through_wrapping(root / self.path, request, lambda path: _subsets(open_files(path, request)))
+        if found is None:
+            raise DataError(
+                f"{shown(root / self.path)} has no folder `{IMAGES}/train`: it is not BSDS500, which has photographs in "
+                f"{IMAGES}/train, val and test, and annotations in {ANNOTATIONS}/train, val and test"
+            )
+        _, files = found
+        pairs = [pair for subset in SUBSETS for pair in self._pairs(files, subset, request)]
+        request.problems.stop_before_decoding()
+
+        def read(number: int) -> Drawn | None:
+            return self._read(files, *pairs[number], side, number, request)
+
+        with bounded_pillow(request.limits):
+            results = ordered_map(read, range(len(pairs)), workers=request.workers, title="photographs")
+            drawn = [one for one in results if one is not None]
+        request.problems.stop_before_decoding()
+        return self._collection(drawn, request.seed)
+
+    def _pairs(self, files: Files, subset: str, request: Request) -> list[tuple[str, str, str]]:
+        """The subset of each photograph, its file, and that of its annotations."""
+        images = {
+            Path(name).stem: name for name in files.names if re.fullmatch(rf"{IMAGES}/{subset}/[^/]+\.jpe?g", name)
+        }
+        drawn = {
+            Path(name).stem: name for name in files.names if re.fullmatch(rf"{ANNOTATIONS}/{subset}/[^/]+\.mat", name)
+        }
+        for stem in sorted(images.keys() ^ drawn.keys()):
+            name, lacks = (
+                (images[stem], f"{ANNOTATIONS}/{subset}/{stem}.mat") if stem in images else (drawn[stem], "image")
+            )
+            request.problems.add(
+                "photograph without annotation" if stem in images else "annotation without photograph",
+                f"{files.path}/{name}",
+                f"there is no {lacks}",
+            )
+        return [
+            (subset, images[stem], drawn[stem]) for stem in sorted(images.keys() & drawn.keys())[: self.photographs]
+        ]
+
+    def _read(
+        self, files: Files, subset: str, image: str, mat: str, side: int, number: int, request: Request
+    ) -> Drawn | None:
+        """A photograph and its patches; None if something is wrong with it, which is added to the problems."""
+        from longtail.problems.edges.annotations import read_boundaries
+        from longtail.problems.edges.sampling import draw_places
+        from longtail.problems.edges.structure import SIDE, describe
+
+        try:
+            pixels = decode_own_size(read_bytes(files.read, image), request.image_shape[2], request.deep_grey)
+            boundaries = read_boundaries(files.path / mat, read_bytes(files.read, mat))
+        except BadImageError as error:
+            request.problems.add(error.reason, f"{files.path}/{image}", error.detail)
+            return None
+        except DataError as error:
+            request.problems.add("annotation not readable", f"{files.path}/{mat}", str(error))
+            return None
+        if fault := _fault(pixels.shape[:2], boundaries, max(side, SIDE)):
+            request.problems.add(*fault[:1], f"{files.path}/{image}", fault[1])
+            return None
+        random = np.random.default_rng([request.seed, number])
+        edges, others = draw_places(boundaries, self.patches // 2, self.clearance, random)
+        patches = np.array([window(boundaries[a], y, x, SIDE) for a, y, x in edges.tolist()]).reshape(-1, SIDE, SIDE)
+        name = f"{subset}/{Path(image).stem}"
+        return Drawn(Photograph(name, SUBSETS[subset], pixels, boundaries), edges, others, describe(patches))
+
+    def _collection(self, drawn: list[Drawn], seed: int) -> Collection:
+        from longtail.problems.edges.structure import classify
+
+        if not any(len(one.edges) for one in drawn):
+            raise DataError("no photograph has both boundary pixels and pixels away from them; nothing to train on")
+        subsets = np.concatenate([np.full(len(one.edges), one.photograph.subset) for one in drawn])
+        codes = classify(np.concatenate([one.descriptors for one in drawn]), subsets, self.classes, seed)
+        names = [f"edge-{code:03d}" for code in range(1, codes.max() + 2)]
+        labels = iter(np.array(names, dtype=object)[codes])
+        places, rows = [], []
+        for number, one in enumerate(drawn):
+            both = np.concatenate([one.edges, one.others])
+            places.append(np.column_stack([np.full(len(both), number), both]))
+            for kind, at in (("edge", one.edges), ("none", one.others)):
+                for annotator, y, x in at.tolist():
+                    label = next(labels) if kind == "edge" else NO_EDGE
+                    rows.append(
+                        (
+                            f"{one.photograph.name}/{y}-{x}-{annotator}",
+                            one.photograph.name,
+                            one.photograph.subset,
+                            label,
+                        )
+                    )
+        samples = pd.DataFrame(rows, columns=["id", "group", "subset", "edge"], dtype=object)
+        samples["source"] = samples["group"]
+        cuts = Cuts((one.photograph for one in drawn), np.concatenate(places).astype(np.int32))
+        task = make_task("edge", [NO_EDGE, *names], NO_EDGE)
+        return Collection(samples, [task], cuts, PROVENANCE, self.licence, fit=None)
+
+
+def _side(request: Request) -> int:
+    """The side of a patch. Raises DataError where patches are no squares, or would be kept as JPEGs."""
+    height, width, _ = request.image_shape
+    if height != width:
+        raise DataError(f"patches are squares: `ingest.image_shape` says {height}×{width}; 45×45 is DeepContour's")
+    if request.jpeg_quality is not None:
+        raise DataError("patches are cut out of photographs, and not kept as JPEGs: set `ingest.storage` to raw")
+    return height
+
+
+def _subsets(files: Files) -> Files | None:
+    return files if f"{IMAGES}/train" in files.folders else None
+
+
+def _fault(size: tuple[int, ...], boundaries: Bools, side: int) -> tuple[str, str] | None:
+    """What is wrong with a photograph: the reason, and the detail."""
+    height, width = size
+    if boundaries.shape[1:] != (height, width):
+        of_map = f"{boundaries.shape[1]}×{boundaries.shape[2]}"
+        return (
+            "annotation of another size",
+            f"the photograph is {height}×{width} (height×width), what was drawn {of_map}",
+        )
+    if min(height, width) < side:
+        return "photograph smaller than a patch", f"{height}×{width}, where a patch has {side}×{side}"
+    return None
