@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_sample_images
 
+from longtail.data.photographs import Cuts
 from longtail.sources.collection import Request
 from longtail.sources.digits import Digits
 
@@ -25,6 +26,7 @@ def write_digits(folder: Path, copies: int) -> str:
     collection = Digits(kind="digits", copies=copies).load(folder, request)
     names = collection.samples["id"] + ".png"
     files = [_file(folder, label, name) for label, name in zip(collection.samples["digit"], names, strict=True)]
+    assert not isinstance(collection.images, Cuts)
     for file, pixels in zip(files, (image for block in collection.images for image in np.asarray(block)), strict=True):
         Image.fromarray(pixels[..., 0]).save(file)
     return f"{len(files):,} rendered digits, PNG 28×28"

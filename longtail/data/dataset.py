@@ -194,7 +194,8 @@ def write_dataset(
     `samples` has the columns id (unique, str), source (str), group (str), subset ("train", "validation", "test" or
     null: the official split, where there is one), one column of class names (or null) a task, and for a task with hard
     negatives its `rejected_column`. `images` yields uint8 blocks of n×H×W×C, or of their JPEGs, in the order of
-    `samples`, or says where they are cut out. The same content gives the same bytes. Raises ValueError for a hard negative that `check_rejected` does.
+    `samples`, or says where they are cut out. The same content gives the same bytes. Raises
+    ValueError for a hard negative that `check_rejected` does.
     """
     path.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame({name: samples[name].astype("str") for name in ("id", "source", "group")})

@@ -1,6 +1,7 @@
 """Networks from an image to a feature vector."""
 
 from difflib import get_close_matches
+from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ from longtail.errors import DataError
 from longtail.network.imported import Imported
 from longtail.network.pretrained import TIMM
 
-OWN = ("small_cnn", "resnet32")
+OWN = ("small_cnn", "resnet32", "deep_contour")
 TORCHVISION = ("resnet18", "resnet50", "resnet152")
 
 
@@ -78,12 +79,50 @@ class _Residual(nn.Module):
         return F.relu(inner + shortcut)
 
 
+class DeepContour(nn.Sequential):
+    """The network of DeepContour (Shen et al., CVPR 2015) for patches of 45×45: four 5×5 convolutions of 32, 48, 64 and
+    128 channels, each pooled by half, and a fully connected layer of 128; the classifier is the sixth layer.
+
+    Sizes and dropout are those of the network that the authors published; its poolings round up, as Caffe's: 45 → 22 →
+    11 → 5 → 2. Its response normalisation is left out: it is made for pixels up to 255, and at ours divides by 1.
+    """
+
+    features = 128
+
+    def __init__(self, image_shape: tuple[int, int, int], *, maps: bool) -> None:
+        height, width, channels = image_shape
+        if min(height, width) < 16:
+            raise DataError(
+                f"deep_contour needs images of 16×16 or more, not {height}×{width}; change ingest.image_shape"
+            )
+        layers: list[nn.Module] = []
+        for before, after in pairwise((channels, 32, 48, 64, 128)):
+            # Pooled before the ReLU: the same numbers for a quarter of its work.
+            layers += [nn.Conv2d(before, after, 5, padding=2), nn.MaxPool2d(3, 2, ceil_mode=True)]
+            layers.append(nn.ReLU(inplace=True))
+        flat = 128 * _pooled(height) * _pooled(width)
+        connected = [nn.Flatten(), nn.Linear(flat, 128), nn.ReLU(inplace=True), nn.Dropout(0.5)]
+        super().__init__(*layers, *([Positions()] if maps else connected))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+
+
+def _pooled(side: int) -> int:
+    """The side of a map of `side` after the four poolings."""
+    for _ in range(4):
+        side = -(-(side - 3) // 2) + 1
+    return side
+
+
 def build_backbone(name: str, image_shape: tuple[int, int, int], *, maps: bool = False) -> tuple[nn.Module, int]:
     """The backbone with fresh weights, and the length of its feature vector, of which it gives one an image, N×F, or,
     with `maps`, one for each of P positions, N×P×F. Raises DataError if it has no maps, or is not for such images.
     """
     if name in OWN:
-        own = SmallCNN(image_shape, maps=maps) if name == "small_cnn" else ResNet32(image_shape, maps=maps)
+        makers: dict[str, type[SmallCNN | ResNet32 | DeepContour]]
+        makers = {"small_cnn": SmallCNN, "resnet32": ResNet32, "deep_contour": DeepContour}
+        own = makers[name](image_shape, maps=maps)
         return own, own.features
     network = Imported(name, image_shape, maps=maps)
     return network, network.features

@@ -59,8 +59,8 @@ class Bsds500(Source):
         found = through_wrapping(root / self.path, request, lambda path: _subsets(open_files(path, request)))
         if found is None:
             raise DataError(
-                f"{shown(root / self.path)} has no folder `{IMAGES}/train`: it is not BSDS500, which has photographs in "
-                f"{IMAGES}/train, val and test, and annotations in {ANNOTATIONS}/train, val and test"
+                f"{shown(root / self.path)} has no folder `{IMAGES}/train` and is not BSDS500, which has "
+                f"{IMAGES} and {ANNOTATIONS}, and in both train, val and test"
             )
         _, files = found
         pairs = [pair for subset in SUBSETS for pair in self._pairs(files, subset, request)]

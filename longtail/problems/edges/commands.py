@@ -6,13 +6,18 @@ from typing import Annotated
 import typer
 
 from longtail.problems.edges.evaluation.settings import Settings, Suppression
+from longtail.problems.edges.settings import Transferred
 
-edges = typer.Typer(help="Edge maps: how good they are.", no_args_is_help=True, pretty_exceptions_enable=False)
+edges = typer.Typer(
+    help="Edge maps: made by a trained model, and how good they are.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
 
 
 @edges.callback()
 def options() -> None:
-    """Edge maps: how good they are."""
+    """Edge maps: made by a trained model, and how good they are."""
 
 
 @edges.command()
@@ -30,3 +35,29 @@ def evaluate(
 
     settings = Settings(nms=nms, thresholds=thresholds)
     typer.echo(evaluate_folders(predictions, ground_truth, output, settings, processes=processes, as_json=as_json))
+
+
+@edges.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="image files", show_default=False)],
+    index: Annotated[Path, typer.Option(help="what the step `index` wrote of a model, as artifacts/index/r3")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="folder to write; it may not exist")],
+    dataset: Annotated[Path, typer.Option(help="what `ingest` wrote, with the annotations")] = Path(
+        "artifacts/dataset"
+    ),
+    split: Annotated[Path, typer.Option(help="what `split` wrote of it")] = Path("artifacts/split"),
+    stride: Annotated[int, typer.Option(min=1, help="pixels between the centres of patches")] = 2,
+    side: Annotated[int, typer.Option(min=1, help="pixels of the windows that are transferred, a side")] = 16,
+    transfer: Annotated[Transferred | None, typer.Option(help="default: as the model answers")] = None,
+    neighbours: Annotated[int, typer.Option(min=1, help="nearest clusters")] = 20,
+    patches: Annotated[int, typer.Option(min=1, help="nearest training patches in those clusters")] = 1,
+    scale: Annotated[list[float], typer.Option(help="of the image; several are averaged")] = [1.0],  # noqa: B006
+) -> None:
+    """Write edge maps of image files as grey PNG files of 16 bits, by a model that was trained on patches."""
+    from longtail.problems.edges.prediction import predict_files
+
+    settings: dict[str, object] = {
+        **{"stride": stride, "side": side, "transfer": transfer, "neighbours": neighbours},
+        **{"patches": patches, "scales": scale},
+    }
+    typer.echo(predict_files(files, dataset, split, index, output, settings))

@@ -13,7 +13,10 @@ from longtail.sources.quoting import listed, shown
 
 
 def read_matlab(file: Path, name: str, content: bytes | None = None) -> npt.NDArray[Any]:
-    """The variable of that name; `content`: of a file in an archive. Raises DataError if the file cannot be read or has none."""
+    """The variable of that name; `content`: of a file in an archive.
+
+    Raises DataError if the file cannot be read or has none.
+    """
     try:
         variables = loadmat(file if content is None else io.BytesIO(content))
     except NotImplementedError as error:  # HDF5 inside

@@ -16,7 +16,7 @@ def draw_places(boundaries: Bools, count: int, clearance: float, random: np.rand
     `boundaries`: A×H×W. Where there are fewer pixels of either kind, n is their number.
     """
     edges = np.argwhere(boundaries)
-    others = np.argwhere(_distance(boundaries.any(axis=0)) > clearance)
+    others = np.argwhere(_distance(np.any(boundaries, axis=0)) > clearance)
     n = min(count, len(edges), len(others))
     edges = edges[np.sort(random.choice(len(edges), n, replace=False))]
     others = others[np.sort(random.choice(len(others), n, replace=False))]

@@ -32,7 +32,7 @@ def describe(patches: Bools) -> Floats:
     length = (RINGS * HISTOGRAMS + 1) * ORIENTATIONS
     described = np.empty((len(patches), length), np.float32)
     for row, patch in enumerate(patches.astype(np.float64)):
-        described[row] = daisy(
+        described[row] = daisy(  # type: ignore[no-untyped-call]
             patch, radius=SIDE // 2, rings=RINGS, histograms=HISTOGRAMS, orientations=ORIENTATIONS
         ).ravel()
     return described

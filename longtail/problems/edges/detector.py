@@ -1,0 +1,119 @@
+"""A trained model as an edge detector: from a photograph to its edge map."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from PIL import Image
+
+from longtail.data.dataset import PackedDataset
+from longtail.data.jpeg import Pixels
+from longtail.data.photographs import Photographs
+from longtail.data.splits import Split
+from longtail.errors import DataError
+from longtail.network.device import device
+from longtail.network.embedder import Embedder, load_embedder
+from longtail.network.snapshot import State, read_embeddings
+from longtail.problems.edges import transfer
+from longtail.problems.edges.dense import Grid, patches
+from longtail.problems.edges.settings import Settings, Transferred
+from longtail.rules.base import Floats, rule_class
+from longtail.rules.cluster_wise import ClusterWise
+from longtail.rules.probabilities import Probabilities
+
+
+@dataclass(frozen=True)
+class Detector:
+    """`describe` makes of patches, uint8 n×side×side×C, what `transfer` takes."""
+
+    side: int
+    channels: int
+    describe: Callable[[Pixels], Floats]
+    transfer: transfer.Transfer
+    settings: Settings
+
+    @classmethod
+    def load(cls, dataset: Path, split: Path, index: Path, settings: Settings) -> Self:
+        """The detector of a directory that `index` wrote, of the data and split that it was trained on.
+
+        Raises DataError if one of them cannot be read, or the data set is none of annotated photographs.
+        """
+        packed, table = PackedDataset.open(dataset), Split.open(split)
+        if packed.photographs is None:
+            raise DataError(f"{dataset} has no photographs with annotations; make it of the source bsds500")
+        embedder, key = load_embedder(index / "snapshot"), State.read(index).rule
+        if embedder.network:
+            embedder.network.to(device())
+        kind = settings.transfer
+        if kind is None:
+            kind = Transferred.CLASSES if rule_class(key).needs_logits else Transferred.CLUSTERS
+        (task,) = table.tasks
+        if kind is Transferred.CLASSES:
+            describe = _probabilities(embedder, index, task.name, key)
+        else:
+            describe = lambda block: embedder(block)[task.name]  # noqa: E731
+        side, _, channels = embedder.image_shape
+        return cls(side, channels, describe, _transfer(kind, packed.photographs, table, index, settings), settings)
+
+    def detect(self, pixels: Pixels) -> Floats:
+        """From a photograph, uint8 H×W×C, to its edge map, float32 H×W in 0 to 1.
+
+        Raises DataError if the photograph is smaller than a patch at one of the scales.
+        """
+        total = np.zeros(pixels.shape[:2], np.float32)
+        for scale in self.settings.scales:
+            total += self._at_one_scale(pixels) if scale == 1 else self._scaled(pixels, scale)
+        return total / np.float32(len(self.settings.scales))
+
+    def _scaled(self, pixels: Pixels, scale: float) -> Floats:
+        height, width, channels = pixels.shape
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        flat = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+        scaled = np.asarray(flat.resize(size, Image.Resampling.BICUBIC)).reshape(size[1], size[0], channels)
+        found = Image.fromarray(self._at_one_scale(scaled)).resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(found, np.float32)
+
+    def _at_one_scale(self, pixels: Pixels) -> Floats:
+        height, width = pixels.shape[:2]
+        if min(height, width) < self.side:
+            raise DataError(
+                f"a photograph of {height}×{width} is smaller than a patch of {self.side}×{self.side}; give another"
+            )
+        grid = Grid(height, width, self.settings.stride)
+        canvas = transfer.Canvas(grid, self.settings.side)
+        for block in patches(pixels, self.side, grid):
+            canvas.lay(self.transfer(self.describe(block)))
+        return canvas.map()
+
+
+def _probabilities(embedder: Embedder, index: Path, task: str, key: str) -> Callable[[Pixels], Floats]:
+    """Class probabilities (n, K) by the rule by which a model answers."""
+    rule, probabilities = rule_class(key).load(index / "rules", task), Probabilities.read(index, task, key)
+
+    def describe(block: Pixels) -> Floats:
+        if not rule.needs_logits:
+            return probabilities.of(*rule.predict(embedder(block)[task], None))
+        embeddings, logits = embedder.all_embedded_and_classified(block)
+        return probabilities.of(*rule.predict(embeddings[task], logits[task]))
+
+    return describe
+
+
+def _transfer(
+    kind: Transferred, photographs: Photographs, table: Split, index: Path, settings: Settings
+) -> transfer.Transfer:
+    (task,) = table.tasks
+    rows, train, side = table.samples["row"].to_numpy(), table.train_labels(task), settings.side
+    if kind is Transferred.CLASSES:
+        return transfer.of_classes(transfer.mean_windows(photographs, rows, train, len(task.classes), side))
+    rule = ClusterWise.load(index / "rules", task.name)
+    points, assignment = rule.neighbours.points, rule.clusters.assignment
+    if kind is Transferred.CLUSTERS:
+        windows = transfer.mean_windows(photographs, rows, assignment, len(points), side)
+        return transfer.of_clusters(points, windows, settings.neighbours)
+    known = np.flatnonzero(train >= 0)
+    embeddings = read_embeddings(index / "snapshot", task.name)[known]
+    drawn = photographs.annotation_windows(rows[known], side)
+    return transfer.of_patches(points, embeddings, drawn, settings.neighbours, settings.patches)

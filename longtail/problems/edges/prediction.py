@@ -1,0 +1,74 @@
+"""`longtail edges predict`: from image files to edge maps, a grey PNG each."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from longtail.artifacts.outputs import written_whole
+from longtail.artifacts.work import release, succeed
+from longtail.data.jpeg import Pixels
+from longtail.errors import DataError
+from longtail.progress import Advance
+from longtail.rules.base import Floats
+from longtail.sources.decoding import BadImageError, bounded_pillow, decode_own_size
+from longtail.sources.deep_grey import DeepGrey
+from longtail.sources.limits import Limits
+from longtail.sources.quoting import listed, shown
+
+DEEPEST = 65535  # white of a PNG of 16 bits
+
+
+def predict_files(
+    files: list[Path], dataset: Path, split: Path, index: Path, output: Path, settings: dict[str, object]
+) -> str:
+    """Write into the folder `output` a map of each image, under its name, and say so.
+
+    Raises DataError, before anything is predicted, if a file is no image or smaller than a patch, two have one name,
+    the output exists, or the model or its data cannot be read.
+    """
+    try:
+        from longtail.problems.edges.detector import Detector
+    except ImportError as error:
+        raise DataError(f"edges needs the package {error.name}: install longtail with its extra `torch`") from error
+    from longtail.problems.edges.settings import Settings
+
+    if output.exists() or output.is_symlink():
+        raise DataError(f"{shown(output)} exists; name a folder that does not")
+    names = [file.stem for file in files]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"several images have the name {listed(twice)}, which is that of the map; give each once")
+    detector = Detector.load(dataset, split, index, Settings.model_validate(settings))
+    for file in files:
+        _read(file, detector.channels, detector.side)
+    try:
+        with written_whole({"output": output}) as partial, Advance("edges", len(files)) as advance:
+            partial["output"].mkdir(parents=True, exist_ok=True)
+            for file in files:
+                edge_map = detector.detect(_read(file, detector.channels, detector.side))
+                write_map(edge_map, partial["output"] / f"{file.stem}.png")
+                advance.add()
+        succeed([output])
+    finally:
+        release()
+    return f"wrote {len(files)} maps into {output}"
+
+
+def write_map(edge_map: Floats, file: Path) -> None:
+    """Write a map H×W in 0 to 1 as a PNG of 16 bits."""
+    Image.fromarray(np.round(edge_map * DEEPEST).astype(np.uint16)).save(file)
+
+
+def _read(file: Path, channels: int, side: int) -> Pixels:
+    try:
+        with bounded_pillow(Limits()):
+            pixels = decode_own_size(file.read_bytes(), channels, DeepGrey())
+    except (BadImageError, OSError) as error:
+        why = error.reason if isinstance(error, BadImageError) else error.strerror
+        raise DataError(f"cannot read {shown(file)}: {why}; give image files") from error
+    height, width = pixels.shape[:2]
+    if min(height, width) < side:
+        raise DataError(
+            f"{shown(file)} is {height}×{width}, smaller than a patch of {side}×{side}; give a larger image"
+        )
+    return pixels
