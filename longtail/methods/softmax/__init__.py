@@ -39,8 +39,7 @@ class Softmax(ClassifierMethod):
         self._backgrounds = setup.backgrounds
         if params.positive_sharing and (without := sorted(setup.labels.keys() - setup.backgrounds.keys())):
             raise DataError(
-                f"`positive_sharing` sets classes against the background class, and the task {without[0]!r} has none: leave "
-                "it out"
+                f"`positive_sharing` needs a background class, and the task {without[0]!r} has none: leave it out"
             )
 
     def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
