@@ -77,6 +77,26 @@ def test_the_resnet_of_cifar_has_the_published_number_of_weights() -> None:
     assert sum(isinstance(module, torch.nn.Conv2d) for module in backbone.modules()) == 31
 
 
+@pytest.mark.parametrize("shape", [(16, 16, 1), (45, 45, 3), (33, 60, 3)])
+def test_deep_contour_has_an_embedding_of_every_shape(shape: tuple[int, int, int]) -> None:
+    height, width, channels = shape
+    made = network("deep_contour", shape)
+    assert made.embed(torch.rand(2, channels, height, width))["digit"].shape == (2, 8)
+
+
+def test_deep_contour_has_the_sizes_that_its_authors_published() -> None:
+    backbone, features = build_backbone("deep_contour", (45, 45, 3))
+    assert isinstance(backbone, torch.nn.Sequential)
+    sizes, maps = [], torch.rand(1, 3, 45, 45)
+    for layer in backbone:
+        maps = layer(maps)
+        if isinstance(layer, torch.nn.MaxPool2d):
+            sizes.append(tuple(maps.shape[1:]))
+    assert sizes == [(32, 22, 22), (48, 11, 11), (64, 5, 5), (128, 2, 2)]
+    assert features == 128 == maps.shape[1]
+    assert sum(parameter.numel() for parameter in backbone.parameters()) == 388_336
+
+
 def test_its_shortcuts_have_no_weights_and_halve_the_map() -> None:
     backbone, _ = build_backbone("resnet32", (32, 32, 3))
     block = backbone[8]  # type: ignore[index]  # the first of 32 channels

@@ -14,7 +14,7 @@ BLOCK = 1024  # patches at a time
 
 @dataclass(frozen=True)
 class Grid:
-    """The centres of patches: every `stride`-th row and column of H×W pixels, from half a stride on."""
+    """H×W pixels in cells of `stride`×`stride`, at whose centres patches lie: those of the last may lie outside."""
 
     height: int
     width: int
@@ -23,21 +23,24 @@ class Grid:
     @property
     def rows(self) -> Ints:
         """The rows of the centres."""
-        return np.arange(self.stride // 2, self.height, self.stride)
+        return _centres(self.height, self.stride)
 
     @property
     def columns(self) -> Ints:
         """The columns of the centres."""
-        return np.arange(self.stride // 2, self.width, self.stride)
+        return _centres(self.width, self.stride)
 
     def __len__(self) -> int:
         return len(self.rows) * len(self.columns)
 
 
+def _centres(length: int, stride: int) -> Ints:
+    return np.arange(0, length, stride) + stride // 2
+
+
 def patches(pixels: Pixels, side: int, grid: Grid) -> Iterator[Pixels]:
     """Blocks n×side×side×C of a photograph H×W×C, mirrored at its border, row by row of the grid."""
-    before = side // 2
-    padded = np.pad(pixels, [(before, side - 1 - before)] * 2 + [(0, 0)], mode="reflect")
+    padded = np.pad(pixels, [(side // 2, side + grid.stride)] * 2 + [(0, 0)], mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side), axis=(0, 1))
     y, x = np.repeat(grid.rows, len(grid.columns)), np.tile(grid.columns, len(grid.rows))
     for start in range(0, len(grid), BLOCK):

@@ -85,7 +85,7 @@ class Canvas:
 
     def __init__(self, grid: Grid, side: int) -> None:
         self._grid, self._side = grid, side
-        shape = grid.height + side, grid.width + side
+        shape = grid.height + side + grid.stride, grid.width + side + grid.stride
         self._sum, self._count = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self._rows = np.repeat(grid.rows, len(grid.columns))
         self._columns = np.tile(grid.columns, len(grid.rows))
@@ -106,6 +106,9 @@ class Canvas:
         """float32 H×W in 0 to 1."""
         before, grid = self._side // 2, self._grid
         inside = np.s_[before : before + grid.height, before : before + grid.width]
-        laid, count = (uniform_filter(values, grid.stride, mode="constant") for values in (self._sum, self._count))
+        first = grid.stride % 2 - 1  # of an even stride the centre is the first of the cell's second half
+        laid, count = (
+            uniform_filter(values, grid.stride, mode="constant", origin=first) for values in (self._sum, self._count)
+        )
         mean: Floats = (laid[inside] / count[inside]).astype(np.float32)
         return mean

@@ -1,0 +1,155 @@
+"""From photographs with annotations through the pipeline's own steps to edge maps, by each way of transfer."""
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from annotated_photographs import SIZE, photograph, write_photographs
+from edge_files import outlines
+from PIL import Image
+from tiny import write_tiny_dataset
+from typer.testing import CliRunner
+
+from longtail.__main__ import app
+from longtail.data.splits import Split
+from longtail.network.embedder import load_embedder
+from longtail.problems.edges.detector import Detector, _probabilities
+from longtail.problems.edges.settings import Settings
+
+SIDE = 35
+OPTIMISATION = {"iterations": 40, "optimiser": "adamw", "learning_rate": 0.002}
+TRAINED = {"network": {"embedding": 8}, "cluster_size": 20, "batch": 24, "optimisation": OPTIMISATION}
+WAYS = ("--stride", "3", "--neighbours", "2", "--transfer")
+SOFTMAX = {"name": "softmax", "method": {"kind": "softmax", "positive_sharing": 1.0}, "sampling": "natural", **TRAINED}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with photographs, their dataset, split and indexes of a softmax and of what it began with."""
+    root = tmp_path_factory.mktemp("edges")
+    write_photographs(root / "data", each=3)
+    source = {"kind": "bsds500", "patches": 100, "classes": 3}
+    index: dict[str, Any] = {"cluster_size": 20, "search": {"neighbours": [1, 3]}}
+    steps: list[tuple[str, dict[str, Any], dict[str, str]]] = [
+        ("ingest", {"source": source, "image_shape": [SIDE, SIDE, 3]}, {"data": "data", "dataset": "dataset"}),
+        ("split", {}, {"dataset": "dataset", "split": "split"}),
+        ("start", {"prior": "hog"}, {"dataset": "dataset", "split": "split", "model": "hog"}),
+        ("start", {"network": {"embedding": 8}}, {"dataset": "dataset", "split": "split", "model": "start"}),
+        ("fit", SOFTMAX, {"dataset": "dataset", "split": "split", "previous": "start", "model": "softmax"}),
+        ("index", index, {"split": "split", "model": "softmax", "index": "index/softmax"}),
+        ("index", index, {"split": "split", "model": "hog", "index": "index/hog"}),
+    ]
+    for stage, params, places in steps:
+        module = importlib.import_module(f"longtail.stages.{stage}")
+        paths = {name: root / place for name, place in places.items()}
+        module.run(**paths, params=module.Params.model_validate(params))
+    return root
+
+
+def predict(root: Path, images: list[Path], output: Path, *words: str, model: str = "softmax") -> tuple[int, str]:
+    places = ["--dataset", root / "dataset", "--split", root / "split", "--index", root / "index" / model]
+    done = CliRunner().invoke(app, ["edges", "predict", *map(str, [*images, *places, "-o", output, *words])])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        return 1, str(done.exception)
+    return done.exit_code, done.output
+
+
+def maps(folder: Path) -> dict[str, npt.NDArray[np.float64]]:
+    return {file.stem: np.asarray(Image.open(file)) / 65535 for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize("model", ["softmax", "hog"])
+@pytest.mark.parametrize("transfer", ["clusters", "patches", "classes"])
+def test_a_map_is_high_on_boundaries_and_low_elsewhere(
+    trained: Path, tmp_path: Path, model: str, transfer: str
+) -> None:
+    images = sorted((trained / "data/images/test").iterdir())
+    status, text = predict(trained, images, tmp_path / "maps", *WAYS, transfer, model=model)
+    assert status == 0, text
+    found = maps(tmp_path / "maps")
+    assert sorted(found) == [image.stem for image in images]
+    for name, edge_map in found.items():
+        number = int(name)
+        drawn = outlines(SIZE if number % 2 else SIZE[::-1], annotators=2 + number % 2, seed=number)[0]
+        assert edge_map.shape == drawn.shape
+        assert edge_map.min() >= 0
+        assert edge_map.max() <= 1
+        assert edge_map[drawn].mean() > 1.2 * edge_map[~drawn].mean()
+
+
+def test_of_a_window_of_one_pixel_classes_give_the_probability_of_an_edge(trained: Path, tmp_path: Path) -> None:
+    """Every patch of an edge has a boundary at its centre, and no other has."""
+    settings = Settings(stride=1, side=1)
+    places = trained / "dataset", trained / "split", trained / "index/softmax"
+    pixels = photograph(outlines(SIZE, seed=5))[: SIDE + 2, : SIDE + 1]
+    found = Detector.load(*places, settings).detect(pixels)
+    (task,) = Split.open(places[1]).tasks
+    before = SIDE // 2
+    padded = np.pad(pixels, [(before, before)] * 2 + [(0, 0)], mode="reflect")
+    describe = _probabilities(load_embedder(places[2] / "snapshot"), places[2], task.name, "head")
+    for y, x in ((0, 0), (10, 20), (SIDE + 1, SIDE)):
+        shares = describe(padded[None, y : y + SIDE, x : x + SIDE])
+        assert found[y, x] == pytest.approx(1 - shares[0, task.classes.index("none")], abs=1e-5)
+
+
+def test_several_scales_are_the_mean_of_each(trained: Path, tmp_path: Path) -> None:
+    places = trained / "dataset", trained / "split", trained / "index/softmax"
+    pixels = photograph(outlines((70, 80), seed=6))
+    alone = [Detector.load(*places, Settings(stride=4, scales=[scale])).detect(pixels) for scale in (1.0, 0.6)]
+    both = Detector.load(*places, Settings(stride=4, scales=[1.0, 0.6])).detect(pixels)
+    np.testing.assert_allclose(both, np.mean(alone, axis=0), atol=1e-6)
+
+
+def small(folder: Path) -> list[Path]:
+    Image.new("RGB", (SIDE - 1, 60)).save(folder / "a.png")
+    return [folder / "a.png"]
+
+
+def no_image(folder: Path) -> list[Path]:
+    (folder / "a.png").write_text("no image")
+    return [folder / "a.png"]
+
+
+def absent(folder: Path) -> list[Path]:
+    return [folder / "a.png"]
+
+
+def twice(folder: Path) -> list[Path]:
+    for name in ("a.png", "a.jpg"):
+        Image.new("RGB", (60, 60)).save(folder / name)
+    return [folder / "a.png", folder / "a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (small, "smaller than a patch of 35×35"),
+        (no_image, "cannot read"),
+        (absent, "cannot read"),
+        (twice, "several images have the name ['a']"),
+    ],
+)
+def test_what_cannot_be_predicted_is_one_sentence_and_writes_nothing(
+    trained: Path, tmp_path: Path, make: Any, sentence: str
+) -> None:
+    status, text = predict(trained, make(tmp_path), tmp_path / "maps")
+    assert status == 1
+    assert sentence in text
+    assert not (tmp_path / "maps").exists()
+
+
+def test_a_data_set_without_photographs_is_told(trained: Path, tmp_path: Path) -> None:
+    write_tiny_dataset(tmp_path / "digits")
+    image = sorted((trained / "data/images/test").iterdir())[:1]
+    status, text = predict(trained, image, tmp_path / "maps", "--dataset", str(tmp_path / "digits"))
+    assert status == 1
+    assert "has no photographs with annotations" in text
+
+
+def test_the_steps_know_the_background(trained: Path) -> None:
+    info = json.loads((trained / "split/split.json").read_text())
+    assert info["tasks"][0]["background"] == "none"
