@@ -20,7 +20,7 @@ from longtail.granularity.commands import granularity
 from longtail.labelling.commands import label, propose
 from longtail.parameters import CLUSTER, checked_sections, read_parameters, stage_parameters
 from longtail.problems.edges.commands import edges
-from longtail.stages import NAMED, PARALLEL, STAGES
+from longtail.stages import EDGE_STAGES, NAMED, PARALLEL, STAGES
 from longtail.stages.contract import artifacts, params_model
 from longtail.transfer.commands import similarity
 from longtail.world import ALONE, World, first_speaks
@@ -42,7 +42,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; bad input is one sentence on stderr and exit status 1."""
     asked = sys.argv[1] if len(sys.argv) > 1 else ""
-    for name in STAGES:
+    for name in (*STAGES, *EDGE_STAGES):
         # Only the stage that was asked for is imported: the others may need torch, which takes seconds.
         app.command(name, help=_summary(name))(_command(name) if name == asked else _nothing)
     with one_sentence(), first_speaks(World.from_environment() if asked in PARALLEL else ALONE):
@@ -94,7 +94,8 @@ def check(
     values, sections, faults = read_parameters(params), {}, Faults()
     with faults.collected():
         # `fetch` has a section where a pipeline is submitted alone.
-        sections = checked_sections(params, [stage for stage in STAGES if stage != "fetch"])
+        asked = [stage for stage in STAGES if stage != "fetch"] + [stage for stage in EDGE_STAGES if stage in values]
+        sections = checked_sections(params, asked)
     with faults.collected():
         check_on(values, str(params))
     with faults.collected():

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from longtail.artifacts.yaml_file import read_yaml
 from longtail.errors import DataError, Faults
 from longtail.methods.catalogue import CATALOGUE, params_class
-from longtail.stages import IN_ROUNDS, NAMED, PARALLEL, STAGES
+from longtail.stages import EDGE_STAGES, IN_ROUNDS, NAMED, PARALLEL, STAGES
 from longtail.stages.contract import params_model
 from longtail.training.declared import Trainings, declared_trainings
 
@@ -31,7 +31,7 @@ def read_parameters(file: Path) -> dict[str, Any]:
     values = read_yaml(file)
     if not isinstance(values, dict):
         raise DataError(f"{file} holds no parameters; it needs sections such as {', '.join(STAGES)}")
-    known = [*(stage for stage in STAGES if stage not in NAMED), *SHARED, *PIPELINE, CLUSTER]
+    known = [*(stage for stage in (*STAGES, *EDGE_STAGES) if stage not in NAMED), *SHARED, *PIPELINE, CLUSTER]
     for name in values:
         if name not in known:
             raise DataError(f"{file}: {name!r} is not a parameter{_nearest(str(name), known)}")

@@ -18,6 +18,14 @@ class Transferred(StrEnum):
     CLASSES = "classes"
 
 
+class Subset(StrEnum):
+    """Of which photographs maps are made."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
 class Settings(BaseModel, extra="forbid"):
     """`transfer` null: clusters or, of a model that answers by its classifier, classes."""
 

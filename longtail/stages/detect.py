@@ -1,0 +1,32 @@
+"""Detect: an edge map of every photograph of a subset, by a model that was trained on patches."""
+
+from pydantic import Field
+
+from longtail.data.dataset import PackedDataset
+from longtail.problems.edges.detector import Detector
+from longtail.problems.edges.photographs import of_subset
+from longtail.problems.edges.prediction import write_map
+from longtail.problems.edges.settings import Settings, Subset
+from longtail.progress import Advance
+from longtail.stages.contract import Input, Output, stage
+
+
+class Params(Settings, extra="forbid"):
+    """The `detect` section of params.yaml."""
+
+    subset: Subset = Subset.TEST
+    photographs: int | None = Field(None, ge=1, description="how many, the first by their names; null: all")
+
+
+@stage
+def run(dataset: Input, split: Input, index: Input, maps: Output, *, params: Params) -> dict[str, float]:
+    """Write maps, PNG files of 16 bits by the photographs' names; return their number and the seconds for each."""
+    photographs = PackedDataset.open(dataset).photographs
+    detector = Detector.load(dataset, split, index, params)
+    assert photographs is not None  # or the detector could not be loaded
+    chosen = of_subset(photographs, params.subset)[: params.photographs]
+    with Advance("edges", len(chosen)) as advance:
+        for number, name in chosen:
+            write_map(detector.detect(photographs.pixels(number)), maps / f"{name}.png")
+            advance.add()
+    return {"photographs": float(len(chosen))}
