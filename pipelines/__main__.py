@@ -14,6 +14,7 @@ from pipelines.arguments import (
     default_endpoint,
     dvc_cache,
     fetch_section,
+    has_edges,
     kubernetes_settings,
     sections,
     trainings_of,
@@ -70,7 +71,7 @@ def run_here(
 ) -> None:
     """Run the pipeline on this machine."""
     fetch = fetch_section(lock, remote or str(dvc_cache()))
-    pipeline = built(trainings_of(params), settings=None)
+    pipeline = built(trainings_of(params), settings=None, edges=has_edges(params))
     tasks = run_local(pipeline, {"fetch": fetch, **sections(params)}, runner, root, gpus=gpus)
     typer.echo(f"the report is {tasks / 'evaluate' / 'page'}")
 
@@ -128,7 +129,8 @@ def _for_cluster(
     with faults.collected():
         submission.check_images(mutable=mutable_images)
     faults.settle()
-    pipeline, arguments = built(trainings_of(params), settings), {"fetch": fetch, **of_steps}
+    pipeline = built(trainings_of(params), settings, edges=has_edges(params))
+    arguments = {"fetch": fetch, **of_steps}
     for doubt in submission.doubts():
         typer.echo(f"warning: {doubt}", err=True)
     return pipeline, arguments

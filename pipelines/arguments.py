@@ -13,7 +13,7 @@ from longtail.artifacts.lineage import merged
 from longtail.errors import DataError
 from longtail.execution import own_section
 from longtail.parameters import check_section, checked_sections, read_parameters
-from longtail.stages import DATA_STAGES, STAGES
+from longtail.stages import DATA_STAGES, EDGE_STAGES, STAGES
 from longtail.stages.contract import params_model
 from longtail.training.declared import Trainings, declared_trainings
 from pipelines.resources import Kubernetes
@@ -27,11 +27,16 @@ def trainings_of(params: Path) -> Trainings:
     return declared_trainings(read_parameters(params), str(params))
 
 
+def has_edges(params: Path) -> bool:
+    """Whether maps of photographs are asked for: whether the parameters have the sections of those steps."""
+    return any(stage in read_parameters(params) for stage in EDGE_STAGES)
+
+
 def sections(params: Path) -> dict[str, dict[str, Any]]:
     """For every parameter of the pipeline but `fetch` its section of the parameters, with the shared values. Raises
     DataError.
     """
-    found = checked_sections(params, STEPS)
+    found = checked_sections(params, (*STEPS, *(EDGE_STAGES if has_edges(params) else ())))
     return {f"{step}_{training}" if training else step: section for (step, training), section in found.items()}
 
 

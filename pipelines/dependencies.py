@@ -21,7 +21,7 @@ WATCHERS = ("longtail.tracking", "longtail.serving")
 RULES = Path("longtail/rules")
 # Which stages load rules by name: every file of that folder may be one.
 RULES_OF = dict.fromkeys(
-    ("index", "evaluate"), tuple(f"longtail.rules.{file.stem}" for file in (ROOT / RULES).glob("*.py"))
+    ("index", "evaluate", "detect"), tuple(f"longtail.rules.{file.stem}" for file in (ROOT / RULES).glob("*.py"))
 )
 # Where params.yaml names the method of a training.
 METHOD_OF = {"fit": "${item.method.kind}", "train": "${train.method.kind}"}

@@ -7,10 +7,11 @@ from typing import Any
 from google.protobuf import json_format
 from kfp.dsl.base_component import BaseComponent
 
+from longtail.stages import EDGE_STAGES
 from longtail.train_job.manifest import Job
 from pipelines.arguments import STEPS
 
-ORDER = ("fetch", *STEPS)
+ORDER = ("fetch", *STEPS, *EDGE_STAGES)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The pipeline as Kubeflow runs it: one graph for whatever trainings params.yaml declares.
 
-fetch → split → start → features → fit and (cluster → quintuplets → train), each after another → index each → evaluate
+fetch → split → start → features → fit and (cluster → quintuplets → train), each after another → index each → evaluate;
+and of a pipeline of edges, whose parameters have the sections: index → detect → score, of each model
 """
 
 import functools
@@ -14,6 +15,7 @@ from kfp.dsl.pipeline_channel import PipelineArtifactChannel
 
 import components as step
 from longtail.errors import DataError
+from longtail.stages import EDGE_STAGES
 from longtail.training.declared import DATASET, START, Trainings
 from pipelines.resources import Kubernetes, place
 from pipelines.training import training_step
@@ -21,15 +23,16 @@ from pipelines.training import training_step
 NAME = "longtail"
 
 
-def pipeline(trainings: Trainings, settings: Kubernetes | None) -> BaseComponent:
+def pipeline(trainings: Trainings, settings: Kubernetes | None, *, edges: bool = False) -> BaseComponent:
     """The pipeline. Every step has one parameter, which holds its section of params.yaml with the shared values; each
-    of `fits` and `features` has its own, called fit_<name> and features_<name>.
+    of `fits` and `features` has its own, called fit_<name> and features_<name>. With `edges` maps of photographs are
+    made by the models that are reported, and scored.
 
     Raises DataError if the settings ask for what no step can do.
     """
     if settings and settings.trains_by_job and not trainings.rounds:
         raise DataError("`fit` trains on one GPU; leave num_nodes and gpus_per_node of `kubernetes` at 1")
-    names = parameter_names(trainings)
+    names = [*parameter_names(trainings), *(EDGE_STAGES if edges else ())]
 
     def graph(*sections: dict) -> None:
         _Graph(dict(zip(names, sections, strict=True)), settings).build(trainings)
@@ -83,6 +86,9 @@ class _Graph:
             self.models[name] = train(name, self.models[before], self.on[trainings.on[name]])
         self._store(trainings)
         indexes = [self._index(name) for name in trainings.models]
+        if "detect" in self.sections:
+            for name, index in zip(trainings.models, indexes, strict=True):
+                self._score(name, index)
         self._place(
             step.evaluate(len(indexes))(
                 params=self.sections["evaluate"],
@@ -139,6 +145,12 @@ class _Graph:
     def _index(self, name: str) -> PipelineArtifactChannel:
         task = step.index(params=self.sections["index"], split=self.split, model=self.models[name])
         return self._place(task, f"index@{name}").outputs["index"]
+
+    def _score(self, name: str, index: PipelineArtifactChannel) -> None:
+        params = self.sections["detect"]
+        detect = step.detect(params=params, dataset=self.dataset, split=self.split, index=index)
+        maps = self._place(detect, f"detect@{name}").outputs["maps"]
+        self._place(step.score(params=self.sections["score"], dataset=self.dataset, maps=maps), f"score@{name}")
 
     def _place(self, task: dsl.PipelineTask, name: str) -> dsl.PipelineTask:
         return place(task, name, self.settings)

@@ -9,7 +9,8 @@ from components import images
 USER = 1000  # of the images
 GPU = "nvidia.com/gpu"
 WORK = "/work"
-TORCH_STEPS = ("start", "features", "fit", "train")
+TORCH_STEPS = ("start", "features", "fit", "train", "detect")
+TORCH_IMAGE = (*TORCH_STEPS, "score")  # which needs scikit-image, and no GPU
 # The environment, from the ConfigMap `addresses` and the two secrets.
 ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION")
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -35,6 +36,8 @@ REQUESTS = {
     "fit": Request(cpu="8", memory="32Gi", hours=48),
     "index": Request(cpu="4", memory="16Gi"),
     "evaluate": Request(cpu="4", memory="16Gi"),
+    "detect": Request(cpu="8", memory="32Gi", hours=12),
+    "score": Request(cpu="8", memory="16Gi", hours=4),
 }
 
 
@@ -104,7 +107,7 @@ def place(task: PipelineTask, name: str, settings: Kubernetes | None) -> Pipelin
     if settings is None:
         return task
     step = name.partition("@")[0].partition(".")[0]
-    task.set_container_image(images.pushed("cuda" if step in TORCH_STEPS or uses_gpu(step, settings) else "cpu"))
+    task.set_container_image(images.pushed("cuda" if step in TORCH_IMAGE or uses_gpu(step, settings) else "cpu"))
     request = asked(step, settings)
     if step == "train" and settings.trains_by_job:
         request = LAUNCHER.model_copy(update={"hours": request.hours + LAUNCHER_HOURS})

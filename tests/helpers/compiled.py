@@ -43,10 +43,11 @@ def trainings(**changes: Any) -> Trainings:
 class Compiled:
     """A compiled pipeline, by the names of its steps, such as "train@r2"."""
 
-    def __init__(self, declared: Tree | None = None, **settings: Any) -> None:
+    def __init__(self, declared: Tree | None = None, *, edges: bool = False, **settings: Any) -> None:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "pipeline.yaml"
-            Compiler().compile(pipeline(trainings(**declared or {}), Kubernetes(**settings)), str(file))
+            made = pipeline(trainings(**declared or {}), Kubernetes(**settings), edges=edges)
+            Compiler().compile(made, str(file))
             self.spec, platform = yaml.safe_load_all(file.read_text())
         executors = self.spec["deploymentSpec"]["executors"]
         on_kubernetes = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]

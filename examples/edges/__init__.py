@@ -1,0 +1,1 @@
+"""A pipeline of edges: `python -m examples.edges WORKSPACE DATA`."""

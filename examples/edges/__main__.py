@@ -1,0 +1,51 @@
+"""Make a workspace in which `dvc repro --recursive` trains detectors of edges on BSDS500 and scores their maps.
+
+python -m examples.edges artifacts/edges data/BSR/BSDS500/data
+"""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from longtail.artifacts.files import remove
+from longtail.stages import EDGE_STAGES
+from pipelines.dependencies import stage_dependencies
+
+ROOT = Path(__file__).parents[2]
+
+
+def main(
+    workspace: Annotated[Path, typer.Argument(help="directory to make, with the code, dvc.yaml and params.yaml")],
+    data: Annotated[Path, typer.Argument(help="BSDS500, in a folder, zip or tar")],
+) -> None:
+    """Make the workspace anew, but for DVC's cache and its parameters: what has not changed is not run again."""
+    remove(workspace / "longtail")
+    (workspace / "edges").mkdir(parents=True, exist_ok=True)
+    shutil.copytree(ROOT / "longtail", workspace / "longtail", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(ROOT / "dvc.yaml", workspace / "dvc.yaml")
+    (workspace / "edges" / "dvc.yaml").write_text(yaml.safe_dump(_stages(), sort_keys=False), encoding="utf-8")
+    if not (workspace / "params.yaml").exists():
+        text = Path(__file__).with_name("params.yaml").read_text(encoding="utf-8")
+        place = str(data.resolve().parent if data.is_file() else data.resolve())
+        text = text.replace("data: null", f"data: {place}", 1)
+        if data.is_file():
+            text = text.replace("kind: bsds500", f"kind: bsds500, path: {data.name}", 1)
+        (workspace / "params.yaml").write_text(text, encoding="utf-8")
+    if not (workspace / ".dvc").is_dir():
+        subprocess.run(["dvc", "init", "--quiet", "--no-scm"], cwd=workspace, check=True)
+
+
+def _stages() -> dict[str, Any]:
+    """The stages of edges, with the source files that each runs."""
+    found: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("stages.yaml").read_text(encoding="utf-8"))
+    for stage in EDGE_STAGES:
+        found["stages"][stage]["do"]["deps"] += stage_dependencies(stage)
+    return found
+
+
+if __name__ == "__main__":
+    typer.run(main)

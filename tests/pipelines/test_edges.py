@@ -1,0 +1,138 @@
+"""The pipeline of edges: its graph, its components, and its workspace for DVC, on made-up photographs."""
+
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from annotated_photographs import write_photographs
+from compiled import DECLARED, Compiled, Tree, kinds, stage_of, trainings, types
+from kfp.compiler import Compiler
+
+import components
+from components.images import CUDA
+from examples.edges.__main__ import main
+from longtail.artifacts.reading import read_json
+from longtail.artifacts.yaml_file import read_yaml
+from longtail.parameters import checked_sections
+from longtail.stages import EDGE_STAGES, STAGES
+from pipelines.arguments import recorded_parameters, sections
+from pipelines.graph import specification, tasks
+from pipelines.pipeline import pipeline
+
+ROOT = Path(__file__).parents[2]
+PARAMS = ROOT / "examples/edges/params.yaml"
+MODELS = DECLARED["evaluate"]["models"]
+
+
+@pytest.fixture(scope="module")
+def edges() -> Compiled:
+    return Compiled(edges=True)
+
+
+def test_behind_every_model_of_the_report_maps_are_made_and_scored(edges: Compiled) -> None:
+    plain = set(Compiled().tasks)
+    assert set(edges.tasks) == plain | {f"{stage}@{name}" for stage in EDGE_STAGES for name in MODELS}
+    for name in MODELS:
+        assert edges.sources(f"detect@{name}") == {"dataset": "fetch", "split": "split", "index": f"index@{name}"}
+        assert edges.sources(f"score@{name}") == {"dataset": "fetch", "maps": f"detect@{name}"}
+
+
+@pytest.mark.parametrize("stage", EDGE_STAGES)
+def test_a_component_has_the_artifacts_of_its_stage_and_its_own_section(stage: str, edges: Compiled) -> None:
+    for step in (step for step in edges.tasks if stage_of(step) == stage):
+        component = edges.component(step)
+        assert types(component["inputDefinitions"]) == kinds(stage, "input")
+        assert types(component["outputDefinitions"]) == kinds(stage, "output") | {"metrics": "Metrics"}
+        assert edges.tasks[step]["inputs"]["parameters"] == {"params": {"componentInputParameter": stage}}
+        assert edges.containers[step]["image"] == CUDA
+
+
+@pytest.mark.parametrize("stage", EDGE_STAGES)
+def test_a_component_hands_its_stage_every_artifact(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: Tree = {}
+
+    def execute_component(name: str, paths: dict[str, str], section: Tree, record: str) -> dict[str, float]:
+        given.update(name=name, paths=paths, section=section, record=record)
+        return {}
+
+    class Artifact:
+        def __init__(self, name: str) -> None:
+            self.path = f"/{name}"
+
+    function = getattr(components, stage).python_func
+    monkeypatch.setattr("longtail.execution.execute_component", execute_component)
+    names = [name for name in inspect.signature(function).parameters if name != "params"]
+    function(params={"stride": 4}, **{name: Artifact(name) for name in names})
+    paths = {name: f"/{name}" for name in kinds(stage, "input", "output")}
+    assert given == {"name": stage, "paths": paths, "section": {"stride": 4}, "record": "/metrics"}
+
+
+def test_only_detect_asks_for_a_gpu(edges: Compiled) -> None:
+    assert edges.with_gpu() & set(EDGE_STAGES) == {"detect"}
+
+
+def test_its_tasks_come_in_the_order_of_the_steps(tmp_path: Path) -> None:
+    made = pipeline(trainings(), None, edges=True)
+    Compiler().compile(made, str(tmp_path / "pipeline.yaml"))
+    names = [stage_of(task.step) for task in tasks(specification(made))]
+    assert names.index("detect") > max(place for place, name in enumerate(names) if name == "index")
+
+
+def test_the_examples_parameters_are_right_and_every_section_has_its_step() -> None:
+    stages = [stage for stage in (*STAGES, *EDGE_STAGES) if stage != "fetch"]
+    found = checked_sections(PARAMS, stages)
+    assert {stage for stage, _ in found} == set(stages) - {"features"}
+    assert set(EDGE_STAGES) <= set(sections(PARAMS))
+    assert recorded_parameters(PARAMS)["score"] == {"nms": "structured_edges", "thresholds": 99}
+
+
+def tiny(params: dict[str, Any]) -> dict[str, Any]:
+    """The example's parameters, of few patches and short trainings."""
+    params["ingest"]["source"] |= {"patches": 60, "classes": 3}
+    params["ingest"]["image_shape"] = [35, 35, 3]
+    params |= {"cluster_size": 20, "network": {"backbone": "small_cnn", "embedding": 8}}
+    for training in (*params["fits"].values(), params["train"]):
+        training |= {"batch": 16}
+        training["optimisation"]["iterations"] = 6
+    params["evaluate"] |= {"resamples": 20}
+    params["detect"] |= {"stride": 6, "side": 8, "neighbours": 2}
+    params["score"] |= {"thresholds": 5, "processes": 1}
+    return params
+
+
+@pytest.mark.slow
+def test_dvc_makes_maps_and_scores_of_every_model_and_then_has_nothing_to_do(tmp_path: Path) -> None:
+    write_photographs(tmp_path / "photographs", each=2)
+    workspace = tmp_path / "workspace"
+    main(workspace, tmp_path / "photographs")
+    file = workspace / "params.yaml"
+    file.write_text(yaml.safe_dump(tiny(read_yaml(file))))
+
+    def dvc(*words: str) -> str:
+        site = {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(tmp_path / ".site"), "LONGTAIL_TRACKING": "off"}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, **site, "PATH": path, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, "-m", "dvc", *words],
+            cwd=workspace,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        return done.stdout
+
+    dvc("repro", "--recursive", ".")
+    for model in ("r1", "softmax"):
+        assert sorted(file.stem for file in (workspace / f"artifacts/{model}/maps").glob("*.png")) == ["20", "21"]
+        measured = read_json(workspace / f"metrics/{model}-score.json")
+        assert set(measured) == {"ods", "ois", "ap"}
+        assert read_json(workspace / f"artifacts/{model}/scores/results.json")["nms"] == "structured_edges"
+    assert "ods" in dvc("metrics", "show")
+    assert "up to date" in dvc("status")
