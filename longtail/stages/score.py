@@ -1,4 +1,4 @@
-"""Score: the boundary benchmark of BSDS500 on edge maps, ODS, OIS and AP, and a page of maps beside what was drawn."""
+"""Score: the boundary benchmark of BSDS500 on edge maps, ODS, OIS and AP, and maps beside what was drawn."""
 
 from pydantic import Field
 
@@ -9,6 +9,8 @@ from longtail.problems.edges.evaluation.evaluation import evaluate
 from longtail.problems.edges.evaluation.results import write_results
 from longtail.problems.edges.evaluation.settings import Settings, Suppression
 from longtail.problems.edges.photographs import by_name
+from longtail.problems.edges.pictures import draw_pictures
+from longtail.report.figures import style
 from longtail.stages.contract import Input, Output, stage
 
 
@@ -21,7 +23,7 @@ class Params(Settings):
 
 @stage
 def run(dataset: Input, maps: Input, scores: Output, *, params: Params) -> dict[str, float]:
-    """Write the figures, the tables and the curve; return ODS, OIS and AP.
+    """Write the figures, the tables, the curve and some pictures; return ODS, OIS and AP.
 
     Raises DataError if the data set has no photographs, or not those of the maps.
     """
@@ -37,4 +39,6 @@ def run(dataset: Input, maps: Input, scores: Output, *, params: Params) -> dict[
     found = evaluate(cases, settings, processes=params.processes)
     scores.mkdir(parents=True, exist_ok=True)
     write_results(found, "edge maps", scores)
+    with style():
+        draw_pictures(photographs, cases, found).savefig(scores / "pictures.png", metadata={"Software": None})
     return {"ods": found.ods.f, "ois": found.ois.f, "ap": found.ap}
