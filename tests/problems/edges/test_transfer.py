@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from longtail.data.photographs import window
 from longtail.problems.edges.dense import Grid, patches
+from longtail.problems.edges.detector import spread
 from longtail.problems.edges.transfer import Canvas, of_classes, of_clusters, of_patches
 
 SIDES = st.integers(1, 9)
@@ -89,3 +90,13 @@ def test_the_nearest_patches_of_the_nearest_clusters_are_those_of_a_search_among
         order = np.argsort(((embeddings - query) ** 2).sum(axis=1))[:count]
         padded = np.concatenate([order, np.full(count - len(order), order[0])])
         np.testing.assert_allclose(of_one, drawn[padded].mean(axis=0), atol=1e-6)
+
+
+@given(st.integers(1, 32), st.lists(st.floats(0, 1, width=32), min_size=2, max_size=9))
+def test_spreading_keeps_the_order_and_the_ends_and_one_pixel_as_it_is(side: int, means: list[float]) -> None:
+    values = np.sort(np.array([0, *means, 1], np.float32))
+    found = spread(values, side)
+    assert (np.diff(found) >= 0).all()
+    assert (found[0], found[-1]) == (0, 1)
+    if side == 1:
+        np.testing.assert_allclose(found, values, atol=1e-7)
