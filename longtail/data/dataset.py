@@ -127,8 +127,8 @@ class PackedDataset:
 def _open_images(path: Path, info: DatasetInfo, photographs: Photographs | None) -> Shards:
     if photographs is None:
         return open_shards(path, info.shard_sizes, info.image_shape, jpegs=info.jpeg_quality is not None)
-    if photographs.places.shape != (info.count, 4):
-        raise ValueError(f"places.npy has the shape {photographs.places.shape} for {info.count} patches")
+    if len(photographs.places) != info.count:
+        raise ValueError(f"places.npy has {len(photographs.places)} places, dataset.json counts {info.count} images")
     return Patches(photographs, info.image_shape)
 
 

@@ -72,6 +72,7 @@ class Photographs:
         bits = [-(-area * one.annotations // 8) for area, one in zip(areas, self.entries, strict=True)]
         self._bits = _opened(path / ANNOTATIONS, bits)
         self._checked: set[str] = set()
+        _check_places(self.places, self.entries)
 
     def pixels(self, number: int) -> Pixels:
         """uint8 H×W×C of a photograph. Raises DataError if the file is not as it was written."""
@@ -146,6 +147,18 @@ def write_cuts(path: Path, cuts: Cuts, digest: "hashlib._Hash") -> None:
     (path / TABLE).write_bytes(ENTRIES.dump_json(entries, indent=1) + b"\n")
     np.save(path / PLACES, cuts.places.astype(np.int32), allow_pickle=False)
     digest.update((path / TABLE).read_bytes() + (path / PLACES).read_bytes())
+
+
+def _check_places(places: Places, entries: list[Entry]) -> None:
+    """Raise ValueError if a place lies in no photograph, or is of no annotation."""
+    if places.ndim != 2 or places.shape[1] != 4 or places.dtype != np.int32:
+        raise ValueError(f"{PLACES} holds {places.dtype} {places.shape}")
+    numbers = places[:, 0]
+    if not ((numbers >= 0) & (numbers < len(entries))).all():
+        raise ValueError(f"{PLACES} names photographs that {TABLE} has not")
+    sizes = np.array([(one.annotations, one.height, one.width) for one in entries]).reshape(-1, 3)
+    if not ((places[:, 1:] >= 0) & (places[:, 1:] < sizes[numbers])).all():
+        raise ValueError(f"{PLACES} has places outside of their photographs")
 
 
 def _mirrored(start: int, side: int, length: int) -> Ints:

@@ -77,6 +77,17 @@ def test_the_resnet_of_cifar_has_the_published_number_of_weights() -> None:
     assert sum(isinstance(module, torch.nn.Conv2d) for module in backbone.modules()) == 31
 
 
+def test_its_shortcuts_have_no_weights_and_halve_the_map() -> None:
+    backbone, _ = build_backbone("resnet32", (32, 32, 3))
+    block = backbone[8]  # type: ignore[index]  # the first of 32 channels
+    for norm in (block.first_norm, block.second_norm):
+        torch.nn.init.zeros_(norm.weight)
+    maps = torch.rand(2, 16, 8, 6)
+    expected = torch.zeros(2, 32, 4, 3)
+    expected[:, 8:24] = maps[:, :, ::2, ::2]
+    assert torch.equal(block.eval()(maps), expected)
+
+
 @pytest.mark.parametrize("shape", [(16, 16, 1), (45, 45, 3), (33, 60, 3)])
 def test_deep_contour_has_an_embedding_of_every_shape(shape: tuple[int, int, int]) -> None:
     height, width, channels = shape
@@ -95,17 +106,6 @@ def test_deep_contour_has_the_sizes_that_its_authors_published() -> None:
     assert sizes == [(32, 22, 22), (48, 11, 11), (64, 5, 5), (128, 2, 2)]
     assert features == 128 == maps.shape[1]
     assert sum(parameter.numel() for parameter in backbone.parameters()) == 388_336
-
-
-def test_its_shortcuts_have_no_weights_and_halve_the_map() -> None:
-    backbone, _ = build_backbone("resnet32", (32, 32, 3))
-    block = backbone[8]  # type: ignore[index]  # the first of 32 channels
-    for norm in (block.first_norm, block.second_norm):
-        torch.nn.init.zeros_(norm.weight)
-    maps = torch.rand(2, 16, 8, 6)
-    expected = torch.zeros(2, 32, 4, 3)
-    expected[:, 8:24] = maps[:, :, ::2, ::2]
-    assert torch.equal(block.eval()(maps), expected)
 
 
 def test_a_resnet_repeats_a_grey_image_over_its_three_channels() -> None:

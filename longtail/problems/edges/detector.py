@@ -51,7 +51,7 @@ class Detector:
             kind = Transferred.CLASSES if rule_class(key).needs_logits else Transferred.CLUSTERS
         (task,) = table.tasks
         if kind is Transferred.CLASSES:
-            describe = _probabilities(embedder, index, task.name, key)
+            describe = class_probabilities(embedder, index, task.name, key)
         else:
             describe = lambda block: embedder(block)[task.name]  # noqa: E731
         side, _, channels = embedder.image_shape
@@ -97,7 +97,7 @@ def spread(mean: Floats, side: int) -> Floats:
     return np.asarray(1 - (1 - mean.clip(0, 1).astype(np.float64)) ** side, np.float32)
 
 
-def _probabilities(embedder: Embedder, index: Path, task: str, key: str) -> Callable[[Pixels], Floats]:
+def class_probabilities(embedder: Embedder, index: Path, task: str, key: str) -> Callable[[Pixels], Floats]:
     """Class probabilities (n, K) by the rule by which a model answers."""
     rule, probabilities = rule_class(key).load(index / "rules", task), Probabilities.read(index, task, key)
 

@@ -15,10 +15,13 @@ from tiny import write_tiny_dataset
 from typer.testing import CliRunner
 
 from longtail.__main__ import app
+from longtail.artifacts.reading import read_json
 from longtail.data.splits import Split
+from longtail.errors import DataError
 from longtail.network.embedder import load_embedder
-from longtail.problems.edges.detector import Detector, _probabilities
+from longtail.problems.edges.detector import Detector, class_probabilities
 from longtail.problems.edges.settings import Settings
+from longtail.stages import detect, score
 
 SIDE = 35
 OPTIMISATION = {"iterations": 40, "optimiser": "adamw", "learning_rate": 0.002}
@@ -58,8 +61,8 @@ def predict(root: Path, images: list[Path], output: Path, *words: str, model: st
     return done.exit_code, done.output
 
 
-def maps(folder: Path) -> dict[str, npt.NDArray[np.float64]]:
-    return {file.stem: np.asarray(Image.open(file)) / 65535 for file in folder.iterdir()}
+def maps_of(folder: Path) -> dict[str, npt.NDArray[np.float64]]:
+    return {file.stem: np.asarray(Image.open(file)) / 65535 for file in folder.glob("*.png")}
 
 
 @pytest.mark.parametrize("model", ["softmax", "hog"])
@@ -70,7 +73,7 @@ def test_a_map_is_high_on_boundaries_and_low_elsewhere(
     images = sorted((trained / "data/images/test").iterdir())
     status, text = predict(trained, images, tmp_path / "maps", *WAYS, transfer, model=model)
     assert status == 0, text
-    found = maps(tmp_path / "maps")
+    found = maps_of(tmp_path / "maps")
     assert sorted(found) == [image.stem for image in images]
     for name, edge_map in found.items():
         number = int(name)
@@ -90,7 +93,7 @@ def test_of_a_window_of_one_pixel_classes_give_the_probability_of_an_edge(traine
     (task,) = Split.open(places[1]).tasks
     before = SIDE // 2
     padded = np.pad(pixels, [(before, before)] * 2 + [(0, 0)], mode="reflect")
-    describe = _probabilities(load_embedder(places[2] / "snapshot"), places[2], task.name, "head")
+    describe = class_probabilities(load_embedder(places[2] / "snapshot"), places[2], task.name, "head")
     for y, x in ((0, 0), (10, 20), (SIDE + 1, SIDE)):
         shares = describe(padded[None, y : y + SIDE, x : x + SIDE])
         assert found[y, x] == pytest.approx(1 - shares[0, task.classes.index("none")], abs=1e-5)
@@ -102,6 +105,30 @@ def test_several_scales_are_the_mean_of_each(trained: Path, tmp_path: Path) -> N
     alone = [Detector.load(*places, Settings(stride=4, scales=[scale])).detect(pixels) for scale in (1.0, 0.6)]
     both = Detector.load(*places, Settings(stride=4, scales=[1.0, 0.6])).detect(pixels)
     np.testing.assert_allclose(both, np.mean(alone, axis=0), atol=1e-6)
+
+
+def test_detect_and_score_are_of_the_subset_that_is_asked(trained: Path, tmp_path: Path) -> None:
+    places = trained / "dataset", trained / "split", trained / "index/hog"
+    settings = {"stride": 6, "subset": "validation", "photographs": 2}
+    assert detect.run(*places, tmp_path / "maps", params=detect.Params.model_validate(settings)) == {"photographs": 2}
+    assert sorted(maps_of(tmp_path / "maps")) == ["10", "11"]
+    found = score.run(places[0], tmp_path / "maps", tmp_path / "scores", params=score.Params(thresholds=9, processes=1))
+    assert found["ods"] == read_json(tmp_path / "scores/results.json")["ods"]["f"]
+    assert (tmp_path / "scores/pictures.png").stat().st_size > 0
+
+
+def test_maps_of_other_photographs_are_not_scored(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "maps").mkdir()
+    Image.new("L", SIZE).save(tmp_path / "maps" / "other.png")
+    with pytest.raises(DataError, match=r"has no photograph of .*other\.png"):
+        score.run(trained / "dataset", tmp_path / "maps", tmp_path / "scores", params=score.Params(processes=1))
+    assert not (tmp_path / "scores").exists()
+
+
+def test_without_a_map_there_is_nothing_to_score(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "maps").mkdir()
+    with pytest.raises(DataError, match="no map"):
+        score.run(trained / "dataset", tmp_path / "maps", tmp_path / "scores", params=score.Params(processes=1))
 
 
 def small(folder: Path) -> list[Path]:
