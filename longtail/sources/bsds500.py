@@ -39,15 +39,17 @@ class Bsds500(Source):
     """BSDS500 in a folder, zip or tar at `path`, which holds images/train/*.jpg and groundTruth/train/*.mat, and so for
     val and test.
 
-    Of each photograph `patches` are drawn, half of them with a boundary pixel of an annotator at the centre, the others
-    farther than `clearance` pixels from whatever anybody has drawn. The patches with an edge have `classes` classes, by
-    k-means on what was drawn; all others are of the background class. The patches of a photograph are one group.
-    `photographs` is how many of each subset are read; null: all.
+    Of each photograph `patches` are drawn, of those of val and test `held_out` where that is given: half of them with
+    a boundary pixel of an annotator at the centre, the others farther than `clearance` pixels from whatever anybody has
+    drawn. The patches with an edge have `classes` classes, by k-means on what was drawn; all others are of the
+    background class. The patches of a photograph are one group. `photographs` is how many of each subset are read;
+    null: all.
     """
 
     kind: Literal["bsds500"]
     path: str = "."
     patches: int = Field(400, ge=2)
+    held_out: int | None = Field(None, ge=2)
     classes: int = Field(150, ge=2)
     clearance: float = Field(2.0, ge=0, description="pixels")
     photographs: int | None = Field(None, ge=1)
@@ -117,7 +119,8 @@ class Bsds500(Source):
             request.problems.add(*fault[:1], f"{files.path}/{image}", fault[1])
             return None
         random = np.random.default_rng([request.seed, number])
-        edges, others = draw_places(boundaries, self.patches // 2, self.clearance, random)
+        count = self.patches if subset == "train" else self.held_out or self.patches
+        edges, others = draw_places(boundaries, count // 2, self.clearance, random)
         patches = np.array([window(boundaries[a], y, x, SIDE) for a, y, x in edges.tolist()]).reshape(-1, SIDE, SIDE)
         name = f"{subset}/{Path(image).stem}"
         return Drawn(Photograph(name, SUBSETS[subset], pixels, boundaries), edges, others, describe(patches))

@@ -64,6 +64,11 @@ def test_there_are_as_many_with_an_edge_as_without_in_every_photograph(files: Pa
     assert not table.duplicated(["photograph", "annotator", "y", "x"]).any()
 
 
+def test_fewer_patches_may_be_held_out(files: Path) -> None:
+    counts = ingest(files, {"held_out": 12}).samples.groupby("subset", observed=True).size()
+    assert counts.to_dict() == {"train": 80, "validation": 24, "test": 24}
+
+
 def test_the_official_subsets_share_no_photograph_and_every_class_is_in_each(files: Path) -> None:
     packed = ingest(files)
     assert set(packed.samples["subset"]) == {"train", "validation", "test"}

@@ -51,7 +51,7 @@ def predict(
     transfer: Annotated[Transferred | None, typer.Option(help="default: as the model answers")] = None,
     neighbours: Annotated[int, typer.Option(min=1, help="nearest clusters")] = 20,
     patches: Annotated[int, typer.Option(min=1, help="nearest training patches in those clusters")] = 1,
-    scale: Annotated[list[float], typer.Option(help="of the image; several are averaged")] = [1.0],  # noqa: B006
+    scale: Annotated[list[float], typer.Option(min=0.01, max=10, help="of the image; several are averaged")] = [1.0],  # noqa: B006
 ) -> None:
     """Write edge maps of image files as grey PNG files of 16 bits, by a model that was trained on patches."""
     from longtail.problems.edges.prediction import predict_files

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from longtail.artifacts.lineage import Lineage, check_same_rows
 from longtail.artifacts.outputs import written_whole
 from longtail.artifacts.work import release, succeed
 from longtail.data.jpeg import Pixels
@@ -25,7 +26,7 @@ def predict_files(
     """Write into the folder `output` a map of each image, under its name, and say so.
 
     Raises DataError, before anything is predicted, if a file is no image or smaller than a patch, two have one name,
-    the output exists, or the model or its data cannot be read.
+    the output exists, the model or its data cannot be read, or the model is of other data.
     """
     try:
         from longtail.problems.edges.detector import Detector
@@ -38,6 +39,8 @@ def predict_files(
     names = [file.stem for file in files]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"several images have the name {listed(twice)}, which is that of the map; give each once")
+    inputs = {"dataset": dataset, "split": split, "index": index}
+    check_same_rows("edges predict", {name: Lineage.read(path) for name, path in inputs.items()})
     detector = Detector.load(dataset, split, index, Settings.model_validate(settings))
     for file in files:
         _read(file, detector.channels, detector.side)

@@ -174,7 +174,13 @@ def test_a_data_set_without_photographs_is_told(trained: Path, tmp_path: Path) -
     image = sorted((trained / "data/images/test").iterdir())[:1]
     status, text = predict(trained, image, tmp_path / "maps", "--dataset", str(tmp_path / "digits"))
     assert status == 1
-    assert "has no photographs with annotations" in text
+    assert "different data" in text
+
+
+def test_an_index_of_a_data_set_without_photographs_is_told(trained: Path, tmp_path: Path) -> None:
+    write_tiny_dataset(tmp_path / "digits")
+    with pytest.raises(DataError, match="has no photographs with annotations"):
+        Detector.load(tmp_path / "digits", trained / "split", trained / "index/softmax", Settings())
 
 
 def test_the_steps_know_the_background(trained: Path) -> None:
