@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from longtail.transfer.similarity import GAMMA, LEAST
+from longtail.transfer.settings import GAMMA, LEAST
 
 STORED = "what the step `features` wrote, as artifacts/frozen; its split lies beside it as `split`, or after a colon"
 

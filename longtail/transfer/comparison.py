@@ -11,7 +11,8 @@ from longtail.errors import DataError
 from longtail.sources.quoting import listed, printable, shown
 from longtail.transfer.domain import Domain
 from longtail.transfer.selection import select_classes
-from longtail.transfer.similarity import GAMMA, LEAST, distances_of_classes, domain_distance, similarity
+from longtail.transfer.settings import GAMMA, LEAST
+from longtail.transfer.similarity import distances_of_classes, domain_distance, similarity
 
 NEAREST = 5  # classes of the source that are named beside each target
 

@@ -11,10 +11,9 @@ import numpy.typing as npt
 from longtail.errors import DataError
 from longtail.sources.quoting import shown
 from longtail.transfer.domain import Domain
+from longtail.transfer.settings import GAMMA
 
 Floats = npt.NDArray[np.float64]
-GAMMA = 0.01  # of Eq. 4.3, for features that are not normalised
-LEAST = 200  # images of a source class, as published
 
 
 def class_distances(source: Domain, target: Domain) -> Floats:

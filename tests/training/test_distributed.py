@@ -264,7 +264,7 @@ def test_batch_norm_over_all_gpus_changes_neither_names_nor_weights_nor_what_a_t
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    network, images = SmallCNN((16, 16, 1)), torch.rand(4, 1, 16, 16)
+    network, images = SmallCNN((16, 16, 1), maps=False), torch.rand(4, 1, 16, 16)
     expected, before = network.eval()(images), network.state_dict()
     synchronise_batch_norm(ALONE, network)
     assert not any(isinstance(module, torch.nn.SyncBatchNorm) for module in network.modules())

@@ -77,8 +77,8 @@ def test_the_first_view_may_be_plain_and_the_others_are_what_they_would_be(
 
 def test_after_plain_images_the_channels_stay_last_in_memory(dataset: PackedDataset) -> None:
     inputs = Images(dataset, np.arange(len(dataset)), Augmentation(rotate=5))
-    images = inputs.finish(torch.zeros((4, 28, 20, 3), dtype=torch.uint8), draw(4), plain=2)
-    assert images.shape == (4, 3, 28, 20)
+    images = inputs.finish(torch.zeros((4, 28, 28, 3), dtype=torch.uint8), draw(4), plain=2)
+    assert images.shape == (4, 3, 28, 28)
     assert images.is_contiguous(memory_format=torch.channels_last)
 
 
