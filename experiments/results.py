@@ -180,15 +180,16 @@ class Results:
         if not seeds:
             return None
         if task is not None:
-            return paired_difference([self._answers(task, setting, seed, first, second) for seed in seeds])
+            return paired_difference([self.answers(task, setting, seed, first, second) for seed in seeds])
         about = next(found["tasks"] for key, found in self.found.items() if key[0] == setting)
         sizes = [len(about[one]["classes"]) for one in self.tasks]
         whole = [
-            joined([self._answers(one, setting, seed, first, second) for one in self.tasks], sizes) for seed in seeds
+            joined([self.answers(one, setting, seed, first, second) for one in self.tasks], sizes) for seed in seeds
         ]
         return paired_difference([answers for answers, _ in whole], weights=whole[0][1])
 
-    def _answers(self, task: str, setting: str, seed: int, first: tuple[str, str], second: tuple[str, str]) -> Answers:
+    def answers(self, task: str, setting: str, seed: int, first: tuple[str, str], second: tuple[str, str]) -> Answers:
+        """What two contenders say of the test samples of a task with a seed."""
         said = []
         for method, rule in (first, second):
             cell = Cell.model_validate(self.found[setting, method, seed]["cell"])

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from longtail.advice.commands import advise
 from longtail.audit.commands import audit
 from longtail.bootstrapping.commands import bootstrap, grow
 from longtail.errors import Faults
@@ -160,6 +161,7 @@ app.command()(granularity)
 app.command()(audit)
 app.command()(similarity)
 app.add_typer(edges, name="edges")
+app.command()(advise)
 
 
 def _command(stage: str) -> Callable[..., None]:

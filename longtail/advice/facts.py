@@ -1,0 +1,167 @@
+"""What is in a data set: its classes in each subset, how imbalanced they are, how fine, what is there twice."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from longtail.advice.detectable import effective
+from longtail.audit.duplicates import K, duplicates
+from longtail.audit.neighbours import neighbours
+from longtail.data.dataset import SUBSETS, PackedDataset, Task, codes
+from longtail.data.imbalance import ImbalanceMeasures, measure
+from longtail.data.splits import stratify
+from longtail.errors import DataError
+from longtail.granularity.distance import Ints, euclidean
+from longtail.granularity.granularity import Granularity, granularity_of
+from longtail.granularity.points import Images, open_images
+from longtail.stages import split as split_stage
+
+COMPARED = 2**40  # products, of all images with all others: half a minute
+READ = 2**26  # numbers, of the images that granularity is measured on
+EVEN = 1.5  # an imbalance ratio below which there is nothing to make up for
+FINE = 2_000  # images that granularity is measured on
+
+
+@dataclass(frozen=True)
+class ClassFacts:
+    """A class: its images in each subset, and the groups that those of test belong to, with their `sizes`."""
+
+    name: str
+    train: int
+    validation: int
+    test: int
+    test_groups: int
+    sizes: Annotated[list[int], Field(exclude=True)]
+
+    def effective(self, likeness: float) -> float:
+        """How many independent images its test images are worth."""
+        return effective(self.sizes, likeness)
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """A task: its classes but the background; how imbalanced they are in training; the share of images, in [0, 1], that
+    have no label; how fine the classes are, None where that cannot be measured; and by how many images it was.
+    """
+
+    name: str
+    classes: list[ClassFacts]
+    imbalance: ImbalanceMeasures
+    missing: float
+    granularity: Granularity | None
+    compared: int
+
+    @property
+    def train(self) -> int:
+        """Its labelled training images."""
+        return sum(one.train for one in self.classes)
+
+    @property
+    def ratio(self) -> float:
+        """The imbalance ratio in training, 1 or more; an empty class counts as one of one image."""
+        sizes = [one.train for one in self.classes]
+        return max(1.0, max(sizes) / max(1, min(sizes)))
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A data set. `divided`: where the subsets come from; `fault`: why `longtail split` cannot divide it by default.
+
+    `copies`: pairs of near-duplicates, and those of them across subsets; None where the images are too many, or too
+    few, to look. `by` says what images were compared by. `test_is_official`: all seeds test on the same images.
+    """
+
+    images: int
+    groups: int
+    shape: tuple[int, int, int]
+    divided: str
+    fault: str | None
+    test_is_official: bool
+    test_share: float
+    tasks: list[TaskFacts]
+    by: str
+    copies: tuple[int, int] | None
+
+
+def facts(dataset: Path, features: Path | None, split: Path | None) -> Facts:
+    """What is in a packed data set, divided as the split says, else as `longtail split` divides it by default; images
+    are compared by the features, else by their pixels. Raises DataError if one cannot be read, or not of the others.
+    """
+    if features is not None and split is None:
+        raise DataError("the features are of a split's images: give the split that they were made with, as --split")
+    packed = PackedDataset.open(dataset)
+    with TemporaryDirectory() as scratch:
+        fault, made = None, split
+        if split is None:
+            made = Path(scratch) / "split"
+            try:
+                split_stage.run(dataset, made, params=split_stage.Params())
+            except DataError as error:
+                fault, made = str(error), None
+        images = open_images(features or dataset, made)
+    samples = images.samples if fault is None else _drawn(images.samples, images.tasks)
+    given = set(packed.samples["subset"].dropna())
+    divided = "by the split given" if split else "as `longtail split` does by default"
+    return Facts(
+        images=len(samples),
+        groups=int(samples["group"].nunique()),
+        shape=packed.info.image_shape,
+        divided=divided if fault is None else "by shares of 70, 10 and 20 %",
+        fault=fault,
+        test_is_official="test" in given,
+        test_share=float((samples["subset"] == "test").mean()),
+        tasks=[_task(images, samples, task) for task in images.tasks],
+        by=images.by,
+        copies=_copies(images, samples),
+    )
+
+
+def _drawn(samples: pd.DataFrame, tasks: Sequence[Task]) -> pd.DataFrame:
+    """The samples in subsets that lack classes, where `split` finds no others."""
+    groups = pd.factorize(samples["group"])[0].astype(np.int64)
+    shares = dict(zip(SUBSETS, (0.72, 0.08, 0.2), strict=True))
+    return samples.assign(subset=stratify([codes(samples, t) for t in tasks], groups, shares, np.random.default_rng(0)))
+
+
+def _task(images: Images, samples: pd.DataFrame, task: Task) -> TaskFacts:
+    labels, subset = images.labels(task), samples["subset"].to_numpy(dtype=str)
+    names = [name for name in task.classes if name != task.background]
+    if not (labels >= 0).any():
+        raise DataError(f"no image has a label of the task {task.name!r}: there is nothing to advise on")
+    classes = []
+    for name in names:
+        of_class = labels == task.classes.index(name)
+        train, validation = (int((of_class & (subset == one)).sum()) for one in ("train", "validation"))
+        sizes = samples["group"][of_class & (subset == "test")].value_counts().tolist()
+        classes.append(ClassFacts(name, train, validation, sum(sizes), len(sizes), sizes))
+    at = _some(images, task)
+    found = granularity_of(euclidean(images.points(task, at)), labels[at], task.classes, exact=False)
+    imbalance = measure([one.train for one in classes], names)
+    missing = float(samples[task.name].isna().mean())
+    return TaskFacts(task.name, classes, imbalance, missing, found, len(at))
+
+
+def _some(images: Images, task: Task) -> Ints:
+    """Positions of the images that granularity is measured on: all, or some drawn at random."""
+    length = images.points(task, np.arange(1)).shape[1]
+    most = min(FINE, READ // length)
+    everything = np.arange(len(images.samples))
+    if len(everything) <= most:
+        return everything
+    return np.sort(np.random.default_rng(0).choice(everything, most, replace=False))
+
+
+def _copies(images: Images, samples: pd.DataFrame) -> tuple[int, int] | None:
+    task, everything = images.tasks[0], np.arange(len(samples))
+    length = images.points(task, everything[:1]).shape[1]
+    if len(samples) ** 2 * length > COMPARED or len(samples) <= K:
+        return None
+    found, _ = duplicates(neighbours(images.points(task, everything), samples["group"].to_numpy(dtype=str), K))
+    subset = samples["subset"].to_numpy(dtype=str)
+    return len(found), sum(subset[copy.first] != subset[copy.second] for copy in found)
