@@ -7,9 +7,7 @@ import typer
 
 
 def advise(
-    dataset: Annotated[
-        Path, typer.Argument(help="a packed data set, what `longtail ingest` wrote", show_default=False)
-    ],
+    dataset: Annotated[Path, typer.Argument(help="a packed data set, as `longtail ingest` writes", show_default=False)],
     features: Annotated[
         Path | None, typer.Option(help="stored features of its images, by which they are compared; needs --split")
     ] = None,

@@ -58,7 +58,7 @@ def _network(facts: Facts, features: Path | None) -> dict[str, Any]:
     if features is not None:
         known = Lineage.read(features).parameters()
         start = {key: value for key, value in _start(features).items() if key != "seed"}
-        kept = next(iter(known.get("features", {}).values()), {})
+        kept: dict[str, Any] = next(iter(known.get("features", {}).values()), {})
         frozen = {key: value for key, value in kept.items() if key not in ("seed", "name")}
         return {
             "network": start.pop("network", {}),

@@ -39,6 +39,11 @@ class ClassFacts:
     test_groups: int
     sizes: Annotated[list[int], Field(exclude=True)]
 
+    @property
+    def images(self) -> int:
+        """Those of all subsets."""
+        return self.train + self.validation + self.test
+
     def effective(self, likeness: float) -> float:
         """How many independent images its test images are worth."""
         return effective(self.sizes, likeness)

@@ -114,8 +114,7 @@ def _steps(facts: Facts, near: Near, passes: int) -> list[Step]:
 def _seen(facts: Facts, worst: TaskFacts, passes: int) -> str:
     smallest = min(worst.classes, key=lambda one: one.train)
     even, natural = passes / len(worst.classes) / max(1, smallest.train), passes / max(1, worst.train)
+    of_task = f" ({shown(worst.name)})" if len(facts.tasks) > 1 else ""
     turns = ", the tasks in turn" if len(facts.tasks) > 1 else ""
-    return (
-        f"every class as often as the others{turns}: images of {shown(smallest.name)!r} are seen {even:,.0f} times, "
-        f"and {natural:,.0f} times by step 1"
-    )
+    seen = f"images of {shown(smallest.name)!r}{of_task} are seen {even:,.0f} times"
+    return f"every class as often as the others{turns}: {seen}, and {natural:,.0f} times by step 1"

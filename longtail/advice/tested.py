@@ -15,13 +15,14 @@ ONE = 1.0  # likeness: groups of which nothing is known count as one image
 
 @dataclass(frozen=True)
 class Told:
-    """What can be told of a class: `worth` so many independent test images; the smallest difference in its accuracy,
-    None where none is told.
+    """What can be told of a class: `worth` so many independent test images, which are one of `drawn_from` parts of all
+    that test subsets can be drawn from; the smallest difference in its accuracy, None where none is told.
     """
 
     name: str
     images: int
     worth: float
+    drawn_from: float
     discordance: float
     smallest: float | None
 
@@ -29,8 +30,8 @@ class Told:
 @dataclass(frozen=True)
 class TaskTold:
     """What can be told of a task: the smallest difference in mean per-class accuracy by one test subset, None where
-    none is told, and by the harness with so many `seeds`; `variance` of the mean on one subset. `likeness` is assumed
-    within groups, and `spread` over seeds.
+    none is told, and by the harness with so many `seeds`, never less than the `limit`; `variance` of the mean on one
+    subset. `likeness` is assumed within groups, and `spread` over seeds.
     """
 
     name: str
@@ -39,6 +40,7 @@ class TaskTold:
     likeness: float
     spread: float
     variance: float
+    limit: float | None
     smallest: float | None
     seeds: dict[int, float | None]
 
@@ -48,26 +50,28 @@ def told_by_test(facts: Facts, near: Near) -> list[TaskTold]:
     return [_of_task(facts, task, near.task(task.name)) for task in facts.tasks]
 
 
-def mean_of_tasks(facts: Facts, tasks: Sequence[TaskTold], seeds: int) -> float | None:
+def mean_of_tasks(tasks: Sequence[TaskTold], seeds: int) -> float | None:
     """The smallest difference in the mean over all tasks that the harness tells, were the gains of tasks independent;
     None where a task tells none.
     """
-    if any(task.smallest is None for task in tasks):
+    limits = [task.limit for task in tasks if task.limit is not None]
+    if len(limits) < len(tasks):
         return None
-    count = len(tasks)
-    spread = math.sqrt(sum(task.spread**2 for task in tasks)) / count
-    return _by_seeds(facts, sum(task.variance for task in tasks) / count**2, spread, None, seeds)
+    of_test, spreads = [task.variance for task in tasks], [task.spread for task in tasks]
+    found = of_seeds(sum(of_test), math.hypot(*spreads), seeds) / len(tasks)
+    return _at_least(math.hypot(*limits) / len(tasks), found)
 
 
 def _of_task(facts: Facts, task: TaskFacts, like: MeasuredTask) -> TaskTold:
     likeness = ONE if like.likeness is None else like.likeness
     few, rest = like.discordance if task.ratio >= EVEN else 2 * [sum(like.discordance) / 2]
     minority = set(task.imbalance.minority)
-    classes = [_of_class(one, likeness, few if one.name in minority else rest) for one in task.classes]
+    classes = [_of_class(facts, one, likeness, few if one.name in minority else rest) for one in task.classes]
     tested = [one for one in classes if one.worth]
     worth, discordance = [one.worth for one in tested], [one.discordance for one in tested]
-    smallest = of_mean(worth, discordance)
     of_test, spread = variance(worth, discordance) if tested else 0.0, like.spread or 0.0
+    # Test subsets of many seeds are drawn from the same images: together they know no more than all of these.
+    limit = of_mean([one.worth * one.drawn_from for one in tested], discordance)
     return TaskTold(
         task.name,
         sorted(classes, key=lambda one: one.worth),
@@ -75,17 +79,17 @@ def _of_task(facts: Facts, task: TaskFacts, like: MeasuredTask) -> TaskTold:
         likeness,
         spread,
         of_test,
-        smallest,
-        {seeds: None if smallest is None else _by_seeds(facts, of_test, spread, smallest, seeds) for seeds in SEEDS},
+        limit,
+        of_mean(worth, discordance),
+        {seeds: _at_least(limit, of_seeds(of_test, spread, seeds)) for seeds in SEEDS},
     )
 
 
-def _of_class(one: ClassFacts, likeness: float, discordance: float) -> Told:
+def _at_least(limit: float | None, found: float) -> float | None:
+    return None if limit is None or max(limit, found) > 1 else max(limit, found)
+
+
+def _of_class(facts: Facts, one: ClassFacts, likeness: float, discordance: float) -> Told:
     worth = one.effective(likeness)
-    return Told(one.name, one.test, worth, discordance, of_class(math.floor(worth), discordance))
-
-
-def _by_seeds(facts: Facts, of_test: float, spread: float, smallest: float | None, seeds: int) -> float:
-    """A difference has to hold over seeds; and where all of them test on the same images, on those too."""
-    found = of_seeds(of_test, spread, seeds)
-    return max(found, smallest) if smallest and facts.test_is_official else found
+    drawn_from = 1.0 if facts.test_is_official or not one.test else one.images / one.test
+    return Told(one.name, one.test, worth, drawn_from, discordance, of_class(math.floor(worth), discordance))

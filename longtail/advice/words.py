@@ -1,10 +1,12 @@
 """How figures and names are said."""
 
-from collections.abc import Sized
+import textwrap
 
 from longtail.sources.quoting import shown
 
 NAMED = 10  # lines of one kind, at most
+FEW = 3  # of so many tasks each is told at length
+WIDTH = 100
 
 
 def counted(number: int, one: str, many: str = "") -> str:
@@ -17,11 +19,19 @@ def named(name: str) -> str:
     return repr(shown(name, 60))
 
 
+def all_named(names: list[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return f"{', '.join(map(named, names[:NAMED]))}{more}"
+
+
 def points(difference: float) -> str:
     """A difference in accuracy, in [0, 1]."""
     return f"{100 * difference:.1f} points"
 
 
-def most_of(values: Sized) -> int:
-    """How many of them are told."""
-    return min(len(values), NAMED)
+def wrapped(line: str) -> str:
+    """A line in several, those after the first further in; a number and its % stay together."""
+    indent = len(line) - len(line.lstrip()) + 2
+    whole = line.replace(" %", "\N{NO-BREAK SPACE}%")
+    return textwrap.fill(whole, WIDTH, subsequent_indent=indent * " ", break_long_words=False, break_on_hyphens=False)

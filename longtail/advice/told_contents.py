@@ -1,0 +1,88 @@
+"""What is in a data set, in words."""
+
+from collections.abc import Iterator
+
+from longtail.advice.advice import Advice
+from longtail.advice.facts import Facts, TaskFacts
+from longtail.advice.words import FEW, counted, named
+
+
+def contents(found: Advice) -> Iterator[str]:
+    """Its images and subsets, its tasks, and what is there twice."""
+    facts = found.facts
+    height, width, channels = facts.shape
+    yield (
+        f"  {counted(facts.images, 'image')} of {counted(facts.groups, 'group')}, {height}×{width} "
+        f"{'grey' if channels == 1 else 'colour'}; divided {facts.divided}"
+    )
+    if facts.fault is not None:
+        yield f"  `longtail split` refuses it: {facts.fault}"
+    for task in facts.tasks:
+        yield from _task(facts, task) if len(facts.tasks) <= FEW else [_in_short(task)]
+    if len(facts.tasks) > FEW:
+        yield (
+            f"  granularity is by {facts.by} of {counted(facts.tasks[0].compared, 'image')}; 0: classes lie apart, 0.5 "
+            "(two classes) or more: as random labels"
+        )
+    yield f"  {_copies(facts)}"
+    yield f"  {_pretraining(found)}"
+
+
+def _task(facts: Facts, task: TaskFacts) -> Iterator[str]:
+    sizes = sorted(task.classes, key=lambda one: one.train)
+    yield (
+        f"  {named(task.name)}: {counted(len(task.classes), 'class', 'classes')}, "
+        f"{counted(task.train, 'labelled training image')}, from {sizes[-1].train:,} ({named(sizes[-1].name)}) down to "
+        f"{sizes[0].train:,} ({named(sizes[0].name)})"
+    )
+    minority = f"; {task.imbalance.m} of them smaller than average" if task.imbalance.m else ""
+    yield (
+        f"    imbalance ratio 1:{task.ratio:.0f}, balance deviation {task.imbalance.BD:.2f} (0: even, 1: as uneven as "
+        f"can be){minority}"
+    )
+    if task.missing:
+        yield f"    {100 * task.missing:.0f} % of the images have no label"
+    yield f"    {_granularity(facts, task)}"
+
+
+def _in_short(task: TaskFacts) -> str:
+    smallest = min(task.classes, key=lambda one: one.train)
+    missing = f", {100 * task.missing:.0f} % without a label" if task.missing else ""
+    fine = "" if task.granularity is None else f", granularity {task.granularity.rankm:.2f}"
+    return (
+        f"  {named(task.name)}: {counted(len(task.classes), 'class', 'classes')}, 1:{task.ratio:.0f}, "
+        f"{counted(smallest.train, 'training image')} of {named(smallest.name)}{missing}{fine}"
+    )
+
+
+def _granularity(facts: Facts, task: TaskFacts) -> str:
+    fine = task.granularity
+    if fine is None:
+        return "how fine its classes are cannot be measured: that takes two classes, and one of two images"
+    finest = next(one for one in fine.by_class if one.rankm is not None)
+    hardest = f"; finest class {named(finest.name)} {finest.rankm:.2f}"
+    if fine.pairs:
+        hardest += f", finest pair {' and '.join(map(named, fine.pairs[0].classes))}"
+    by = f"by {facts.by} of {counted(task.compared, 'image')}"
+    return f"granularity {fine.rankm:.2f} {by} (0: classes lie apart, {fine.chance:.2f}: as random labels){hardest}"
+
+
+def _copies(facts: Facts) -> str:
+    if facts.copies is None:
+        return "near-duplicates: not looked for, the images are too many for a quick look, or too few; `longtail audit`"
+    pairs, across = facts.copies
+    if not pairs:
+        return "near-duplicates: none in different groups"
+    harm = f"{across:,} of them across subsets, which makes the test too easy" if across else "none across subsets"
+    return f"near-duplicates: {counted(pairs, 'pair')} in different groups, {harm}; `longtail audit` names them"
+
+
+def _pretraining(found: Advice) -> str:
+    if not found.pretrained:
+        return "similarity to the pretraining: none, networks for such images are trained from scratch here"
+    if found.pretraining is None:
+        return "similarity to the pretraining: not known, it takes features of both (--features and --pretraining)"
+    return (
+        f"similarity to the pretraining: {found.pretraining.similarity:.3f} (1: the same), distance "
+        f"{found.pretraining.distance:.1f}"
+    )
