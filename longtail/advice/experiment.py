@@ -42,7 +42,7 @@ def written(facts: Facts, plan: Plan, dataset: Path, features: Path | None, tabl
         "methods": methods,
     }
     head = "# Written by `longtail advise`. Augment images where a mirrored or turned one is still of its class.\n"
-    return head + yaml.safe_dump(experiment, sort_keys=False, allow_unicode=True, width=LINE)
+    return head + yaml.safe_dump(experiment, sort_keys=False, allow_unicode=True, width=LINE, default_flow_style=None)
 
 
 def pretrained(facts: Facts, features: Path | None) -> bool:
