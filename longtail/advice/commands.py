@@ -23,9 +23,11 @@ def advise(
 ) -> None:
     """Say what to do with a data set: what its test can tell, which methods to try in which order, what to collect."""
     from longtail.advice.advice import advise
-    from longtail.advice.experiment import written
+    from longtail.advice.experiment import check_place, written
     from longtail.advice.told import text, values
 
+    if experiment is not None:
+        check_place(experiment)
     found = advise(dataset, features, split, pretraining, difference=difference)
     if experiment is not None:
         content = written(found.facts, found.plan, dataset, features, split)

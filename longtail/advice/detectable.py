@@ -80,14 +80,16 @@ def of_mean(images: Sequence[float], discordance: Sequence[float]) -> float | No
     """The smallest difference in mean per-class accuracy, in (0, 1], of classes of so many effective test images, above
     0, each with its discordance; None where no difference is told.
     """
-    of_unit = variance(images, [1.0] * len(images)) if images else math.inf
+    if sum(images) < FEWEST:
+        return None
+    of_unit = variance(images, [1.0] * len(images))
 
     def told(difference: float) -> bool:
         of_none = variance(images, [max(psi, difference) for psi in discordance])
         left = max(0.0, of_none - of_unit * difference**2)
         return difference >= Z_LEVEL * math.sqrt(of_none) + Z_POWER * math.sqrt(left)
 
-    return _smallest(told) if images else None
+    return _smallest(told)
 
 
 def of_seeds(test_variance: float, spread: float, seeds: int) -> float:

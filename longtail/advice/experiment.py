@@ -1,5 +1,6 @@
 """The experiment that climbs the ladder, as a YAML that `python -m experiments FILE` runs."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,14 @@ SEEDS = [0, 1, 2]
 SECOND = 0.2  # of the image passes are those of a second stage
 RATE = 0.05
 LINE = 100
+
+
+def check_place(file: Path) -> None:
+    """Raise DataError unless the harness would read an experiment from this file, and it can be written."""
+    if file.suffix != ".yaml":
+        raise DataError(f"an experiment is a YAML, and {shown(file)} does not end so: name it {shown(file.stem)}.yaml")
+    if file.is_dir() or not os.access(file.parent, os.W_OK):
+        raise DataError(f"{shown(file)} cannot be written: name a file in a directory that is there")
 
 
 def written(facts: Facts, plan: Plan, dataset: Path, features: Path | None, table: Path | None) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 from pydantic import Field
 
 from longtail.advice.detectable import effective
+from longtail.artifacts.lineage import Lineage, check_same_rows
 from longtail.audit.duplicates import K, duplicates
 from longtail.audit.neighbours import neighbours
 from longtail.data.dataset import SUBSETS, PackedDataset, Task, codes
@@ -88,7 +89,6 @@ class Facts:
     divided: str
     fault: str | None
     test_is_official: bool
-    test_share: float
     tasks: list[TaskFacts]
     by: str
     copies: tuple[int, int] | None
@@ -101,6 +101,9 @@ def facts(dataset: Path, features: Path | None, split: Path | None) -> Facts:
     if features is not None and split is None:
         raise DataError("the features are of a split's images: give the split that they were made with, as --split")
     packed = PackedDataset.open(dataset)
+    if features is not None and split is not None:
+        given = {"data set": dataset, "features": features, "split": split}
+        check_same_rows("the advice", {name: Lineage.read(path) for name, path in given.items()})
     with TemporaryDirectory() as scratch:
         fault, made = None, split
         if split is None:
@@ -111,16 +114,15 @@ def facts(dataset: Path, features: Path | None, split: Path | None) -> Facts:
                 fault, made = str(error), None
         images = open_images(features or dataset, made)
     samples = images.samples if fault is None else _drawn(images.samples, images.tasks)
-    given = set(packed.samples["subset"].dropna())
+    official = set(packed.samples["subset"].dropna())
     divided = "by the split given" if split else "as `longtail split` does by default"
     return Facts(
         images=len(samples),
         groups=int(samples["group"].nunique()),
         shape=packed.info.image_shape,
-        divided=divided if fault is None else "by shares of 70, 10 and 20 %",
+        divided=divided if fault is None else "at random by shares of 72, 8 and 20 %",
         fault=fault,
-        test_is_official="test" in given,
-        test_share=float((samples["subset"] == "test").mean()),
+        test_is_official=fault is None and "test" in official,
         tasks=[_task(images, samples, task) for task in images.tasks],
         by=images.by,
         copies=_copies(images, samples),

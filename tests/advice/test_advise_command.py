@@ -1,0 +1,210 @@
+"""`longtail advise`: what it says of data that are even, uneven, far too few; JSON by its schema; bad input."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pytest
+from tiny import DIGIT, SHAPE, run_pipeline, run_stage, write_tiny_dataset
+from typer.testing import CliRunner
+
+from experiments.matrix import read_matrix
+from longtail.__main__ import app
+from longtail.advice.advice import Advice, advise
+from longtail.advice.collect import to_collect
+from longtail.advice.facts import facts
+from longtail.advice.tested import told_by_test
+from longtail.advice.told import schema
+from longtail.data.dataset import write_dataset
+from longtail.errors import DataError
+from longtail.stages import ingest
+
+
+def said(*words: object) -> str:
+    done = CliRunner().invoke(app, ["advise", *map(str, words)], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return " ".join(done.output.replace("\N{NO-BREAK SPACE}", " ").split())
+
+
+def values(*words: object) -> Any:
+    done = CliRunner().invoke(app, ["advise", *map(str, words), "--json"], catch_exceptions=False)
+    return json.loads(done.output)
+
+
+@pytest.fixture(scope="module")
+def two_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A packed set with its split, and features of its images."""
+    root = tmp_path_factory.mktemp("two")
+    write_tiny_dataset(root / "dataset", two_tasks=True)
+    run_pipeline(root, stages=("split", "start", "features"))
+    return root
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded digits, one render each, and a split of 1:50."""
+    root = tmp_path_factory.mktemp("digits")
+    params = ingest.Params.model_validate({"source": {"kind": "digits", "copies": 1}, "image_shape": SHAPE})
+    ingest.run(root, root / "dataset", params=params)
+    run_stage(root, "split", validation=0.15, imbalance={"kind": "exponential", "factor": 50})
+    return root
+
+
+def of_sizes(path: Path, sizes: list[int]) -> Path:
+    """Noise, of so many images a class."""
+    count, classes = sum(sizes), DIGIT.classes[: len(sizes)]
+    samples = pd.DataFrame(
+        {
+            "id": [f"image-{i}" for i in range(count)],
+            "source": "noise",
+            "group": [f"group-{i}" for i in range(count)],
+            "subset": None,
+            "digit": np.repeat(classes, sizes),
+        }
+    )
+    images = np.random.default_rng(0).integers(0, 255, (count, *SHAPE), dtype=np.uint8)
+    task = DIGIT.model_copy(update={"classes": classes})
+    write_dataset(path, samples, [images], tasks=[task], image_shape=SHAPE, provenance="noise", licence="none")
+    return path
+
+
+def test_of_thirty_images_it_says_that_nothing_can_be_measured(tmp_path: Path) -> None:
+    text = said(of_sizes(tmp_path / "thirty", [10, 10, 10]))
+    assert "NOTHING: it is too small" in text
+    assert "expected to be best: nobody can say" in text
+    assert "no difference in 'zero': 2 test images" in text
+
+
+def test_of_one_image_in_five_hundred_it_says_what_to_collect(tmp_path: Path) -> None:
+    found = advise(of_sizes(tmp_path / "rare", [1500, 3]))
+    assert found.useless
+    (wanted,) = found.collect[0].wanted
+    assert (wanted.name, wanted.share) == ("one", pytest.approx(1, abs=0.01))
+    assert wanted.images >= 5 * (wanted.test - 1)
+    assert wanted.train > 0
+    # More of the class makes another table the nearest: hold the assumptions fixed.
+    after = facts(of_sizes(tmp_path / "more", [1500, 3 + wanted.images]), None, None)
+    told = told_by_test(after, found.near)
+    (collection,) = to_collect(after, told, 0.1)
+    assert not collection.wanted
+    assert told[0].smallest == pytest.approx(found.collect[0].smallest, rel=0.05)
+
+
+def test_a_class_that_no_split_can_divide_is_said_and_no_experiment_is_written(tmp_path: Path) -> None:
+    data, file = of_sizes(tmp_path / "lone", [60, 1]), tmp_path / "ladder.yaml"
+    text = said(data)
+    assert "`longtail split` refuses it: class 'one' of task 'digit' has 1 samples" in text
+    with pytest.raises(DataError, match="no experiment can be written, since the data set cannot be divided"):
+        said(data, "--experiment", file)
+    assert not file.exists()
+
+
+def test_even_classes_have_no_ladder(two_tasks: Path) -> None:
+    text = said(of_sizes(two_tasks / "even", [300, 300]))
+    assert "there is no imbalance to correct, so the first step is all" in text
+    assert "2. adjusted" not in text
+
+
+def test_it_counts_the_classes_the_missing_labels_and_leaves_out_the_background(two_tasks: Path) -> None:
+    found = advise(two_tasks / "dataset", split=two_tasks / "split")
+    digit, kids = found.facts.tasks
+    assert [one.name for one in kids.classes] == ["no", "yes"]
+    assert kids.missing == pytest.approx(1 / 3, abs=0.02)
+    for task in (digit, kids):
+        for one in task.classes:
+            assert one.test_groups * 2 == one.test == sum(one.sizes)
+    assert sum(one.images for one in digit.classes) == found.facts.images == 120
+    assert found.facts.groups == 60
+
+
+def test_features_are_compared_in_the_place_of_pixels(two_tasks: Path) -> None:
+    words = (two_tasks / "dataset", "--split", two_tasks / "split")
+    assert "by pixels of 120 images" in said(*words)
+    assert "by features of 120 images" in said(*words, "--features", two_tasks / "features")
+
+
+def test_the_similarity_to_the_pretraining_is_1_to_itself(two_tasks: Path) -> None:
+    features, split = two_tasks / "features", two_tasks / "split"
+    found = advise(two_tasks / "dataset", features, split, features)
+    assert found.pretraining is not None
+    assert found.pretraining.similarity == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("words", [[], ["--difference", "0.3"]])
+def test_json_is_as_its_schema_says(two_tasks: Path, words: list[str]) -> None:
+    found = values(two_tasks / "dataset", "--split", two_tasks / "split", *words)
+    jsonschema.validate(found, schema())
+    assert {"facts", "near", "told", "plan", "collect"} <= set(found)
+    assert found["collect"][0]["difference"] == (0.3 if words else 0.1)
+    assert "sizes" not in found["facts"]["tasks"][0]["classes"][0]
+
+
+def test_a_table_can_be_left_out(digits: Path) -> None:
+    def near(without: str | None) -> Advice:
+        return advise(digits / "dataset", split=digits / "split", without=without)
+
+    own = near(None)
+    assert own.near.table.name == "digits_toolbox"
+    assert not own.near.far
+    assert near("digits_toolbox").near.table.name != "digits_toolbox"
+    assert list(own.others.values()) == sorted(own.others.values())
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["there-is-none"], "is not a packed dataset"),
+        (["{dataset}", "--features", "{features}"], "give the split that they were made with, as --split"),
+        (["{dataset}", "--split", "{dataset}"], "is not a split"),
+        (["{dataset}", "--split", "{split}", "--pretraining", "{features}"], "--pretraining compares features"),
+        (["{other}", "--split", "{split}"], "come from different data sets"),
+        (["{other}", "--split", "{split}", "--features", "{features}"], "come from different data sets"),
+        (["{dataset}", "--experiment", "ladder.txt"], "name it ladder.yaml"),
+        (["{dataset}", "--experiment", "no/where/ladder.yaml"], "name a file in a directory that is there"),
+        (["{dataset}", "--split", "{split}", "--experiment", "{root}/x.yaml"], "was not made by `longtail ingest`"),
+    ],
+)
+def test_bad_input_is_one_sentence(two_tasks: Path, tmp_path: Path, words: list[str], sentence: str) -> None:
+    places = {name: two_tasks / name for name in ("dataset", "split", "features")}
+    write_tiny_dataset(tmp_path / "other", seed=5)
+    asked = [word.format(**places, other=tmp_path / "other", root=tmp_path) for word in words]
+    with pytest.raises(DataError) as error:
+        said(*asked)
+    assert sentence in str(error.value)
+    assert len(error.value.sentences) == 1
+    assert not (tmp_path / "x.yaml").exists()
+
+
+def test_an_experiment_has_the_ladder_and_the_sections_that_made_the_data(digits: Path, tmp_path: Path) -> None:
+    file = tmp_path / "ladder.yaml"
+    said(digits / "dataset", "--split", digits / "split", "--experiment", file)
+    matrix = read_matrix(file)
+    for cell in matrix.cells():
+        cell.check(matrix.rules_of(cell.method))
+    assert matrix.base["ingest"] == {"source": {"kind": "digits", "copies": 1}, "image_shape": list(SHAPE)}
+    assert matrix.base["split"]["imbalance"] == {"kind": "exponential", "factor": 50}
+    assert "balanced softmax" in matrix.methods
+
+
+@pytest.mark.slow
+def test_the_experiment_runs(digits: Path, tmp_path: Path) -> None:
+    from experiments.place import Place
+    from experiments.results import Results
+    from experiments.run import run_all
+
+    file = tmp_path / "ladder.yaml"
+    said(digits / "dataset", "--split", digits / "split", "--experiment", file)
+    matrix = read_matrix(file)
+    passes = matrix.budget("cross-entropy")
+    file.write_text(file.read_text().replace(str(passes), "512"), encoding="utf-8")
+    matrix = read_matrix(file).model_copy(update={"seeds": [0]})
+    place = Place(tmp_path, tmp_path / "work", "ladder")
+    shutil.rmtree(place.work, ignore_errors=True)
+    assert run_all("ladder", matrix, place, 1) == []
+    found = Results.of(matrix, place)
+    assert len(found.found) == len(matrix.cells())
+    assert [one for one, _ in found.contenders() if one == "balanced softmax"]
