@@ -26,7 +26,10 @@ from longtail.metrics.significance import Answers, Difference
 from longtail.rules.registry import ADJUSTED
 from longtail.training.declared import DATASET
 
+app = typer.Typer(add_completion=False)
 
+
+@app.command()
 def main(
     experiments: Annotated[list[Path], typer.Argument(help="directories of results, named as their YAMLs are")],
     data: Annotated[Path, typer.Option(help="directory of the data that they were run with")] = Path("data"),
@@ -126,4 +129,4 @@ def _rounded(value: float | None) -> float | None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()
