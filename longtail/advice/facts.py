@@ -98,23 +98,9 @@ def facts(dataset: Path, features: Path | None, split: Path | None) -> Facts:
     """What is in a packed data set, divided as the split says, else as `longtail split` divides it by default; images
     are compared by the features, else by their pixels. Raises DataError if one cannot be read, or not of the others.
     """
-    if features is not None and split is None:
-        raise DataError("the features are of a split's images: give the split that they were made with, as --split")
     packed = PackedDataset.open(dataset)
-    if features is not None and split is not None:
-        given = {"data set": dataset, "features": features, "split": split}
-        check_same_rows("the advice", {name: Lineage.read(path) for name, path in given.items()})
-    with TemporaryDirectory() as scratch:
-        fault, made = None, split
-        if split is None:
-            made = Path(scratch) / "split"
-            try:
-                split_stage.run(dataset, made, params=split_stage.Params())
-            except DataError as error:
-                fault, made = str(error), None
-        images = open_images(features or dataset, made)
+    images, fault = _images(dataset, features, split)
     samples = images.samples if fault is None else _drawn(images.samples, images.tasks)
-    official = set(packed.samples["subset"].dropna())
     divided = "by the split given" if split else "as `longtail split` does by default"
     return Facts(
         images=len(samples),
@@ -122,11 +108,28 @@ def facts(dataset: Path, features: Path | None, split: Path | None) -> Facts:
         shape=packed.info.image_shape,
         divided=divided if fault is None else "at random by shares of 72, 8 and 20 %",
         fault=fault,
-        test_is_official=fault is None and "test" in official,
+        test_is_official=fault is None and "test" in set(packed.samples["subset"].dropna()),
         tasks=[_task(images, samples, task) for task in images.tasks],
         by=images.by,
         copies=_copies(images, samples),
     )
+
+
+def _images(dataset: Path, features: Path | None, split: Path | None) -> tuple[Images, str | None]:
+    """The images in their subsets, and why the default split cannot be made."""
+    if split is not None:
+        given = {"data set": dataset, "split": split} | ({} if features is None else {"features": features})
+        check_same_rows("the advice", {name: Lineage.read(path) for name, path in given.items()})
+        return open_images(features or dataset, split), None
+    if features is not None:
+        raise DataError("the features are of a split's images: give the split that they were made with, as --split")
+    with TemporaryDirectory() as scratch:
+        made = Path(scratch) / "split"
+        try:
+            split_stage.run(dataset, made, params=split_stage.Params())
+        except DataError as error:
+            return open_images(dataset, None), str(error)
+        return open_images(dataset, made), None
 
 
 def _drawn(samples: pd.DataFrame, tasks: Sequence[Task]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from longtail.advice.advice import Advice
 from longtail.advice.collect import Collection
 from longtail.advice.told_contents import contents
 from longtail.advice.told_ladder import ladder, nearest
-from longtail.advice.told_test import tested
+from longtail.advice.told_tested import tested
 from longtail.advice.words import NAMED, all_named, named, points, wrapped
 from longtail.metrics.scores import PUBLISHED
 
