@@ -1,5 +1,6 @@
 """How the answers of two methods differ: in how many images, how alike within groups, how much from seed to seed."""
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
@@ -78,10 +79,9 @@ def _spread(seeds: list[_Seed], shares: Floats, likeness: float) -> float | None
     if len(seeds) < 2:
         return None
     tested = [place for place, share in enumerate(shares) if all(one.sizes[place] for one in seeds)]
-    of_test = np.mean(
-        [variance([effective(one.sizes[c], likeness) for c in tested], shares[tested].tolist()) for one in seeds]
-    )
-    return float(np.sqrt(max(0.0, np.var([one.difference for one in seeds], ddof=1) - of_test)))
+    of_test = [variance([effective(one.sizes[c], likeness) for c in tested], shares[tested].tolist()) for one in seeds]
+    between = float(np.var([one.difference for one in seeds], ddof=1))
+    return math.sqrt(max(0.0, between - sum(of_test) / len(of_test)))
 
 
 def _mean(values: Floats) -> float:
