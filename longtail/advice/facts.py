@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Self
 
 import numpy as np
 import pandas as pd
@@ -51,17 +51,35 @@ class ClassFacts:
 
 
 @dataclass(frozen=True)
+class Fineness:
+    """RankM of so many `images`, and of labels drawn at random (`chance`), in [0, 1]; the finest class with its own,
+    and the finest pair of classes, None where every image is nearest to its own class.
+    """
+
+    rankm: float
+    chance: float
+    images: int
+    finest: tuple[str, float]
+    pair: tuple[str, str] | None
+
+    @classmethod
+    def of(cls, found: Granularity) -> Self:
+        """What is told of a granularity."""
+        finest = next((one.name, one.rankm) for one in found.by_class if one.rankm is not None)
+        return cls(found.rankm, found.chance, found.samples, finest, found.pairs[0].classes if found.pairs else None)
+
+
+@dataclass(frozen=True)
 class TaskFacts:
     """A task: its classes but the background; how imbalanced they are in training; the share of images, in [0, 1], that
-    have no label; how fine the classes are, None where that cannot be measured; and by how many images it was.
+    have no label; and how fine the classes are, None where that cannot be measured.
     """
 
     name: str
     classes: list[ClassFacts]
     imbalance: ImbalanceMeasures
     missing: float
-    granularity: Granularity | None
-    compared: int
+    fineness: Fineness | None
 
     @property
     def train(self) -> int:
@@ -154,7 +172,7 @@ def _task(images: Images, samples: pd.DataFrame, task: Task) -> TaskFacts:
     found = granularity_of(euclidean(images.points(task, at)), labels[at], task.classes, exact=False)
     imbalance = measure([one.train for one in classes], names)
     missing = float(samples[task.name].isna().mean())
-    return TaskFacts(task.name, classes, imbalance, missing, found, len(at))
+    return TaskFacts(task.name, classes, imbalance, missing, None if found is None else Fineness.of(found))
 
 
 def _some(images: Images, task: Task) -> Ints:

@@ -1,6 +1,5 @@
 """What `longtail advise` prints: text for people, JSON for programs."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,8 +17,8 @@ _JSON: TypeAdapter[Advice] = TypeAdapter(Advice)
 
 
 def values(found: Advice) -> str:
-    """JSON, everything in it; an infinite measure is null."""
-    return json.dumps(_JSON.dump_python(found, mode="json"), indent=1, ensure_ascii=False)
+    """JSON, everything in it."""
+    return _JSON.dump_json(found, indent=1).decode()
 
 
 def schema() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from longtail.advice.advice import Advice
-from longtail.advice.facts import Facts, TaskFacts
+from longtail.advice.facts import FINE, Facts, TaskFacts
 from longtail.advice.words import FEW, counted, named
 
 
@@ -21,8 +21,8 @@ def contents(found: Advice) -> Iterator[str]:
         yield from _task(facts, task) if len(facts.tasks) <= FEW else [_in_short(task)]
     if len(facts.tasks) > FEW:
         yield (
-            f"  granularity is by {facts.by} of {counted(facts.tasks[0].compared, 'image')}; 0: classes lie apart, 0.5 "
-            "(two classes) or more: as random labels"
+            f"  granularity is by {facts.by} of {FINE:,} images at most; 0: classes lie apart, 0.5 (of two classes) or "
+            "more: as random labels"
         )
     yield f"  {_copies(facts)}"
     yield f"  {_pretraining(found)}"
@@ -48,7 +48,7 @@ def _task(facts: Facts, task: TaskFacts) -> Iterator[str]:
 def _in_short(task: TaskFacts) -> str:
     smallest = min(task.classes, key=lambda one: one.train)
     missing = f", {100 * task.missing:.0f} % without a label" if task.missing else ""
-    fine = "" if task.granularity is None else f", granularity {task.granularity.rankm:.2f}"
+    fine = "" if task.fineness is None else f", granularity {task.fineness.rankm:.2f}"
     return (
         f"  {named(task.name)}: {counted(len(task.classes), 'class', 'classes')}, 1:{task.ratio:.0f}, "
         f"{counted(smallest.train, 'training image')} of {named(smallest.name)}{missing}{fine}"
@@ -56,14 +56,14 @@ def _in_short(task: TaskFacts) -> str:
 
 
 def _granularity(facts: Facts, task: TaskFacts) -> str:
-    fine = task.granularity
+    fine = task.fineness
     if fine is None:
         return "how fine its classes are cannot be measured: that takes two classes, and one of two images"
-    finest = next(one for one in fine.by_class if one.rankm is not None)
-    hardest = f"; finest class {named(finest.name)} {finest.rankm:.2f}"
-    if fine.pairs:
-        hardest += f", finest pair {' and '.join(map(named, fine.pairs[0].classes))}"
-    by = f"by {facts.by} of {counted(task.compared, 'image')}"
+    name, rankm = fine.finest
+    hardest = f"; finest class {named(name)} {rankm:.2f}"
+    if fine.pair:
+        hardest += f", finest pair {' and '.join(map(named, fine.pair))}"
+    by = f"by {facts.by} of {counted(fine.images, 'image')}"
     return f"granularity {fine.rankm:.2f} {by} (0: classes lie apart, {fine.chance:.2f}: as random labels){hardest}"
 
 

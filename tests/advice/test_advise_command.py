@@ -54,8 +54,8 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def of_sizes(path: Path, sizes: list[int]) -> Path:
-    """Noise, of so many images a class."""
+def of_sizes(path: Path, sizes: list[int], *, equal: bool = False) -> Path:
+    """Noise, of so many images a class; `equal`: the same image every time."""
     count, classes = sum(sizes), DIGIT.classes[: len(sizes)]
     samples = pd.DataFrame(
         {
@@ -67,6 +67,7 @@ def of_sizes(path: Path, sizes: list[int]) -> Path:
         }
     )
     images = np.random.default_rng(0).integers(0, 255, (count, *SHAPE), dtype=np.uint8)
+    images = images[[0] * count] if equal else images
     task = DIGIT.model_copy(update={"classes": classes})
     write_dataset(path, samples, [images], tasks=[task], image_shape=SHAPE, provenance="noise", licence="none")
     return path
@@ -141,6 +142,15 @@ def test_json_is_as_its_schema_says(two_tasks: Path, words: list[str]) -> None:
     assert {"facts", "near", "told", "plan", "collect"} <= set(found)
     assert found["collect"][0]["difference"] == (0.3 if words else 0.1)
     assert "sizes" not in found["facts"]["tasks"][0]["classes"][0]
+
+
+def test_json_of_equal_images_has_no_number_that_json_lacks(tmp_path: Path) -> None:
+    def refuse(number: str) -> float:
+        raise AssertionError(f"{number} is no JSON")
+
+    path = of_sizes(tmp_path / "equal", [30, 30], equal=True)
+    done = CliRunner().invoke(app, ["advise", str(path), "--json"], catch_exceptions=False)
+    jsonschema.validate(json.loads(done.output, parse_constant=refuse), schema())
 
 
 def test_a_table_can_be_left_out(digits: Path) -> None:

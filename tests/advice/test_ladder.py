@@ -23,7 +23,7 @@ def of(sizes: list[int], tasks: int = 1, side: int = 28) -> Facts:
     """Facts of tasks with so many training images a class."""
     names = [str(code) for code in range(len(sizes))]
     classes = [ClassFacts(name, size, 10, 20, 20, [1] * 20) for name, size in zip(names, sizes, strict=True)]
-    found = [TaskFacts(f"task-{i}", classes, measure(sizes, names), 0.0, None, 0) for i in range(tasks)]
+    found = [TaskFacts(f"task-{i}", classes, measure(sizes, names), 0.0, None) for i in range(tasks)]
     count = sum(sizes) + 30 * len(sizes)
     return Facts(count, count, (side, side, 1), "so", None, False, found, "pixels", None)
 
