@@ -1,5 +1,6 @@
 """What holds for every test: nothing is tracked unless a test asks for it. And what tests of two folders begin with."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from browser import FLAGS, chromium
 from picture_files import train_on_pictures
 from shared import shared
 from tiny import run_pipeline, write_tiny_dataset
+
+# A shell ignores Ctrl-C for what it starts in the background, and so would every process that a test starts and ends.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
