@@ -59,7 +59,7 @@ def pretrained(facts: Facts, features: Path | None) -> bool:
     64 pixels or more.
     """
     if features is not None:
-        return _start(features).get("prior") in ("imagenet", "file")
+        return _start(features).get("prior") in ("imagenet", "file", "model")
     return min(facts.shape[:2]) >= 64 and facts.shape[2] == 3
 
 

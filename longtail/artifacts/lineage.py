@@ -91,6 +91,11 @@ class Lineage(BaseModel, extra="forbid", frozen=True):
         """The last training behind the artifact; None if nothing was trained."""
         return next((step for step in reversed(list(self.chain())) if step.stage in ("fit", "train")), None)
 
+    @property
+    def trained_here(self) -> bool:
+        """Whether a training on these rows' data set is behind the artifact."""
+        return any(step.stage in ("fit", "train") and step.dataset == self.dataset for step in self.chain())
+
 
 def _walk(key: str | None, steps: Mapping[str, Step], seen: set[str]) -> Iterator[Step]:
     if key is None or key in seen:

@@ -10,13 +10,14 @@ from longtail.granularity.distance import Ints, Points
 
 ALIKE = 0.5  # of the distance to usual neighbours, in pixels
 USUAL = 10
+MOST = 1000  # each takes the pixels of a dozen images
 
 
 def alike(copies: list[Copy], found: Neighbours, pixels: Callable[[Ints], Points]) -> list[Copy]:
-    """The pairs whose pixels are less than half as far apart as the first of them is, in the median, from the others
-    near it; `pixels` gives those of samples at some positions, (n, d).
+    """Of the MOST surest pairs those whose pixels are less than half as far apart as the first of them is, in the
+    median, from the others near it; `pixels` gives those of samples at some positions, (n, d).
     """
-    return [copy for copy in copies if _alike(copy, found, pixels)]
+    return [copy for copy in copies[:MOST] if _alike(copy, found, pixels)]
 
 
 def _alike(copy: Copy, found: Neighbours, pixels: Callable[[Ints], Points]) -> bool:

@@ -8,6 +8,9 @@ import numpy.typing as npt
 from longtail.granularity.distance import BLOCK, Floats, Ints, Points, blocks
 from longtail.rules.knn import nearest
 
+WIDE = 4  # times as many neighbours as are asked are looked at before a group's own are left out
+BLOCK_ROWS = 10_000  # samples whose neighbours are looked for at once
+
 
 class Neighbours(NamedTuple):
     """Of n samples the distances to the k nearest of other groups, nearest first, and their positions, both (n, k);
@@ -24,21 +27,30 @@ def neighbours(points: Points, groups: npt.NDArray[np.generic], k: int) -> Neigh
     n = len(points)
     vectors = np.ascontiguousarray(points, np.float32)
     distances, positions = np.full((n, k), np.inf), np.full((n, k), -1, np.int64)
-    pending, wide = np.arange(n), 2 * k
-    while len(pending):
-        found = nearest(vectors, vectors[pending], wide)[1]
-        strange = known[found] != known[pending][:, None]
-        enough = (strange.sum(1) >= k) | (wide >= n)
-        rows = pending[enough]
-        order = np.argsort(~strange[enough], axis=1, kind="stable")[:, :k]
-        chosen = np.where(
-            np.take_along_axis(strange[enough], order, 1), np.take_along_axis(found[enough], order, 1), -1
-        )
-        positions[rows, : chosen.shape[1]] = chosen
-        pending, wide = pending[~enough], 4 * wide
+    pending = np.concatenate(
+        [_among_all(vectors, known, rows, positions) for rows in np.array_split(np.arange(n), n // BLOCK_ROWS + 1)]
+    )
+    # The others' nearest are all of their own group, however many of it lie near: the others are searched alone.
+    for group in np.unique(known[pending]):
+        others, rows = np.flatnonzero(known != group), pending[known[pending] == group]
+        if len(others):
+            found = nearest(vectors[others], vectors[rows], k)[1]
+            positions[rows, : found.shape[1]] = others[found]
     _measure(vectors, positions, distances)
     order = np.argsort(distances, axis=1, kind="stable")
     return Neighbours(np.take_along_axis(distances, order, 1), np.take_along_axis(positions, order, 1))
+
+
+def _among_all(vectors: npt.NDArray[np.float32], known: Ints, rows: Ints, positions: Ints) -> Ints:
+    """Fill in the positions of those rows that find enough strangers near them; return the others."""
+    k = positions.shape[1]
+    found = nearest(vectors, vectors[rows], WIDE * k)[1]
+    strange = known[found] != known[rows][:, None]
+    enough = strange.sum(1) >= k
+    order = np.argsort(~strange[enough], axis=1, kind="stable")[:, :k]
+    positions[rows[enough], : order.shape[1]] = np.take_along_axis(found[enough], order, 1)
+    left: Ints = rows[~enough]
+    return left
 
 
 def _measure(points: npt.NDArray[np.float32], positions: Ints, distances: Floats) -> None:

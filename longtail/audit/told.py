@@ -15,11 +15,13 @@ from longtail.audit.suspects import Suspects
 from longtail.data.dataset import Task
 from longtail.data.splits import Split
 from longtail.errors import DataError
-from longtail.granularity.points import Images, open_images
+from longtail.granularity.points import FEATURES, PIXELS, Images, open_images
 from longtail.network.snapshot import State, read_embeddings, read_logits
 from longtail.rules.base import rule_class
 from longtail.rules.probabilities import Probabilities
 from longtail.sources.quoting import shown
+
+ROOM = 8 * 2**30  # bytes
 
 
 def look(source: Path, split: Path | None, dataset: Path | None, task: str | None) -> tuple[Images, Audit]:
@@ -32,6 +34,12 @@ def look(source: Path, split: Path | None, dataset: Path | None, task: str | Non
     labels = {one.name: images.labels(one) for one in tasks}
     everything = np.arange(len(images.samples))
     pixels, suspects = None, None
+    _check_room(images, tasks[0])
+    if images.trained and images.by == FEATURES:
+        raise DataError(
+            f"the features in {shown(source)} are of a backbone that was trained on these labels, which it will not "
+            "doubt: audit features `after: start`, or an index"
+        )
     if images.trained:
         if dataset is None or split is None:
             raise DataError(
@@ -42,6 +50,16 @@ def look(source: Path, split: Path | None, dataset: Path | None, task: str | Non
         pixels, suspects = (lambda at: seen.points(tasks[0], at)), _scored(source, split, tasks)
     points = images.points(tasks[0], everything)
     return images, audited(images.samples, labels, tasks, points, images.by, judged=suspects, pixels=pixels)
+
+
+def _check_room(images: Images, task: Task) -> None:
+    """Raise DataError if the pixels of all images would fill the memory: they are compared as float32, held twice."""
+    first = images.points(task, np.arange(min(1, len(images.samples))))
+    if images.by == PIXELS and first.size * len(images.samples) * 8 > ROOM:
+        raise DataError(
+            f"{len(images.samples):,} images of {first.size:,} numbers are too many to be compared by their pixels: "
+            "store their features with `longtail features`, and audit those"
+        )
 
 
 def _scored(index: Path, split: Path, tasks: Sequence[Task]) -> dict[str, Suspects]:

@@ -90,6 +90,11 @@ class FeatureSet:
         features: Floats = self._features[samples].astype(np.float32)
         return features
 
+    def vectors(self, samples: Ints) -> Floats:
+        """float32 (n, F): the features of samples, of maps their mean over the positions."""
+        plain = self.plain(samples)
+        return plain.mean(1) if plain.ndim == 3 else plain
+
     def any_view(self, samples: Ints, chances: npt.NDArray[np.float64], *, plain: bool = True) -> Floats:
         """float32 (n, F), or (n, P, F): of each sample one of its views; `chances` (n,) in [0, 1) say which. `plain`:
         whether the plain one is among them; of what is not trained on there is no other.

@@ -18,6 +18,8 @@ from longtail.granularity.distance import Ints, Points
 from longtail.network.snapshot import best, read_embeddings
 from longtail.sources.quoting import listed, shown
 
+FEATURES, PIXELS = "features", "pixels"
+
 
 @dataclass(frozen=True)
 class Images:
@@ -69,7 +71,13 @@ def open_images(source: Path, split: Path | None) -> Images:
         raise DataError(f"{shown(source)} has no labels of its own: give the split that it was made with, as --split")
     if has_features(source):
         features = FeatureSet.open(source, table)
-        return Images("features", table.samples, table.tasks, lambda task, at: features.plain(at))
+        return Images(
+            FEATURES,
+            table.samples,
+            table.tasks,
+            lambda task, at: features.vectors(at),
+            Lineage.read(source).trained_here,
+        )
     snapshot = source / "snapshot" if (source / "snapshot").is_dir() else best(source)
     return Images("embeddings", table.samples, table.tasks, _embeddings(snapshot, table), trained=True)
 
@@ -81,7 +89,7 @@ def _pixels(packed: PackedDataset, table: Split | None) -> Images:
     def points(task: Task, at: Ints) -> npt.NDArray[np.uint8]:
         return packed.images(rows[at]).reshape(len(at), -1)
 
-    return Images("pixels", samples, packed.info.tasks if table is None else table.tasks, points)
+    return Images(PIXELS, samples, packed.info.tasks if table is None else table.tasks, points)
 
 
 def _embeddings(snapshot: Path, table: Split) -> Callable[[Task, Ints], Points]:

@@ -42,15 +42,28 @@ def started_from(name: str, models: Mapping[str, Lineage]) -> str | None:
 
 
 def trained_elsewhere(name: str, lineage: Lineage) -> list[str]:
-    """A sentence for each other data set on which the weights were trained that a model began with."""
+    """A sentence for each other data set, or other split of this one, on which the weights were trained that a model
+    began with.
+    """
     others = {step.dataset: step for step in lineage.chain() if step.stage in ("fit", "train")}
     others.pop(lineage.dataset, None)
     sources = {step.dataset: step.params.get("source") for step in lineage.chain() if step.stage == "ingest"}
-    return [
+    found = [
         f"{name}: began with weights that were trained on another data set (md5 {md5}{_named(sources.get(md5))}), by "
         f"{title_of(step.params['method'])}."
         for md5, step in others.items()
     ]
+    if _on_another_split(lineage):
+        found.append(
+            f"{name}: began with weights that were trained on another split of this data set: images of this test "
+            "subset may have been among their training images."
+        )
+    return found
+
+
+def _on_another_split(lineage: Lineage) -> bool:
+    trainings = [step for step in lineage.chain() if step.stage in ("fit", "train") and step.dataset == lineage.dataset]
+    return any(step.inputs.get("split") not in (None, lineage.split) for step in trainings)
 
 
 def seen_as(name: str, lineage: Lineage) -> list[str]:

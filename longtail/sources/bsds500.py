@@ -1,6 +1,7 @@
 """BSDS500: photographs in which several people have drawn boundaries, as patches with and without an edge."""
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -66,6 +67,11 @@ class Bsds500(Source):
             )
         _, files = found
         pairs = [pair for subset in SUBSETS for pair in self._pairs(files, subset, request)]
+        for stem, count in Counter(Path(image).stem for _, image, _ in pairs).items():
+            if count > 1:  # edge maps have the photographs' names
+                request.problems.add(
+                    "name that several photographs have", stem, f"it stands {count} times: rename them"
+                )
         request.problems.stop_before_decoding()
 
         def read(number: int) -> Drawn | None:
@@ -128,8 +134,10 @@ class Bsds500(Source):
     def _collection(self, drawn: list[Drawn], seed: int) -> Collection:
         from longtail.problems.edges.structure import classify
 
-        if not any(len(one.edges) for one in drawn):
-            raise DataError("no photograph has both boundary pixels and pixels away from them; nothing to train on")
+        if not any(len(one.edges) for one in drawn if one.photograph.subset == "train"):
+            raise DataError(
+                "no photograph of train has both boundary pixels and pixels away from them; nothing to train on"
+            )
         subsets = np.concatenate([np.full(len(one.edges), one.photograph.subset) for one in drawn])
         codes = classify(np.concatenate([one.descriptors for one in drawn]), subsets, self.classes, seed)
         names = [f"edge-{code:03d}" for code in range(1, codes.max() + 2)]

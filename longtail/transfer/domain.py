@@ -82,7 +82,7 @@ def class_means(features: FeatureSet, labels: Ints, count: int, *, normalise: bo
     sums, used = np.zeros((count, features.info.length)), np.flatnonzero(labels >= 0)
     for start in range(0, len(used), BLOCK):
         some = used[start : start + BLOCK]
-        block = features.plain(some).astype(np.float64)
+        block = features.vectors(some).astype(np.float64)
         if normalise:
             block /= np.maximum(np.linalg.norm(block, axis=1, keepdims=True), np.finfo(np.float64).tiny)
         order = np.argsort(labels[some], kind="stable")
@@ -120,5 +120,5 @@ def _task(tasks: list[Task], name: str | None, place: Path) -> Task:
     if found is None:
         known = listed(task.name for task in tasks)
         asked = "has several tasks" if name is None else f"has no task {shown(name)!r}"
-        raise DataError(f"{place} {asked}: name one of {known} with --task")
+        raise DataError(f"{place} {asked}: name one of {known} with --task, or --target-task")
     return found

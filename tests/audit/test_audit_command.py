@@ -12,6 +12,7 @@ from tiny import DIGIT, SHAPE, run_stage, write_tiny_dataset
 from typer.testing import CliRunner
 
 from longtail.__main__ import app
+from longtail.audit import told
 from longtail.data.dataset import PackedDataset, write_dataset
 from longtail.data.splits import Split
 from longtail.errors import DataError
@@ -130,3 +131,9 @@ def test_rows_of_another_data_set_are_refused(clean: Path, spoilt: Path, tmp_pat
     shutil.copytree(clean / "split", tmp_path / "split")
     with pytest.raises(DataError, match="come from different data sets"):
         said(spoilt / "dataset", "--split", tmp_path / "split")
+
+
+def test_pixels_that_would_fill_the_memory_are_refused(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(told, "ROOM", 1000)
+    with pytest.raises(DataError, match="too many to be compared by their pixels"):
+        told.look(clean / "dataset", None, None, None)

@@ -169,6 +169,15 @@ def test_a_photograph_smaller_than_a_patch_is_told(root: Path) -> None:
         )
 
 
+def test_photographs_of_one_name_in_two_subsets_are_told(files: Path) -> None:
+    """Edge maps have the photographs' names."""
+    for folder, suffix in (("images", "jpg"), ("groundTruth", "mat")):
+        name = min((files / folder / "train").glob(f"*.{suffix}"))
+        shutil.copy(name, files / folder / "test" / name.name)
+    with pytest.raises(DataError, match="name that several photographs have"):
+        ingest(files)
+
+
 @pytest.mark.parametrize(
     ("params", "sentence"),
     [({"image_shape": [35, 45, 3]}, "patches are squares"), ({"storage": "jpeg"}, "not kept as JPEGs")],

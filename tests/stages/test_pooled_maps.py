@@ -10,15 +10,18 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 from tiny import PARAMETERS, round_paths, run_stage
 
+from longtail.audit.told import look
 from longtail.data.feature_set import FeatureSet
 from longtail.data.splits import Split
 from longtail.errors import DataError
+from longtail.granularity.points import open_images
 from longtail.inference.export import export
 from longtail.network import embedder as embedding
 from longtail.network.embedder import load_embedder
 from longtail.network.network import NetworkParams
 from longtail.network.snapshot import current, read_embeddings, read_logits
 from longtail.stages.fit import Params as FitParams
+from longtail.transfer.domain import read_domain
 
 ON = {"dataset": "features"}
 PLAIN = {"iterations": 12, "learning_rate": 0.02, "log_every": 4, "checkpoint_every": 4}
@@ -210,3 +213,20 @@ def test_start_embeds_by_what_is_pooled(root: Path) -> None:
     report = run_stage(root, "start", network=bare)
     assert report == {"dimensions": 1 + 128 + 2 * 64}
     assert read_embeddings(current(root / "start/model"), "digit").shape[1] == 1 + 128 + 2 * 64
+
+
+def test_images_are_compared_by_the_mean_of_their_map(root: Path) -> None:
+    run_stage(root, "start", network=network("fixed"))
+    run_stage(root, "features", precision="float32")
+    maps = np.load(root / "features/features.npy")
+    images = open_images(root / "features", root / "split")
+    assert images.points(images.tasks[0], np.arange(3)) == pytest.approx(maps[:3].mean(1))
+    assert read_domain(root / "features", root / "split", images.tasks[0].name).means.shape[1] == maps.shape[2]
+
+
+def test_features_of_a_network_that_knows_the_labels_are_not_audited(root: Path) -> None:
+    run_stage(root, "start", network=network("fixed"))
+    run_stage(root, "fit", paths={"model": "known/model"}, optimisation=PLAIN, network=network("fixed"))
+    run_stage(root, "features", paths={"model": "known/model"})
+    with pytest.raises(DataError, match="trained on these labels"):
+        look(root / "features", root / "split", None, None)
