@@ -32,7 +32,10 @@ def raised() -> Iterator[None]:
             os._exit(128 + number)
         for one in ours:
             signal.signal(one, signal.SIG_IGN)  # tidying up has begun
-        raise Terminated(number)
+        if _holding.depth:
+            _holding.come = number
+        else:
+            raise Terminated(number)
 
     ours = [one for one in SIGNALS if signal.getsignal(one) is signal.SIG_DFL]
     for one in ours:
@@ -42,3 +45,27 @@ def raised() -> Iterator[None]:
     finally:
         for one in ours:
             signal.signal(one, signal.SIG_DFL)
+
+
+class _Holding:
+    depth = 0
+    come: int | None = None
+
+
+_holding = _Holding()
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Let a signal wait until the block is left: raised inside of a lock, it would leave that locked for ever."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _holding.depth += 1
+    try:
+        yield
+    finally:
+        _holding.depth -= 1
+        if not _holding.depth and _holding.come is not None:
+            number, _holding.come = _holding.come, None
+            raise Terminated(number)

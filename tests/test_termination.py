@@ -4,16 +4,19 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny import ARTIFACTS, OPTIMISATION, run_pipeline, write_parameters, write_tiny_dataset
 
 from longtail.artifacts.outputs import written_whole
 from longtail.execution import one_sentence
-from longtail.termination import SIGNALS
+from longtail.termination import SIGNALS, Terminated, held, raised
+from longtail.training.loading import one_ahead
 
 STATUS = {signal.SIGTERM: 143, signal.SIGHUP: 129}
 LONG: dict[str, dict[str, Any]] = {
@@ -68,6 +71,39 @@ def test_tidying_up_is_not_cut_short_by_a_second_signal() -> None:
     with pytest.raises(SystemExit):
         step()
     assert tidied == ["all"]
+
+
+def test_a_signal_waits_until_a_held_block_is_left() -> None:
+    done = []
+
+    @one_sentence()
+    def step() -> None:
+        with held():
+            os.kill(os.getpid(), signal.SIGTERM)
+            done.append("all of the block")
+        done.append("what follows")
+
+    with pytest.raises(SystemExit) as ended:
+        step()
+    assert ended.value.code == 143
+    assert done == ["all of the block"]
+
+
+def test_a_signal_while_a_mini_batch_is_submitted_leaves_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It hung: the loader's semaphore stayed locked, and the end waited for the loader."""
+    acquire = threading.Semaphore.acquire
+
+    def told_meanwhile(self: threading.Semaphore, *args: Any, **more: Any) -> bool:
+        with self._cond:  # type: ignore[attr-defined]
+            os.kill(os.getpid(), signal.SIGTERM)
+        found.append("submitted")
+        return acquire(self, *args, **more)
+
+    found: list[str] = []
+    monkeypatch.setattr(threading.Semaphore, "acquire", told_meanwhile)
+    with pytest.raises(Terminated), raised():
+        list(one_ahead(lambda step: step, range(3), torch.device("cpu")))
+    assert found == ["submitted"]
 
 
 def test_what_is_ignored_stays_so() -> None:

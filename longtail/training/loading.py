@@ -15,6 +15,7 @@ from torch import Tensor
 from longtail.data.transforms import draw
 from longtail.methods.base import Method
 from longtail.methods.batch import Batch, to_device
+from longtail.termination import held
 from longtail.training.inputs import Inputs
 from longtail.world import ALONE, World
 
@@ -83,9 +84,11 @@ def one_ahead(
     take_gpu = (lambda: torch.cuda.set_device(device)) if device.type == "cuda" else None
     with ThreadPoolExecutor(1, "loader", take_gpu) as thread:
         submitted = (thread.submit(load, step) for step in steps)
-        coming = next(submitted, None)
+        with held():
+            coming = next(submitted, None)
         while coming is not None:
             with waiting():
                 ready = coming.result()
-            coming = next(submitted, None)
+            with held():
+                coming = next(submitted, None)
             yield ready
