@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from longtail.advice.advice import Advice
 from longtail.advice.facts import FINE, Facts, TaskFacts
-from longtail.advice.words import FEW, counted, named
+from longtail.advice.words import FEW, named
+from longtail.sources.quoting import counted
 
 
 def contents(found: Advice) -> Iterator[str]:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from longtail.advice.advice import Advice
 from longtail.advice.ladder import ADJUSTED_STEP, PLAIN_STEP, Plan, Step
 from longtail.advice.nearest import Near
-from longtail.advice.words import FEW, counted, named
+from longtail.advice.words import FEW, named
+from longtail.sources.quoting import counted
 
 
 def nearest(found: Advice) -> Iterator[str]:

@@ -7,7 +7,8 @@ from longtail.advice.detectable import POWER
 from longtail.advice.facts import EVEN, TaskFacts
 from longtail.advice.nearest import Near
 from longtail.advice.tested import TaskTold, Told
-from longtail.advice.words import FEW, NAMED, all_named, counted, named, points
+from longtail.advice.words import FEW, NAMED, all_named, named, points
+from longtail.sources.quoting import counted
 
 
 def tested(found: Advice) -> Iterator[str]:

@@ -9,11 +9,6 @@ FEW = 3  # of so many tasks each is told at length
 WIDTH = 100
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """The number and its noun."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
 def named(name: str) -> str:
     """A class or task, quoted, of bounded length."""
     return repr(shown(name, 60))

@@ -19,7 +19,7 @@ from longtail.granularity.points import FEATURES, PIXELS, Images, open_images
 from longtail.network.snapshot import State, read_embeddings, read_logits
 from longtail.rules.base import rule_class
 from longtail.rules.probabilities import Probabilities
-from longtail.sources.quoting import shown
+from longtail.sources.quoting import counted, shown
 
 ROOM = 8 * 2**30  # bytes
 
@@ -180,11 +180,6 @@ def _tested(task: TaskAudit, margin: float, most: int) -> list[str]:
         of = counted(one.images, "image") + (f" of {counted(one.groups, 'group')}" if one.groups < one.images else "")
         lines.append(f"    ± {100 * one.margin:.0f}  {shown(one.name)}: {of}, {needed(margin) - one.groups:,} more")
     return lines + _rest(len(small), most)
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """The number and its noun."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def _rest(count: int, most: int) -> list[str]:

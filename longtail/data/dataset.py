@@ -155,6 +155,11 @@ def codes(samples: pd.DataFrame, task: Task) -> npt.NDArray[np.int64]:
     return values.codes.astype(np.int64)
 
 
+def foreground(found: npt.NDArray[np.int64], task: Task) -> npt.NDArray[np.int64]:
+    """Class codes (n,) of a task, −1 in the place of its background class."""
+    return found if task.background is None else np.where(found == task.classes.index(task.background), -1, found)
+
+
 def _check(info: DatasetInfo, samples: pd.DataFrame) -> None:
     """Raise ValueError if the files do not fit each other."""
     lacking = {"id", "group", "subset", *(task.name for task in info.tasks)} - set(samples.columns)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from longtail.artifacts.digests import check_artifact
 from longtail.artifacts.lineage import Lineage, check_same_rows
-from longtail.data.dataset import PackedDataset, Task, codes
+from longtail.data.dataset import PackedDataset, Task, codes, foreground
 from longtail.data.feature_set import FeatureSet, has_features
 from longtail.data.splits import Split
 from longtail.errors import DataError
@@ -37,8 +37,7 @@ class Images:
 
     def labels(self, task: Task) -> Ints:
         """Class codes of all samples; −1 where the label is missing, or is the background class."""
-        found = codes(self.samples, task)
-        return found if task.background is None else np.where(found == task.classes.index(task.background), -1, found)
+        return foreground(codes(self.samples, task), task)
 
     def positions(self, subset: str) -> Ints:
         """Positions of the samples of a subset; `all`: of every one."""

@@ -11,7 +11,7 @@ from longtail.audit.duplicates import Copy
 from longtail.audit.judged import judged
 from longtail.audit.measurable import needed
 from longtail.audit.suspects import Suspects
-from longtail.data.dataset import PackedDataset, Task
+from longtail.data.dataset import PackedDataset, Task, foreground
 from longtail.data.splits import Split
 from longtail.granularity.distance import Ints, Points
 from longtail.problems.classification import Judged
@@ -41,7 +41,7 @@ def doubted(
     """
     tasks = [split.tasks[place] for place in shown]
     suspects = {task.name: suspected(index, on(task), task, split) for task in tasks}
-    codes = {task.name: _without_background(task, split.labels(task)) for task in tasks}
+    codes = {task.name: foreground(split.labels(task), task) for task in tasks}
     rows = split.samples["row"].to_numpy()
 
     def pixels(at: Ints) -> Points:
@@ -56,10 +56,6 @@ def doubted(
     return [replace(page, doubts=doubts.get(page.name)) for page in pages], _copies(
         lead.name, audit, codes, split, packed
     )
-
-
-def _without_background(task: Task, codes: Ints) -> Ints:
-    return codes if task.background is None else np.where(codes == task.classes.index(task.background), -1, codes)
 
 
 def _suspects(found: Suspects, classes: Sequence[str], split: Split, packed: PackedDataset) -> list[SuspectPicture]:

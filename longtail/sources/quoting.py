@@ -26,3 +26,8 @@ def listed(values: Iterable[object]) -> str:
     every = list(values)
     more = f" and {len(every) - MOST} more" if len(every) > MOST else ""
     return f"[{', '.join(repr(shown(one)) for one in every[:MOST])}]{more}"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """The number and its noun."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

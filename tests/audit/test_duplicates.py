@@ -4,9 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from sklearn.datasets import load_digits
 
 from longtail.audit.checked import alike
@@ -92,23 +89,6 @@ def test_of_few_images_equal_ones_alone_are_told(count: int) -> None:
     points = gaussian(np.random.default_rng(3), 5)[:count]
     assert pairs(points) == []
     assert pairs(np.concatenate([points, points[:1]])) == [(0, count)]
-
-
-@given(
-    arrays(np.float64, st.tuples(st.integers(1, 30), st.just(2)), elements=st.integers(-3, 3)),
-    st.data(),
-    st.integers(1, 12),
-)
-def test_neighbours_agree_with_plain_loops(points: Floats, data: st.DataObject, k: int) -> None:
-    groups = data.draw(arrays(np.int64, len(points), elements=st.integers(0, 4)))
-    found = neighbours(points, groups, k)
-    for i in range(len(points)):
-        others = [j for j in range(len(points)) if groups[j] != groups[i]]
-        expected = sorted(float(np.linalg.norm(points[i] - points[j])) for j in others)[:k]
-        assert found.distances[i, : len(expected)].tolist() == pytest.approx(expected)
-        assert np.isinf(found.distances[i, len(expected) :]).all()
-        assert (found.positions[i, len(expected) :] == -1).all()
-        assert all(groups[j] != groups[i] for j in found.positions[i] if j >= 0)
 
 
 @pytest.mark.parametrize("dimensions", [2, 8, 30])

@@ -1,9 +1,6 @@
 """The pipeline of edges: its graph, its components, and its workspace for DVC, on made-up photographs."""
 
 import inspect
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +9,7 @@ import yaml
 from annotated_photographs import write_photographs
 from compiled import DECLARED, Compiled, Tree, kinds, stage_of, trainings, types
 from kfp.compiler import Compiler
+from s3_server import dvc
 
 import components
 from components.images import CUDA
@@ -113,26 +111,11 @@ def test_dvc_makes_maps_and_scores_of_every_model_and_then_has_nothing_to_do(tmp
     file = workspace / "params.yaml"
     file.write_text(yaml.safe_dump(tiny(read_yaml(file))))
 
-    def dvc(*words: str) -> str:
-        site = {"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(tmp_path / ".site"), "LONGTAIL_TRACKING": "off"}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        environment = {**os.environ, **site, "PATH": path, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(
-            [sys.executable, "-m", "dvc", *words],
-            cwd=workspace,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-        return done.stdout
-
-    dvc("repro", "--recursive", ".")
+    dvc("repro", "--recursive", ".", cwd=workspace)
     for model in ("r1", "softmax"):
         assert sorted(file.stem for file in (workspace / f"artifacts/{model}/maps").glob("*.png")) == ["20", "21"]
         measured = read_json(workspace / f"metrics/{model}-score.json")
         assert set(measured) == {"ods", "ois", "ap"}
         assert read_json(workspace / f"artifacts/{model}/scores/results.json")["nms"] == "structured_edges"
-    assert "ods" in dvc("metrics", "show")
-    assert "up to date" in dvc("status")
+    assert "ods" in dvc("metrics", "show", cwd=workspace)
+    assert "up to date" in dvc("status", cwd=workspace)
