@@ -14,7 +14,7 @@ from longtail.methods.catalogue import entry_of
 from longtail.parameters import SHARED, check_section, label, stage_section
 from longtail.rules.base import rule_class
 from longtail.rules.registry import ADJUSTED, PUBLISHED, RULES
-from longtail.stages import NAMED
+from longtail.stages import EDGE_STAGES, NAMED
 from longtail.stages.contract import params_model
 from longtail.training.declared import Trainings, declared_trainings
 
@@ -73,7 +73,7 @@ class Matrix(BaseModel, extra="forbid"):
 
     @model_validator(mode="after")
     def _sections_exist(self) -> "Matrix":
-        known = {*ALWAYS, *ROUND, *TRAININGS, *SHARED}
+        known = {*ALWAYS, *ROUND, *TRAININGS, *SHARED, *EDGE_STAGES}
         changes = [self.base, *self.settings.values(), *(method.change for method in self.methods.values())]
         if unknown := sorted({name for sections in changes for name in sections} - known):
             raise ValueError(f"{unknown} are neither stages, trainings nor shared parameters; known: {sorted(known)}")
@@ -211,7 +211,8 @@ class Cell(BaseModel, extra="forbid"):
 
     def check(self, rules: list[str]) -> None:
         """Raise DataError if a stage would refuse its parameters, or a rule asks a classifier that is not trained."""
-        for stage in (*ALWAYS, *(ROUND if self.rounds else ())):
+        of_edges = [stage for stage in EDGE_STAGES if stage in self.sections]
+        for stage in (*ALWAYS, *(ROUND if self.rounds else ()), *of_edges):
             self.params(stage)
         for stage, section in NAMED.items():
             for name in self.sections.get(section, {}):

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from longtail.data.samplers import mean_weights
 from longtail.methods.base import Floats, Ints, Setup
 from longtail.methods.batch import Batch, Selection
 from longtail.methods.quintuplets import QuintupletMethod
@@ -36,7 +35,7 @@ class ClusterMethod(QuintupletMethod):
         groups = self._groups[task]
         rng = np.random.default_rng([self.seed, step, list(self.labels).index(task)])
         clusters, members = groups.draw(positions, rng)
-        weights = mean_weights(self.labels[task][positions], cost=self.cost(step))
+        weights = self.anchor_weights(task, positions, step)
         return Selection(members, {"weights": weights, "classes": groups.classes[clusters]})
 
     @abstractmethod

@@ -7,8 +7,9 @@ from pydantic import Field
 from torch import Tensor
 
 from longtail.data.samplers import mean_weights
-from longtail.methods.base import Ints, Method, MethodParams, Setup
+from longtail.methods.base import Floats, Ints, Method, MethodParams, Setup
 from longtail.methods.batch import Batch, Selection
+from longtail.methods.positive_sharing import PositiveSharing, check_backgrounds, shared_weights
 from longtail.quintuplets.hinge import DEFAULT_MARGINS, Distance, Hinges, Margins, triple_header_hinge
 from longtail.quintuplets.in_batch import batch_quintuplets
 from longtail.quintuplets.table import load_tables
@@ -19,16 +20,26 @@ class QuintupletMethod(Method):
 
     trains_classifier = False
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: Setup, positive_sharing: float | None = None) -> None:
         super().__init__(setup)
         assert setup.table is not None
         self.tables = load_tables(setup.table)
+        check_backgrounds(setup, positive_sharing)
+        self._sharing, self._backgrounds = positive_sharing, setup.backgrounds
+
+    def anchor_weights(self, task: str, positions: Ints, step: int) -> Floats:
+        """What each anchor counts in the hinges; in sum 1."""
+        codes, cost = self.labels[task][positions], self.cost(step)
+        if not self._sharing:
+            return mean_weights(codes, cost=cost)
+        return shared_weights(codes, self._backgrounds[task], cost=cost, sharing=self._sharing)
 
 
 class HingeParams(MethodParams):
     """The parameters of a method with the hinges of Eq. 2."""
 
     margins: Margins = DEFAULT_MARGINS
+    positive_sharing: PositiveSharing = None
     distance: Distance = Field("squared", description="D of the hinges; the margins are in its unit")
     mining: Literal["table", "batch"] = Field(
         "table",
@@ -41,13 +52,12 @@ class HingeMethod(QuintupletMethod):
     """A method with the hinges of Eq. 2: on `batch` anchors with their partners, or inside `batch` samples."""
 
     def __init__(self, setup: Setup, params: HingeParams) -> None:
-        super().__init__(setup)
+        super().__init__(setup, params.positive_sharing)
         self.hinge_params = params
 
     def select_for(self, task: str, positions: Ints, step: int) -> Selection:
         table, rows = self.tables[task], self.tables[task].rows(positions)
-        codes = self.labels[task][positions]
-        weights = mean_weights(codes, cost=self.cost(step))
+        codes, weights = self.labels[task][positions], self.anchor_weights(task, positions, step)
         if self.hinge_params.mining == "batch":
             return Selection(positions, {"weights": weights, "codes": codes, "clusters": table.clusters[rows]})
         return Selection(table.members[rows], {"weights": weights, "has_other_cluster": table.has_other_cluster[rows]})

@@ -1,6 +1,7 @@
 """DeepContour's positive-sharing loss against its sums in double precision, and where a task has no background."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 
 from longtail.errors import DataError
 from longtail.methods.base import Sampling, Setup
-from longtail.methods.softmax import Params, binary_losses
+from longtail.methods.catalogue import params_class
+from longtail.methods.positive_sharing import binary_losses, shared_weights
+from longtail.methods.softmax import Params
+from longtail.quintuplets.table import QuintupletTable, save_tables
 
 LOGITS = st.lists(st.floats(-30, 30, width=32), min_size=2, max_size=6)
 
@@ -54,3 +58,31 @@ def test_what_is_certain_or_hopeless_has_a_finite_gradient() -> None:
 def test_a_task_without_a_background_class_is_told() -> None:
     with pytest.raises(DataError, match="needs a background class, and the task 'edge' has none"):
         Params(positive_sharing=1.0).build(Setup({"edge": np.array([0, 1])}, Sampling(batch=2), 0))
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=20), st.sampled_from([0.0, 0.5, 1.0]), st.floats(0.1, 5))
+def test_anchors_weigh_as_classes_and_as_background_against_all_others(
+    codes: list[int], cost: float, sharing: float
+) -> None:
+    background, n = 2, len(codes)
+    of_class = [codes.count(code) ** -cost for code in codes]
+    of_two = [1 / sum((other == background) == (code == background) for other in codes) for code in codes]
+    expected = [
+        (one / sum(of_class) + sharing * two / sum(of_two)) / (1 + sharing)
+        for one, two in zip(of_class, of_two, strict=True)
+    ]
+    found = shared_weights(np.array(codes), background, cost=cost, sharing=sharing)
+    assert found.shape == (n,)
+    assert found.tolist() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["lmle", "triplet", "joint"])
+def test_hinges_take_the_weights_of_their_anchors(kind: str, tmp_path: Path) -> None:
+    codes = np.array([0, 0, 0, 0, 1, 1, 2, 2])
+    table = QuintupletTable(np.arange(8)[:, None].repeat(5, axis=1), np.zeros(8, bool), codes)
+    save_tables(tmp_path, {"edge": table})
+    setup = Setup({"edge": codes}, Sampling(batch=8), 0, table=tmp_path, backgrounds={"edge": 0})
+    method = params_class(kind).model_validate({"kind": kind, "positive_sharing": 1.0}).build(setup)
+    weights = method.select_for("edge", np.arange(8), 0).targets["weights"]
+    assert weights.tolist() == pytest.approx(shared_weights(codes, 0, cost=1.0, sharing=1.0).tolist())
+    assert weights[:4].sum() == pytest.approx((1 / 3 + 1 / 2) / 2)

@@ -6,9 +6,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from longtail.data.samplers import mean_weights
 from longtail.methods.base import Ints, MethodParams, Setup
 from longtail.methods.batch import Batch, Selection
+from longtail.methods.positive_sharing import PositiveSharing
 from longtail.methods.quintuplets import QuintupletMethod
 from longtail.methods.triplet.hinge import triplet_hinge
 from longtail.network.network import Network
@@ -21,6 +21,7 @@ class Params(MethodParams):
     kind: Literal["triplet"] = "triplet"
     margin: float = Field(0.5, ge=0)
     distance: Distance = "squared"
+    positive_sharing: PositiveSharing = None
 
     def build(self, setup: Setup) -> "Triplet":
         return Triplet(setup, self)
@@ -30,13 +31,13 @@ class Triplet(QuintupletMethod):
     """The triplet loss on `batch` anchors a task and step: the farthest of the class against the nearest outside it."""
 
     def __init__(self, setup: Setup, params: Params) -> None:
-        super().__init__(setup)
+        super().__init__(setup, params.positive_sharing)
         self.params = params
 
     def select_for(self, task: str, positions: Ints, step: int) -> Selection:
         table = self.tables[task]
         anchor_far_negative = table.members[table.rows(positions)][:, [0, 3, 4]]
-        weights = mean_weights(self.labels[task][positions], cost=self.cost(step))
+        weights = self.anchor_weights(task, positions, step)
         return Selection(anchor_far_negative, {"weights": weights})
 
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:

@@ -49,6 +49,7 @@ def predict(
     stride: Annotated[int, typer.Option(min=1, help="pixels between the centres of patches")] = 2,
     side: Annotated[int, typer.Option(min=1, help="pixels of the windows that are transferred, a side")] = 16,
     transfer: Annotated[Transferred | None, typer.Option(help="default: as the model answers")] = None,
+    rule: Annotated[str | None, typer.Option(help="whose class probabilities; default: the model's own")] = None,
     neighbours: Annotated[int, typer.Option(min=1, help="nearest clusters")] = 20,
     patches: Annotated[int, typer.Option(min=1, help="nearest training patches in those clusters")] = 1,
     scale: Annotated[list[float], typer.Option(min=0.01, max=10, help="of the image; several are averaged")] = [1.0],  # noqa: B006
@@ -57,7 +58,7 @@ def predict(
     from longtail.problems.edges.prediction import predict_files
 
     settings: dict[str, object] = {
-        **{"stride": stride, "side": side, "transfer": transfer, "neighbours": neighbours},
-        **{"patches": patches, "scales": scale},
+        **{"stride": stride, "side": side, "transfer": transfer, "rule": rule},
+        **{"neighbours": neighbours, "patches": patches, "scales": scale},
     }
     typer.echo(predict_files(files, dataset, split, index, output, settings))

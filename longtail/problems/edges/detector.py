@@ -43,12 +43,13 @@ class Detector:
         packed, table = PackedDataset.open(dataset), Split.open(split)
         if packed.photographs is None:
             raise DataError(f"{dataset} has no photographs with annotations; make it of the source bsds500")
-        embedder, key = load_embedder(index / "snapshot"), State.read(index).rule
+        embedder, key = load_embedder(index / "snapshot"), settings.rule or State.read(index).rule
         if embedder.network:
             embedder.network.to(device())
         kind = settings.transfer
         if kind is None:
-            kind = Transferred.CLASSES if rule_class(key).needs_logits else Transferred.CLUSTERS
+            of_classes = settings.rule is not None or rule_class(key).needs_logits
+            kind = Transferred.CLASSES if of_classes else Transferred.CLUSTERS
         (task,) = table.tasks
         if kind is Transferred.CLASSES:
             describe = class_probabilities(embedder, index, task.name, key)
@@ -98,8 +99,9 @@ def spread(mean: Floats, side: int) -> Floats:
 
 
 def class_probabilities(embedder: Embedder, index: Path, task: str, key: str) -> Callable[[Pixels], Floats]:
-    """Class probabilities (n, K) by the rule by which a model answers."""
-    rule, probabilities = rule_class(key).load(index / "rules", task), Probabilities.read(index, task, key)
+    """Class probabilities (n, K) by a rule. Raises DataError if the index has none of this key."""
+    probabilities = Probabilities.read(index, task, key)
+    rule = rule_class(key).load(index / "rules", task)
 
     def describe(block: Pixels) -> Floats:
         if not rule.needs_logits:

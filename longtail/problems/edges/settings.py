@@ -1,9 +1,11 @@
 """How an edge map is made of patches."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
+
+from longtail.rules.registry import RULES
 
 Scale = Annotated[float, Field(gt=0, le=10)]
 
@@ -27,11 +29,20 @@ class Subset(StrEnum):
 
 
 class Settings(BaseModel, extra="forbid"):
-    """`transfer` null: clusters or, of a model that answers by its classifier, classes."""
+    """`transfer` null: classes where a rule is given or the model answers by its classifier, else clusters."""
 
     stride: int = Field(2, ge=1, description="pixels between the centres of patches")
     side: int = Field(16, ge=1, description="pixels of the windows that are transferred, a side (16 of N⁴-Fields)")
     transfer: Transferred | None = None
+    rule: str | None = Field(None, description="whose probabilities `classes` go by; null: the model's own")
     neighbours: int = Field(20, ge=1, description="nearest clusters (k = 20 of LMLE)")
     patches: int = Field(1, ge=1, description="nearest training patches in those clusters (1 of N⁴-Fields)")
     scales: list[Scale] = Field([1.0], min_length=1, description="of the photograph; the maps of all are averaged")
+
+    @model_validator(mode="after")
+    def _rule_is_one_of_classes(self) -> Self:
+        if self.rule is not None and self.rule not in RULES:
+            raise ValueError(f"there is no rule {self.rule!r}; there are {', '.join(RULES)}")
+        if self.rule is not None and self.transfer not in (None, Transferred.CLASSES):
+            raise ValueError(f"`rule` is of `transfer: classes`, not of {self.transfer}; leave one of them out")
+        return self

@@ -1,0 +1,143 @@
+"""Edge maps by the models of an experiment, by Sobel and by Canny, and what the benchmark says of them.
+
+    python -m experiments.edges edges --data DIR
+
+Beside the table: precision against recall, and photographs as the methods see them. What is done is not done again.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+
+from experiments.cell import Steps
+from experiments.edge_pictures import draw_worst
+from experiments.gradients import canny_map, sobel_map
+from experiments.matrix import Cell, experiment_file, read_matrix
+from experiments.place import Place
+from longtail.data.dataset import PackedDataset
+from longtail.data.jpeg import Pixels
+from longtail.data.photographs import Photographs
+from longtail.errors import DataError
+from longtail.execution import one_sentence
+from longtail.problems.edges.evaluation.case import Case
+from longtail.problems.edges.evaluation.counts import Counts, thresholds
+from longtail.problems.edges.evaluation.curve_figure import draw_curves
+from longtail.problems.edges.evaluation.evaluation import Evaluation, evaluate
+from longtail.problems.edges.evaluation.scores import best
+from longtail.problems.edges.evaluation.settings import Settings, Suppression
+from longtail.problems.edges.photographs import by_name
+from longtail.problems.edges.prediction import write_map
+from longtail.report.figures import style
+from longtail.rules.base import Floats, Ints
+from longtail.stages import detect, index, ingest, split
+
+RESAMPLES = 2000
+GRADIENTS: dict[str, tuple[Callable[[Pixels], Floats], Suppression]] = {
+    "Sobel": (sobel_map, Suppression.STRUCTURED_EDGES),
+    "Canny": (canny_map, Suppression.NONE),  # which is thin
+}
+
+
+def maps(cell: Cell, place: Place) -> tuple[Photographs, Path]:
+    """The photographs of a cell, and the folder of the maps that its model makes of some of them."""
+    steps = Steps(cell, place.steps)
+    dataset = steps.run(ingest, place.data)
+    table = steps.run(split, dataset)
+    indexed = steps.run(index, table, steps.model(dataset, table))
+    folder = steps.run(detect, dataset, table, indexed)
+    photographs = PackedDataset.open(dataset).photographs
+    assert photographs is not None  # or no map could be made
+    return photographs, folder
+
+
+def gradient_maps(make: Callable[[Pixels], Floats], photographs: Photographs, names: list[str], folder: Path) -> Path:
+    """Write a map of each named photograph into a folder, which is returned."""
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = by_name(photographs)
+    for name in names:
+        file = folder / f"{name}.png"
+        if not file.exists():
+            write_map(make(photographs.pixels(numbers[name])), file)
+    return folder
+
+
+def evaluated(photographs: Photographs, folder: Path, settings: Settings, place: Place) -> Evaluation:
+    """The counts of every map of a folder, kept by their content."""
+    return evaluate(cases_of(photographs, folder), settings, work=place.work / "counts", processes=1)
+
+
+def cases_of(photographs: Photographs, maps: Path) -> list[Case]:
+    """The maps of a folder with what people drew."""
+    numbers = by_name(photographs)
+    return [Case(file.stem, file, photographs.annotations(numbers[file.stem])) for file in sorted(maps.glob("*.png"))]
+
+
+def difference(one: Evaluation, other: Evaluation) -> tuple[float, float, float]:
+    """ODS of one less that of the other, and its 95 % interval: photographs are drawn anew, the same for both."""
+    draws = np.random.default_rng(0).integers(0, len(one.names), (RESAMPLES, len(one.names)))
+    found = [ods(one.counts, draw) - ods(other.counts, draw) for draw in draws]
+    low, high = np.quantile(found, [0.025, 0.975])
+    return one.ods.f - other.ods.f, float(low), float(high)
+
+
+def ods(counts: Counts, photographs: Ints) -> float:
+    """ODS of some photographs, of the counts of all."""
+    total = Counts(*(values[photographs].sum(axis=0) for values in counts.fields()))
+    return best(thresholds(total.recall.size), total.recall, total.precision).f
+
+
+def table(found: dict[str, Evaluation], baseline: str) -> pd.DataFrame:
+    """A row for each: ODS, OIS, AP, the threshold of ODS, and ODS less the baseline's."""
+    rows = []
+    for name, one in found.items():
+        gain, low, high = difference(one, found[baseline])
+        star = "*" * (low > 0 or high < 0)
+        to_baseline = "–" if name == baseline else f"{gain:+.3f}{star} [{low:+.3f}, {high:+.3f}]"
+        figures = {"ODS": one.ods.f, "OIS": one.ois.f, "AP": one.ap}
+        rows.append({"method": name, **figures, "threshold": one.ods.threshold, f"ODS, to {baseline}": to_baseline})
+    return pd.DataFrame(rows)
+
+
+def main(
+    name: Annotated[str, typer.Argument(help="a YAML of experiments/ with the sections detect and score")] = "edges",
+    data: Annotated[Path, typer.Option(help="directory of what the source reads")] = Path("data"),
+    work: Annotated[Path, typer.Option(help="directory of all results")] = Path("artifacts/experiments"),
+    methods: Annotated[list[str] | None, typer.Option(help="these rows alone")] = None,
+) -> None:
+    """Make the maps of the first seed's cells, evaluate them, and write table, curves and pictures."""
+    with one_sentence():
+        file = experiment_file(name)
+        matrix = read_matrix(file)
+        place = Place(data.resolve(), work, file.stem)
+        place.work.mkdir(parents=True, exist_ok=True)
+        cells = [cell for cell in matrix.cells() if cell.seed == matrix.seeds[0]]
+        cells = [cell for cell in cells if methods is None or cell.method in methods]
+        if not cells:
+            raise DataError(f"{file} has no method {methods}; it has {', '.join(matrix.methods)}")
+        found, folders = {}, {}
+        for cell in cells:
+            photographs, folders[cell.method] = maps(cell, place)
+            score = cell.params("score")
+            settings = Settings(nms=score.nms, thresholds=score.thresholds)
+            one = found[cell.method] = evaluated(photographs, folders[cell.method], settings, place)
+            print(f"{cell.method}: ODS {one.ods.f:.3f}, OIS {one.ois.f:.3f}, AP {one.ap:.3f}", flush=True)
+        for gradient, (make, nms) in GRADIENTS.items():
+            folder = folders[gradient] = gradient_maps(make, photographs, one.names, place.work / "maps" / gradient)
+            found[gradient] = evaluated(photographs, folder, settings.model_copy(update={"nms": nms}), place)
+        baseline = matrix.baseline if matrix.baseline in found else cells[0].method
+        shown = dict.fromkeys([baseline, cells[-1].method, *GRADIENTS])
+        cases = {one: cases_of(photographs, folders[one]) for one in shown}
+        text = table(found, baseline)
+        text.to_csv(place.work / "edge_maps.csv", index=False)
+        print(text.round(3).to_markdown(index=False))
+        with style():
+            draw_curves(found).savefig(place.work / "precision_recall.svg", metadata={"Date": None, "Creator": None})
+            draw_worst(photographs, cases, {one: found[one] for one in shown}).savefig(place.work / "worst.png")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,32 @@
+"""Sobel's and Canny's edge maps by scikit-image: what a detector that learns nothing has."""
+
+import numpy as np
+import numpy.typing as npt
+from skimage.color import rgb2gray
+from skimage.feature import canny
+from skimage.filters import gaussian, sobel
+
+from longtail.data.jpeg import Pixels
+
+SIGMA = 2.0  # pixels
+LOW = 0.4  # of the upper threshold: the lower one of hysteresis
+STEPS = 33  # upper thresholds, at quantiles of the photograph's gradients
+Map = npt.NDArray[np.float32]
+
+
+def sobel_map(pixels: Pixels) -> Map:
+    """The magnitude of the gradient of a smoothed photograph, uint8 H×W×3, divided by its largest: H×W in 0 to 1."""
+    magnitude = sobel(gaussian(rgb2gray(pixels), SIGMA))
+    return np.asarray(magnitude / max(magnitude.max(), 1e-9), np.float32)
+
+
+def canny_map(pixels: Pixels) -> Map:
+    """The largest upper threshold at which a pixel of a photograph, uint8 H×W×3, is an edge, as a quantile of its
+    gradients, from 0.5 on; brought to 0 to 1. Thin: without non-maximum suppression of its own.
+    """
+    grey, found = rgb2gray(pixels), np.zeros(pixels.shape[:2], np.float32)
+    for step in range(STEPS):
+        high = 0.5 + 0.5 * step / STEPS
+        edges = canny(grey, SIGMA, low_threshold=LOW * high, high_threshold=high, use_quantiles=True)
+        found[edges] = (step + 1) / (STEPS + 1)
+    return found
