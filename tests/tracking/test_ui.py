@@ -97,6 +97,23 @@ def runs(server: MlflowServer) -> dict[str, str]:
     }
 
 
+def open_page(page: Any, address: str, what: Any) -> None:
+    """Open an address as a new document and wait until it shows something. A request that fails leaves MLflow's page
+    without its part for good, so it is loaded once more, as a person would.
+    """
+    from playwright.sync_api import TimeoutError as TookTooLong
+
+    for last in (False, True):
+        page.goto("about:blank")  # else only the fragment changes, and what failed to load before stays away
+        page.goto(address)
+        try:
+            what.first.wait_for()
+            break
+        except TookTooLong as error:
+            if last:
+                raise AssertionError(f"{address} shows only: {page.inner_text('body')}") from error
+
+
 def shows(what: Any, count: int = 1) -> None:
     """The page shows so many of it, or comes to within half a minute: each part is fetched by a request of its own."""
     from playwright.sync_api import expect
@@ -106,8 +123,7 @@ def shows(what: Any, count: int = 1) -> None:
 
 
 def test_the_run_page_shows_metrics_steps_and_model(page: Any, runs: dict[str, str]) -> None:
-    page.goto(runs["parent"])
-    page.get_by_text("test/label/mean_class_accuracy").first.wait_for()
+    open_page(page, runs["parent"], page.get_by_text("test/label/mean_class_accuracy"))
     shows(page.get_by_text("0.86"))
     shows(page.get_by_role("link", name="train@1"))
     page.get_by_text("Output", exact=True).wait_for()
@@ -115,29 +131,27 @@ def test_the_run_page_shows_metrics_steps_and_model(page: Any, runs: dict[str, s
 
 
 def test_the_training_step_shows_its_curve(page: Any, runs: dict[str, str]) -> None:
-    page.goto(f"{runs['train']}/model-metrics")
-    page.get_by_text("train@1 (train/loss)").first.wait_for()
+    open_page(page, f"{runs['train']}/model-metrics", page.get_by_text("train@1 (train/loss)"))
     page.locator(".js-plotly-plot .scatterlayer .js-line").first.wait_for(state="attached")
 
 
 def test_the_artifact_page_shows_the_report_rendered(page: Any, runs: dict[str, str]) -> None:
-    page.goto(f"{runs['parent']}/artifacts/report/report.html")
     report = page.frame_locator("iframe")
-    report.get_by_role("heading", name="Report").wait_for()
+    open_page(page, f"{runs['parent']}/artifacts/report/report.html", report.get_by_role("heading", name="Report"))
     shows(report.get_by_text("Mean per-class accuracy 0.86"))
 
 
 def test_the_artifact_page_shows_a_table_of_classes(page: Any, runs: dict[str, str]) -> None:
-    page.goto(f"{runs['parent']}/artifacts")
-    page.get_by_text("tables", exact=True).click()
+    tables = page.get_by_text("tables", exact=True)
+    open_page(page, f"{runs['parent']}/artifacts", tables)
+    tables.click()
     page.get_by_text("label_classes.csv", exact=True).click()
     page.get_by_text("recall", exact=True).wait_for()
     shows(page.get_by_text("0.875", exact=True))
 
 
 def test_two_ticked_runs_are_compared(page: Any, runs: dict[str, str]) -> None:
-    page.goto(runs["list"])
-    page.get_by_text("pipeline ").first.wait_for()
+    open_page(page, runs["list"], page.get_by_text("pipeline "))
     boxes = page.get_by_label("Press Space to toggle row selection")
     shows(boxes, 2)  # the steps are folded into their pipelines
     boxes.first.click()

@@ -10,6 +10,7 @@ from longtail.artifacts.outputs import written_whole
 from longtail.artifacts.work import release, succeed
 from longtail.data.jpeg import Pixels
 from longtail.errors import DataError
+from longtail.parameters import check_section
 from longtail.progress import Advance
 from longtail.rules.base import Floats
 from longtail.sources.decoding import BadImageError, bounded_pillow, decode_own_size
@@ -34,6 +35,7 @@ def predict_files(
         raise DataError(f"edges needs the package {error.name}: install longtail with its extra `torch`") from error
     from longtail.problems.edges.settings import Settings
 
+    options = check_section("options", settings, Settings, "edges predict")
     if output.exists() or output.is_symlink():
         raise DataError(f"{shown(output)} exists; name a folder that does not")
     names = [file.stem for file in files]
@@ -41,7 +43,7 @@ def predict_files(
         raise DataError(f"several images have the name {listed(twice)}, which is that of the map; give each once")
     inputs = {"dataset": dataset, "split": split, "index": index}
     check_same_rows("edges predict", {name: Lineage.read(path) for name, path in inputs.items()})
-    detector = Detector.load(dataset, split, index, Settings.model_validate(settings))
+    detector = Detector.load(dataset, split, index, options)
     for file in files:
         _read(file, detector.channels, detector.side)
     try:

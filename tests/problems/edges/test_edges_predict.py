@@ -57,6 +57,7 @@ def predict(root: Path, images: list[Path], output: Path, *words: str, model: st
     places = ["--dataset", root / "dataset", "--split", root / "split", "--index", root / "index" / model]
     done = CliRunner().invoke(app, ["edges", "predict", *map(str, [*images, *places, "-o", output, *words])])
     if done.exception and not isinstance(done.exception, SystemExit):
+        assert isinstance(done.exception, DataError)  # which `longtail` prints as one sentence
         return 1, str(done.exception)
     return done.exit_code, done.output
 
@@ -97,6 +98,46 @@ def test_of_a_window_of_one_pixel_classes_give_the_probability_of_an_edge(traine
     for y, x in ((0, 0), (10, 20), (SIDE + 1, SIDE)):
         shares = describe(padded[None, y : y + SIDE, x : x + SIDE])
         assert found[y, x] == pytest.approx(1 - shares[0, task.classes.index("none")], abs=1e-5)
+
+
+def test_classes_go_by_the_rule_that_is_asked(trained: Path) -> None:
+    """The windows of the classes, by the probabilities of any rule of the index."""
+    places = trained / "dataset", trained / "split", trained / "index/softmax"
+    pixels = photograph(outlines(SIZE, seed=7))
+    found = {}
+    for rule in (None, "head", "head_adjusted", "cluster_wise"):
+        found[rule] = Detector.load(*places, Settings(stride=6, side=4, rule=rule)).detect(pixels)
+    np.testing.assert_array_equal(found[None], found["head"])
+    assert not np.allclose(found["head"], found["head_adjusted"])
+    assert not np.allclose(found["head"], found["cluster_wise"])
+    one, nothing = Settings(stride=6, side=1, rule="head_adjusted"), "none"
+    (task,) = Split.open(places[1]).tasks
+    describe = class_probabilities(load_embedder(places[2] / "snapshot"), places[2], task.name, "head_adjusted")
+    padded = np.pad(pixels, [(SIDE // 2, SIDE // 2)] * 2 + [(0, 0)], mode="reflect")
+    shares = describe(padded[None, 3 : 3 + SIDE, 9 : 9 + SIDE])
+    edge = 1 - shares[0, task.classes.index(nothing)]
+    assert Detector.load(*places, one).detect(pixels)[3, 9] == pytest.approx(edge, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--rule", "nearest"), "there is no rule 'nearest'"),
+        (("--rule", "head", "--transfer", "clusters"), "leave one of them out"),
+    ],
+)
+def test_a_rule_that_cannot_be_is_told(trained: Path, tmp_path: Path, words: tuple[str, ...], sentence: str) -> None:
+    image = sorted((trained / "data/images/test").iterdir())[:1]
+    status, text = predict(trained, image, tmp_path / "maps", *words)
+    assert status == 1
+    assert sentence in text
+    assert not (tmp_path / "maps").exists()
+
+
+def test_a_rule_that_the_index_has_not_is_told(trained: Path) -> None:
+    places = trained / "dataset", trained / "split", trained / "index/hog"
+    with pytest.raises(DataError, match="head"):
+        Detector.load(*places, Settings(rule="head"))
 
 
 def test_several_scales_are_the_mean_of_each(trained: Path, tmp_path: Path) -> None:
