@@ -17,6 +17,7 @@ TABLES = (
     "granularity",
     "domains",
     "edges",
+    "edge_steps",
     "pooling",
     "data_path",
     "ingest",
@@ -32,6 +33,7 @@ LARGE = (
     "knn",
     "training_step",
     "granularity",
+    "edge_steps",
     "storage",
     "whole",
     "gpu",
@@ -43,7 +45,7 @@ Written by `make bench` (`make bench FULL=1`: the large sizes too) from the file
 is written by hand. The sides of a comparison take turns; a ratio with a range is the median over the pairs, with the
 lowest and the highest; a figure without one was measured once. Times are for one machine, ratios travel better.
 The photographs of the data path are crops of two that scikit-learn has or, where LONGTAIL_CLOTHING names the
-directory of `clothing112.zip`, those.
+directory of `clothing112.zip`, those. The steps of edges need LONGTAIL_BSDS500, the archive of BSDS500.
 """
 
 

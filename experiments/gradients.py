@@ -8,7 +8,7 @@ from skimage.filters import gaussian, sobel
 
 from longtail.data.jpeg import Pixels
 
-SIGMA = 2.0  # pixels
+SOBEL_SIGMA, CANNY_SIGMA = 2.0, 3.0  # pixels
 STEEP = 0.25  # of the range of grey
 LOW = 0.4  # of the upper threshold: the lower one of hysteresis
 STEPS = 33  # upper thresholds, at quantiles of the photograph's gradients
@@ -17,7 +17,7 @@ Map = npt.NDArray[np.float32]
 
 def sobel_map(pixels: Pixels) -> Map:
     """The magnitude of the gradient of a smoothed photograph, uint8 H×W×3, as a share of STEEP: H×W in 0 to 1."""
-    magnitude = sobel(gaussian(rgb2gray(pixels), SIGMA))  # type: ignore[no-untyped-call]
+    magnitude = sobel(gaussian(rgb2gray(pixels), SOBEL_SIGMA))  # type: ignore[no-untyped-call]
     return np.asarray(np.minimum(magnitude / STEEP, 1), np.float32)
 
 
@@ -28,6 +28,6 @@ def canny_map(pixels: Pixels) -> Map:
     grey, found = rgb2gray(pixels), np.zeros(pixels.shape[:2], np.float32)
     for step in range(STEPS):
         high = 0.5 + 0.5 * step / STEPS
-        edges = canny(grey, SIGMA, low_threshold=LOW * high, high_threshold=high, use_quantiles=True)  # type: ignore[no-untyped-call]
+        edges = canny(grey, CANNY_SIGMA, low_threshold=LOW * high, high_threshold=high, use_quantiles=True)  # type: ignore[no-untyped-call]
         found[edges] = (step + 1) / (STEPS + 1)
     return found

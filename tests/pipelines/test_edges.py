@@ -10,6 +10,8 @@ from annotated_photographs import write_photographs
 from compiled import DECLARED, Compiled, Tree, kinds, stage_of, trainings, types
 from kfp.compiler import Compiler
 from s3_server import dvc
+from tiny import hashes
+from workspace import Workspace
 
 import components
 from components.images import CUDA
@@ -103,15 +105,20 @@ def tiny(params: dict[str, Any]) -> dict[str, Any]:
     return params
 
 
-@pytest.mark.slow
-def test_dvc_makes_maps_and_scores_of_every_model_and_then_has_nothing_to_do(tmp_path: Path) -> None:
-    write_photographs(tmp_path / "photographs", each=2)
-    workspace = tmp_path / "workspace"
-    main(workspace, tmp_path / "photographs")
-    file = workspace / "params.yaml"
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace of the example, after `dvc repro`."""
+    root = tmp_path_factory.mktemp("edges")
+    write_photographs(root / "photographs", each=2)
+    main(root / "workspace", root / "photographs")
+    file = root / "workspace/params.yaml"
     file.write_text(yaml.safe_dump(tiny(read_yaml(file))))
+    dvc("repro", "--recursive", ".", cwd=root / "workspace")
+    return root / "workspace"
 
-    dvc("repro", "--recursive", ".", cwd=workspace)
+
+@pytest.mark.slow
+def test_dvc_makes_maps_and_scores_of_every_model_and_then_has_nothing_to_do(workspace: Path) -> None:
     for model in ("r1", "softmax"):
         assert sorted(file.stem for file in (workspace / f"artifacts/{model}/maps").glob("*.png")) == ["20", "21"]
         measured = read_json(workspace / f"metrics/{model}-score.json")
@@ -119,3 +126,23 @@ def test_dvc_makes_maps_and_scores_of_every_model_and_then_has_nothing_to_do(tmp
         assert read_json(workspace / f"artifacts/{model}/scores/results.json")["nms"] == "structured_edges"
     assert "ods" in dvc("metrics", "show", cwd=workspace)
     assert "up to date" in dvc("status", cwd=workspace)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runner", ["subprocess", pytest.param("docker", marks=pytest.mark.docker)])
+def test_the_pipeline_makes_the_maps_of_dvc_and_tracks_their_scores(runner: str, workspace: Path) -> None:
+    made = Workspace(workspace, new=False)
+    for name in ("components", "pipelines"):
+        if not (workspace / name).exists():
+            (workspace / name).symlink_to(ROOT / name)
+    before = {run.info.run_id for run in made.parents()}
+    tasks = made.local("--runner", runner)
+    # kfp numbers the tasks of a component in the order of the graph.
+    for model, number in (("r1", ""), ("softmax", "-2")):
+        assert hashes(workspace / f"artifacts/{model}/maps") == hashes(tasks / f"detect{number}/maps")
+        assert hashes(workspace / f"artifacts/{model}/scores") == hashes(tasks / f"score{number}/scores")
+    (execution,) = [run for run in made.parents() if run.info.run_id not in before]
+    for model in ("r1", "softmax"):
+        (scored,) = [run for run in made.steps(execution) if run.info.run_name == f"score@{model}"]
+        expected = read_json(workspace / f"metrics/{model}-score.json")
+        assert {name: scored.data.metrics[name] for name in expected} == pytest.approx(expected)
