@@ -13,7 +13,7 @@ from longtail.artifacts.lineage import Lineage
 from longtail.errors import DataError
 from longtail.rules.registry import ADJUSTED
 from longtail.sources.quoting import shown
-from longtail.stages import ingest, split
+from longtail.stages import PARALLEL, ingest, split
 
 BACKBONE = "timm/tf_efficientnet_lite0"  # its weights come with the package
 SEEDS = [0, 1, 2]
@@ -65,7 +65,13 @@ def pretrained(facts: Facts, features: Path | None) -> bool:
 
 def _network(facts: Facts, features: Path | None) -> dict[str, Any]:
     if features is not None:
-        known = Lineage.read(features).parameters()
+        lineage = Lineage.read(features)
+        if trained := sorted({step.stage for step in lineage.steps.values() if step.stage in PARALLEL}):
+            raise DataError(
+                f"{features} were made by a network that `longtail {trained[0]}` has trained, whose image passes every "
+                "row would need too: give the features of `start`, or leave --experiment out"
+            )
+        known = lineage.parameters()
         start = {key: value for key, value in _start(features).items() if key != "seed"}
         kept: dict[str, Any] = next(iter(known.get("features", {}).values()), {})
         frozen = {key: value for key, value in kept.items() if key not in ("seed", "name")}

@@ -200,6 +200,18 @@ def test_an_experiment_has_the_ladder_and_the_sections_that_made_the_data(digits
     assert "balanced softmax" in matrix.methods
 
 
+def test_features_after_a_training_are_for_no_experiment(digits: Path, tmp_path: Path) -> None:
+    """Its rows would begin at another budget than is written."""
+    for stage in ("start", "fit"):
+        run_stage(digits, stage, network={"backbone": "small_cnn", "embedding": 8})
+    run_stage(digits, "features", paths={"model": "softmax/model", "features": "trained"}, name="trained")
+    asked = digits / "dataset", "--split", digits / "split", "--features", digits / "trained"
+    said(*asked)
+    with pytest.raises(DataError, match="`longtail fit` has trained"):
+        said(*asked, "--experiment", tmp_path / "ladder.yaml")
+    assert not (tmp_path / "ladder.yaml").exists()
+
+
 @pytest.mark.slow
 def test_the_experiment_runs(digits: Path, tmp_path: Path) -> None:
     from experiments.place import Place
