@@ -45,7 +45,7 @@ def run(full: bool) -> Table | None:
     table = Table(
         "Steps of an edge pipeline as patches grow",
         f"BSDS500, deep_contour, an embedding of {DIMENSIONS}, one thread; processor seconds, and the largest "
-        f"resident memory of each step's process. `fit`: {ITERATIONS} iterations of {BATCH} patches, and embeddings of all. "
+        f"resident memory of each step's process. `fit`: {ITERATIONS} iterations of {BATCH}, and all embeddings. "
         f"{WANTED:,}: by the growth from the smallest to the largest, not run.",
         ["step", *(f"{200 * count:,}" for count in PATCHES), f"{WANTED:,}, extrapolated"],
     )

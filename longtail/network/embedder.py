@@ -61,7 +61,7 @@ class Embedder:
         assert self.network is not None
         with torch.inference_mode():
             both = self.inference.embed_and_classify(self.network, self._tensor(images))
-        embeddings, logits = ({task: values.cpu().numpy() for task, values in one.items()} for one in both)
+        embeddings, logits = ({task: values.float().cpu().numpy() for task, values in one.items()} for one in both)
         return embeddings, logits
 
     def _in_blocks(self, images: Inputs, function: Callable[[Inputs], dict[str, Floats]]) -> dict[str, Floats]:
@@ -78,8 +78,8 @@ class Embedder:
         with torch.inference_mode():
             if self.blueprint.features == "network":
                 found = self.inference.embed(self.network, self._tensor(images))
-                return {name: value.cpu().numpy() for name, value in found.items()}
-            features = F.normalize(self.network.pooled(self._tensor(images)), dim=1).cpu().numpy()
+                return {name: value.float().cpu().numpy() for name, value in found.items()}
+            features = F.normalize(self.network.pooled(self._tensor(images)), dim=1).float().cpu().numpy()
             return {task.name: features for task in self.tasks}
 
     def _tensor(self, images: Inputs) -> Tensor:

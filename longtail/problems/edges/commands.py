@@ -52,6 +52,7 @@ def predict(
     rule: Annotated[str | None, typer.Option(help="whose class probabilities; default: the model's own")] = None,
     neighbours: Annotated[int, typer.Option(min=1, help="nearest clusters")] = 20,
     patches: Annotated[int, typer.Option(min=1, help="nearest training patches in those clusters")] = 1,
+    precision: Annotated[str, typer.Option(help="of the network: float32 or bfloat16")] = "float32",
     scale: Annotated[list[float], typer.Option(min=0.01, max=10, help="of the image; several are averaged")] = [1.0],  # noqa: B006
 ) -> None:
     """Write edge maps of image files as grey PNG files of 16 bits, by a model that was trained on patches."""
@@ -59,6 +60,6 @@ def predict(
 
     settings: dict[str, object] = {
         **{"stride": stride, "side": side, "transfer": transfer, "rule": rule},
-        **{"neighbours": neighbours, "patches": patches, "scales": scale},
+        **{"neighbours": neighbours, "patches": patches, "precision": precision, "scales": scale},
     }
     typer.echo(predict_files(files, dataset, split, index, output, settings))

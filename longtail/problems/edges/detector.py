@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import torch
 from PIL import Image
 
 from longtail.data.dataset import PackedDataset
@@ -84,8 +85,11 @@ class Detector:
             )
         grid = Grid(height, width, self.settings.stride)
         canvas = transfer.Canvas(grid, self.settings.side)
+        halved = torch.autocast(device().type, torch.bfloat16, enabled=self.settings.precision == "bfloat16")
         for block in patches(pixels, self.side, grid):
-            canvas.lay(self.transfer(self.describe(block)))
+            with halved:
+                described = self.describe(block)
+            canvas.lay(self.transfer(described))
         return spread(canvas.map(), self.settings.side)
 
 

@@ -124,6 +124,7 @@ def test_classes_go_by_the_rule_that_is_asked(trained: Path) -> None:
     [
         (("--rule", "nearest"), "there is no rule 'nearest'"),
         (("--rule", "head", "--transfer", "clusters"), "leave one of them out"),
+        (("--precision", "half"), "precision: Input should be 'float32' or 'bfloat16'"),
     ],
 )
 def test_a_rule_that_cannot_be_is_told(trained: Path, tmp_path: Path, words: tuple[str, ...], sentence: str) -> None:
@@ -138,6 +139,18 @@ def test_a_rule_that_the_index_has_not_is_told(trained: Path) -> None:
     places = trained / "dataset", trained / "split", trained / "index/hog"
     with pytest.raises(DataError, match="head"):
         Detector.load(*places, Settings(rule="head"))
+
+
+def test_in_half_precision_a_map_is_nearly_the_same(trained: Path) -> None:
+    places = trained / "dataset", trained / "split", trained / "index/softmax"
+    pixels = photograph(outlines(SIZE, seed=8))
+    for way in ({"transfer": "clusters", "neighbours": 1}, {"transfer": "classes"}):
+        full, half = (
+            Detector.load(*places, Settings.model_validate({"stride": 6, "precision": precision} | way)).detect(pixels)
+            for precision in ("float32", "bfloat16")
+        )
+        assert np.array_equal(full, half) == ("neighbours" in way)  # of clusters that lie far apart
+        assert np.corrcoef(full.ravel(), half.ravel())[0, 1] > 0.95
 
 
 def test_several_scales_are_the_mean_of_each(trained: Path, tmp_path: Path) -> None:
