@@ -18,6 +18,7 @@ from experiments.edge_pictures import draw_worst
 from experiments.gradients import canny_map, sobel_map
 from experiments.matrix import Cell, experiment_file, read_matrix
 from experiments.place import Place
+from longtail.artifacts.files import written
 from longtail.data.dataset import PackedDataset
 from longtail.data.jpeg import Pixels
 from longtail.data.photographs import Photographs
@@ -61,19 +62,21 @@ def gradient_maps(make: Callable[[Pixels], Floats], photographs: Photographs, na
     for name in names:
         file = folder / f"{name}.png"
         if not file.exists():
-            write_map(make(photographs.pixels(numbers[name])), file)
+            with written(file) as new:
+                write_map(make(photographs.pixels(numbers[name])), new)
     return folder
 
 
-def evaluated(photographs: Photographs, folder: Path, settings: Settings, place: Place) -> Evaluation:
-    """The counts of every map of a folder, kept by their content."""
-    return evaluate(cases_of(photographs, folder), settings, work=place.work / "counts", processes=1)
+def evaluated(cases: list[Case], settings: Settings, place: Place) -> Evaluation:
+    """The counts of every map, kept by their content."""
+    return evaluate(cases, settings, work=place.work / "counts", processes=1)
 
 
-def cases_of(photographs: Photographs, maps: Path) -> list[Case]:
-    """The maps of a folder with what people drew."""
+def cases_of(photographs: Photographs, maps: Path, names: list[str] | None = None) -> list[Case]:
+    """The maps of a folder with what people drew; of these names, where it may hold those of another run, or all."""
     numbers = by_name(photographs)
-    return [Case(file.stem, file, photographs.annotations(numbers[file.stem])) for file in sorted(maps.glob("*.png"))]
+    names = names if names is not None else sorted(file.stem for file in maps.glob("*.png"))
+    return [Case(name, maps / f"{name}.png", photographs.annotations(numbers[name])) for name in names]
 
 
 def difference(one: Evaluation, other: Evaluation) -> tuple[float, float, float]:
@@ -123,20 +126,21 @@ def main(
             photographs, folders[cell.method] = maps(cell, place)
             score = cell.params("score")
             settings = Settings(nms=score.nms, thresholds=score.thresholds)
-            one = found[cell.method] = evaluated(photographs, folders[cell.method], settings, place)
+            one = found[cell.method] = evaluated(cases_of(photographs, folders[cell.method]), settings, place)
             print(f"{cell.method}: ODS {one.ods.f:.3f}, OIS {one.ois.f:.3f}, AP {one.ap:.3f}", flush=True)
         for gradient, (make, nms) in GRADIENTS.items():
             folder = folders[gradient] = gradient_maps(make, photographs, one.names, place.work / "maps" / gradient)
-            found[gradient] = evaluated(photographs, folder, settings.model_copy(update={"nms": nms}), place)
+            cases = cases_of(photographs, folder, one.names)
+            found[gradient] = evaluated(cases, settings.model_copy(update={"nms": nms}), place)
         baseline = matrix.baseline if matrix.baseline in found else cells[0].method
         shown = dict.fromkeys([baseline, cells[-1].method, *GRADIENTS])
-        cases = {one: cases_of(photographs, folders[one]) for one in shown}
+        of_shown = {name: cases_of(photographs, folders[name], one.names) for name in shown}
         text = table(found, baseline)
         text.to_csv(place.work / "edge_maps.csv", index=False)
         print(text.round(3).to_markdown(index=False))
         with style():
             draw_curves(found).savefig(place.work / "precision_recall.svg", metadata={"Date": None, "Creator": None})
-            draw_worst(photographs, cases, {one: found[one] for one in shown}).savefig(place.work / "worst.png")
+            draw_worst(photographs, of_shown, {one: found[one] for one in shown}).savefig(place.work / "worst.png")
 
 
 if __name__ == "__main__":

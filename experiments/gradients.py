@@ -16,18 +16,26 @@ Map = npt.NDArray[np.float32]
 
 
 def sobel_map(pixels: Pixels) -> Map:
-    """The magnitude of the gradient of a smoothed photograph, uint8 H×W×3, as a share of STEEP: H×W in 0 to 1."""
-    magnitude = sobel(gaussian(rgb2gray(pixels), SOBEL_SIGMA))  # type: ignore[no-untyped-call]
+    """The magnitude of the gradient of a smoothed photograph, uint8 H×W×C, as a share of STEEP: H×W in 0 to 1."""
+    magnitude = sobel(gaussian(_grey(pixels), SOBEL_SIGMA))  # type: ignore[no-untyped-call]
     return np.asarray(np.minimum(magnitude / STEEP, 1), np.float32)
 
 
 def canny_map(pixels: Pixels) -> Map:
-    """The largest upper threshold at which a pixel of a photograph, uint8 H×W×3, is an edge, as a quantile of its
+    """The largest upper threshold at which a pixel of a photograph, uint8 H×W×C, is an edge, as a quantile of its
     gradients, from 0.5 on; brought to 0 to 1. Thin: without non-maximum suppression of its own.
     """
-    grey, found = rgb2gray(pixels), np.zeros(pixels.shape[:2], np.float32)
+    grey, found = _grey(pixels), np.zeros(pixels.shape[:2], np.float32)
+    if np.ptp(grey) == 0:  # of one grey: the quantiles would be those of rounding
+        return found
     for step in range(STEPS):
         high = 0.5 + 0.5 * step / STEPS
         edges = canny(grey, CANNY_SIGMA, low_threshold=LOW * high, high_threshold=high, use_quantiles=True)  # type: ignore[no-untyped-call]
-        found[edges] = (step + 1) / (STEPS + 1)
+        found[edges] = (step + 1.5) / (STEPS + 1)  # between two of as many thresholds
     return found
+
+
+def _grey(pixels: Pixels) -> npt.NDArray[np.float64]:
+    """H×W in 0 to 1."""
+    grey: npt.NDArray[np.float64] = rgb2gray(pixels) if pixels.shape[2] == 3 else pixels[..., 0] / 255
+    return grey

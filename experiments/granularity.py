@@ -55,12 +55,12 @@ def main(
         labels = table.scored_labels(task, "test")
         at = np.random.default_rng(0).permutation(np.flatnonzero(labels >= 0))[:most]
         images, codes = packed.images(table.samples["row"].to_numpy()[at]), labels[at]
-        backbone = network.backbone.to(device()).eval()
+        pooled = network.to(device()).eval().pooled
 
         def features(change: Callable[[Bytes], Bytes]) -> Floats:
             with torch.inference_mode():
                 blocks = (torch.from_numpy(change(images[i : i + BLOCK])) for i in range(0, len(images), BLOCK))
-                return np.concatenate([backbone(to_float(one).to(device())).float().cpu().numpy() for one in blocks])
+                return np.concatenate([pooled(to_float(one).to(device())).float().cpu().numpy() for one in blocks])
 
         plain = features(lambda some: some)
         print(against_difficulty(plain, codes, task.classes, pairs))

@@ -23,6 +23,8 @@ def main(
     data: Annotated[Path, typer.Argument(help="BSDS500, in a folder, zip or tar")],
 ) -> None:
     """Make the workspace anew, but for DVC's cache and its parameters: what has not changed is not run again."""
+    if (workspace / "longtail").resolve() == ROOT / "longtail":
+        raise SystemExit(f"error: {workspace} is where this code lies, which would be deleted; name another directory")
     remove(workspace / "longtail")
     (workspace / "edges").mkdir(parents=True, exist_ok=True)
     shutil.copytree(ROOT / "longtail", workspace / "longtail", ignore=shutil.ignore_patterns("__pycache__"))

@@ -9,8 +9,6 @@ from longtail.advice.facts import ClassFacts, Facts, TaskFacts
 from longtail.advice.tested import TaskTold, Told
 from longtail.metrics.scores import PUBLISHED
 
-SHARES = {"train": 0.72, "test": 0.2}  # of new images, as `longtail split` divides by default
-
 
 @dataclass(frozen=True)
 class Wanted:
@@ -69,5 +67,5 @@ def _of_class(facts: Facts, one: ClassFacts, told: Told, difference: float, shar
     train = max(0, PUBLISHED.few - one.train)
     if facts.test_is_official:
         return Wanted(one.name, train, test, train + test, share)
-    images = max(math.ceil(test / SHARES["test"]), math.ceil(train / SHARES["train"]))
+    images = max(math.ceil(test / facts.shares["test"]), math.ceil(train / facts.shares["train"]))
     return Wanted(one.name, train, test, images, share)

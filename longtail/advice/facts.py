@@ -1,7 +1,7 @@
 """What is in a data set: its classes in each subset, how imbalanced they are, how fine, what is there twice."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Self
@@ -21,12 +21,14 @@ from longtail.errors import DataError
 from longtail.granularity.distance import Ints, euclidean
 from longtail.granularity.granularity import Granularity, granularity_of
 from longtail.granularity.points import Images, open_images
+from longtail.sources.quoting import shown
 from longtail.stages import split as split_stage
 
 COMPARED = 2**40  # products, of all images with all others: half a minute
 READ = 2**26  # numbers, of the images that granularity is measured on
 EVEN = 1.5  # an imbalance ratio below which there is nothing to make up for
 FINE = 2_000  # images that granularity is measured on
+OF_EACH = 20  # of them of every class, if it has so many and all classes have room
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ class Facts:
     tasks: list[TaskFacts]
     by: str
     copies: tuple[int, int] | None
+    shares: dict[str, float] = field(default_factory=lambda: {"train": 0.72, "test": 0.2})
 
 
 def facts(dataset: Path, features: Path | None, split: Path | None) -> Facts:
@@ -130,7 +133,17 @@ def facts(dataset: Path, features: Path | None, split: Path | None) -> Facts:
         tasks=[_task(images, samples, task) for task in images.tasks],
         by=images.by,
         copies=_copies(images, samples),
+        shares=_shares(split),
     )
+
+
+def _shares(split: Path | None) -> dict[str, float]:
+    """Of new images the shares for training and test, as the split was divided."""
+    lineage = Lineage() if split is None else Lineage.read(split)
+    made = lineage.steps.get(lineage.made_by or "")
+    known = {} if made is None else {key: made.params[key] for key in ("test", "validation") if key in made.params}
+    params = split_stage.Params.model_validate(known)
+    return {"train": (1 - params.test) * (1 - params.validation), "test": params.test}
 
 
 def _images(dataset: Path, features: Path | None, split: Path | None) -> tuple[Images, str | None]:
@@ -162,27 +175,31 @@ def _task(images: Images, samples: pd.DataFrame, task: Task) -> TaskFacts:
     names = [name for name in task.classes if name != task.background]
     if not (labels >= 0).any():
         raise DataError(f"no image has a label of the task {task.name!r}: there is nothing to advise on")
+    if len(present := np.unique(labels[labels >= 0])) == 1:
+        raise DataError(
+            f"all labels of the task {task.name!r} are {shown(task.classes[present[0]])!r}, so there is nothing to "
+            "tell apart: collect images of another class, or leave the task out of the data set"
+        )
     classes = []
     for name in names:
         of_class = labels == task.classes.index(name)
         train, validation = (int((of_class & (subset == one)).sum()) for one in ("train", "validation"))
         sizes = samples["group"][of_class & (subset == "test")].value_counts().tolist()
         classes.append(ClassFacts(name, train, validation, sum(sizes), len(sizes), sizes))
-    at = _some(images, task)
+    at = _some(images, task, labels)
     found = granularity_of(euclidean(images.points(task, at)), labels[at], task.classes, exact=False)
     imbalance = measure([one.train for one in classes], names)
     missing = float(samples[task.name].isna().mean())
     return TaskFacts(task.name, classes, imbalance, missing, None if found is None else Fineness.of(found))
 
 
-def _some(images: Images, task: Task) -> Ints:
-    """Positions of the images that granularity is measured on: all, or some drawn at random."""
+def _some(images: Images, task: Task, labels: Ints) -> Ints:
+    """Positions of the labelled images that granularity is measured on: all, or a few of every class and others."""
     length = images.points(task, np.arange(1)).shape[1]
     most = min(FINE, READ // length)
-    everything = np.arange(len(images.samples))
-    if len(everything) <= most:
-        return everything
-    return np.sort(np.random.default_rng(0).choice(everything, most, replace=False))
+    labelled = np.random.default_rng(0).permutation(np.flatnonzero(labels >= 0))
+    turn = pd.Series(labels[labelled]).groupby(labels[labelled]).cumcount().to_numpy()
+    return np.sort(labelled[np.argsort(turn >= OF_EACH, kind="stable")[:most]])
 
 
 def _copies(images: Images, samples: pd.DataFrame) -> tuple[int, int] | None:

@@ -28,11 +28,12 @@ class Step:
     gain: Gain | None
     fit: dict[str, Any]
     model: str = "whole"
+    hint: bool = False
 
     @property
     def tried(self) -> bool:
         """Whether it is worth a training: the table does not say that it loses."""
-        return self.gain is None or not (self.gain.significant and self.gain.mean < 0)
+        return self.hint or self.gain is None or not (self.gain.significant and self.gain.mean < 0)
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _steps(facts: Facts, near: Near, passes: int) -> list[Step]:
     if len(facts.tasks) >= MANY:  # no mini-batch is even for all of them
         names[2:4] = names[3], names[2]
     return [
-        Step(name, how, near.gain(row or f"{name}, head"), fit, "second" if name == "cRT" else "whole")
+        Step(name, how, near.gain(row or f"{name}, head"), fit, "second" if name == "cRT" else "whole", near.far)
         for name, (row, how, fit) in ((name, ladder[name]) for name in names)
     ]
 

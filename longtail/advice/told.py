@@ -48,9 +48,8 @@ def _collect(found: Advice) -> Iterator[str]:
 
 
 def _wanted(one: Collection, found: Advice) -> Iterator[str]:
-    divided = (
-        "put into the subsets as said" if found.facts.test_is_official else "of which the split takes 20 % to test"
-    )
+    share = f"of which the split takes {100 * found.facts.shares['test']:.0f} % to test"
+    divided = "put into the subsets as said" if found.facts.test_is_official else share
     yield (
         f"  {named(one.task)}: images to label, {divided}, to tell {points(one.difference)} in each class and have "
         f"{PUBLISHED.few} training images of each; first what makes the mean most uncertain"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from longtail.advice.advice import Advice
 from longtail.advice.facts import FINE, Facts, TaskFacts
-from longtail.advice.words import FEW, named
+from longtail.advice.words import FEW, named, percent
 from longtail.sources.quoting import counted
 
 
@@ -42,13 +42,13 @@ def _task(facts: Facts, task: TaskFacts) -> Iterator[str]:
         f"can be){minority}"
     )
     if task.missing:
-        yield f"    {100 * task.missing:.0f} % of the images have no label"
+        yield f"    {percent(task.missing)} of the images have no label"
     yield f"    {_granularity(facts, task)}"
 
 
 def _in_short(task: TaskFacts) -> str:
     smallest = min(task.classes, key=lambda one: one.train)
-    missing = f", {100 * task.missing:.0f} % without a label" if task.missing else ""
+    missing = f", {percent(task.missing)} without a label" if task.missing else ""
     fine = "" if task.fineness is None else f", granularity {task.fineness.rankm:.2f}"
     return (
         f"  {named(task.name)}: {counted(len(task.classes), 'class', 'classes')}, 1:{task.ratio:.0f}, "
@@ -79,7 +79,7 @@ def _copies(facts: Facts) -> str:
 
 
 def _pretraining(found: Advice) -> str:
-    if not found.pretrained:
+    if found.pretraining is None and not found.pretrained:
         return "similarity to the pretraining: none, networks for such images are trained from scratch here"
     if found.pretraining is None:
         return "similarity to the pretraining: not known, it takes features of both (--features and --pretraining)"

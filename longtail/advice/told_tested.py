@@ -20,7 +20,7 @@ def tested(found: Advice) -> Iterator[str]:
         )
     yield (
         f"  The smallest difference between two methods that is told from none {100 * POWER:.0f} times in 100 (p < "
-        "0.05). Smaller ones may be there, and are not seen. The harness asks that a difference holds from seed to "
+        "0.05). Smaller ones are seen less often. The harness asks that a difference holds from seed to "
         "seed too, which three seeds can say of large ones alone."
     )
     for task, facts in zip(found.told, found.facts.tasks, strict=True):

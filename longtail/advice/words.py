@@ -25,6 +25,12 @@ def points(difference: float) -> str:
     return f"{100 * difference:.1f} points"
 
 
+def percent(share: float) -> str:
+    """A share in [0, 1]; what is nearly all, or nearly nothing, is not called so."""
+    whole = f"{100 * share:.0f}"
+    return f"{whole} %" if whole not in ("0", "100") or share in (0, 1) else f"{100 * share:.1f} %"
+
+
 def wrapped(line: str) -> str:
     """A line in several, those after the first further in; a number and its % stay together."""
     indent = len(line) - len(line.lstrip()) + 2

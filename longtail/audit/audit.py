@@ -11,7 +11,7 @@ from longtail.audit.checked import alike
 from longtail.audit.duplicates import Copy, duplicates
 from longtail.audit.measurable import margin
 from longtail.audit.neighbours import Neighbours, neighbours
-from longtail.audit.suspects import K, Suspects, shares, suspects
+from longtail.audit.suspects import K, Suspects, suspects, votes
 from longtail.data.dataset import Task
 from longtail.granularity.distance import Ints, Points
 
@@ -48,8 +48,9 @@ class TaskAudit:
 
 @dataclass(frozen=True)
 class Audit:
-    """Of `images`, compared by `by`: `copies` of images in other groups, a pair being one below the ratio `limit`; and
-    each task. `across` of the copies lie in two subsets, `conflicts` have two classes of a task.
+    """Of `images`, compared by `by`: `copies` of images in other groups, a pair being one below the ratio `limit`, 0
+    where none can be judged; and each task. `across` of the copies lie in two subsets, `conflicts` have two classes of
+    a task.
     """
 
     images: int
@@ -85,7 +86,7 @@ def audited(
     found = neighbours(points, samples["group"].to_numpy().astype(str), K)
     copies, limit = duplicates(found)
     if pixels is not None:
-        copies = [] if _collapsed(found) else alike(copies, found, pixels)
+        copies, limit = ([], 0.0) if _collapsed(found) else (alike(copies, found, pixels), limit)
     subsets = samples["subset"].astype(object).where(samples["subset"].notna(), None).to_numpy()
     by_task = [
         TaskAudit(
@@ -102,7 +103,7 @@ def audited(
 
 
 def _by_neighbours(found: Neighbours, labels: Ints, classes: int) -> Suspects:
-    return suspects(shares(found, labels, classes), labels)
+    return suspects(votes(found, labels, classes), labels)
 
 
 def _collapsed(found: Neighbours) -> bool:

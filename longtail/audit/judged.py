@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from longtail.audit.suspects import Suspects, suspects
+from longtail.audit.suspects import Suspects, Votes, suspects
 from longtail.rules.base import Floats, Ints, Rule
 from longtail.rules.probabilities import Probabilities
 
@@ -17,5 +17,5 @@ def judged(
     if not len(positions):
         return Suspects([], 0, 0)
     answers, scores = rule.predict(embeddings[positions], None if logits is None else logits[positions])
-    found = suspects(probabilities.of(answers, scores), truth[positions])
+    found = suspects(Votes.of(probabilities.of(answers, scores), truth[positions]), truth[positions])
     return found._replace(found=[one._replace(position=int(positions[one.position])) for one in found.found])

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from longtail.audit.neighbours import Neighbours
-from longtail.granularity.distance import Floats, Ints
+from longtail.granularity.distance import BLOCK, Floats, Ints, blocks
 
 K = 20  # neighbours that vote
 SURE = 0.8  # probability of another class, at least
@@ -38,26 +38,49 @@ class Suspects(NamedTuple):
     unjudged: int
 
 
-def shares(found: Neighbours, labels: Ints, classes: int) -> Floats:
-    """The share that each class has among the labelled ones of a sample's K nearest, (n, classes); 0 without any."""
+class Votes(NamedTuple):
+    """What denies or confirms a label, of each sample (n,): the share of its own class, the class with the largest, and
+    that one's share.
+    """
+
+    own: Floats
+    instead: Ints
+    sure: Floats
+
+    @classmethod
+    def of(cls, shares: npt.NDArray[np.floating], labels: Ints) -> "Votes":
+        """Of shares or probabilities (n, classes); without a label, −1, its own means nothing."""
+        rows, instead = np.arange(len(labels)), shares.argmax(1)
+        own, sure = (shares[rows, codes].astype(np.float64) for codes in (labels, instead))
+        return cls(own, instead, sure)
+
+
+def votes(found: Neighbours, labels: Ints, classes: int) -> Votes:
+    """The share that each class has among the labelled ones of a sample's K nearest, 0 without any."""
     near = np.where(found.positions >= 0, labels[found.positions], -1)[:, :K]
-    rows = np.broadcast_to(np.arange(len(labels))[:, None], near.shape)
-    votes = np.zeros((len(labels), classes))
-    np.add.at(votes, (rows[near >= 0], near[near >= 0]), 1)
-    counted: Floats = votes / np.maximum(votes.sum(1, keepdims=True), 1)
-    return counted
+    rows = blocks(len(labels), max(1, BLOCK // classes))
+    parts = [Votes.of(_shares(near[part], classes), labels[part]) for part in rows]
+    return Votes(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
 
-def suspects(probabilities: npt.NDArray[np.floating], labels: Ints) -> Suspects:
-    """The labels (n,), −1 missing, that the probabilities (n, classes) deny; of each sample, by what knows it not."""
+def _shares(near: Ints, classes: int) -> Floats:
+    """Of the class codes (n, K) of neighbours, −1 without one."""
+    counts = np.zeros((len(near), classes))
+    rows = np.broadcast_to(np.arange(len(near))[:, None], near.shape)
+    np.add.at(counts, (rows[near >= 0], near[near >= 0]), 1)
+    # One labelled neighbour is no evidence: of fewer than half of K the shares stay low.
+    shares: Floats = counts / np.maximum(counts.sum(1, keepdims=True), K // 2)
+    return shares
+
+
+def suspects(of: Votes, labels: Ints) -> Suspects:
+    """The labels (n,), −1 missing, that the votes deny; of each sample, by what knows it not."""
     known = np.flatnonzero(labels >= 0)
-    sizes = np.bincount(labels[known], minlength=probabilities.shape[1])
-    own = probabilities[known, labels[known]]
-    usual = np.bincount(labels[known], own, minlength=len(sizes)) / np.maximum(sizes, 1)
+    sizes = np.bincount(labels[known], minlength=int(of.instead.max(initial=-1)) + 1)
+    usual = np.bincount(labels[known], of.own[known], minlength=len(sizes)) / np.maximum(sizes, 1)
     judged = known[((sizes > FEWEST) & (usual >= RECOGNISED))[labels[known]]]
-    instead = probabilities[judged].argmax(1)
-    sure = probabilities[judged, instead]
-    denied = (instead != labels[judged]) & (probabilities[judged, labels[judged]] <= DENIED)
+    own, instead, sure = of.own[judged], of.instead[judged], of.sure[judged]
+    denied = (instead != labels[judged]) & (own <= DENIED)
     wrong = np.flatnonzero(denied & (sure >= np.maximum(SURE, usual[instead])))
     found = [Suspect(int(judged[i]), int(labels[judged[i]]), int(instead[i]), float(sure[i])) for i in wrong]
     return Suspects(

@@ -96,7 +96,7 @@ def values(images: Images, found: Audit, margin: float) -> str:
 def _copy_values(images: Images, found: Audit, copy: Copy) -> dict[str, Any]:
     pair = [copy.first, copy.second]
     return {
-        "ids": [_id(images, at) for at in pair],
+        "ids": [_raw_id(images, at) for at in pair],
         "subsets": [_subset(images, at) for at in pair],
         "ratio": copy.ratio,
         "across_subsets": copy in found.across,
@@ -107,7 +107,7 @@ def _copy_values(images: Images, found: Audit, copy: Copy) -> dict[str, Any]:
 def _task_values(images: Images, task: TaskAudit, margin: float) -> dict[str, Any]:
     suspected = [
         {
-            "id": _id(images, one.position),
+            "id": _raw_id(images, one.position),
             "subset": _subset(images, one.position),
             "label": task.classes[one.label],
             "instead": task.classes[one.instead],
@@ -134,7 +134,8 @@ def text(images: Images, found: Audit, margin: float, most: int) -> str:
 
 def _copies(images: Images, found: Audit, most: int) -> list[str]:
     if not found.copies:
-        return ["  no image of another group is a near-duplicate"]
+        only = "" if found.limit else " (so few images, or so many equal points, tell of equal images at most)"
+        return [f"  no image of another group is a near-duplicate{only}"]
     conflicts = found.conflicting
     lines = [
         f"  {counted(len(found.copies), 'pair')} of near-duplicates in different groups: {len(found.across):,} across "
@@ -186,8 +187,12 @@ def _rest(count: int, most: int) -> list[str]:
     return [f"    … and {count - most:,} more"] if count > most else []
 
 
+def _raw_id(images: Images, at: int) -> str:
+    return str(images.samples["id"].iloc[at])
+
+
 def _id(images: Images, at: int) -> str:
-    return shown(images.samples["id"].iloc[at])
+    return shown(_raw_id(images, at))
 
 
 def _subset(images: Images, at: int) -> str | None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from longtail.errors import DataError
 from longtail.rules.distances import squared_distances
 
 Floats = npt.NDArray[np.float64]
@@ -20,9 +21,14 @@ SAME = 1e-12  # of the squared lengths of two points: nearer than that they are 
 
 
 def euclidean(points: Points) -> Distance:
-    """Euclidean distance of points (n, d) of any real type; they are read, and made float64, in blocks."""
+    """Euclidean distance of points (n, d) of any real type; they are read, and made float64, in blocks.
+
+    Raises DataError of points that are not finite.
+    """
     size = max(1, BLOCK // points.shape[1])
     centre = points.mean(0, dtype=np.float64)  # far from the origin small distances would drown in rounding
+    if len(points) and not np.isfinite(centre).all():
+        raise DataError("the points hold NaN or infinity, so they have no distances: make the features again")
 
     def block(rows: Ints, columns: Ints) -> Floats:
         first = points[rows].astype(np.float64) - centre

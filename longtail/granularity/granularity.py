@@ -82,7 +82,7 @@ def granularity_of(
         rsm=rsm(labelled, found),
         rank=rank(distance, labelled) if exact else None,
         rankm=rankm(found.ranks[counted], k),
-        chance=chance(k),
+        chance=chance(k) * (1 - int((labelled.sizes > 1).sum()) / int(counted.sum())),  # medoids have rank 1
         by_class=_by_class(labelled, found, names),
         pairs=_finest(distance, labelled, centres, found, names, pairs),
     )
@@ -110,11 +110,12 @@ def _finest(
     with more samples first.
     """
     counted = np.where(labelled.sizes > 1, labelled.sizes, 0)
-    nearer = np.where(counted[:, None] > 0, found.nearer, 0)
-    wrong, of = nearer + nearer.T, counted[:, None] + counted
-    first, second = np.nonzero(np.triu(wrong, 1))
-    fine = wrong[first, second] / of[first, second]
-    order = np.lexsort((-of[first, second], -fine))[:most]
+    nearer = found.nearer * (counted > 0)[:, None]
+    wrong = np.triu(nearer, 1) + np.tril(nearer, -1).T
+    first, second = np.nonzero(wrong)
+    of = counted[first] + counted[second]
+    fine = wrong[first, second] / of
+    order = np.lexsort((-of, -fine))[:most]
     return [
         FinePair(
             (names[labelled.codes[a]], names[labelled.codes[b]]),

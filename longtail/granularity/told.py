@@ -91,6 +91,8 @@ def _text(one: Measured) -> str:
             [[f"{c.rankm:.3f}", shown(c.name), f"{c.samples:,} images"] for c in found.by_class[:CLASSES] if c.rankm]
         ),
     ]
+    if not found.pairs and found.rankm:
+        return "\n".join(lines)
     lines += [
         "finest pairs of classes, and which images of them lean most to the other",
         *_table(

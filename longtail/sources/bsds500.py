@@ -80,7 +80,7 @@ class Bsds500(Source):
         with bounded_pillow(request.limits):
             results = ordered_map(read, range(len(pairs)), workers=request.workers, title="photographs")
             drawn = [one for one in results if one is not None]
-        request.problems.stop_before_decoding()
+        request.problems.stop()
         return self._collection(drawn, request.seed)
 
     def _pairs(self, files: Files, subset: str, request: Request) -> list[tuple[str, str, str]]:

@@ -56,6 +56,10 @@ class Problems:
         """Raise DataError if a problem is known that ends the run: decoding may take hours."""
         self._fail("No image has been decoded yet. ")
 
+    def stop(self) -> None:
+        """Raise DataError if a problem is known that ends the run."""
+        self._fail("")
+
     def settle(self) -> None:
         """Raise DataError with the first problems of every reason ("fail"), or warn of them ("skip")."""
         self._fail("")

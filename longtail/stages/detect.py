@@ -20,11 +20,13 @@ class Params(Settings, extra="forbid"):
 
 @stage
 def run(dataset: Input, split: Input, index: Input, maps: Output, *, params: Params) -> dict[str, float]:
-    """Write maps, PNG files of 16 bits by the photographs' names; return their number and the seconds for each."""
+    """Write maps, PNG files of 16 bits by the photographs' names; return their number."""
     photographs = PackedDataset.open(dataset).photographs
     detector = Detector.load(dataset, split, index, params)
     assert photographs is not None  # or the detector could not be loaded
     chosen = of_subset(photographs, params.subset)[: params.photographs]
+    for number, name in chosen:
+        detector.check(photographs.entries[number].height, photographs.entries[number].width, name)
     with Advance("edges", len(chosen)) as advance:
         for number, name in chosen:
             write_map(detector.detect(photographs.pixels(number)), maps / f"{name}.png")

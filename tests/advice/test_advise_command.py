@@ -1,7 +1,9 @@
 """`longtail advise`: what it says of data that are even, uneven, far too few; JSON by its schema; bad input."""
 
 import json
+import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,10 @@ from experiments.matrix import read_matrix
 from longtail.__main__ import app
 from longtail.advice.advice import Advice, advise
 from longtail.advice.collect import to_collect
-from longtail.advice.facts import facts
+from longtail.advice.facts import FINE, facts
 from longtail.advice.tested import told_by_test
 from longtail.advice.told import schema
-from longtail.data.dataset import write_dataset
+from longtail.data.dataset import PackedDataset, write_dataset
 from longtail.errors import DataError
 from longtail.stages import ingest
 
@@ -104,6 +106,54 @@ def test_a_class_that_no_split_can_divide_is_said_and_no_experiment_is_written(t
     assert not file.exists()
 
 
+def test_a_single_class_has_nothing_to_tell_apart(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="all labels of the task 'digit' are 'zero', so there is nothing to tell apart"):
+        said(of_sizes(tmp_path / "one", [30]))
+
+
+def test_rare_classes_and_few_labels_are_among_the_images_that_granularity_is_measured_on(tmp_path: Path) -> None:
+    """Of 4,000 images 2,000 are taken; by chance half of a class of 12, and of 60 labels 30."""
+    data = of_sizes(tmp_path / "rare", [3988, 12])
+    (task,) = facts(data, None, None).tasks
+    assert task.fineness is not None
+    assert task.fineness.images == FINE
+    assert task.fineness.finest[0] == "one"
+    packed = PackedDataset.open(data)
+    few = packed.samples.assign(digit=packed.samples["digit"].where(np.arange(4000) >= 3940, None))
+    images = packed.images(np.arange(4000))
+    write_dataset(
+        tmp_path / "few", few, [images], tasks=packed.info.tasks, image_shape=SHAPE, provenance="noise", licence="none"
+    )
+    (task,) = facts(tmp_path / "few", None, None).tasks
+    assert task.fineness is not None
+    assert task.fineness.images == 60
+    assert "98 % of the images have no label" in said(tmp_path / "few")
+
+
+def test_what_to_collect_is_divided_as_the_split_divides(tmp_path: Path) -> None:
+    data = of_sizes(tmp_path / "data", [100, 60])
+    wanted = {}
+    for share in (0.2, 0.5):
+        split = tmp_path / f"split-{share}"
+        run_stage(tmp_path, "split", paths={"dataset": "data", "split": split.name}, test=share)
+        found = advise(data, split=split)
+        assert found.facts.shares == pytest.approx({"test": share, "train": (1 - share) * 0.75})
+        wanted[share] = found.collect[0].wanted[0]
+        assert wanted[share].images == math.ceil(wanted[share].test / share)
+        assert f"of which the split takes {100 * share:.0f} % to test" in said(data, "--split", split)
+    assert wanted[0.5].images < wanted[0.2].images
+
+
+def test_a_table_that_is_far_leaves_no_step_out(tmp_path: Path) -> None:
+    """It is a hint and no more."""
+    found = advise(of_sizes(tmp_path / "data", [40, 20]))
+    lost = [step for step in found.plan.steps if step.gain and step.gain.significant and step.gain.mean < 0]
+    assert found.near.far
+    assert lost
+    assert all(step.tried for step in found.plan.steps)
+    assert not any(replace(step, hint=False).tried for step in lost)
+
+
 def test_even_classes_have_no_ladder(two_tasks: Path) -> None:
     text = said(of_sizes(two_tasks / "even", [300, 300]))
     assert "there is no imbalance to correct, so the first step is all" in text
@@ -133,6 +183,8 @@ def test_the_similarity_to_the_pretraining_is_1_to_itself(two_tasks: Path) -> No
     found = advise(two_tasks / "dataset", features, split, features)
     assert found.pretraining is not None
     assert found.pretraining.similarity == pytest.approx(1, abs=1e-6)
+    words = two_tasks / "dataset", "--features", features, "--split", split, "--pretraining", features
+    assert "similarity to the pretraining: 1.000" in said(*words)
 
 
 @pytest.mark.parametrize("words", [[], ["--difference", "0.3"]])

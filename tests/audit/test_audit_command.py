@@ -82,6 +82,26 @@ def test_of_clean_data_nothing_is_told(clean: Path) -> None:
     assert "0 of 120 judged labels may be wrong" in text
 
 
+def test_of_few_images_it_says_that_equal_ones_alone_are_looked_for(clean: Path, tmp_path: Path) -> None:
+    packed = PackedDataset.open(clean / "dataset")
+    rows = np.arange(0, 120, 10)
+    samples = packed.samples.iloc[rows].assign(id=[f"{'long/' * 40}{row}" for row in rows], group=rows.astype(str))
+    samples["digit"] = samples["digit"].astype(str)
+    images = packed.images(rows)
+    images[1] = images[0]
+    write_dataset(
+        tmp_path / "few", samples, [images], tasks=packed.info.tasks, image_shape=SHAPE, provenance="-", licence="none"
+    )
+    found = values(tmp_path / "few")
+    assert [one["ids"] for one in found["copies"]] == [samples["id"].tolist()[:2]]  # whole, however long
+    images[1, 0, 0, 0] ^= 1
+    write_dataset(
+        tmp_path / "new", samples, [images], tasks=packed.info.tasks, image_shape=SHAPE, provenance="-", licence="none"
+    )
+    assert "tell of equal images at most" in said(tmp_path / "new")
+    assert "tell of equal images" not in said(clean / "dataset", "--split", clean / "split")
+
+
 def test_planted_copies_and_flipped_labels_are_found(spoilt: Path) -> None:
     planted = json.loads((spoilt / "planted.json").read_text())
     found = values(spoilt / "dataset")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from longtail.audit.neighbours import neighbours
-from longtail.audit.suspects import FEWEST, Suspects, shares, suspects
+from longtail.audit.suspects import FEWEST, K, Suspects, Votes, suspects, votes
 from longtail.granularity.distance import Floats, Ints
 
 
@@ -16,7 +16,7 @@ def blobs(sizes: list[int], apart: float, seed: int = 0) -> tuple[Floats, Ints]:
 
 def judged(points: Floats, labels: Ints, classes: int) -> Suspects:
     found = neighbours(points, np.arange(len(points)), 20)
-    return suspects(shares(found, labels, classes), labels)
+    return suspects(votes(found, labels, classes), labels)
 
 
 @pytest.mark.parametrize("apart", [0.0, 1.0, 2.0, 4.0, 12.0])
@@ -50,3 +50,27 @@ def test_missing_labels_neither_vote_nor_are_judged() -> None:
     labels[::2] = -1
     assert judged(points, labels, 2) == Suspects([], 100, 0)
     assert judged(points, np.full(200, -1), 2) == Suspects([], 0, 0)
+
+
+@pytest.mark.parametrize("labelled", [1.0, 0.3, 0.1, 0.05])
+def test_one_labelled_neighbour_is_no_evidence(labelled: float) -> None:
+    """Two classes that overlap, no label wrong, and most missing."""
+    points, labels = blobs([2000, 2000], 2)
+    labels[np.random.default_rng(2).random(4000) >= labelled] = -1
+    assert len(judged(points, labels, 2).found) <= 0.02 * np.count_nonzero(labels >= 0)
+
+
+def test_votes_are_counted_in_blocks_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    points, labels = blobs([60, 30, 10], 3)
+    labels[::7] = -1
+    found = neighbours(points, np.arange(len(points)), K)
+    expected = []
+    for row in range(len(labels)):
+        near = [labels[at] for at in found.positions[row] if labels[at] >= 0]
+        shares = [near.count(code) / max(len(near), K // 2) for code in range(3)]
+        expected.append((shares[labels[row]], shares.index(max(shares)), max(shares)))
+    for block in (3, 50, 10**6):
+        monkeypatch.setattr("longtail.audit.suspects.BLOCK", block)
+        counted = votes(found, labels, 3)
+        np.testing.assert_allclose(np.column_stack(counted), np.array(expected))
+    assert Votes.of(np.array([[0.2, 0.8]]), np.array([0])) == (0.2, 1, 0.8)

@@ -59,6 +59,13 @@ def test_what_was_not_worked_out_is_said(root: Path) -> None:
     assert "--exact works them out" in said(root / "dataset", "--no-exact")
 
 
+def test_without_pairs_it_says_nothing_of_them(root: Path) -> None:
+    assert "finest pairs" in said(root / "dataset", "--task", "kids")
+    text = said(root / "dataset", "--task", "kids", "--pairs", "0")
+    assert "finest pairs" not in text
+    assert "none: every image" not in text
+
+
 def test_infinite_is_null_in_json(tmp_path: Path) -> None:
     write_tiny_dataset(tmp_path / "dataset", per_class=3)
     file = tmp_path / "dataset/images-00000.npy"

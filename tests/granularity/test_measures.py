@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import silhouette_samples
 
+from longtail.errors import DataError
 from longtail.granularity.distance import Floats, Ints, euclidean, precomputed
 from longtail.granularity.granularity import Granularity, chance, granularity_of
 from longtail.granularity.labelled import Labelled, medoids
@@ -208,3 +209,20 @@ def test_the_finest_pairs_and_their_images() -> None:
     assert alone is not None
     assert alone.rankm == pair.rankm
     assert [one.name for one in found.by_class] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(("classes", "each"), [(200, 2), (10, 2), (50, 3), (3, 10), (2, 200)])
+def test_the_told_chance_is_that_of_noise_in_classes_of_any_size(classes: int, each: int) -> None:
+    """A class's medoid is nearest to itself, which counts the more the smaller classes are."""
+    rng, names = np.random.default_rng(0), [str(code) for code in range(classes)]
+    labels = np.repeat(np.arange(classes), each)
+    found = [granularity_of(euclidean(rng.normal(size=(len(labels), 400))), labels, names) for _ in range(12)]
+    rankm = [one.rankm for one in found if one]
+    assert np.mean(rankm) == pytest.approx(found[0].chance, abs=0.05)  # type: ignore[union-attr]
+
+
+def test_points_that_are_no_numbers_are_told() -> None:
+    points = np.zeros((4, 3))
+    points[1, 2] = np.nan
+    with pytest.raises(DataError, match="NaN or infinity"):
+        granularity_of(euclidean(points), np.array([0, 0, 1, 1]), ["a", "b"])

@@ -27,7 +27,9 @@ def read_boundaries(file: Path, content: bytes | None = None) -> npt.NDArray[np.
 
 def _boundaries(annotator: Any, file: Path, place: int) -> npt.NDArray[np.bool_]:
     fields = getattr(annotator, "dtype", np.dtype(float)).names or ()
-    boundaries = np.asarray(annotator["Boundaries"].item()) if "Boundaries" in fields and annotator.size == 1 else None
+    boundaries = np.asarray(annotator["Boundaries"]) if "Boundaries" in fields and annotator.size == 1 else None
+    if boundaries is not None and boundaries.dtype == object and boundaries.size == 1:  # of a cell, not of an array
+        boundaries = np.asarray(boundaries.item())
     if boundaries is None or boundaries.ndim != 2 or not boundaries.size or boundaries.dtype.kind not in "biuf":
         raise DataError(f"annotator {place} of {shown(file)} has no map `Boundaries`; it is another kind of .mat file")
     return np.asarray(boundaries != 0)

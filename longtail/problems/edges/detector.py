@@ -57,6 +57,8 @@ class Detector:
         else:
             describe = lambda block: embedder(block)[task.name]  # noqa: E731
         side, _, channels = embedder.image_shape
+        if settings.side > side:
+            raise DataError(f"`side` is {settings.side}, more than the {side} pixels of a patch; give {side} at most")
         return cls(side, channels, describe, _transfer(kind, packed.photographs, table, index, settings), settings)
 
     def detect(self, pixels: Pixels) -> Floats:
@@ -64,10 +66,22 @@ class Detector:
 
         Raises DataError if the photograph is smaller than a patch at one of the scales.
         """
+        self.check(pixels.shape[0], pixels.shape[1], "a photograph")
         total = np.zeros(pixels.shape[:2], np.float32)
         for scale in self.settings.scales:
             total += self._at_one_scale(pixels) if scale == 1 else self._scaled(pixels, scale)
         return total / np.float32(len(self.settings.scales))
+
+    def check(self, height: int, width: int, name: str) -> None:
+        """Raise DataError, which names the photograph so, if it is smaller than a patch at one of the scales."""
+        for scale in self.settings.scales:
+            scaled = [max(1, round(length * scale)) for length in (height, width)]
+            if min(scaled) < self.side:
+                at = "" if scale == 1 else f", {scaled[0]}×{scaled[1]} at the scale {scale:g}"
+                raise DataError(
+                    f"{name} is {height}×{width}{at}, smaller than a patch of {self.side}×{self.side}; give a larger "
+                    "image" + ("" if scale == 1 else ", or leave the scale out")
+                )
 
     def _scaled(self, pixels: Pixels, scale: float) -> Floats:
         height, width, channels = pixels.shape
@@ -79,10 +93,6 @@ class Detector:
 
     def _at_one_scale(self, pixels: Pixels) -> Floats:
         height, width = pixels.shape[:2]
-        if min(height, width) < self.side:
-            raise DataError(
-                f"a photograph of {height}×{width} is smaller than a patch of {self.side}×{self.side}; give another"
-            )
         grid = Grid(height, width, self.settings.stride)
         canvas = transfer.Canvas(grid, self.settings.side)
         halved = torch.autocast(device().type, torch.bfloat16, enabled=self.settings.precision == "bfloat16")
@@ -131,4 +141,4 @@ def _transfer(
     known = np.flatnonzero(train >= 0)
     embeddings = read_embeddings(index / "snapshot", task.name)[known]
     drawn = photographs.annotation_windows(rows[known], side)
-    return transfer.of_patches(points, embeddings, drawn, settings.neighbours, settings.patches)
+    return transfer.of_patches(points, embeddings, assignment[known], drawn, settings.neighbours, settings.patches)

@@ -45,12 +45,13 @@ def predict_files(
     check_same_rows("edges predict", {name: Lineage.read(path) for name, path in inputs.items()})
     detector = Detector.load(dataset, split, index, options)
     for file in files:
-        _read(file, detector.channels, detector.side)
+        height, width = _read(file, detector.channels).shape[:2]
+        detector.check(height, width, shown(file))
     try:
         with written_whole({"output": output}) as partial, Advance("edges", len(files)) as advance:
             partial["output"].mkdir(parents=True, exist_ok=True)
             for file in files:
-                edge_map = detector.detect(_read(file, detector.channels, detector.side))
+                edge_map = detector.detect(_read(file, detector.channels))
                 write_map(edge_map, partial["output"] / f"{file.stem}.png")
                 advance.add()
         succeed([output])
@@ -61,19 +62,13 @@ def predict_files(
 
 def write_map(edge_map: Floats, file: Path) -> None:
     """Write a map H×W in 0 to 1 as a PNG of 16 bits."""
-    Image.fromarray(np.round(edge_map * DEEPEST).astype(np.uint16)).save(file)
+    Image.fromarray(np.round(edge_map * DEEPEST).astype(np.uint16)).save(file, format="PNG")
 
 
-def _read(file: Path, channels: int, side: int) -> Pixels:
+def _read(file: Path, channels: int) -> Pixels:
     try:
         with bounded_pillow(Limits()):
-            pixels = decode_own_size(file.read_bytes(), channels, DeepGrey())
+            return decode_own_size(file.read_bytes(), channels, DeepGrey())
     except (BadImageError, OSError) as error:
         why = error.reason if isinstance(error, BadImageError) else error.strerror
         raise DataError(f"cannot read {shown(file)}: {why}; give image files") from error
-    height, width = pixels.shape[:2]
-    if min(height, width) < side:
-        raise DataError(
-            f"{shown(file)} is {height}×{width}, smaller than a patch of {side}×{side}; give a larger image"
-        )
-    return pixels

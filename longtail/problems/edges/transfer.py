@@ -48,13 +48,17 @@ def of_clusters(points: Floats, windows: Floats, neighbours: int) -> Transfer:
 
 
 def of_patches(
-    points: Floats, embeddings: Floats, windows: npt.NDArray[np.bool_], clusters: int, count: int
+    points: Floats, embeddings: Floats, assignment: Ints, windows: npt.NDArray[np.bool_], clusters: int, count: int
 ) -> Transfer:
-    """The mean window of the `count` nearest training patches, (m, d) and (m, s, s), in the nearest clusters."""
+    """The mean window of the `count` nearest training patches, (m, d) and (m, s, s), in the nearest clusters; of which
+    each patch is, `assignment` (m,). No cluster may be empty.
+    """
     index = faiss.IndexIVFFlat(faiss.IndexFlatL2(points.shape[1]), points.shape[1], len(points))
     index.quantizer.add(points)
     index.train(points)
-    index.add(np.ascontiguousarray(embeddings, np.float32))
+    rows, lists = np.ascontiguousarray(embeddings, np.float32), np.ascontiguousarray(assignment, np.int64)
+    # Not `add`: the centroid that is nearest to a patch may be another than its cluster's, and some have none then.
+    index.add_core(len(rows), faiss.swig_ptr(rows), None, faiss.swig_ptr(lists))
     index.nprobe = min(clusters, len(points))
 
     def transfer(queries: Floats) -> Floats:

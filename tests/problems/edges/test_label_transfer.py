@@ -85,7 +85,7 @@ def test_the_nearest_patches_of_the_nearest_clusters_are_those_of_a_search_among
     random = np.random.default_rng(3)
     embeddings, queries = random.random((30, 4), np.float32), random.random((5, 4), np.float32)
     drawn = random.random((30, 3, 3)) < 0.5
-    found = of_patches(POINTS, embeddings, drawn, 4, count)(queries)
+    found = of_patches(POINTS, embeddings, np.arange(30) % 4, drawn, 4, count)(queries)
     for query, of_one in zip(queries, found, strict=True):
         order = np.argsort(((embeddings - query) ** 2).sum(axis=1))[:count]
         padded = np.concatenate([order, np.full(count - len(order), order[0])])
