@@ -8,7 +8,6 @@ picture, so that no pixel is in two of them.
 """
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Annotated
 
@@ -17,9 +16,10 @@ import numpy.typing as npt
 import typer
 from PIL import Image
 
+from examples.workspaces import put_code
 from longtail.artifacts.files import remove
+from longtail.execution import one_sentence
 
-ROOT = Path(__file__).parents[1]
 PHOTOGRAPHS = (
     *("astronaut", "brick", "cat", "coffee", "coins", "grass"),
     *("gravel", "hubble_deep_field", "immunohistochemistry", "moon", "retina", "rocket"),
@@ -67,15 +67,11 @@ def main(
     workspace: Annotated[Path, typer.Argument(help="directory to make, with the data, the code and params.yaml")],
 ) -> None:
     """Make the workspace anew, but for DVC's cache: what has not changed is not run again."""
-    for name in ("photographs", "longtail"):
-        remove(workspace / name)
-    workspace.mkdir(parents=True, exist_ok=True)
-    write_photographs(workspace / "photographs")
-    shutil.copytree(ROOT / "longtail", workspace / "longtail", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copyfile(ROOT / "dvc.yaml", workspace / "dvc.yaml")
-    shutil.copyfile(Path(__file__).with_suffix(".yaml"), workspace / "params.yaml")
-    if not (workspace / ".dvc").is_dir():
-        subprocess.run(["dvc", "init", "--quiet", "--no-scm"], cwd=workspace, check=True)
+    with one_sentence():
+        put_code(workspace)
+        remove(workspace / "photographs")
+        write_photographs(workspace / "photographs")
+        shutil.copyfile(Path(__file__).with_suffix(".yaml"), workspace / "params.yaml")
 
 
 if __name__ == "__main__":

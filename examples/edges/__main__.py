@@ -3,19 +3,16 @@
 python -m examples.edges artifacts/edges data/BSR/BSDS500/data
 """
 
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import yaml
 
-from longtail.artifacts.files import remove
+from examples.workspaces import put_code
+from longtail.execution import one_sentence
 from longtail.stages import EDGE_STAGES
 from pipelines.dependencies import stage_dependencies
-
-ROOT = Path(__file__).parents[2]
 
 
 def main(
@@ -23,22 +20,17 @@ def main(
     data: Annotated[Path, typer.Argument(help="BSDS500, in a folder, zip or tar")],
 ) -> None:
     """Make the workspace anew, but for DVC's cache and its parameters: what has not changed is not run again."""
-    if (workspace / "longtail").resolve() == ROOT / "longtail":
-        raise SystemExit(f"error: {workspace} is where this code lies, which would be deleted; name another directory")
-    remove(workspace / "longtail")
-    (workspace / "edges").mkdir(parents=True, exist_ok=True)
-    shutil.copytree(ROOT / "longtail", workspace / "longtail", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copyfile(ROOT / "dvc.yaml", workspace / "dvc.yaml")
-    (workspace / "edges" / "dvc.yaml").write_text(yaml.safe_dump(_stages(), sort_keys=False), encoding="utf-8")
-    if not (workspace / "params.yaml").exists():
-        text = Path(__file__).with_name("params.yaml").read_text(encoding="utf-8")
-        place = str(data.resolve().parent if data.is_file() else data.resolve())
-        text = text.replace("data: null", f"data: {place}", 1)
-        if data.is_file():
-            text = text.replace("kind: bsds500", f"kind: bsds500, path: {data.name}", 1)
-        (workspace / "params.yaml").write_text(text, encoding="utf-8")
-    if not (workspace / ".dvc").is_dir():
-        subprocess.run(["dvc", "init", "--quiet", "--no-scm"], cwd=workspace, check=True)
+    with one_sentence():
+        put_code(workspace)
+        (workspace / "edges").mkdir(exist_ok=True)
+        (workspace / "edges" / "dvc.yaml").write_text(yaml.safe_dump(_stages(), sort_keys=False), encoding="utf-8")
+        if not (workspace / "params.yaml").exists():
+            text = Path(__file__).with_name("params.yaml").read_text(encoding="utf-8")
+            place = str(data.resolve().parent if data.is_file() else data.resolve())
+            text = text.replace("data: null", f"data: {place}", 1)
+            if data.is_file():
+                text = text.replace("kind: bsds500", f"kind: bsds500, path: {data.name}", 1)
+            (workspace / "params.yaml").write_text(text, encoding="utf-8")
 
 
 def _stages() -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from longtail.data.samplers import mean_weights
+from longtail.errors import DataError
 from longtail.methods.base import Floats, Ints, Method, MethodParams, Setup
 from longtail.methods.batch import Batch, Selection
 from longtail.methods.positive_sharing import PositiveSharing, check_backgrounds, shared_weights
@@ -54,6 +56,19 @@ class HingeMethod(QuintupletMethod):
     def __init__(self, setup: Setup, params: HingeParams) -> None:
         super().__init__(setup, params.positive_sharing)
         self.hinge_params = params
+        if params.mining == "batch":
+            self._check_pairs(setup)
+
+    def _check_pairs(self, setup: Setup) -> None:
+        """Raise DataError where hardly a class has two samples in a mini-batch: only the last hinge would be left."""
+        for task, codes in setup.labels.items():
+            classes, whole = len(np.unique(codes[codes >= 0])), setup.sampling.batch * setup.processes
+            if setup.sampling.sampling == "class_even" and whole < classes:
+                raise DataError(
+                    f"`mining: batch` needs several samples of a class, and class-even mini-batches of {whole} have "
+                    f"one of each of {whole} of the {classes} classes of {task!r}: set `batch` to {2 * classes} or "
+                    "more, or `mining: table`"
+                )
 
     def select_for(self, task: str, positions: Ints, step: int) -> Selection:
         table, rows = self.tables[task], self.tables[task].rows(positions)

@@ -1,6 +1,7 @@
 """BSDS500: photographs in which several people have drawn boundaries, as patches with and without an edge."""
 
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -20,6 +21,7 @@ from longtail.sources.parallel import ordered_map
 from longtail.sources.quoting import shown
 
 SUBSETS = {"train": "train", "val": "validation", "test": "test"}
+GIVEN_UP = "the others have no patch in some subset, or no training patch is nearest to them"
 IMAGES, ANNOTATIONS = "images", "groundTruth"
 NO_EDGE = "none"
 PROVENANCE = (
@@ -140,6 +142,8 @@ class Bsds500(Source):
             )
         subsets = np.concatenate([np.full(len(one.edges), one.photograph.subset) for one in drawn])
         codes = classify(np.concatenate([one.descriptors for one in drawn]), subsets, self.classes, seed)
+        if (made := int(codes.max()) + 1) < self.classes:
+            print(f"ingest: {made} classes of edges, and not {self.classes}: {GIVEN_UP}", file=sys.stderr)
         names = [f"edge-{code:03d}" for code in range(1, codes.max() + 2)]
         labels = iter(np.array(names, dtype=object)[codes])
         places, rows = [], []

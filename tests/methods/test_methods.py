@@ -151,6 +151,19 @@ def test_lmle_is_the_weighted_hinge_of_what_was_drawn(
 
 
 @pytest.mark.parametrize("kind", ["lmle", "joint"])
+def test_fresh_quintuplets_of_single_samples_are_refused(labels: dict[str, Ints], kind: str, tmp_path: Path) -> None:
+    save_tables(tmp_path, tables(labels))
+
+    def build(**sampling: Any) -> None:
+        params_class(kind)(mining="batch").build(Setup(labels, Sampling(**sampling), 0, table=tmp_path))
+
+    build(batch=3)
+    build(batch=2, sampling="natural")
+    with pytest.raises(DataError, match="one of each of 2 of the 3 classes of 'digit': set `batch` to 6 or more"):
+        build(batch=2)
+
+
+@pytest.mark.parametrize("kind", ["lmle", "joint"])
 def test_fresh_quintuplets_are_those_of_the_mini_batch_by_its_embeddings(
     network: Network, images: torch.Tensor, labels: dict[str, Ints], kind: str
 ) -> None:

@@ -16,6 +16,7 @@ from workspace import Workspace
 import components
 from components.images import CUDA
 from examples.edges.__main__ import main
+from examples.photographs import main as photographs_example
 from longtail.artifacts.reading import read_json
 from longtail.artifacts.yaml_file import read_yaml
 from longtail.parameters import checked_sections
@@ -103,6 +104,17 @@ def tiny(params: dict[str, Any]) -> dict[str, Any]:
     params["detect"] |= {"stride": 6, "side": 8, "neighbours": 2}
     params["score"] |= {"thresholds": 5, "processes": 1}
     return params
+
+
+@pytest.mark.parametrize("make", [lambda at: main(at, at), photographs_example])
+def test_an_example_is_not_made_where_the_code_lies(make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which it would delete; here some other code."""
+    monkeypatch.setattr("examples.workspaces.ROOT", tmp_path)
+    (tmp_path / "longtail").mkdir()
+    (tmp_path / "longtail/code.py").touch()
+    with pytest.raises(SystemExit):
+        make(tmp_path)
+    assert (tmp_path / "longtail/code.py").exists()
 
 
 @pytest.fixture(scope="module")

@@ -78,6 +78,16 @@ def test_the_official_subsets_share_no_photograph_and_every_class_is_in_each(fil
     assert packed.task("edge").background == "none"
 
 
+def test_classes_that_were_given_up_are_said(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    packed = ingest(files, {"classes": 30})
+    made = len(packed.task("edge").classes) - 1
+    assert made < 30
+    assert f"ingest: {made} classes of edges, and not 30: " in capsys.readouterr().err
+    packed = ingest(files, {"classes": 2})
+    assert len(packed.task("edge").classes) == 3
+    assert "classes of edges" not in capsys.readouterr().err
+
+
 def test_a_patch_is_cut_out_of_its_photograph_and_mirrored_at_the_border(files: Path) -> None:
     packed = ingest(files)
     assert packed.photographs is not None

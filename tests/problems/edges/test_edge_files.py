@@ -24,6 +24,18 @@ def test_annotations_come_back(tmp_path: Path) -> None:
         assert (read_boundaries(tmp_path / "a.mat") == drawn).all()
 
 
+@pytest.mark.parametrize("kind", [dict, list])
+def test_annotations_that_are_structures_in_the_place_of_cells(tmp_path: Path, kind: type) -> None:
+    """As `struct` of MATLAB, or scipy, writes one annotator, or several."""
+    drawn = outlines(annotators=1 if kind is dict else 3)
+    if kind is dict:
+        content: Any = {"Boundaries": drawn[0].astype(np.uint8)}
+    else:
+        content = np.array([(one.astype(np.uint8),) for one in drawn], dtype=[("Boundaries", object)])
+    savemat(tmp_path / "a.mat", {"groundTruth": content})
+    assert (read_boundaries(tmp_path / "a.mat") == drawn).all()
+
+
 @pytest.mark.parametrize(("kind", "white"), [(np.uint8, 255), (np.uint16, 65535), (np.bool_, 1)])
 def test_grey_images_of_every_depth(tmp_path: Path, kind: Any, white: int) -> None:
     pixels = np.rint(white * edge_map(outlines())).astype(kind)

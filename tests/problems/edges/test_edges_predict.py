@@ -135,6 +135,27 @@ def test_a_rule_that_cannot_be_is_told(trained: Path, tmp_path: Path, words: tup
     assert not (tmp_path / "maps").exists()
 
 
+def test_a_window_beyond_the_patch_is_told(trained: Path) -> None:
+    places = trained / "dataset", trained / "split", trained / "index/hog"
+    Detector.load(*places, Settings(side=SIDE))
+    with pytest.raises(DataError, match="`side` is 36, more than the 35 pixels of a patch"):
+        Detector.load(*places, Settings(side=SIDE + 1))
+
+
+def test_a_scale_too_small_for_one_image_is_told_before_any_map_is_made(trained: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (90, 80)).save(tmp_path / "large.png")
+    Image.new("RGB", (56, 48)).save(tmp_path / "small.png")
+    files = [tmp_path / "large.png", tmp_path / "small.png"]
+    status, text = predict(trained, files, tmp_path / "maps", "--scale", "0.5")
+    assert status == 1
+    assert "small.png is 48×56, 24×28 at the scale 0.5, smaller than a patch of 35×35" in text
+    assert "edges: " not in text
+    places = trained / "dataset", trained / "split", trained / "index/hog"
+    with pytest.raises(DataError, match=r"20 is .* at the scale 0.5, smaller than a patch"):
+        detect.run(*places, tmp_path / "maps", params=detect.Params(stride=9, scales=[1.0, 0.5]))
+    assert not (tmp_path / "maps").exists()
+
+
 def test_a_rule_that_the_index_has_not_is_told(trained: Path) -> None:
     places = trained / "dataset", trained / "split", trained / "index/hog"
     with pytest.raises(DataError, match="head"):

@@ -92,6 +92,20 @@ def test_the_nearest_patches_of_the_nearest_clusters_are_those_of_a_search_among
         np.testing.assert_allclose(of_one, drawn[padded].mean(axis=0), atol=1e-6)
 
 
+@pytest.mark.parametrize("clusters", [1, 2, 3])
+def test_patches_are_searched_in_their_own_clusters(clusters: int) -> None:
+    """Even where another cluster's centroid is nearer, or none of its patches is near its own."""
+    random = np.random.default_rng(4)
+    embeddings, queries = random.random((40, 4), np.float32), random.random((9, 4), np.float32)
+    assignment, drawn = random.permutation(np.arange(40) % 4), random.random((40, 3, 3)) < 0.5
+    found = of_patches(POINTS, embeddings, assignment, drawn, clusters, 2)(queries)
+    for query, of_one in zip(queries, found, strict=True):
+        near = np.argsort(((POINTS - query) ** 2).sum(axis=1))[:clusters]
+        rows = np.flatnonzero(np.isin(assignment, near))
+        order = rows[np.argsort(((embeddings[rows] - query) ** 2).sum(axis=1))[:2]]
+        np.testing.assert_allclose(of_one, drawn[order].mean(axis=0), atol=1e-6)
+
+
 @given(st.integers(1, 32), st.lists(st.floats(0, 1, width=32), min_size=2, max_size=9))
 def test_spreading_keeps_the_order_and_the_ends_and_one_pixel_as_it_is(side: int, means: list[float]) -> None:
     values = np.sort(np.array([0, *means, 1], np.float32))
