@@ -29,9 +29,9 @@ from longtail.report.titles import row_title, rule_title
 from longtail.report.verdict import remarks, verdict
 
 
-def page(report: Report) -> str:
-    """Render `report`."""
-    environment = Environment(
+def environment() -> Environment:
+    """What pages are rendered by: every name is escaped."""
+    made = Environment(
         loader=PackageLoader("longtail.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -39,21 +39,30 @@ def page(report: Report) -> str:
         lstrip_blocks=True,
         finalize=_printable,
     )
-    environment.filters |= {"percent": percent, "pieces": pieces, "png": png}
+    made.filters |= {"percent": percent, "pieces": pieces, "png": png}
+    return made
+
+
+def page(report: Report) -> str:
+    """Render `report`."""
     with style():
         models = [model_parts(model) for model in report.models]
         tasks = [task_parts(report.tasks[place], report) for place in in_full(report.tasks)]
         task_gains = gains(report.tasks)
-    return environment.get_template("report.html").render(
-        report=report,
-        models=models,
-        tasks=tasks,
-        verdict=verdict(report),
-        notes=[*report.notes, *remarks(report)],
-        many=len(report.tasks) > MANY_TASKS,
-        all_tasks=task_rows(report.tasks, report.means),
-        gains=task_gains,
-        parameters=parameter_sections(report.parameters),
+    return (
+        environment()
+        .get_template("report.html")
+        .render(
+            report=report,
+            models=models,
+            tasks=tasks,
+            verdict=verdict(report),
+            notes=[*report.notes, *remarks(report)],
+            many=len(report.tasks) > MANY_TASKS,
+            all_tasks=task_rows(report.tasks, report.means),
+            gains=task_gains,
+            parameters=parameter_sections(report.parameters),
+        )
     )
 
 

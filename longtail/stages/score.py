@@ -2,11 +2,12 @@
 
 from pydantic import Field
 
+from longtail import tracking
 from longtail.data.dataset import PackedDataset
 from longtail.errors import DataError
 from longtail.problems.edges.evaluation.case import Case
 from longtail.problems.edges.evaluation.evaluation import evaluate
-from longtail.problems.edges.evaluation.results import write_results
+from longtail.problems.edges.evaluation.results import FILE, PAGE, write_results
 from longtail.problems.edges.evaluation.settings import Settings, Suppression
 from longtail.problems.edges.photographs import by_name
 from longtail.problems.edges.pictures import draw_pictures
@@ -23,7 +24,7 @@ class Params(Settings):
 
 @stage
 def run(dataset: Input, maps: Input, scores: Output, *, params: Params) -> dict[str, float]:
-    """Write the figures, the tables, the curve and some pictures; return ODS, OIS and AP.
+    """Write the figures, the tables, the curve and some pictures, and a page of them; return ODS, OIS and AP.
 
     Raises DataError if the data set has no photographs, or not those of the maps.
     """
@@ -38,7 +39,9 @@ def run(dataset: Input, maps: Input, scores: Output, *, params: Params) -> dict[
     settings = Settings(nms=params.nms, thresholds=params.thresholds)
     found = evaluate(cases, settings, processes=params.processes)
     scores.mkdir(parents=True, exist_ok=True)
-    write_results(found, "edge maps", scores)
     with style():
-        draw_pictures(photographs, cases, found).savefig(scores / "pictures.png", metadata={"Software": None})
+        pictures = draw_pictures(photographs, cases, found)
+    write_results(found, "Edge maps", scores, pictures)
+    for name in (PAGE, FILE):
+        tracking.log_artifact(scores / name)
     return {"ods": found.ods.f, "ois": found.ois.f, "ap": found.ap}

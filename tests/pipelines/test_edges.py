@@ -48,7 +48,8 @@ def test_a_component_has_the_artifacts_of_its_stage_and_its_own_section(stage: s
     for step in (step for step in edges.tasks if stage_of(step) == stage):
         component = edges.component(step)
         assert types(component["inputDefinitions"]) == kinds(stage, "input")
-        assert types(component["outputDefinitions"]) == kinds(stage, "output") | {"metrics": "Metrics"}
+        shown = {"metrics": "Metrics"} | ({"page": "HTML"} if stage == "score" else {})
+        assert types(component["outputDefinitions"]) == kinds(stage, "output") | shown
         assert edges.tasks[step]["inputs"]["parameters"] == {"params": {"componentInputParameter": stage}}
         assert edges.containers[step]["image"] == CUDA
 
@@ -57,7 +58,9 @@ def test_a_component_has_the_artifacts_of_its_stage_and_its_own_section(stage: s
 def test_a_component_hands_its_stage_every_artifact(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given: Tree = {}
 
-    def execute_component(name: str, paths: dict[str, str], section: Tree, record: str) -> dict[str, float]:
+    def execute_component(
+        name: str, paths: dict[str, str], section: Tree, record: str, show: Any = None
+    ) -> dict[str, float]:
         given.update(name=name, paths=paths, section=section, record=record)
         return {}
 
@@ -153,6 +156,8 @@ def test_the_pipeline_makes_the_maps_of_dvc_and_tracks_their_scores(runner: str,
     for model, number in (("r1", ""), ("softmax", "-2")):
         assert hashes(workspace / f"artifacts/{model}/maps") == hashes(tasks / f"detect{number}/maps")
         assert hashes(workspace / f"artifacts/{model}/scores") == hashes(tasks / f"score{number}/scores")
+        shown = tasks / f"score{number}/page", workspace / f"artifacts/{model}/scores/report.html"
+        assert shown[0].read_text() == shown[1].read_text()
     (execution,) = [run for run in made.parents() if run.info.run_id not in before]
     for model in ("r1", "softmax"):
         (scored,) = [run for run in made.steps(execution) if run.info.run_name == f"score@{model}"]

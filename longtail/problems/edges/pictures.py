@@ -14,7 +14,7 @@ from longtail.problems.edges.evaluation.suppression import suppressed
 from longtail.problems.edges.photographs import by_name
 
 SHOWN = 8  # photographs, evenly from the worst to the best
-COLUMNS = ("photograph", "annotators, mean", "edge map", "suppressed, from the ODS threshold on")
+COLUMNS = ("photograph", "annotators, mean", "edge map", "suppressed, cut at ODS")
 
 
 def draw_pictures(photographs: Photographs, cases: list[Case], evaluation: Evaluation) -> Figure:
@@ -29,7 +29,9 @@ def draw_pictures(photographs: Photographs, cases: list[Case], evaluation: Evalu
         for panel, title, picture in zip(row, COLUMNS, pictures, strict=True):
             panel.imshow(picture, cmap="gray" if title == COLUMNS[0] else "gray_r", interpolation="none")
             panel.set(xticks=[], yticks=[])
-            panel.set_title(f"{cases[place].name}, F {scores[place]:.2f}" if title == COLUMNS[0] else title, size=8)
+            panel.set_title(
+                f"{cases[place].name}, F {scores[place]:.2f}" if title == COLUMNS[0] else title, size=8, loc="center"
+            )
     return figure
 
 

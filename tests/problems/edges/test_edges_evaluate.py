@@ -22,7 +22,7 @@ from longtail.problems.edges.evaluation.case import Case
 from longtail.problems.edges.evaluation.evaluation import evaluate
 from longtail.problems.edges.evaluation.settings import Settings, Suppression
 
-FILES = ["images.csv", "precision_recall.svg", "results.json", "thresholds.csv"]
+FILES = ["images.csv", "precision_recall.svg", "report.html", "results.json", "thresholds.csv"]
 
 
 def run(*words: str | Path) -> str:

@@ -190,6 +190,9 @@ def test_detect_and_score_are_of_the_subset_that_is_asked(trained: Path, tmp_pat
     found = score.run(places[0], tmp_path / "maps", tmp_path / "scores", params=score.Params(thresholds=9, processes=1))
     assert found["ods"] == read_json(tmp_path / "scores/results.json")["ods"]["f"]
     assert (tmp_path / "scores/pictures.png").stat().st_size > 0
+    page = (tmp_path / "scores/report.html").read_text(encoding="utf-8")
+    assert f"ODS {found['ods']:.3f}, OIS {found['ois']:.3f}, AP {found['ap']:.3f} on 2 photographs" in page
+    assert page.count('<img src="data:image/') == 2
 
 
 def test_maps_of_other_photographs_are_not_scored(trained: Path, tmp_path: Path) -> None:

@@ -1,23 +1,29 @@
-"""What an evaluation leaves: its figures as JSON, tables by threshold and by image, and the curve; and as text."""
+"""What an evaluation leaves: figures as JSON, tables by threshold and by image, the curve, and a page; and as text."""
 
+import base64
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from longtail.artifacts.reading import write_json
 from longtail.problems.edges.evaluation.counts import MAX_DISTANCE, Counts, Real, thresholds
 from longtail.problems.edges.evaluation.curve_figure import draw_curves
 from longtail.problems.edges.evaluation.evaluation import Evaluation
 from longtail.problems.edges.evaluation.scores import Point, best, f_measure
-from longtail.report.figures import style
+from longtail.report.figures import Picture, picture, style
+from longtail.report.page import environment
 
-FILE = "results.json"
+FILE, PAGE = "results.json", "report.html"
+PIXELS = 96  # an inch, on a page
 
 
-def write_results(evaluation: Evaluation, title: str, folder: Path) -> None:
-    """Write results.json, thresholds.csv, images.csv and precision_recall.svg; `title` is the map's maker."""
+def write_results(evaluation: Evaluation, title: str, folder: Path, pictures: Figure | None = None) -> None:
+    """Write results.json, thresholds.csv, images.csv, precision_recall.svg, report.html and, where they are given,
+    pictures.png, which the page shows too; `title` is the map's maker.
+    """
     write_json(folder / FILE, as_json(evaluation))
     at = thresholds(evaluation.settings.thresholds)
     _table(at, evaluation.total).to_csv(folder / "thresholds.csv", index=False)
@@ -25,6 +31,25 @@ def write_results(evaluation: Evaluation, title: str, folder: Path) -> None:
     with style():
         figure = draw_curves({title: evaluation})
         figure.savefig(folder / "precision_recall.svg", metadata={"Date": None, "Creator": None})
+        curve = picture(figure, "Precision against recall, with lines of equal F")
+    shown = None
+    if pictures is not None:
+        pictures.savefig(folder / "pictures.png", metadata={"Software": None})
+        content = base64.b64encode((folder / "pictures.png").read_bytes()).decode()
+        width = round(pictures.get_figwidth() * PIXELS)
+        shown = Picture(f"data:image/png;base64,{content}", width, "Photographs beside what was drawn and found")
+    (folder / PAGE).write_text(_page(evaluation, title, curve, shown), encoding="utf-8")
+
+
+def _page(evaluation: Evaluation, title: str, curve: Picture, pictures: Picture | None) -> str:
+    points = [("ODS", evaluation.ods), ("OIS", evaluation.ois)]
+    points += [("annotators among each other", evaluation.human)] if evaluation.human else []
+    parts = {"title": title, "points": points, "ap": evaluation.ap, "curve": curve, "pictures": pictures}
+    settings = evaluation.settings.model_dump(mode="json") | {"max_distance": MAX_DISTANCE}
+    found: str = (
+        environment().get_template("edges.html").render(**parts, settings=settings, images=len(evaluation.names))
+    )
+    return found
 
 
 def as_json(evaluation: Evaluation) -> dict[str, Any]:
