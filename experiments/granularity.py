@@ -1,5 +1,5 @@
-"""Granularity against how hard classes are to learn (Figures 6.7 and 6.8 of the thesis), and under noise and lower
-resolution (Figure 6.12): two tables, of the test images of a packed data set.
+"""Granularity against how hard classes are to learn, merged (Figure 6.7 of the thesis) and in pairs (6.8), and under
+noise and lower resolution (6.12): three tables, of the test images of a packed data set.
 
     python -m experiments.granularity DATASET --split SPLIT --model START
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 import typer
 from PIL import Image
+from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -46,7 +47,7 @@ def main(
     most: Annotated[int, typer.Option(min=20, help="test images")] = 1000,
     pairs: Annotated[int, typer.Option(min=3, help="pairs of classes, drawn at random")] = 40,
 ) -> None:
-    """Print the two tables."""
+    """Print the three tables."""
     with one_sentence():
         packed, table = PackedDataset.open(dataset), Split.open(split)
         task, network = table.tasks[0], load_embedder(best(model)).network
@@ -64,6 +65,7 @@ def main(
 
         plain = features(lambda some: some)
         print(against_difficulty(plain, codes, task.classes, pairs))
+        print(f"\n{merged(plain, codes, task.classes)}")
         print("\n| test images | RankM |\n| --- | --- |")
         for name, change in nuisances().items():
             print(f"| {name} | {_rankm(features(change), codes, task.classes):.3f} |", flush=True)
@@ -83,6 +85,22 @@ def against_difficulty(points: Floats, codes: Ints, classes: list[str], count: i
     for third in np.array_split(np.argsort(fine), 3):
         lines.append(f"| {len(third)} | {fine[third].mean():.3f} | {100 * error[third].mean():.1f} % |")
     return "\n".join([*lines, f"\nPearson's correlation: {np.corrcoef(fine, error)[0, 1]:.2f}"])
+
+
+def merged(points: Floats, codes: Ints, classes: list[str]) -> str:
+    """RankM beside the training error of a linear classifier, of classes merged to fewer: the nearest by their means,
+    on average over the pairs of a group.
+    """
+    known, codes = np.unique(codes, return_inverse=True)
+    means = np.stack([points[codes == code].mean(axis=0) for code in range(len(known))])
+    tree = linkage(means, "average")
+    lines = ["| classes, merged by the distance of their means | RankM | training error |", "| --- | --- | --- |"]
+    for count in sorted({2, *(len(known) // part for part in (4, 2, 1) if len(known) // part > 1)}):
+        groups = fcluster(tree, count, "maxclust")[codes] - 1
+        names = [f"group {number}" for number in range(count)]
+        fine, error = _rankm(points, groups.astype(np.int64), names), _error(points, groups)
+        lines.append(f"| {len(np.unique(groups))} | {fine:.3f} | {100 * error:.1f} % |")
+    return "\n".join(lines)
 
 
 def _rankm(points: Floats, codes: Ints, classes: list[str]) -> float:
