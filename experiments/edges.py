@@ -133,14 +133,14 @@ def main(
             cases = cases_of(photographs, folder, one.names)
             found[gradient] = evaluated(cases, settings.model_copy(update={"nms": nms}), place)
         baseline = matrix.baseline if matrix.baseline in found else cells[0].method
-        shown = dict.fromkeys([baseline, cells[-1].method, *GRADIENTS])
-        of_shown = {name: cases_of(photographs, folders[name], one.names) for name in shown}
-        text = table(found, baseline)
-        text.to_csv(place.work / "edge_maps.csv", index=False)
-        print(text.round(3).to_markdown(index=False))
+        written_table = table(found, baseline)
+        written_table.to_csv(place.work / "edge_maps.csv", index=False)
+        print(written_table.round(3).to_markdown(index=False))
+        few = {name: found[name] for name in dict.fromkeys([baseline, cells[-1].method, *GRADIENTS])}
+        shown = {name: cases_of(photographs, folders[name], one.names) for name in few}
         with style():
             draw_curves(found).savefig(place.work / "precision_recall.svg", metadata={"Date": None, "Creator": None})
-            draw_worst(photographs, of_shown, {one: found[one] for one in shown}).savefig(place.work / "worst.png")
+            draw_worst(photographs, shown, few).savefig(place.work / "worst.png")
 
 
 if __name__ == "__main__":

@@ -62,11 +62,11 @@ class HingeMethod(QuintupletMethod):
     def _check_pairs(self, setup: Setup) -> None:
         """Raise DataError where hardly a class has two samples in a mini-batch: only the last hinge would be left."""
         for task, codes in setup.labels.items():
-            classes, whole = len(np.unique(codes[codes >= 0])), setup.sampling.batch * setup.processes
-            if setup.sampling.sampling == "class_even" and whole < classes:
+            classes, batch = len(np.unique(codes[codes >= 0])), setup.sampling.batch
+            if setup.sampling.sampling == "class_even" and batch < classes:
                 raise DataError(
-                    f"`mining: batch` needs several samples of a class, and class-even mini-batches of {whole} have "
-                    f"one of each of {whole} of the {classes} classes of {task!r}: set `batch` to {2 * classes} or "
+                    f"`mining: batch` needs several samples of a class, and class-even mini-batches of {batch} have "
+                    f"one of each of {batch} of the {classes} classes of {task!r}: set `batch` to {2 * classes} or "
                     "more, or `mining: table`"
                 )
 
