@@ -118,20 +118,24 @@ def read_embeddings(snapshot: Path, task: str) -> Floats:
     return read_array(file)
 
 
+SAME = 0.05  # from the median, of embeddings of length 1: no margin of the papers fits into it
+
+
 def collapse_warning(task: str, embeddings: Floats, labels: Ints) -> str | None:
-    """What to say if nearly all samples (n, d) of every class have one embedding, None if they have not.
+    """What to say if nearly all samples (n, d) of every class lie about one point, None if they do not.
 
     `labels` (n,): class codes, −1 where unknown. Where classes are apart, each at a point of its own, nothing is lost.
     """
     drawn = slice(None, None, max(1, len(labels) // 10_000))
     points, codes = embeddings[drawn], labels[drawn]
-    at_centre = np.linalg.norm(points - np.median(points, axis=0), axis=1) < 0.01
+    at_centre = np.linalg.norm(points - np.median(points, axis=0), axis=1) < SAME
     shares = [at_centre[codes == code].mean() for code in np.unique(codes[codes >= 0])]
     if len(shares) < 2 or min(shares) < 0.9:
         return None
     return (
-        f"The embedding of {task} has collapsed: nearly all samples of every class have the same. Lower the margins or "
-        "the weight of the loss that draws samples together, or the learning rate."
+        f"The embedding of {task} has collapsed: nearly all samples of every class lie about the same point. Lower the "
+        "margins or the weight of the loss that draws samples together, or the learning rate; where quintuplets come "
+        "from a table, take partners at a `quintuplets.quantile` below 1."
     )
 
 

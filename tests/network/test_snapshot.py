@@ -20,6 +20,14 @@ def test_one_point_for_all_is_a_collapse() -> None:
     assert said.startswith("The embedding of digit has collapsed")
 
 
+@pytest.mark.parametrize(("spread", "collapsed"), [(0.001, True), (0.01, True), (0.1, False)])
+def test_a_small_cloud_is_a_collapse_too(spread: float, collapsed: bool) -> None:
+    """As hinges leave it that neither pull nor push can lower."""
+    labels = RNG.integers(0, 3, 3000)
+    cloud = np.array([0.6, 0.8, 0]) + spread * RNG.normal(size=(3000, 3))
+    assert bool(collapse_warning("digit", cloud.astype(np.float32), labels)) == collapsed
+
+
 def test_so_it_is_when_a_few_samples_are_elsewhere() -> None:
     labels = np.arange(3000) % 3
     embeddings = np.zeros((3000, 2), np.float32)  # a ReLU has set all to 0

@@ -93,7 +93,7 @@ def test_the_report_compares_it_with_the_baseline_by_imbalance(fitted: Path) -> 
 def test_a_collapse_is_said_at_once_and_in_the_report(
     root: Path, fitted: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = "The embedding of kids has collapsed: nearly all samples of every class have the same."
+    said = "The embedding of kids has collapsed: nearly all samples of every class lie about the same point."
     assert said not in (fitted / "report/report.html").read_text()
     fit(root, "crl", method={"kind": "class_rectification", "weight": 100, "normalise": False})
     assert f"warning: {said}" in capsys.readouterr().err
