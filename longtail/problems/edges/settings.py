@@ -5,8 +5,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from longtail.rules.registry import RULES
-
 Scale = Annotated[float, Field(gt=0, le=10)]
 
 
@@ -44,6 +42,8 @@ class Settings(BaseModel, extra="forbid"):
 
     @model_validator(mode="after")
     def _rule_is_one_of_classes(self) -> Self:
+        from longtail.rules.registry import RULES  # which loads faiss, and the help of a command loads this
+
         if self.rule is not None and self.rule not in RULES:
             raise ValueError(f"there is no rule {self.rule!r}; there are {', '.join(RULES)}")
         if self.rule is not None and self.transfer not in (None, Transferred.CLASSES):
