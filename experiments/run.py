@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from experiments.matrix import Cell, Matrix
 from experiments.place import Place
 from experiments.results import ACCURACY, cell_rows
 from longtail import tracking
+from longtail.environment import changed
 from longtail.errors import DataError
 from longtail.report.content import MEAN
 from longtail.threads import budget
@@ -151,13 +152,17 @@ def end(name: str, matrix: Matrix, files: list[Path], *, failed: int) -> None:
             raise CellFailedError(f"{failed} cells failed")
 
 
+@contextmanager
 def _run_of(
     name: str, matrix: Matrix, step: str | None, params: dict[str, Any], *, last: bool = False
-) -> AbstractContextManager[None]:
+) -> Iterator[None]:
     """A run below that of the experiment; without a name the experiment's own."""
-    os.environ["MLFLOW_RUN_NAME"] = f"experiment {name}"
     config = {"experiment": name, "matrix": matrix.model_dump(mode="json")}
-    return tracking.stage_run("experiment", step, params=params, config=config, dataset=None, last=last)
+    with (
+        changed({"MLFLOW_RUN_NAME": f"experiment {name}"}),
+        tracking.stage_run("experiment", step, params=params, config=config, dataset=None, last=last),
+    ):
+        yield
 
 
 class CellFailedError(Exception):

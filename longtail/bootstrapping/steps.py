@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from longtail.artifacts.lineage import Lineage
 from longtail.bootstrapping.plan import Plan
+from longtail.environment import changed
 from longtail.execution import execute
 from longtail.parameters import check_section, label, stage_section
 from longtail.stages.contract import params_model
@@ -111,13 +112,5 @@ def step(turn: Turn, plan: Plan, title: str) -> Iterator[str]:
     called = f"turn {turn.number}: {title}"
     wanted = {"LONGTAIL_STEP": called, "LONGTAIL_EXECUTION": plan.execution}
     wanted |= {"MLFLOW_RUN_NAME": os.environ.get("MLFLOW_RUN_NAME") or f"bootstrap {turn.folder.resolve().parent.name}"}
-    before = {name: os.environ.get(name) for name in (*wanted, "DVC_STAGE")}
-    os.environ.pop("DVC_STAGE", None)  # one stage of DVC for all of them would be one run
-    os.environ.update(wanted)
-    try:
+    with changed({**wanted, "DVC_STAGE": None}):  # one stage of DVC for all of them would be one run
         yield called
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value

@@ -38,7 +38,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
-        for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "LONGTAIL_TRACKING", "RANK"):
+        for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_NAME", "RANK"):
+            patch.delenv(name, raising=False)
+        for name in ("LONGTAIL_TRACKING", "LONGTAIL_EXECUTION"):
             patch.delenv(name, raising=False)
         patch.setattr(identity, "code_md5", lambda: "code")
         for margin, accuracy in ((0.2, 0.81), (0.4, 0.86)):
