@@ -87,6 +87,7 @@ def test_images_hold_the_bytecode_of_every_library_that_steps_import() -> None:
 NAMED = {
     "__init__",
     "__main__",
+    "environment",
     "errors",
     "execution",
     "parameters",
