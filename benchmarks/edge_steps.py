@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from benchmarks.measure import MIB, peak_memory, seconds
+from benchmarks.measure import MIB, measured
 from benchmarks.table import Aim, Table, main
 
 BSDS500 = "LONGTAIL_BSDS500"
@@ -99,9 +98,8 @@ def sections(patches: int, archive: Path) -> dict[str, Any]:
 
 def step(name: str, words: list[str], folder: str) -> tuple[float, float]:
     """Run one in a process of its own."""
-    code = "import sys; from longtail.__main__ import main; sys.argv[0] = 'longtail'; main()"
     environment = os.environ | {"OMP_NUM_THREADS": "1", "LONGTAIL_TRACKING": "off"}
-    process = subprocess.Popen([sys.executable, "-c", code, name, *words], cwd=folder, env=environment)
+    process = subprocess.Popen([sys.executable, "-m", "longtail", name, *words], cwd=folder, env=environment)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -158,10 +156,8 @@ def part_of_table(number: int) -> tuple[int, float, float]:
         )
         found.append(len(made[0].members))
 
-    times: list[float] = []
-    timed: Callable[[], None] = lambda: times.append(seconds(work))  # noqa: E731
-    above = peak_memory(timed)
-    return found[0], times[0], above + points.nbytes / MIB
+    took, above = measured(work)
+    return found[0], took, above + points.nbytes / MIB
 
 
 if __name__ == "__main__":

@@ -1,12 +1,9 @@
 """RankM at a million images and a thousand classes, and the nearest images of an audit: time, and memory in blocks."""
 
-import time
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.measure import peak_memory
+from benchmarks.measure import measured
 from benchmarks.table import Aim, Table, main
 from longtail.audit.duplicates import duplicates
 from longtail.audit.neighbours import neighbours
@@ -55,13 +52,6 @@ def drawn(images: int) -> tuple[Floats, Ints]:
     labels = rng.integers(0, CLASSES, images)
     centres = rng.normal(size=(CLASSES, DIMENSIONS)).astype(np.float32)
     return centres[labels] + 2 * rng.standard_normal((images, DIMENSIONS), np.float32), labels
-
-
-def measured(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds, and MiB at most."""
-    began = time.perf_counter()
-    memory = peak_memory(work)
-    return time.perf_counter() - began, memory
 
 
 if __name__ == "__main__":

@@ -69,6 +69,13 @@ def peak_memory(work: Callable[[], object]) -> float:
     return (_resident("VmHWM") - before) / MIB
 
 
+def measured(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds, and MiB at most, of one call."""
+    began = time.perf_counter()
+    memory = peak_memory(work)
+    return time.perf_counter() - began, memory
+
+
 def resident_memory() -> float:
     """The resident memory of this process, in MiB."""
     return _resident("VmRSS") / MIB

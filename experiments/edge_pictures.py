@@ -7,9 +7,7 @@ from matplotlib.figure import Figure
 
 from longtail.data.photographs import Photographs
 from longtail.problems.edges.evaluation.case import Case
-from longtail.problems.edges.evaluation.counts import thresholds
 from longtail.problems.edges.evaluation.evaluation import Evaluation
-from longtail.problems.edges.evaluation.scores import best
 from longtail.problems.edges.evaluation.suppression import suppressed
 from longtail.problems.edges.photographs import by_name
 
@@ -20,7 +18,7 @@ def draw_worst(photographs: Photographs, cases: Mapping[str, list[Case]], found:
     """A row for each of the photographs of the least F, each at its own best threshold, on average over the methods.
     Of every method what is left by its NMS from its ODS threshold on.
     """
-    each = np.array([image_scores(one) for one in found.values()])
+    each = np.array([[point.f for point in one.images] for one in found.values()])
     shown = np.argsort(each.mean(axis=0), kind="stable")[:SHOWN]
     figure = Figure(figsize=(2.6 * (2 + len(found)), 2.1 * len(shown)), layout="constrained")
     panels = figure.subplots(len(shown), 2 + len(found), squeeze=False)
@@ -38,9 +36,3 @@ def draw_worst(photographs: Photographs, cases: Mapping[str, list[Case]], found:
         for panel in row:
             panel.set(xticks=[], yticks=[])
     return figure
-
-
-def image_scores(found: Evaluation) -> list[float]:
-    """F of each photograph at the threshold that is best for it."""
-    at, counts = thresholds(found.settings.thresholds), found.counts
-    return [best(at, *both).f for both in zip(counts.recall, counts.precision, strict=True)]

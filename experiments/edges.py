@@ -124,8 +124,7 @@ def main(
         found, folders = {}, {}
         for cell in cells:
             photographs, folders[cell.method] = maps(cell, place)
-            score = cell.params("score")
-            settings = Settings(nms=score.nms, thresholds=score.thresholds)
+            settings: Settings = cell.params("score")
             one = found[cell.method] = evaluated(cases_of(photographs, folders[cell.method]), settings, place)
             print(f"{cell.method}: ODS {one.ods.f:.3f}, OIS {one.ois.f:.3f}, AP {one.ap:.3f}", flush=True)
         for gradient, (make, nms) in GRADIENTS.items():

@@ -10,7 +10,6 @@ from annotated_photographs import SIZE, photograph, write_photographs
 from edge_files import outlines
 from typer.testing import CliRunner
 
-from experiments.edge_pictures import image_scores
 from experiments.edges import GRADIENTS, difference, ods
 from experiments.edges import main as run_edges
 from longtail.errors import DataError
@@ -123,8 +122,8 @@ def test_a_difference_is_that_of_both_on_the_same_photographs() -> None:
     assert ods(good.counts, every) == pytest.approx(good.ods.f)
     doubled = np.repeat(every, 2)
     assert ods(good.counts, doubled) == pytest.approx(good.ods.f)
-    assert len(image_scores(good)) == 6
-    assert min(image_scores(good)) > max(image_scores(bad))
+    assert len(good.images) == 6
+    assert min(point.f for point in good.images) > max(point.f for point in bad.images)
 
 
 def test_without_a_photograph_named_the_sections_are_checked(folder: Path) -> None:

@@ -75,7 +75,7 @@ class Detector:
     def check(self, height: int, width: int, name: str) -> None:
         """Raise DataError, which names the photograph so, if it is smaller than a patch at one of the scales."""
         for scale in self.settings.scales:
-            scaled = [max(1, round(length * scale)) for length in (height, width)]
+            scaled = _scaled_shape(height, width, scale)
             if min(scaled) < self.side:
                 at = "" if scale == 1 else f", {scaled[0]}×{scaled[1]} at the scale {scale:g}"
                 raise DataError(
@@ -85,9 +85,10 @@ class Detector:
 
     def _scaled(self, pixels: Pixels, scale: float) -> Floats:
         height, width, channels = pixels.shape
-        size = max(1, round(width * scale)), max(1, round(height * scale))
+        scaled_height, scaled_width = _scaled_shape(height, width, scale)
         flat = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
-        scaled = np.asarray(flat.resize(size, Image.Resampling.BICUBIC)).reshape(size[1], size[0], channels)
+        scaled = np.asarray(flat.resize((scaled_width, scaled_height), Image.Resampling.BICUBIC))
+        scaled = scaled.reshape(scaled_height, scaled_width, channels)
         found = Image.fromarray(self._at_one_scale(scaled)).resize((width, height), Image.Resampling.BILINEAR)
         return np.asarray(found, np.float32)
 
@@ -101,6 +102,10 @@ class Detector:
                 described = self.describe(block)
             canvas.lay(self.transfer(described))
         return spread(canvas.map(), self.settings.side)
+
+
+def _scaled_shape(height: int, width: int, scale: float) -> tuple[int, int]:
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def spread(mean: Floats, side: int) -> Floats:

@@ -7,9 +7,7 @@ from matplotlib.figure import Figure
 from longtail.data.jpeg import Pixels
 from longtail.data.photographs import Photographs
 from longtail.problems.edges.evaluation.case import Case
-from longtail.problems.edges.evaluation.counts import thresholds
 from longtail.problems.edges.evaluation.evaluation import Evaluation
-from longtail.problems.edges.evaluation.scores import best
 from longtail.problems.edges.evaluation.suppression import suppressed
 from longtail.problems.edges.photographs import by_name
 
@@ -19,8 +17,7 @@ COLUMNS = ("photograph", "annotators, mean", "edge map", "suppressed, cut at ODS
 
 def draw_pictures(photographs: Photographs, cases: list[Case], evaluation: Evaluation) -> Figure:
     """A row for each of some photographs, by its best F."""
-    at, counts = thresholds(evaluation.settings.thresholds), evaluation.counts
-    scores = np.array([best(at, *both).f for both in zip(counts.recall, counts.precision, strict=True)])
+    scores = np.array([point.f for point in evaluation.images])
     shown = np.argsort(scores, kind="stable")[np.unique(np.linspace(0, len(scores) - 1, SHOWN).round().astype(int))]
     figure = Figure(figsize=(12, 2.3 * len(shown)), layout="constrained")
     panels = figure.subplots(len(shown), len(COLUMNS), squeeze=False)

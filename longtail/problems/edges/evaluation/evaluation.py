@@ -47,6 +47,13 @@ class Evaluation:
         return optimal_image_scale(self.counts)
 
     @cached_property
+    def images(self) -> list[Point]:
+        """Of each image its best point, interpolated between thresholds as the official table has it."""
+        at = thresholds(self.settings.thresholds)
+        each = zip(self.counts.recall, self.counts.precision, strict=True)
+        return [best(at, recall, precision) for recall, precision in each]
+
+    @cached_property
     def ap(self) -> float:
         """The area under the curve."""
         return average_precision(self.total.recall, self.total.precision)

@@ -12,7 +12,7 @@ from longtail.artifacts.reading import write_json
 from longtail.problems.edges.evaluation.counts import MAX_DISTANCE, Counts, Real, thresholds
 from longtail.problems.edges.evaluation.curve_figure import draw_curves
 from longtail.problems.edges.evaluation.evaluation import Evaluation
-from longtail.problems.edges.evaluation.scores import Point, best, f_measure
+from longtail.problems.edges.evaluation.scores import Point, f_measure
 from longtail.report.figures import Picture, picture, style
 from longtail.report.page import environment
 
@@ -27,7 +27,7 @@ def write_results(evaluation: Evaluation, title: str, folder: Path, pictures: Fi
     write_json(folder / FILE, as_json(evaluation))
     at = thresholds(evaluation.settings.thresholds)
     _table(at, evaluation.total).to_csv(folder / "thresholds.csv", index=False)
-    _images(at, evaluation).to_csv(folder / "images.csv", index=False)
+    _images(evaluation).to_csv(folder / "images.csv", index=False)
     with style():
         figure = draw_curves({title: evaluation})
         figure.savefig(folder / "precision_recall.svg", metadata={"Date": None, "Creator": None})
@@ -92,9 +92,7 @@ def _table(at: Real, counts: Counts) -> pd.DataFrame:
     return pd.DataFrame({"threshold": at, "recall": recall, "precision": precision, "f": f} | vars(counts))
 
 
-def _images(at: Real, evaluation: Evaluation) -> pd.DataFrame:
-    """Of each image its best point, interpolated between thresholds as the official table has it."""
-    each = zip(evaluation.counts.recall, evaluation.counts.precision, strict=True)
-    points = [asdict(best(at, recall, precision)) for recall, precision in each]
+def _images(evaluation: Evaluation) -> pd.DataFrame:
+    points = [asdict(point) for point in evaluation.images]
     table = pd.DataFrame(points, index=pd.Index(evaluation.names, name="image")).reset_index()
     return table[["image", "threshold", "recall", "precision", "f"]]
