@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -108,8 +108,8 @@ def _docker(execution: Path, environment: dict[str, str], remote: str, *, gpus: 
     _check_images()
     work = environment["LONGTAIL_WORK"]
     user, group = os.getuid() or USER, os.getgid() or USER
-    for folder in (execution, work):
-        os.chown(folder, user, group)
+    for folder in (execution, Path(work)):
+        hand_over(folder, user, group)
     # kfp.local itself mounts the execution's folder.
     mounts = [docker.types.Mount(work, work, "bind")]
     if remote.startswith("/"):
@@ -126,6 +126,13 @@ def _docker(execution: Path, environment: dict[str, str], remote: str, *, gpus: 
         shm_size="2g",
         device_requests=[docker.types.DeviceRequest(count=-1, capabilities=[["gpu"]])] if gpus else [],
     )
+
+
+def hand_over(folder: Path, user: int, group: int) -> None:
+    """Give a folder to the user of the containers, with what earlier runs, as processes of root, have left in it."""
+    for path in (folder, *folder.rglob("*")):
+        with suppress(FileNotFoundError):  # what another run has just removed
+            os.chown(path, user, group, follow_symlinks=False)
 
 
 def _check_images() -> None:

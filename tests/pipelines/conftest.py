@@ -1,5 +1,6 @@
-"""A workspace in which the pipeline has run, by `dvc repro` and by `pipelines local`: made once, only read."""
+"""Docker; and a workspace in which `dvc repro` and `pipelines local` have run: made once, only read."""
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -7,10 +8,14 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import docker
 import pytest
 from shared import shared
 from workspace import Workspace
+
+from components.images import CPU, CUDA
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,21 @@ def _make(root: Path) -> None:
     whole.dvc("repro", "--force")
     tasks = whole.local("--runner", "subprocess", "--root", str(root / "local"))
     (root / "tasks").write_text(str(tasks))
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Any]:
+    """Docker, with the images; where there is none the tests are skipped, but in CI they fail."""
+    try:
+        client = docker.from_env()
+        for image in (CPU, CUDA):
+            client.images.get(image)
+    except docker.errors.DockerException as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"needs Docker and `make images`: {error}")
+    yield client
+    client.close()
 
 
 @pytest.fixture(scope="session")

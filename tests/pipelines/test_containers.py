@@ -3,7 +3,6 @@
 import os
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,8 @@ from workspace import Workspace
 
 from components.images import CPU, CUDA
 
-docker = pytest.importorskip("docker")
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 IMAGES = {"cpu": CPU, "cuda": CUDA}
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Any]:
-    """Docker, with the images; where there is none the tests are skipped, but in CI they fail."""
-    try:
-        client = docker.from_env()
-        for image in IMAGES.values():
-            client.images.get(image)
-    except docker.errors.DockerException as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"needs Docker and `make images`: {error}")
-    yield client
-    client.close()
 
 
 def inside(engine: Any, image: str, *command: str, **options: Any) -> str:

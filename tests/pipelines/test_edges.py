@@ -145,7 +145,11 @@ def test_dvc_makes_maps_and_scores_of_every_model_and_then_has_nothing_to_do(wor
 
 @pytest.mark.slow
 @pytest.mark.parametrize("runner", ["subprocess", pytest.param("docker", marks=pytest.mark.docker)])
-def test_the_pipeline_makes_the_maps_of_dvc_and_tracks_their_scores(runner: str, workspace: Path) -> None:
+def test_the_pipeline_makes_the_maps_of_dvc_and_tracks_their_scores(
+    runner: str, workspace: Path, request: pytest.FixtureRequest
+) -> None:
+    if runner == "docker":
+        request.getfixturevalue("engine")
     made = Workspace(workspace, new=False)
     for name in ("components", "pipelines"):
         if not (workspace / name).exists():

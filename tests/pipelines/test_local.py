@@ -1,6 +1,8 @@
 """The Kubeflow pipeline on this machine without Docker: the same results as `dvc repro`, byte for byte."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from conftest import Finished
 from same_results import EVERY_STEP, assert_same_results
 
 from longtail.errors import DataError
-from pipelines.local import check_tasks
+from pipelines.local import check_tasks, hand_over
 
 
 @pytest.mark.slow
@@ -69,6 +71,21 @@ def test_a_task_that_left_no_record_is_a_failure(tmp_path: Path) -> None:
     assert check_tasks(tmp_path, ["split"]).name == "longtail-2026"
     with pytest.raises(DataError, match="without a result: start, train"):
         check_tasks(tmp_path, ["split", "train", "start"])
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root has files that containers must be given")
+def test_what_processes_of_root_have_left_the_user_of_the_containers_can_write(tmp_path: Path) -> None:
+    """Locks, checkpoints and journals; but what a link leads to stays its owner's."""
+    for name in ("work/tracking/run/journal.jsonl", "work/0f/lock", "elsewhere"):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(0o600)
+    (tmp_path / "work/link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "work/dangling").symlink_to("nowhere")
+    hand_over(tmp_path / "work", 1000, 1000)
+    script = "echo x >> tracking/run/journal.jsonl && rm -r 0f && mkdir tracking/another"
+    subprocess.run(["sh", "-c", script], cwd=tmp_path / "work", user=1000, group=1000, check=True)
+    assert (tmp_path / "elsewhere").stat().st_uid == 0
 
 
 def test_an_execution_without_any_task_is_a_failure(tmp_path: Path) -> None:
