@@ -9,6 +9,8 @@ from longtail.advice.facts import ClassFacts, Facts, TaskFacts
 from longtail.advice.tested import TaskTold, Told
 from longtail.metrics.scores import PUBLISHED
 
+PARTS = (0.1, 0.3, 1.0)  # of what is to be collected, for those who cannot have all
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -26,14 +28,14 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Collection:
-    """What to collect for a task, what weighs most first; `smallest`: the difference in the mean that is told then,
-    None where none is told.
+    """What to collect for a task, what weighs most first; `smallest`: for shares of it, in (0, 1], the difference in
+    the mean that is told then, None where none is told.
     """
 
     task: str
     difference: float
     wanted: list[Wanted]
-    smallest: float | None
+    smallest: dict[float, float | None]
 
 
 def to_collect(facts: Facts, tasks: Sequence[TaskTold], difference: float) -> list[Collection]:
@@ -49,10 +51,16 @@ def _of_task(facts: Facts, task: TaskFacts, told: TaskTold, difference: float) -
         _of_class(facts, classes[one.name], one, difference, _share(own, unknown))
         for one, own in zip(told.classes, unknown, strict=True)
     ]
-    worth = [one.worth + more.test for one, more in zip(told.classes, wanted, strict=True)]
-    tested = [(n, one.discordance) for n, one in zip(worth, told.classes, strict=True) if n]
+    tests = [one.test for one in wanted]
     left = sorted((one for one in wanted if one.images), key=lambda one: -one.share)
-    return Collection(task.name, difference, left, of_mean(*map(list, zip(*tested, strict=True))) if tested else None)
+    return Collection(task.name, difference, left, {share: _with(told, tests, share) for share in PARTS})
+
+
+def _with(told: TaskTold, tests: Sequence[int], share: float) -> float | None:
+    """What is told in the mean with this share of so many more test images of each class."""
+    worth = [one.worth + math.floor(share * more) for one, more in zip(told.classes, tests, strict=True)]
+    tested = [(n, one.discordance) for n, one in zip(worth, told.classes, strict=True) if n]
+    return of_mean(*map(list, zip(*tested, strict=True))) if tested else None
 
 
 def _share(own: float, every: Sequence[float]) -> float:

@@ -71,6 +71,13 @@ def needed(discordance: float, difference: float) -> int:
     return high
 
 
+def margin(images: float) -> float:
+    """Half of the 95 % interval (Wilson 1927) of the accuracy of one model on so many images, at least 0, where the
+    interval is widest: half of them right. In [0, 0.5].
+    """
+    return Z_LEVEL / (2 * math.sqrt(images + Z_LEVEL**2))
+
+
 def variance(images: Sequence[float], discordance: Sequence[float]) -> float:
     """Of the mean over classes of the gains, where there is no difference; `images` of each class, above 0."""
     return sum(psi / n for n, psi in zip(images, discordance, strict=True)) / len(images) ** 2

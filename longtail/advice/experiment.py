@@ -55,12 +55,12 @@ def written(facts: Facts, plan: Plan, dataset: Path, features: Path | None, tabl
 
 
 def pretrained(facts: Facts, features: Path | None) -> bool:
-    """Whether the experiment begins with pretrained weights: as the features say, else where images are photographs of
-    64 pixels or more.
+    """Whether the experiment begins with pretrained weights: as the features say, else where images have 64 pixels or
+    more a side. A network from scratch of such images has a layer of more numbers than a long tail can train.
     """
     if features is not None:
         return _start(features).get("prior") in ("imagenet", "file", "model")
-    return min(facts.shape[:2]) >= 64 and facts.shape[2] == 3
+    return min(facts.shape[:2]) >= 64
 
 
 def _network(facts: Facts, features: Path | None) -> dict[str, Any]:

@@ -86,22 +86,28 @@ def _steps(facts: Facts, near: Near, passes: int) -> list[Step]:
     """The ladder: the plain training, its adjusted head, then what is tried against that."""
     worst = max(facts.tasks, key=lambda task: task.ratio)
     beta = beta_for(max(one.train for one in worst.classes))
-    weights = f"weights of 1 to {effective_ratio(worst, beta):.0f} where the classes are 1 to {worst.ratio:.0f}"
+    smallest = min(worst.classes, key=lambda one: one.train)
+    weights = f"those on {shown(smallest.name)!r} {effective_ratio(worst, beta):.0f} times those on the largest class"
     ladder: dict[str, tuple[str, str, dict[str, Any]]] = {
         PLAIN_STEP: (PLAIN, "natural mini-batches, no weights", {}),
-        ADJUSTED_STEP: (BASELINE, "the same training, its logits less τ times the log prior; τ from validation", {}),
+        ADJUSTED_STEP: (
+            BASELINE,
+            "the same training, its logits lowered by τ times the log of the class's share of what was trained on (the "
+            "log prior), which helps rare classes; τ from validation",
+            {},
+        ),
         "class-even sampling": ("", _seen(facts, worst, passes), {"sampling": "class_even"}),
         "balanced softmax": (
             "",
-            "the log prior is added to the logits in training: step 2, learned",
+            "step 2, learned: training itself is tilted to rare classes, by the log prior added to the logits",
             {"method": {"kind": "balanced_softmax"}},
         ),
         "class-balanced softmax": (
             "",
-            f"the loss is weighed by the effective number of samples, β = {beta:g}: {weights}",
+            f"errors weigh by the effective number of samples of their class, β = {beta:g}: {weights}",
             {"method": {"kind": "class_balanced", "beta": beta}},
         ),
-        "cRT": ("", "a fresh classifier, class-even, on the features of a plain training", {}),
+        "cRT": ("", "a plain training, then its classifier anew, by class-even mini-batches", {}),
     }
     names = list(ladder)
     if len(facts.tasks) >= MANY:  # no mini-batch is even for all of them
@@ -117,5 +123,5 @@ def _seen(facts: Facts, worst: TaskFacts, passes: int) -> str:
     even, natural = passes / len(worst.classes) / max(1, smallest.train), passes / max(1, worst.train)
     of_task = f" ({shown(worst.name)})" if len(facts.tasks) > 1 else ""
     turns = ", the tasks in turn" if len(facts.tasks) > 1 else ""
-    seen = f"images of {shown(smallest.name)!r}{of_task} are seen {even:,.0f} times"
-    return f"every class as often as the others{turns}: {seen}, and {natural:,.0f} times by step 1"
+    seen = f"each image of {shown(smallest.name)!r}{of_task} is seen {even:,.0f} times"
+    return f"every class as often as the others{turns}: {seen}, by step 1 {natural:,.0f} times"

@@ -6,6 +6,7 @@ from pathlib import Path
 from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.transfer.domain import SPLIT, read_domain
+from longtail.transfer.settings import LEAST
 from longtail.transfer.similarity import domain_distance, similarity
 
 
@@ -18,7 +19,8 @@ class Pretraining:
 
 
 def to_pretraining(features: Path | None, split: Path | None, source: Path | None) -> Pretraining | None:
-    """Of stored features of both, those of the source beside their split; None without a source.
+    """Of stored features of both, those of the source beside their split; None without a source. Classes of the source
+    that are too small for `longtail similarity` are dropped, unless all of them are.
 
     Raises DataError where the features of the data set are missing, or the two cannot be compared.
     """
@@ -30,5 +32,7 @@ def to_pretraining(features: Path | None, split: Path | None, source: Path | Non
         read_domain(at, table, Split.open(table).tasks[0].name)
         for at, table in ((features, split), (source, source.parent / SPLIT))
     )
+    if other.counts.max() >= LEAST:
+        other = other.of_at_least(LEAST)
     distance = domain_distance(other, own)
     return Pretraining(distance, float(similarity(distance)))

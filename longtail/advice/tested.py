@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from longtail.advice.detectable import of_class, of_mean, of_seeds, variance
+from longtail.advice.detectable import margin, of_class, of_mean, of_seeds, variance
 from longtail.advice.facts import EVEN, ClassFacts, Facts, TaskFacts
 from longtail.advice.measured import MeasuredTask
 from longtail.advice.nearest import Near
@@ -16,7 +16,8 @@ ONE = 1.0  # likeness: groups of which nothing is known count as one image
 @dataclass(frozen=True)
 class Told:
     """What can be told of a class: `worth` so many independent test images, which are one of `drawn_from` parts of all
-    that test subsets can be drawn from; the smallest difference in its accuracy, None where none is told.
+    that test subsets can be drawn from; the smallest difference in its accuracy, None where none is told; and the
+    `margin` of the accuracy of one model, in [0, 0.5].
     """
 
     name: str
@@ -25,6 +26,7 @@ class Told:
     drawn_from: float
     discordance: float
     smallest: float | None
+    margin: float
 
 
 @dataclass(frozen=True)
@@ -92,4 +94,5 @@ def _at_least(limit: float | None, found: float) -> float | None:
 def _of_class(facts: Facts, one: ClassFacts, likeness: float, discordance: float) -> Told:
     worth = one.effective(likeness)
     drawn_from = 1.0 if facts.test_is_official or not one.test else one.images / one.test
-    return Told(one.name, one.test, worth, drawn_from, discordance, of_class(math.floor(worth), discordance))
+    smallest = of_class(math.floor(worth), discordance)
+    return Told(one.name, one.test, worth, drawn_from, discordance, smallest, margin(worth))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from longtail.advice.advice import Advice
-from longtail.advice.facts import FINE, Facts, TaskFacts
+from longtail.advice.facts import FINE, ClassFacts, Facts, TaskFacts
 from longtail.advice.words import FEW, named, percent
 from longtail.sources.quoting import counted
 
@@ -13,7 +13,7 @@ def contents(found: Advice) -> Iterator[str]:
     facts = found.facts
     height, width, channels = facts.shape
     yield (
-        f"  {counted(facts.images, 'image')} of {counted(facts.groups, 'group')}, {height}×{width} "
+        f"  {counted(facts.images, 'image')}, {_grouped(facts)}, {height}×{width} "
         f"{'grey' if channels == 1 else 'colour'}; divided {facts.divided}"
     )
     if facts.fault is not None:
@@ -29,6 +29,10 @@ def contents(found: Advice) -> Iterator[str]:
     yield f"  {_pretraining(found)}"
 
 
+def _grouped(facts: Facts) -> str:
+    return "no two of a group" if facts.groups == facts.images else f"of {counted(facts.groups, 'group')}"
+
+
 def _task(facts: Facts, task: TaskFacts) -> Iterator[str]:
     sizes = sorted(task.classes, key=lambda one: one.train)
     yield (
@@ -36,14 +40,19 @@ def _task(facts: Facts, task: TaskFacts) -> Iterator[str]:
         f"{counted(task.train, 'labelled training image')}, from {sizes[-1].train:,} ({named(sizes[-1].name)}) down to "
         f"{sizes[0].train:,} ({named(sizes[0].name)})"
     )
-    minority = f"; {task.imbalance.m} of them smaller than average" if task.imbalance.m else ""
+    yield f"    images to train, validate and test: {_subsets(sizes[0])}; {_subsets(sizes[-1])}"
+    minority = f"; classes smaller than average: {task.imbalance.m}" if task.imbalance.m else ""
     yield (
-        f"    imbalance ratio 1:{task.ratio:.0f}, balance deviation {task.imbalance.BD:.2f} (0: even, 1: as uneven as "
-        f"can be){minority}"
+        f"    imbalance ratio 1:{task.ratio:.0f}, balance deviation {task.imbalance.BD:.2f} (0: even, 1: the "
+        f"smaller classes are empty){minority}"
     )
     if task.missing:
         yield f"    {percent(task.missing)} of the images have no label"
     yield f"    {_granularity(facts, task)}"
+
+
+def _subsets(one: ClassFacts) -> str:
+    return f"{one.train:,}, {one.validation:,} and {one.test:,} of {named(one.name)}"
 
 
 def _in_short(task: TaskFacts) -> str:
@@ -61,11 +70,14 @@ def _granularity(facts: Facts, task: TaskFacts) -> str:
     if fine is None:
         return "how fine its classes are cannot be measured: that takes two classes, and one of two images"
     name, rankm = fine.finest
-    hardest = f"; finest class {named(name)} {rankm:.2f}"
-    if fine.pair:
-        hardest += f", finest pair {' and '.join(map(named, fine.pair))}"
+    hardest = f"; most in {named(name)}, {rankm:.2f}"
+    if fine.pair and len(task.classes) > 2:
+        hardest += f", and between {' and '.join(map(named, fine.pair))}"
     by = f"by {facts.by} of {counted(fine.images, 'image')}"
-    return f"granularity {fine.rankm:.2f} {by} (0: classes lie apart, {fine.chance:.2f}: as random labels){hardest}"
+    return (
+        f"granularity, how classes overlap, {fine.rankm:.2f} {by} (0: they lie apart, {fine.chance:.2f}: as random "
+        f"labels){hardest}"
+    )
 
 
 def _copies(facts: Facts) -> str:
@@ -73,14 +85,14 @@ def _copies(facts: Facts) -> str:
         return "near-duplicates: not looked for, the images are too many for a quick look, or too few; `longtail audit`"
     pairs, across = facts.copies
     if not pairs:
-        return "near-duplicates: none in different groups"
+        return f"near-duplicates: none{' in different groups' * (facts.groups < facts.images)}"
     harm = f"{across:,} of them across subsets, which makes the test too easy" if across else "none across subsets"
     return f"near-duplicates: {counted(pairs, 'pair')} in different groups, {harm}; `longtail audit` names them"
 
 
 def _pretraining(found: Advice) -> str:
     if found.pretraining is None and not found.pretrained:
-        return "similarity to the pretraining: none, networks for such images are trained from scratch here"
+        return "pretraining: none, networks for images so small are trained from scratch"
     if found.pretraining is None:
         return "similarity to the pretraining: not known, it takes features of both (--features and --pretraining)"
     return (

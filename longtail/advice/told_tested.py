@@ -15,13 +15,13 @@ def tested(found: Advice) -> Iterator[str]:
     """For each task the smallest difference in the mean and in its classes, and what that rests on."""
     if found.useless:
         yield (
-            f"  NOTHING: it is too small. No method that was measured gained more than {points(found.largest)} over "
-            "adjusted cross-entropy, and differences of that size cannot be told here. Collect images before you train."
+            f"  NOTHING in the mean of the classes: no method, on any data set that was measured, gained more than "
+            f"{points(found.largest)} over adjusted cross-entropy (step 2), and that is too little to be told here"
         )
     yield (
-        f"  The smallest difference between two methods that is told from none {100 * POWER:.0f} times in 100 (p < "
-        "0.05). Smaller ones are seen less often. The harness asks that a difference holds from seed to "
-        "seed too, which three seeds can say of large ones alone."
+        "  Of a difference between two methods it says how large it must be to be told from chance (p < 0.05) in "
+        f"{100 * POWER:.0f} of 100 test subsets; smaller ones are told less often. Several seeds, each a division and "
+        "a training anew, must agree too, which three can say of large differences alone."
     )
     for task, facts in zip(found.told, found.facts.tasks, strict=True):
         yield from _task(task, facts, found)
@@ -48,16 +48,20 @@ def _task(task: TaskTold, facts: TaskFacts, found: Advice) -> Iterator[str]:
 
 
 def _class(one: Told) -> str:
-    said = "no difference" if one.smallest is None else points(one.smallest)
+    said = "no difference" if one.smallest is None else f"differences of {points(one.smallest)}"
     worth = f", worth {one.worth:.0f} independent ones" if round(one.worth) < one.images else ""
-    return f"    {said:>13}  in {named(one.name)}: {counted(one.images, 'test image')}{worth}"
+    return (
+        f"    {named(one.name)}: {counted(one.images, 'test image')}{worth}, which tell {said}, and the accuracy of "
+        f"one model to ±{points(one.margin)}"
+    )
 
 
 def _mean(task: TaskTold, found: Advice) -> str:
-    once = "no difference" if task.smallest is None else points(task.smallest)
+    once = "nothing" if task.smallest is None else points(task.smallest)
     seeds = [f"{count} seeds {_over(least)}" for count, least in task.seeds.items()]
-    subsets = "on the same test images" if found.facts.test_is_official else "each with a test subset of its own"
-    return f"{once} by one training of each; {', '.join(seeds)} ({subsets})"
+    subsets = "" if found.facts.test_is_official else ", in which rare images come again"
+    same = "on the same test images" if found.facts.test_is_official else "each with a test subset of its own"
+    return f"{once} by one training of each method; {', '.join(seeds)} ({same}{subsets})"
 
 
 def _over(least: float | None) -> str:
@@ -73,8 +77,8 @@ def _assumed(task: TaskTold, facts: TaskFacts, near: Near) -> str:
     if any(one.test > one.test_groups for one in facts.classes):
         of = "images are all alike" if task.likeness == 1 else f"the correlation is {task.likeness:.2f}"
         groups = f"; within groups {of}"
-    guess = ", a guess, since that is far" if near.far else ""
+    guess = ": a guess, since that is far" if near.far else ""
     return (
-        f"one of two methods alone is right in {share}{groups}; from seed to seed a further spread of "
-        f"{points(task.spread)} (all as in {near.table.name}{guess})"
+        f"two methods disagree, one alone is right, in {share}{groups}; from seed to seed their difference spreads by "
+        f"{points(task.spread)} more (as in {near.table.name}{guess})"
     )

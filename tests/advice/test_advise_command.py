@@ -18,12 +18,16 @@ from experiments.matrix import read_matrix
 from longtail.__main__ import app
 from longtail.advice.advice import Advice, advise
 from longtail.advice.collect import to_collect
+from longtail.advice.experiment import pretrained
 from longtail.advice.facts import FINE, facts
+from longtail.advice.pretraining import to_pretraining
 from longtail.advice.tested import told_by_test
 from longtail.advice.told import schema
 from longtail.data.dataset import PackedDataset, write_dataset
 from longtail.errors import DataError
 from longtail.stages import ingest
+from longtail.transfer.domain import read_domain
+from longtail.transfer.similarity import domain_distance
 
 
 def said(*words: object) -> str:
@@ -77,9 +81,11 @@ def of_sizes(path: Path, sizes: list[int], *, equal: bool = False) -> Path:
 
 def test_of_thirty_images_it_says_that_nothing_can_be_measured(tmp_path: Path) -> None:
     text = said(of_sizes(tmp_path / "thirty", [10, 10, 10]))
-    assert "NOTHING: it is too small" in text
+    assert "No method can be compared with another yet" in text
+    assert "NOTHING in the mean of the classes" in text
     assert "expected to be best: nobody can say" in text
-    assert "no difference in 'zero': 2 test images" in text
+    assert "'zero': 2 test images, which tell no difference, and the accuracy of one model to ±40.5 points" in text
+    assert "7, 1 and 2 of 'zero'" in text
 
 
 def test_of_one_image_in_five_hundred_it_says_what_to_collect(tmp_path: Path) -> None:
@@ -94,7 +100,10 @@ def test_of_one_image_in_five_hundred_it_says_what_to_collect(tmp_path: Path) ->
     told = told_by_test(after, found.near)
     (collection,) = to_collect(after, told, 0.1)
     assert not collection.wanted
-    assert told[0].smallest == pytest.approx(found.collect[0].smallest, rel=0.05)
+    parts = found.collect[0].smallest
+    assert told[0].smallest == pytest.approx(parts[1.0], rel=0.05)
+    told_by = [least for least in parts.values() if least is not None]
+    assert told_by == sorted(told_by, reverse=True)
 
 
 def test_a_class_that_no_split_can_divide_is_said_and_no_experiment_is_written(tmp_path: Path) -> None:
@@ -185,6 +194,30 @@ def test_the_similarity_to_the_pretraining_is_1_to_itself(two_tasks: Path) -> No
     assert found.pretraining.similarity == pytest.approx(1, abs=1e-6)
     words = two_tasks / "dataset", "--features", features, "--split", split, "--pretraining", features
     assert "similarity to the pretraining: 1.000" in said(*words)
+
+
+def test_classes_of_the_pretraining_too_small_for_their_similarity_are_dropped(
+    two_tasks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `longtail similarity` drops them; where all are too small, all are kept."""
+    features, split = two_tasks / "features", two_tasks / "split"
+    domain = read_domain(features, split, DIGIT.name)
+    domain = replace(domain, counts=np.array([22, 23, 24]))
+    monkeypatch.setattr("longtail.advice.pretraining.read_domain", lambda *_: domain)
+    for least, kept in ((23, [False, True, True]), (24, [False, False, True]), (25, [True, True, True])):
+        monkeypatch.setattr("longtail.advice.pretraining.LEAST", least)
+        found = to_pretraining(features, split, features)
+        some = domain.of(name for name, one in zip(domain.classes, kept, strict=True) if one)
+        assert found is not None
+        assert found.distance == pytest.approx(domain_distance(some, domain), abs=1e-9)
+
+
+@pytest.mark.parametrize("side", [32, 63, 64, 1024])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_network_from_scratch_is_advised_for_small_images_alone(two_tasks: Path, side: int, channels: int) -> None:
+    """Of 1,024 pixels its embedding would have a layer of half a gigabyte."""
+    found = replace(facts(two_tasks / "dataset", None, None), shape=(side, side, channels))
+    assert pretrained(found, None) == (side >= 64)
 
 
 @pytest.mark.parametrize("words", [[], ["--difference", "0.3"]])

@@ -9,7 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from longtail.advice.detectable import FEWEST, POWER, effective, needed, of_class, of_mean, of_seeds, power, variance
+from longtail.advice.detectable import (
+    FEWEST,
+    POWER,
+    effective,
+    margin,
+    needed,
+    of_class,
+    of_mean,
+    of_seeds,
+    power,
+    variance,
+)
 from longtail.metrics.significance import Answers, paired_difference
 
 DRAWS = 2000
@@ -99,3 +110,14 @@ def test_fewer_than_six_images_tell_nothing_whatever_the_difference() -> None:
 def test_the_variance_of_the_mean_is_led_by_the_class_with_the_fewest_images() -> None:
     assert variance([1000, 4], [0.2, 0.2]) == pytest.approx(0.2 * (1 / 1000 + 1 / 4) / 4)
     assert (of_mean([1000, 40], [0.2, 0.2]) or 0) > 3 * (of_mean([1000, 1000], [0.2, 0.2]) or 1)
+
+
+@pytest.mark.parametrize("images", [2, 10, 178, 100_000])
+def test_the_accuracy_of_one_model_is_known_to_half_of_wilsons_widest_interval(images: int) -> None:
+    def half(right: int) -> float:
+        found = stats.binomtest(right, images).proportion_ci(method="wilson")
+        return float(found.high - found.low) / 2
+
+    assert margin(images) == pytest.approx(half(images // 2))
+    assert margin(images) == pytest.approx(max(half(right) for right in {0, 1, images // 2, images}))
+    assert margin(0) == 0.5
