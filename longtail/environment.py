@@ -1,12 +1,12 @@
 """Environment variables that hold for a while."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 
 @contextmanager
-def changed(values: dict[str, str | None]) -> Iterator[None]:
+def changed(values: Mapping[str, str | None]) -> Iterator[None]:
     """Set these variables, or unset those that are None; afterwards all are as before."""
     before = {name: os.environ.get(name) for name in values}
     _set(values)
@@ -16,7 +16,7 @@ def changed(values: dict[str, str | None]) -> Iterator[None]:
         _set(before)
 
 
-def _set(values: dict[str, str | None]) -> None:
+def _set(values: Mapping[str, str | None]) -> None:
     for name, value in values.items():
         if value is None:
             os.environ.pop(name, None)

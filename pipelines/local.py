@@ -2,8 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +15,7 @@ from kfp.local.config import LocalRunnerType
 
 from components import images
 from longtail import tracking
+from longtail.environment import changed
 from longtail.errors import DataError
 from longtail.parameters import marked
 from pipelines.resources import USER
@@ -47,7 +47,7 @@ def run_local(
         chosen = _docker(execution, environment, arguments["fetch"]["remote"], gpus=gpus)
     # A cache for this execution alone: kfp.local knows an image by its name, not by its content.
     local.init(runner=chosen, pipeline_root=str(execution))
-    with _set(environment):
+    with changed(environment):  # of steps that run as processes of this machine
         try:
             pipeline(**marked(arguments))
         # kfp.local raises a ValueError where a step that it took for a success has left nothing.
@@ -69,18 +69,6 @@ def check_tasks(execution: Path, names: list[str]) -> Path:
     if silent:
         raise DataError(f"these steps ended without a result: {', '.join(silent)}")
     return folder
-
-
-@contextmanager
-def _set(environment: dict[str, str]) -> Iterator[None]:
-    """The environment of steps that run as processes of this machine."""
-    before = dict(os.environ)
-    os.environ.update(environment)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def _deliver() -> None:

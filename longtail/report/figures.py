@@ -47,6 +47,9 @@ STYLE: dict[Any, Any] = {
 }
 
 
+PIXELS = 96  # an inch, on a page
+
+
 @dataclass(frozen=True)
 class Picture:
     """A figure inside the page: its data address, its natural width in CSS pixels, and its description."""
@@ -73,8 +76,17 @@ def picture(figure: Figure, description: str) -> Picture:
     figure.savefig(
         buffer, format="svg", dpi=180, metadata={"Date": None, "Creator": None, "Type": None, "Format": None}
     )
-    address = "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return Picture(address, round(figure.get_figwidth() * 96), description)
+    return _inside(figure, "svg+xml", buffer.getvalue(), description)
+
+
+def raster(figure: Figure, content: bytes, description: str) -> Picture:
+    """`figure`, written before as a PNG: of photographs an SVG would be larger."""
+    return _inside(figure, "png", content, description)
+
+
+def _inside(figure: Figure, kind: str, content: bytes, description: str) -> Picture:
+    address = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    return Picture(address, round(figure.get_figwidth() * PIXELS), description)
 
 
 def label_inches(names: Sequence[str], size: float = 9) -> float:

@@ -13,6 +13,7 @@ from itertools import groupby, product
 from pathlib import Path
 from typing import Any
 
+from longtail.environment import changed
 from longtail.tracking import naming, offline
 from longtail.tracking.attempts import Attempts
 from longtail.tracking.database import ensure_whole
@@ -141,19 +142,14 @@ class Store:
     @contextmanager
     def _patience(self, seconds: int, upload: Path | None = None) -> Iterator[None]:
         """Let an answer take so many seconds, or as many as the user says, and for a file more."""
-        before = os.environ.get(TIMEOUT), self.client.seconds
-        if not self._user_decides:
-            os.environ[TIMEOUT] = str(seconds)
-        if self.uri.startswith("http"):
-            self.client.seconds = float(os.environ[TIMEOUT]) + (_size(upload) / BYTES_PER_SECOND if upload else 0)
-        try:
-            yield
-        finally:
-            timeout, self.client.seconds = before
-            if timeout is None:
-                del os.environ[TIMEOUT]
-            else:
-                os.environ[TIMEOUT] = timeout
+        before = self.client.seconds
+        with changed({} if self._user_decides else {TIMEOUT: str(seconds)}):
+            if self.uri.startswith("http"):
+                self.client.seconds = float(os.environ[TIMEOUT]) + (_size(upload) / BYTES_PER_SECOND if upload else 0)
+            try:
+                yield
+            finally:
+                self.client.seconds = before
 
 
 def _batches(events: list[Event]) -> Iterator[list[Event]]:

@@ -1,6 +1,5 @@
 """What an evaluation leaves: figures as JSON, tables by threshold and by image, the curve, and a page; and as text."""
 
-import base64
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,10 @@ from longtail.problems.edges.evaluation.counts import MAX_DISTANCE, Counts, Real
 from longtail.problems.edges.evaluation.curve_figure import draw_curves
 from longtail.problems.edges.evaluation.evaluation import Evaluation
 from longtail.problems.edges.evaluation.scores import Point, f_measure
-from longtail.report.figures import Picture, picture, style
+from longtail.report.figures import Picture, picture, raster, style
 from longtail.report.page import environment
 
 FILE, PAGE = "results.json", "report.html"
-PIXELS = 96  # an inch, on a page
 
 
 def write_results(evaluation: Evaluation, title: str, folder: Path, pictures: Figure | None = None) -> None:
@@ -35,9 +33,8 @@ def write_results(evaluation: Evaluation, title: str, folder: Path, pictures: Fi
     shown = None
     if pictures is not None:
         pictures.savefig(folder / "pictures.png", metadata={"Software": None})
-        content = base64.b64encode((folder / "pictures.png").read_bytes()).decode()
-        width = round(pictures.get_figwidth() * PIXELS)
-        shown = Picture(f"data:image/png;base64,{content}", width, "Photographs beside what was drawn and found")
+        content = (folder / "pictures.png").read_bytes()
+        shown = raster(pictures, content, "Photographs beside what was drawn and found")
     (folder / PAGE).write_text(_page(evaluation, title, curve, shown), encoding="utf-8")
 
 
