@@ -149,6 +149,8 @@ class Method(nn.Module, ABC):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__()
+        if self.shares_images and setup.sampling.together is False:
+            raise DataError("the method shares its images among the tasks: leave out `together: false`")
         self.labels, self.sampling, self.seed = setup.labels, setup.sampling, setup.seed
         few = setup.sampling.at_most
         self._drawn = {
@@ -253,19 +255,36 @@ class Method(nn.Module, ABC):
         measured = self._measured_prior({task: classes[task] for task in unknown}, iterations) if unknown else {}
         return {task: measured[task] if prior is None else prior for task, prior in known.items()}
 
-    def exact_prior(self, task: str, count: int) -> Floats | None:
-        """The shares that follow from how mini-batches are drawn; None if they have to be measured."""
-        if self.sampler.together and len(self.labels) > 1:
+    def earlier_prior(self, classes: dict[str, int]) -> dict[str, Floats] | None:
+        """The same of the beginning, where sampling or weights change in the course of the training: it is natural
+        there. None where nothing changes.
+        """
+        first, last = strengths(self.sampling.sampling)
+        if first == last and not self.sampling.deferred:
             return None
-        _, strength = strengths(self.sampling.sampling)
-        if strength < 1 and self.sampling.cost:
-            return None
+        return {task: self._drawn_shares(task, count, 0) for task, count in classes.items()}
+
+    def _drawn_shares(self, task: str, count: int, strength: float) -> Floats:
         shares: Floats = class_shares(self.class_counts(task, count), strength).astype(np.float32)
         return shares
 
+    def exact_prior(self, task: str, count: int) -> Floats | None:
+        """The shares that follow from how mini-batches are drawn; None if they have to be measured."""
+        _, strength = strengths(self.sampling.sampling)
+        if self.sampling.sampling == "natural" and not self.sampling.cost:
+            return self._drawn_shares(task, count, 0)  # of tasks that share images too
+        if self.sampler.together and len(self.labels) > 1:
+            return None
+        if strength < 1 and self.sampling.cost:
+            return None
+        return self._drawn_shares(task, count, strength)
+
     def _measured_prior(self, classes: dict[str, int], iterations: int) -> dict[str, Floats]:
-        """Of the last mini-batches: of one pass over the data or, if that is more, of 200."""
-        steps = min(iterations, max(200, -(-len(next(iter(self.labels.values()))) // self.sampler.batch)))
+        """Of the last mini-batches: of two passes over the data or, if that is more, of 200. A class that is in none of
+        them was trained all the same: it has its share of the samples, by the least factor of the others.
+        """
+        passes = -(-2 * len(next(iter(self.labels.values()))) // self.sampler.batch)
+        steps = min(iterations, max(200, passes))
         sums = {task: np.zeros(count) for task, count in classes.items()}
         for step in range(iterations - steps, iterations):
             selected = self.select(step)
@@ -273,7 +292,15 @@ class Method(nn.Module, ABC):
                 codes, weights = self.classifier_targets(task, selected)
                 own = (codes >= 0) & (codes < len(of_task))  # hard negatives have codes beyond
                 np.add.at(of_task, codes[own], weights[own])
-        return {task: (of_task / of_task.sum()).astype(np.float32) for task, of_task in sums.items()}
+        return {task: self._with_every_class(task, of_task) for task, of_task in sums.items()}
+
+    def _with_every_class(self, task: str, measured: npt.NDArray[np.float64]) -> Floats:
+        natural = self._drawn_shares(task, len(measured), 0).astype(np.float64)
+        seen = measured > 0
+        factor = (measured[seen] / natural[seen]).min() if seen.any() else 1.0
+        whole = np.where(seen, measured, factor * natural)
+        shares: Floats = (whole / whole.sum()).astype(np.float32)
+        return shares
 
     @abstractmethod
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:

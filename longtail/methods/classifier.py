@@ -59,8 +59,11 @@ class ClassifierMethod(Method):
         return label_weights(codes, weights, partners, self._counts[task], self.mixup)
 
     def exact_prior(self, task: str, count: int) -> Floats | None:
-        """As of every method; of mixtures it is measured."""
-        return super().exact_prior(task, count) if self.mixup is None else None
+        """As of every method. Mixtures of natural mini-batches leave it as it is: each label is in them as own and as
+        partner, with its own weight. It is measured of others, and of Remix.
+        """
+        kept = self.mixup is None or (self.mixup.kappa is None and self.sampling.sampling == "natural")
+        return super().exact_prior(task, count) if kept else None
 
     def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
         """The loss (n,) of samples of a task, from their logits (n, K) and class codes (n,): cross-entropy, unless a
@@ -74,20 +77,23 @@ class ClassifierMethod(Method):
         for task, logits in network.logits(images if mixed is None else mixed.images).items():
             rows, codes, weights = batch.rows[task], batch.targets[task]["codes"], batch.targets[task]["weights"]
             of_rows = logits[rows]
-            losses = self.losses(task, of_rows, codes)
+            losses = self.losses(task, of_rows, codes) * weights
             if mixed is not None:
-                losses = self._mixed_losses(mixed, task, of_rows, rows, losses, codes)
-            total = total + (losses * weights).sum()
+                losses = self._mixed_losses(mixed, task, of_rows, rows, losses, codes, weights)
+            total = total + losses.sum()
         return {"loss": total}
 
     def _mixed_losses(
-        self, mixed: Mixed, task: str, logits: Tensor, rows: Tensor, losses: Tensor, codes: Tensor
+        self, mixed: Mixed, task: str, logits: Tensor, rows: Tensor, losses: Tensor, codes: Tensor, weights: Tensor
     ) -> Tensor:
-        """The losses (n,) of mixtures: of both labels, each by its share. A partner without a label adds nothing."""
-        of_images = codes.new_full((len(mixed.images),), -1).scatter(0, rows, codes)
-        partners = of_images[mixed.partners[rows]]
+        """The weighted losses (n,) of mixtures: of both labels, each by its share and with the weight of its image.
+        `losses` (n,) are those of the own ones. A partner without a label adds nothing.
+        """
+        images = mixed.partners[rows]
+        partners = codes.new_full((len(mixed.images),), -1).scatter(0, rows, codes)[images]
+        of_partners = weights.new_zeros(len(mixed.images)).scatter(0, rows, weights)[images]
         counts = torch.from_numpy(self.class_counts(task, logits.shape[1])).to(logits.device)
         own = mixed.label_shares(codes, partners, counts)
         # The own class stands in for none: any other may be one that was never trained, whose loss is infinite.
-        others = self.losses(task, logits, torch.where(partners >= 0, partners, codes))
+        others = self.losses(task, logits, torch.where(partners >= 0, partners, codes)) * of_partners
         return own * losses + torch.where(partners >= 0, 1 - own, 0.0) * others

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
 Ints = npt.NDArray[np.int64]
+TAU = 0.5  # the paper's
 
 
 class Mixup(BaseModel, extra="forbid", frozen=True):
@@ -24,7 +25,13 @@ class Mixup(BaseModel, extra="forbid", frozen=True):
 
     alpha: float = Field(1.0, gt=0)
     kappa: float | None = Field(None, ge=1, description="null: mixup; the paper of Remix has 3")
-    tau: float = Field(0.5, ge=0, le=1)
+    tau: float = Field(TAU, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _remix_has_both(self) -> "Mixup":
+        if self.kappa is None and self.tau != TAU:
+            raise ValueError("`tau` is of Remix, which is mixup with a `kappa`: give it too, or leave `tau` out")
+        return self
 
 
 @dataclass(frozen=True)
@@ -68,8 +75,9 @@ def label_weights(
 ) -> tuple[Ints, npt.NDArray[np.float32]]:
     """The classes (k,) of a mini-batch, and the weight (k,) that the labels of its mixtures give each on average.
 
-    `codes`, `weights` (n,): the classes of the samples, and what each counts in the loss; `partners` (m,): the classes
-    of the images with which these are mixed, each once, −1 where there is none; `counts` (K,).
+    `codes`, `weights` (n,): the classes of the samples, and what each counts in the loss, the same for all of a class;
+    `partners` (m,): the classes of the images with which these are mixed, each once, −1 where there is none; `counts`
+    (K,).
     """
     from scipy.special import betainc  # half a second to import, and few trainings mix
 
@@ -85,5 +93,6 @@ def label_weights(
         lost = 0.5 * float(betainc(how.alpha + 1, how.alpha, how.tau))
         share += lost * (more.T.astype(np.float64) - more)
     of_own = weighted * (share @ drawn) + weighted * 0.5 * (1 - drawn.sum())
-    of_partners = drawn * (weighted @ (1 - share))
+    rows = np.bincount(place, minlength=len(classes))
+    of_partners = drawn * weighted / np.maximum(1, rows) * (rows @ (1 - share))
     return classes, (of_own + of_partners).astype(np.float32)

@@ -145,20 +145,27 @@ def read_logits(snapshot: Path, task: str) -> Floats | None:
     return read_array(file) if file.is_file() else None
 
 
-def read_prior(snapshot: Path, task: str) -> Floats | None:
-    """float32 (K,): the share of each class in what the classifier was trained on; None where none was trained."""
+def read_priors(snapshot: Path, task: str) -> list[Floats]:
+    """float32 (K,) each: the share of each class in what the classifier was trained on at the end of its training and,
+    where that changed, at the beginning; none where no classifier was trained.
+    """
     file = snapshot / PRIOR
     if not file.is_file():
-        return None
+        return []
     try:
-        return np.asarray(read_json(file)[task], np.float32)
+        return list(np.atleast_2d(np.asarray(read_json(file)[task], np.float32)))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{file} has no prior of {task!r}; train the model again") from error
 
 
-def write_prior(snapshot: Path, prior: Mapping[str, Floats]) -> None:
-    """Write, for each task, the share of each class in what the classifier was trained on."""
-    write_json(snapshot / PRIOR, {task: shares.tolist() for task, shares in prior.items()})
+def write_priors(snapshot: Path, end: Mapping[str, Floats], beginning: Mapping[str, Floats] | None = None) -> None:
+    """Write, for each task, the share of each class in what the classifier was trained on, in the end and, where it was
+    another, at the beginning.
+    """
+    shares = {task: of_task.tolist() for task, of_task in end.items()}
+    if beginning is not None:
+        shares = {task: [of_task, beginning[task].tolist()] for task, of_task in shares.items()}
+    write_json(snapshot / PRIOR, shares)
 
 
 def read_blueprint(snapshot: Path) -> Blueprint:

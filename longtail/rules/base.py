@@ -35,7 +35,8 @@ class Evidence:
     one that is chosen by the sizes of the classes; what may be tried.
 
     `prior` (K,): the share of each class in what the classifier was trained on; `target` (K,): its share where the
-    model is to be used, None for even. `linear`: the classifier, None where it is no linear layer.
+    model is to be used, None for even. `linear`: the classifier, None where it is no linear layer. `earlier` (K,): the
+    prior at the beginning of a training in whose course it changed.
     """
 
     embeddings: Floats
@@ -49,6 +50,7 @@ class Evidence:
     prior: Floats | None = None
     target: Floats | None = None
     linear: Linear | None = None
+    earlier: Floats | None = None
 
 
 @dataclass(frozen=True)

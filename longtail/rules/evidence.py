@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 from longtail.data.dataset import Task
 from longtail.data.splits import Split
 from longtail.errors import DataError
-from longtail.network.snapshot import read_blueprint, read_embeddings, read_logits, read_prior
+from longtail.network.snapshot import read_blueprint, read_embeddings, read_logits, read_priors
 from longtail.rules.base import Evidence, Floats, Linear
 from longtail.rules.search import Search
 
@@ -25,6 +25,7 @@ def read_evidence(
 ) -> Evidence:
     """The evidence of a task: training samples to fit on, validation samples to choose by."""
     logits = read_logits(snapshot, task.name)
+    prior, earlier, *_ = *read_priors(snapshot, task.name), None, None
     return Evidence(
         read_embeddings(snapshot, task.name),
         logits,
@@ -34,9 +35,10 @@ def read_evidence(
         cluster_size,
         search,
         seed,
-        read_prior(snapshot, task.name),
+        prior,
         target,
         None if logits is None else read_linear(snapshot, task.name),
+        earlier,
     )
 
 

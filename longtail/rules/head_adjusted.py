@@ -4,7 +4,7 @@ Source: Menon et al., Long-tail learning via logit adjustment, ICLR 2021, Eq. 9 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -18,7 +18,11 @@ STRENGTHS = (1.0, 0.75, 1.25, 0.5, 1.5, 0.25, 2.0, 0.0)
 
 @dataclass(frozen=True)
 class HeadAdjusted(LogitRule):
-    """`strength` is τ, chosen on validation; `shift` (K,) is what the logits are raised by."""
+    """`strength` is τ, chosen on validation; `shift` (K,) is what the logits are raised by.
+
+    Where the prior changed in the course of the training, that of its beginning is tried too, and taken (`earlier`) if
+    it is better on validation: a change that comes when the learning rate is next to nothing does not reach the head.
+    """
 
     title = "softmax head, less the log prior"
 
@@ -26,20 +30,32 @@ class HeadAdjusted(LogitRule):
     shift: list[float]
     score: float
     curve: list[dict[str, float]]
+    earlier: bool = False
 
     @classmethod
     def fit(cls, evidence: Evidence, fitted: Mapping[str, Rule]) -> Self:
         assert evidence.prior is not None
-        shifts = {tau: adjustment(evidence.prior, evidence.target, tau) for tau in STRENGTHS}
+        found, reached = cls._by(evidence, evidence.prior)
+        if evidence.earlier is not None:
+            other, as_well = cls._by(evidence, evidence.earlier)
+            if as_well > reached:
+                return replace(other, earlier=True)
+        return found
+
+    @classmethod
+    def _by(cls, evidence: Evidence, prior: Floats) -> tuple[Self, float]:
+        """The rule by a prior, and how accurate it is on validation under the target."""
+        shifts = {tau: adjustment(prior, evidence.target, tau) for tau in STRENGTHS}
         tried = choose_strength(evidence, STRENGTHS, lambda logits, tau: logits + shifts[tau])
         curve = [{"strength": tau, "score": score} for tau, score in tried.scores.items()]
-        return cls(tried.chosen, shifts[tried.chosen].tolist(), tried.score, curve)
+        return cls(tried.chosen, shifts[tried.chosen].tolist(), tried.score, curve), tried.reached
 
     def scores(self, logits: Floats) -> Floats:
         return logits + np.asarray(self.shift, np.float32)
 
     def summary(self) -> dict[str, Any]:
-        return {"score": self.score, "strength": self.strength, "curve": self.curve}
+        found = {"score": self.score, "strength": self.strength, "curve": self.curve}
+        return found | {"prior": "that of the beginning"} if self.earlier else found
 
 
 def adjustment(prior: Floats, target: Floats | None, strength: float) -> Floats:

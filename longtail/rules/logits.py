@@ -39,10 +39,13 @@ class LogitRule(Rule):
 
 @dataclass(frozen=True)
 class Strength:
-    """The strength τ that is chosen, its mean per-class accuracy on validation, and that of each by rising strength."""
+    """The strength τ that is chosen, its mean per-class accuracy on validation, and that of each by rising strength;
+    `reached`: the accuracy of the chosen one under the target prior.
+    """
 
     chosen: float
     score: float
+    reached: float
     scores: dict[float, float]
 
 
@@ -59,4 +62,4 @@ def choose_strength(
     reached = {tau: accuracy_under(truth, answers, evidence.target) for tau, answers in said.items()}
     scores = {tau: mean_class_accuracy(truth, said[tau]) for tau in sorted(strengths)}
     best = max(strengths, key=reached.__getitem__)
-    return Strength(best, scores[best], scores)
+    return Strength(best, scores[best], reached[best], scores)

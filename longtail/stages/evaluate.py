@@ -19,7 +19,7 @@ from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.metrics.answers import answered, answers_of
 from longtail.metrics.scores import PUBLISHED, Shots
-from longtail.network.snapshot import State, collapse_warning, read_embeddings, read_logits, read_prior
+from longtail.network.snapshot import State, collapse_warning, read_embeddings, read_logits, read_priors
 from longtail.problems.classification import Extent, Judged, answers_table, labels, task_means, task_report
 from longtail.problems.doubts import doubted
 from longtail.problems.explanation import explained
@@ -38,6 +38,7 @@ from longtail.report.titles import rule_title
 from longtail.report.verdict import verdict
 from longtail.rules.base import rule_class
 from longtail.rules.cluster_wise import ClusterWise
+from longtail.rules.head_adjusted import HeadAdjusted
 from longtail.rules.registry import ADJUSTED
 from longtail.stages.contract import Input, Inputs, Output, stage
 from longtail.tracking.naming import registered
@@ -89,9 +90,13 @@ class Indexed:
         keys = read_json(self.path / "rules.json")[task.name]
         rules = {key: rule_class(key).load(self.path / "rules", task.name) for key in keys}
         embeddings = read_embeddings(self.path / "snapshot", task.name)
-        logits, prior = (read(self.path / "snapshot", task.name) for read in (read_logits, read_prior))
-        adjusted = as_baseline and self.state.rule == "head" and ADJUSTED in rules
-        rule = ADJUSTED if adjusted else self.state.rule
+        logits = read_logits(self.path / "snapshot", task.name)
+        end, beginning, *_ = *read_priors(self.path / "snapshot", task.name), None, None
+        adjusted = rules.get(ADJUSTED)
+        # A head may still be as at the beginning of its training, whatever is asked of it.
+        prior = beginning if isinstance(adjusted, HeadAdjusted) and adjusted.earlier else end
+        by_adjusted = as_baseline and self.state.rule == "head" and adjusted is not None
+        rule = ADJUSTED if by_adjusted else self.state.rule
         return Judged(self.name, rule, rules, embeddings, logits, len(task.classes), prior)
 
 

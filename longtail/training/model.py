@@ -19,7 +19,7 @@ from longtail.network.device import device
 from longtail.network.embedder import Embedder, blueprint_for, build_network, write_snapshot
 from longtail.network.inference import check_size
 from longtail.network.network import Network, backbone_digest
-from longtail.network.snapshot import current, write_prior
+from longtail.network.snapshot import current, write_priors
 from longtail.network.trained import keep_still, renew, set_modes
 from longtail.training.beginning import initial_network, measure_gamma
 from longtail.training.inputs import Features, Images, Inputs, open_inputs
@@ -108,7 +108,8 @@ def train_model(
     write_snapshot(current(model), embedder, data.plain, samples, logits=method.trains_classifier)
     if method.trains_classifier:
         counts = {task.name: len(task.classes) for task in table.tasks}
-        write_prior(current(model), method.trained_prior(counts, int(curve[-1]["iteration"])))
+        end = method.trained_prior(counts, int(curve[-1]["iteration"]))
+        write_priors(current(model), end, method.earlier_prior(counts))
     warn_of_collapse(current(model), table)
     return curve
 

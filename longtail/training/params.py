@@ -42,6 +42,14 @@ class TrainingParams(Sampling):
         return self
 
     @model_validator(mode="after")
+    def _nothing_in_vain(self) -> "TrainingParams":
+        if self.trained_blocks and not self.method.trains_body:
+            raise ValueError(
+                f"{self.method.kind} trains classifiers alone, and all below stays as it is: leave out trained_blocks"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _negatives_separated(self) -> "TrainingParams":
         if self.negatives == "ignore":
             if self.negatives_often != OFTEN:

@@ -12,7 +12,7 @@ from tiny import OPTIMISATION, run_stage
 from longtail.data.samplers import Drawing, Scheme
 from longtail.methods.base import Method, Sampling, Setup
 from longtail.methods.catalogue import params_class
-from longtail.network.snapshot import current, read_prior
+from longtail.network.snapshot import current, read_priors
 
 LABELS = {"label": np.random.default_rng(0).permutation(np.repeat([-1, 0, 1, 2], [30, 300, 60, 9]))}
 PLAIN = {"sampling": "natural", "cost": 0}
@@ -66,7 +66,7 @@ def test_where_it_rounds_to_the_whole_the_prior_is_that_of_what_was_drawn(
 def trained(prepared: Path, model: Path, steps: int, **how: Any) -> npt.NDArray[np.float32]:
     length = {**OPTIMISATION, "iterations": steps, "log_every": 1, "checkpoint_every": 100}
     run_stage(prepared, "fit", paths={"model": str(model)}, batch=6, optimisation=length, **how)
-    prior = read_prior(current(model), "digit")
+    prior = read_priors(current(model), "digit")[0]
     assert prior is not None
     return prior
 

@@ -134,3 +134,70 @@ def test_of_classes_that_training_lacks_at_either_end_there_is_a_share_of_0(kind
     assert prior.shape == (4,)
     assert prior[[0, 3]].tolist() == [0, 0]
     assert prior.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "own", "sampling"),
+    [
+        ("softmax", {}, {"cost": 1}),
+        ("softmax", {"mixup": {"kappa": 3}}, {"cost": 0}),
+        ("softmax", {"mixup": {}}, {"cost": 0, "sampling": "square_root"}),
+        ("class_balanced", {"normalise": "weights"}, {"cost": 0}),
+        ("class_balanced", {"mixup": {}}, {"cost": 0}),
+        ("softmax", {}, {"cost": 0, "sampling": 0.1, "together": True}),
+    ],
+)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_no_class_that_was_trained_has_a_share_of_0(
+    kind: str, own: dict[str, Any], sampling: dict[str, Any], seed: int
+) -> None:
+    """Of a tail that ends in single images, in data of far more mini-batches than are measured."""
+    counts = np.r_[np.round(1000 * 0.002 ** (np.arange(60) / 59)), 1, 1].astype(int)
+    codes = labels(*counts, seed=seed)
+    tasks = {"label": codes, "other": np.where(codes >= 0, codes % 2, -1)}
+    how = {"sampling": "natural"} | sampling
+    one = params_class(kind).model_validate({"kind": kind, **own}).build(Setup(tasks, Sampling(batch=8, **how), seed))
+    prior = one.trained_prior({"label": len(counts), "other": 2}, 210)["label"]  # a tenth of a pass
+    assert (prior > 0).all()
+    assert prior.sum() == pytest.approx(1)
+    assert prior[-2:].max() < 0.02
+
+
+def test_of_natural_mini_batches_that_tasks_share_it_is_exact() -> None:
+    """Measured on so few samples of the rare class it would be anything."""
+    tasks = {f"task-{i}": labels(3000, 3, seed=i) for i in range(10)}
+    one = method(tasks, sampling="natural", cost=False)
+    assert one.sampler.together
+    for prior in one.trained_prior(dict.fromkeys(tasks, 2), 50).values():
+        assert prior == pytest.approx([3000 / 3003, 3 / 3003], rel=1e-5)
+
+
+def test_a_task_without_a_label_in_the_measured_mini_batches_has_its_shares_of_the_samples() -> None:
+    tasks = {f"task-{i}": labels(3000, 300, seed=i) for i in range(9)} | {"few": labels(3, 1, missing=3326, seed=9)}
+    one = method(tasks, sampling="natural", cost=True)
+    assert one.trained_prior(dict.fromkeys(tasks, 2), 1)["few"] == pytest.approx([0.75, 0.25])
+
+
+@pytest.mark.parametrize("epsilon", [0.1, 0.3])
+def test_of_smoothed_labels_it_is_what_they_say(epsilon: float) -> None:
+    setup = Setup({"label": labels(*COUNTS, 0)}, Sampling(batch=32, sampling="natural", cost=0), 0)
+    one = params_class("softmax")(label_smoothing=epsilon).build(setup)
+    expected = np.r_[(1 - epsilon) * COUNTS / COUNTS.sum() + epsilon / 5, 0]
+    assert one.trained_prior({"label": 5}, 100)["label"] == pytest.approx(expected / expected.sum(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "changes"),
+    [
+        ({"sampling": "progressive", "cost": 0}, True),
+        ({"sampling": "class_even", "cost": 0, "deferred": 0.8}, True),
+        ({"sampling": "natural", "cost": 1, "deferred": 0.8}, True),
+        ({"sampling": "square_root", "cost": 1}, False),
+        ({"sampling": "natural", "cost": 0}, False),
+    ],
+)
+def test_a_training_that_changes_tells_the_prior_of_its_beginning_too(sampling: dict[str, Any], changes: bool) -> None:
+    found = method({"label": labels(*COUNTS)}, **sampling).earlier_prior({"label": 4})
+    assert (found is not None) == changes
+    if found is not None:
+        assert found["label"] == pytest.approx(COUNTS / COUNTS.sum())

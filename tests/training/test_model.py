@@ -21,7 +21,7 @@ from longtail.methods.softmax import Params
 from longtail.network.decay import parameter_groups
 from longtail.network.embedder import blueprint_for, build_network
 from longtail.network.network import Network, NetworkParams
-from longtail.network.snapshot import current, write_prior
+from longtail.network.snapshot import current, write_priors
 from longtail.training.beginning import initial_network
 from longtail.training.checkpoint import FILE
 
@@ -193,7 +193,7 @@ def test_what_is_on_top_goes_by_the_name_of_its_task(tmp_path: Path) -> None:
     network = build_network(before)
     (tmp_path / "network.json").write_text(before.model_dump_json())
     write_weights(network.state_dict(), tmp_path / "network.safetensors")
-    write_prior(tmp_path, {"digit": np.full(2, 0.5), "kids": np.full(2, 0.5)})  # its classifiers are trained
+    write_priors(tmp_path, {"digit": np.full(2, 0.5), "kids": np.full(2, 0.5)})  # its classifiers are trained
     torch.manual_seed(1)
     fresh = build_network(after)
     torch.manual_seed(1)

@@ -22,7 +22,7 @@ from longtail.methods.catalogue import CATALOGUE
 from longtail.methods.softmax import Params, Softmax
 from longtail.network.embedder import blueprint_for, build_network, load_embedder
 from longtail.network.network import NetworkParams
-from longtail.network.snapshot import read_blueprint, read_logits, read_prior
+from longtail.network.snapshot import read_blueprint, read_logits, read_priors
 from longtail.parameters import check_section
 from longtail.stages.fit import Params as FitParams
 from longtail.training.negatives import carry_over
@@ -68,7 +68,7 @@ def test_what_is_written_knows_the_tasks_own_classes_alone(
         rejected, "fit", paths={"model": str(model), **before}, method={"kind": kind}, negatives=negatives, **corrects
     )
     snapshot, count = model / "current", len(DIGIT.classes)
-    logits, prior = read_logits(snapshot, "digit"), read_prior(snapshot, "digit")
+    logits, prior = read_logits(snapshot, "digit"), read_priors(snapshot, "digit")[0]
     assert logits is not None
     assert prior is not None
     assert logits.shape == (len(Split.open(rejected / "split").samples), count)

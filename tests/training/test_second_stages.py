@@ -11,7 +11,7 @@ from tiny import OPTIMISATION, hashes, run_stage
 from torch import Tensor
 
 from longtail.errors import DataError
-from longtail.network.snapshot import current, read_embeddings, read_logits, read_prior
+from longtail.network.snapshot import current, read_embeddings, read_logits, read_priors
 from longtail.stages.fit import Params
 from longtail.training import loop
 
@@ -123,6 +123,6 @@ def test_deferral_of_nothing_is_refused() -> None:
 
 def test_a_more_balanced_subset_is_the_prior_that_is_corrected(tmp_path: Path, prepared: Path) -> None:
     model = trained(prepared, tmp_path / "few", "softmax", sampling="natural", at_most=2)
-    prior = read_prior(current(model), "digit")
+    prior = read_priors(current(model), "digit")[0]
     assert prior is not None
     assert prior.tolist() == pytest.approx([1 / 3] * 3)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from longtail.methods.base import Floats, Ints, Setup
@@ -37,6 +37,13 @@ class Params(ClassifierParams):
     max_margin: float = Field(0.5, gt=0)
     scale: float = Field(30.0, gt=0)
     normalise: Literal["samples", "weights"] = "samples"
+
+    @model_validator(mode="after")
+    def _of_its_loss(self) -> "Params":
+        for field, loss in (("gamma", "focal"), ("max_margin", "ldam"), ("scale", "ldam")):
+            if self.loss != loss and getattr(self, field) != type(self).model_fields[field].default:
+                raise ValueError(f"`{field}` is of `loss: {loss}`, and the loss is {self.loss}: leave `{field}` out")
+        return self
 
     def build(self, setup: Setup) -> "ClassBalanced":
         return ClassBalanced(setup, self)
@@ -80,10 +87,10 @@ class ClassBalanced(ClassifierMethod):
         return one_against_all(logits, codes, self.params.gamma if self.params.loss == "focal" else 0.0)
 
     def exact_prior(self, task: str, count: int) -> Floats | None:
-        """Of natural mini-batches: the class's share of the samples times its weight. It is measured of mixtures, and
+        """Of natural mini-batches: the class's share of the samples times its weight. It is measured of Remix, and
         where a mini-batch is divided by its weights, which a rare class shares with few others.
         """
-        if self.mixup is not None or self.params.normalise == "weights":
+        if super().exact_prior(task, count) is None or self.params.normalise == "weights":
             return None
         drawn = self.class_counts(task, count).astype(np.float64)
         drawn[: len(self._weights[task])] *= self._weights[task]
