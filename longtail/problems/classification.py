@@ -17,6 +17,7 @@ from longtail.report.content import Row, Standing, TaskReport
 from longtail.report.explanation import KCurve, KSearch
 from longtail.rules.base import Rule
 from longtail.rules.knn import row_blocks
+from longtail.rules.registry import ADJUSTED, HEAD
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -38,6 +39,13 @@ class Judged:
     logits: Floats | None
     class_count: int
     prior: Floats | None = None
+
+    @property
+    def as_reference(self) -> str:
+        """The rule by which others are compared with it: its own, but for the head that less the log prior. A gain that
+        this has too is a moved threshold, not a better representation.
+        """
+        return ADJUSTED if self.rule == HEAD and ADJUSTED in self.rules else self.rule
 
     def answers(self, positions: Ints) -> dict[str, Ints]:
         """By rule the class codes of the samples at these positions."""
@@ -74,10 +82,10 @@ def task_report(
     """The task's section of the report, and what every model says of each test sample by each of its rules."""
     said = {model.name: model.answers(split.positions("test")) for model in models}
     own = {model.name: said[model.name][model.rule] for model in models}
+    compared = next(model for model in models if model.name == baseline)
+    reference = said[baseline][compared.as_reference]
     differences = {
-        name: _difference(task, answers, own[baseline], split, extent)
-        for name, answers in own.items()
-        if name != baseline
+        name: _difference(task, answers, reference, split, extent) for name, answers in own.items() if name != baseline
     }
     rows = [
         Row(model.name, rule, metrics, own=True, difference=differences.get(model.name))
@@ -96,6 +104,7 @@ def task_report(
         background=task.background,
         shots=extent.shots,
         k_search=_k_search(models[0].rules["cluster_wise"].summary()),
+        reference=compared.as_reference if compared.as_reference != compared.rule else None,
     )
     return report, said
 
@@ -109,8 +118,11 @@ def _k_search(tried: Mapping[str, Any]) -> KSearch:
     return KSearch(curves, tried["decision"], tried["k"])
 
 
-def task_means(pages: list[TaskReport], own: list[dict[str, Ints]], split: Split, extent: Extent) -> list[Standing]:
-    """How each model stands in the mean over the tasks; `own` has, for each of `pages`, what each says by its own rule.
+def task_means(
+    pages: list[TaskReport], own: list[dict[str, Ints]], references: list[Ints], split: Split, extent: Extent
+) -> list[Standing]:
+    """How each model stands in the mean over the tasks; `own` has, for each of `pages`, what each says by its own rule,
+    `references` what the baseline says by the rule that others are compared with.
 
     Tasks whose test samples have no label are out.
     """
@@ -120,11 +132,12 @@ def task_means(pages: list[TaskReport], own: list[dict[str, Ints]], split: Split
     rules = {row.model: row.rule for row in pages[0].own_rows}
     found = []
     for model in own[0] if known else []:
-        answers = [Answers(tasks[pages[i].name], own[i][model], own[i][baseline], groups) for i in known]
+        answers = [Answers(tasks[pages[i].name], own[i][model], references[i], groups) for i in known]
         whole, weights = joined(answers, classes)
         options: dict[str, Any] = {"weights": weights, "resamples": extent.resamples, "seed": extent.seed}
         reached = mean_accuracy(whole.truth, whole.first, whole.groups, **options)
         resampled = extent.resamples > 0
+        other = pages[0].reference is not None and model == baseline
         found.append(
             Standing(
                 model,
@@ -132,6 +145,7 @@ def task_means(pages: list[TaskReport], own: list[dict[str, Ints]], split: Split
                 (reached.low, reached.high) if resampled else None,
                 paired_difference([whole], **options) if resampled and model != baseline else None,
                 rules[model],
+                mean_accuracy(whole.truth, whole.second, whole.groups, **options).mean if other else None,
             )
         )
     return found

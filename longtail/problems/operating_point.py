@@ -16,10 +16,9 @@ from longtail.problems.classification import Floats, Ints, Judged, Said, labels
 from longtail.report.operating_point import Calibrated, OperatingPoint, UnderPriors
 from longtail.rules.head_adjusted import adjustment
 from longtail.rules.knn import row_blocks
-from longtail.rules.registry import ADJUSTED
+from longtail.rules.registry import ADJUSTED, HEAD
 from longtail.rules.search import accuracy_under
 
-HEAD = "head"
 # The rules whose scores are logits, so that the softmax of them is what the model believes.
 WITH_PROBABILITIES = (HEAD, ADJUSTED)
 

@@ -38,7 +38,8 @@ class Row:
 @dataclass(frozen=True)
 class Standing:
     """What a model reaches by its own rule: its mean per-class accuracy in [0, 1], over several tasks their mean, with
-    the 95 % interval, and the difference to the baseline; None is absent. `rule` is the key of that rule.
+    the 95 % interval, and the difference to the baseline; None is absent. `rule` is the key of that rule. `reference`:
+    of a baseline that others are compared with by another rule than its own, what it reaches by that.
     """
 
     model: str
@@ -46,6 +47,7 @@ class Standing:
     interval: tuple[float, float] | None = None
     difference: Difference | None = None
     rule: str | None = None
+    reference: float | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class TaskReport:
     """One task: its data, the models on its test set, and what explains them.
 
     `counts` maps each subset to the samples of each of `classes`; `imbalance` measures the training subset. The rows of
-    the model that leads come first. `baseline` names the model that the others are compared with.
+    the model that leads come first. `baseline` names the model that the others are compared with, `reference` the rule
+    by which, where that is not its own.
     Raises ValueError if no row is a model's own, or a subset has not one count a class.
     """
 
@@ -71,6 +74,7 @@ class TaskReport:
     mistakes: Sequence[Mistake] = ()
     fineness: Fineness | None = None
     doubts: Doubts | None = None
+    reference: str | None = None
 
     def __post_init__(self) -> None:
         if not self.own_rows or self.baseline not in [row.model for row in self.own_rows]:
@@ -93,6 +97,17 @@ class TaskReport:
     def own_rows(self) -> list[Row]:
         """Each model by its own rule."""
         return [row for row in self.rows if row.own]
+
+    @property
+    def baseline_title(self) -> str:
+        """The baseline, as headings of differences to it have it."""
+        return f"{self.baseline}, adjusted" if self.reference else self.baseline
+
+    @property
+    def reached_by_reference(self) -> float | None:
+        """What the baseline reaches by the rule `reference`; None where that is its own."""
+        of_baseline = (row for row in self.rows if row.model == self.baseline and row.rule == self.reference)
+        return next((row.metrics.mean_class_accuracy for row in of_baseline), None)
 
     @property
     def main(self) -> Row:
@@ -179,6 +194,7 @@ class Report:
                 row.metrics.intervals.get("mean_class_accuracy"),
                 row.difference,
                 row.rule,
+                self.tasks[0].reached_by_reference if row.model == self.tasks[0].baseline else None,
             )
             for row in self.tasks[0].own_rows
         ]

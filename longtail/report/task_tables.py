@@ -28,7 +28,7 @@ def task_rows(tasks: Sequence[TaskReport], means: Sequence[Standing] = ()) -> tu
     ]
     heading = ["task", "imbalance", *titles]
     if compared:
-        heading.append(f"{compared} to {tasks[0].baseline}, points")
+        heading.append(f"{compared} to {tasks[0].baseline_title}, points")
     return heading, [*rows, _mean_row(tasks, titles, means, compared)] if tasks else []
 
 

@@ -10,12 +10,14 @@ from longtail.report.titles import rule_title
 from longtail.rules.registry import ADJUSTED
 
 UNIT = "mean per-class accuracy on test"
+LEVEL = 0.05
 
 
 def verdict(report: Report) -> str:
     """Whether the leading model beats the baseline, by how much, and whether that is more than chance.
 
-    Where the baseline leads itself, the best of the others takes the leading model's place.
+    Where the baseline leads itself, the best of the others takes the leading model's place: as the best of several was
+    looked for, its p-value counts as often as there are others (Bonferroni).
     """
     known = [one for one in report.standings if one.accuracy is not None]
     if not known:
@@ -27,27 +29,32 @@ def verdict(report: Report) -> str:
         interval = f" (95 % interval {_between(*lead.interval)})" if lead.interval else ""
         reached = f"{name(lead.model)} reaches {percent(lead.accuracy)} % in {UNIT}{over}{interval}"
         return f"{reached}. It stands alone: no baseline says whether that is much."
-    challenger = max(others, key=lambda one: one.accuracy or 0.0) if lead is baseline else lead
-    return _comparison(challenger, baseline, over) + _task_by_task(report, challenger.model)
+    if lead is not baseline:
+        return _comparison(lead, baseline, over) + _task_by_task(report, lead.model)
+    challenger = max(others, key=lambda one: one.accuracy or 0.0)
+    return _comparison(challenger, baseline, over, len(others)) + _task_by_task(report, challenger.model)
 
 
-def _comparison(one: Standing, baseline: Standing, over: str) -> str:
+def _comparison(one: Standing, baseline: Standing, over: str, of: int = 1) -> str:
+    """`of`: so many were looked at, and this is the best."""
     found = one.difference
-    gained = found.mean if found else (one.accuracy or 0.0) - (baseline.accuracy or 0.0)
-    figures = f"{percent(one.accuracy)} % against {percent(baseline.accuracy)} % in {UNIT}{over}"
+    reached = baseline.accuracy if baseline.reference is None else baseline.reference
+    gained = found.mean if found else (one.accuracy or 0.0) - (reached or 0.0)
+    figures = f"{percent(one.accuracy)} % against {percent(reached)} % in {UNIT}{over}"
     by = f"{points(gained)} points"
-    kind = "adjusted baseline" if baseline.rule == ADJUSTED else "baseline"
+    kind = "adjusted baseline" if baseline.rule == ADJUSTED or baseline.reference is not None else "baseline"
     who, whom = name(one.model), f"the {kind} {name(baseline.model)}"
     if found is None:
         return f"Whether {who} beats {whom} is not known, since nothing was resampled: {figures} ({by})."
     interval = f"{by}, 95 % interval {_between_points(found)}"
-    if not found.significant:
+    p, best = min(1.0, of * found.p), f", for the best of {of}" if of > 1 else ""
+    if p >= LEVEL:
         return (
-            f"{who} does not beat {whom}: {figures} ({interval}), which chance alone may explain (p = {found.p:.2f})."
+            f"{who} does not beat {whom}: {figures} ({interval}), which chance alone may explain (p = {p:.2f}{best})."
         )
     if found.mean > 0:
-        return f"{who} beats {whom}: {figures} ({interval}), which is more than chance (p = {found.p:.2g})."
-    return f"{who} does not beat {whom}, it is worse: {figures} ({interval}), more than by chance (p = {found.p:.2g})."
+        return f"{who} beats {whom}: {figures} ({interval}), which is more than chance (p = {p:.2g}{best})."
+    return f"{who} does not beat {whom}, it is worse: {figures} ({interval}), more than by chance (p = {p:.2g}{best})."
 
 
 def _task_by_task(report: Report, model: str) -> str:

@@ -2,13 +2,14 @@
 
 from longtail.rules.base import Evidence, Rule, rule_class
 
+HEAD = "head"
 # The rule beside which every other has to stand: a gain that it has too is a moved threshold.
 ADJUSTED = "head_adjusted"
 # The rule beside the cluster-wise one: what that has more was chosen on validation.
 PUBLISHED = "large_margin"
 RULES = (
     *("cluster_wise", PUBLISHED, "sample_wise", "class_mean", "soft_voting"),
-    *("head", ADJUSTED, "head_tau_normalised", "head_thresholds", "head_and_knn"),
+    *(HEAD, ADJUSTED, "head_tau_normalised", "head_thresholds", "head_and_knn"),
 )
 
 

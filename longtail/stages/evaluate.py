@@ -39,7 +39,7 @@ from longtail.report.verdict import verdict
 from longtail.rules.base import rule_class
 from longtail.rules.cluster_wise import ClusterWise
 from longtail.rules.head_adjusted import HeadAdjusted
-from longtail.rules.registry import ADJUSTED
+from longtail.rules.registry import ADJUSTED, HEAD
 from longtail.stages.contract import Input, Inputs, Output, stage
 from longtail.tracking.naming import registered
 
@@ -84,9 +84,7 @@ class Indexed:
         return cls(name, path, State.read(path), lineage)
 
     def on(self, task: Task, *, as_baseline: bool = False) -> Judged:
-        """The model on one task; as a baseline by its head less the log prior, where it would answer by its head: a
-        gain that this has too is a moved threshold, not a better representation.
-        """
+        """The model on one task; as a baseline by its head less the log prior, where it would answer by its head."""
         keys = read_json(self.path / "rules.json")[task.name]
         rules = {key: rule_class(key).load(self.path / "rules", task.name) for key in keys}
         embeddings = read_embeddings(self.path / "snapshot", task.name)
@@ -95,7 +93,7 @@ class Indexed:
         adjusted = rules.get(ADJUSTED)
         # A head may still be as at the beginning of its training, whatever is asked of it.
         prior = beginning if isinstance(adjusted, HeadAdjusted) and adjusted.earlier else end
-        by_adjusted = as_baseline and self.state.rule == "head" and adjusted is not None
+        by_adjusted = as_baseline and self.state.rule == HEAD and adjusted is not None
         rule = ADJUSTED if by_adjusted else self.state.rule
         return Judged(self.name, rule, rules, embeddings, logits, len(task.classes), prior)
 
@@ -161,6 +159,7 @@ def _judged(models: list[Indexed], packed: PackedDataset, table: Split, params: 
     baseline = params.baseline or params.models[0]
     pages: list[TaskReport] = []
     own: list[dict[str, npt.NDArray[np.int64]]] = []
+    references: list[npt.NDArray[np.int64]] = []
     warnings: list[str] = []
     with Advance("evaluate: tasks", len(table.tasks)) as advance:
         for task in table.tasks:
@@ -169,13 +168,14 @@ def _judged(models: list[Indexed], packed: PackedDataset, table: Split, params: 
             page, said = task_report(task, judged, baseline, table, extent)
             pages.append(replace(page, operating=operating_point(task, judged, said, table, params.shots)))
             own.append({model.name: said[model.name][model.rule] for model in judged})
+            references += [said[model.name][model.as_reference] for model in judged if model.name == baseline]
             answers_table(task, said, table).to_parquet(folder / f"predictions-{task.name}.parquet", index=False)
             for model, one in zip(models, judged, strict=True):
                 warnings += _warnings(one, task, table, in_rounds=model.state.round > 0)
             advance.add(note=short(task.name))
     lead = _answers(packed, table, [said[models[0].name] for said in own])
     lead.to_parquet(folder / tracking.ANSWERS, index=False)
-    means = task_means(pages, own, table, extent) if len(pages) > 1 else []
+    means = task_means(pages, own, references, table, extent) if len(pages) > 1 else []
     shown = in_full(pages)
     with Advance("evaluate: maps and mistakes", len(shown)) as advance:
         for place in shown:

@@ -63,6 +63,22 @@ def test_where_the_baseline_leads_the_best_of_the_others_is_judged() -> None:
     assert verdict(over_tasks(BASE, *others)).startswith("r3 does not beat the baseline softmax: 84.7 % against 85.1 %")
 
 
+def test_the_best_of_several_has_a_p_value_for_as_many() -> None:
+    """Among eight equal to the baseline one is often beyond chance for itself."""
+    chance = Difference(0.02, 0.001, 0.04, 0.03)
+    assert "more than chance (p = 0.03)" in verdict(over_tasks(BASE, Standing("r3", 0.871, None, chance)))
+    others = [Standing(f"m{i}", 0.8, None, EVEN) for i in range(7)]
+    text = verdict(over_tasks(BASE, Standing("r3", 0.871, None, chance), *others))
+    assert text.startswith("r3 does not beat the baseline softmax: 87.1 %")
+    assert "chance alone may explain (p = 0.24, for the best of 8)" in text
+
+
+def test_a_baseline_that_leads_is_compared_by_its_adjusted_head() -> None:
+    lead = replace(BASE, reference=0.866)
+    text = verdict(over_tasks(lead, Standing("r3", 0.871, None, Difference(0.005, 0.001, 0.009, 0.01))))
+    assert text.startswith("r3 beats the adjusted baseline softmax: 87.1 % against 86.6 % in")
+
+
 def test_a_model_alone_and_tasks_without_labels_have_their_sentences() -> None:
     assert verdict(over_tasks(BASE)) == (
         "softmax reaches 85.1 % in mean per-class accuracy on test (95 % interval 83.0 to 87.2). "

@@ -60,6 +60,23 @@ def test_the_mean_over_tasks_is_that_of_their_accuracies_with_an_interval(models
     assert {len(of) for model in compared.values() for of in model.values()} == {4, 9}
 
 
+def test_a_baseline_that_leads_is_compared_as_one_that_follows(models: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """By its adjusted head, whichever comes first; the leading model itself answers by its own rule."""
+    found = {}
+    for order in (("r1", "softmax"), ("softmax", "r1")):
+        evaluate_models(models, *order, baseline="softmax")
+        said = capfd.readouterr().out
+        assert said.startswith("r1 ")
+        assert "the adjusted baseline softmax" in said
+        found[order] = [read_json(models / "report/models/r1.json")[task]["difference"] for task in ("digit", MEAN)]
+    one, other = found.values()
+    assert one == pytest.approx(other)
+    page = (models / "report/report.html").read_text()
+    assert "difference to softmax, adjusted, points" in page
+    own = read_json(models / "report/metrics.json")["digit"]["softmax"]
+    assert own["rule"] == "head"
+
+
 def test_without_resamples_there_are_figures_and_no_verdict_on_chance(
     models: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
