@@ -11,6 +11,7 @@ from longtail.artifacts.yaml_file import read_yaml
 from longtail.data.seed import Seed
 from longtail.errors import DataError
 from longtail.methods.catalogue import entry_of
+from longtail.methods.colours import check_colours
 from longtail.parameters import SHARED, check_section, label, stage_section
 from longtail.rules.base import rule_class
 from longtail.rules.registry import ADJUSTED, PUBLISHED, RULES
@@ -219,6 +220,8 @@ class Cell(BaseModel, extra="forbid"):
                 checked = self.params(stage, name)
                 if stage == "fit" and self.declared.on_features(stage, name):
                     checked.check_stored()
+                if stage == "fit":
+                    check_colours(checked.method, self.params("ingest").colours)
         method = self.trained_by()
         if not self.trains_classifier and any(rule_class(key).needs_logits for key in rules):
             what = "nothing is trained" if method is None else f"{method.kind} trains no classifier"

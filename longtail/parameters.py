@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from longtail.artifacts.yaml_file import read_yaml
 from longtail.errors import DataError, Faults
 from longtail.methods.catalogue import CATALOGUE, params_class
+from longtail.methods.colours import check_colours
 from longtail.stages import EDGE_STAGES, IN_ROUNDS, NAMED, PARALLEL, STAGES
 from longtail.stages.contract import params_model
 from longtail.training.declared import Trainings, declared_trainings
@@ -64,6 +65,9 @@ def checked_sections(file: Path, stages: Iterable[str]) -> dict[tuple[str, str |
                 checked = check_section(label(stage, name), found[stage, name], model, str(file))
                 if stage in PARALLEL and trainings.on_features(stage, name):
                     checked.check_stored()
+                ingested = values.get("ingest")
+                if stage in PARALLEL and isinstance(ingested, dict):
+                    check_colours(checked.method, ingested.get("colours"))
     faults.settle()
     return found
 

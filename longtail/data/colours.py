@@ -27,15 +27,26 @@ Ints = npt.NDArray[np.int64]
 
 COLOURS = "colours.npy"
 SIDE = 224  # pixels of the resized image; uint16 counts them all
+BLACK = 16  # a JPEG of quality 95 leaves less of a black bar beside a bright image
 Grid = Annotated[
     int, Field(ge=2, le=64, description="cells along a side; an odd number keeps grey pixels in one of them")
 ]
 
 
-def histogram(image: Pixels, grid: int) -> Counts:
-    """(grid²,), which sums to 224²: of an image H×W×C, grey (C is 1) or RGB, resized to 224×224. A pixel between cells
-    belongs to the later one, and at the square's edge to the last.
+def without_bars(image: Pixels) -> Pixels:
+    """An image H×W×C that lies on a black ground (`fit: pad`), without that: the rows and columns at its edges of which
+    no pixel is brighter than what a JPEG makes of black. A black image stays as it is.
     """
+    bright = image.max(2) > BLACK
+    rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
+    return image if not len(rows) else image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def histogram(image: Pixels, grid: int, *, padded: bool = False) -> Counts:
+    """(grid²,), which sums to 224²: of an image H×W×C, grey (C is 1) or RGB, resized to 224×224. A pixel between cells
+    belongs to the later one, and at the square's edge to the last. Bars of a `padded` image do not count.
+    """
+    image = without_bars(image) if padded else image
     rgb = Image.fromarray(np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image)
     resized = np.asarray(rgb.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
     hue, saturation = _hue_and_saturation(resized)
@@ -58,16 +69,18 @@ def _hue_and_saturation(rgb: Pixels) -> tuple[npt.NDArray[np.float64], npt.NDArr
     return np.where(value == red, (green - blue) / divisor, of_others) / 6, chroma / np.maximum(value, 1)
 
 
-def write_histograms(path: Path, images: Callable[[Ints], Pixels], count: int, grid: int, block: int) -> None:
+def write_histograms(
+    path: Path, images: Callable[[Ints], Pixels], count: int, grid: int, block: int, *, padded: bool = False
+) -> None:
     """Write the histograms of so many images into the directory `path`; `images` gives those of some rows, `block` at a
-    time.
+    time. `padded`: they lie on a black ground.
     """
     counts = np.lib.format.open_memmap(path / COLOURS, mode="w+", dtype=np.uint16, shape=(count, grid**2))
     # Threads, because numpy and Pillow work without the interpreter's lock.
     with ThreadPoolExecutor(budget()) as pool, Advance("colours", count) as advance:
         for start in range(0, count, block):
             rows = np.arange(start, min(start + block, count))
-            counts[rows] = list(pool.map(lambda image: histogram(image, grid), images(rows)))
+            counts[rows] = list(pool.map(lambda image: histogram(image, grid, padded=padded), images(rows)))
             advance.add(len(rows))
     counts.flush()
 

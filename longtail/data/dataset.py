@@ -241,7 +241,8 @@ def write_dataset(
         photographs = Photographs(path, image_shape[2]) if info.patches else None
         packed = _open_images(path, info, photographs)
         block = max(1, BLOCK // math.prod(image_shape))
-        write_histograms(path, packed.images, info.count, colours, block)
+        padded = preprocessing is not None and preprocessing.fit == "pad"
+        write_histograms(path, packed.images, info.count, colours, block, padded=padded)
     (path / "dataset.json").write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
     write_json(path / "lineage.json", {"dataset": info.md5})
     return info

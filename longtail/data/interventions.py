@@ -1,5 +1,7 @@
 """What a split has changed of its data, as split.json, the log and the report say it."""
 
+from operator import not_
+
 from pydantic import BaseModel, Field
 
 LISTED = 10  # classes that a sentence names
@@ -47,10 +49,13 @@ class RareClass(BaseModel):
 
 
 class RareClasses(BaseModel):
-    """The classes whose labels became background, and how many samples, which had no other label, were left out."""
+    """The classes whose labels became background, how many samples, which had no other label, were left out, and how
+    many hard negatives of such classes say nothing any more.
+    """
 
     classes: list[RareClass]
     left_out: int
+    negatives: int = Field(0, exclude_if=not_)
 
     def sentence(self) -> str:
         """What a person is told."""
@@ -63,6 +68,7 @@ class RareClasses(BaseModel):
         return (
             f"labels became background where a class cannot be in every subset: {', '.join(named)}; "
             f"samples without any other label were left out: {self.left_out:,}"
+            + (f"; hard negatives of such classes are none any more: {self.negatives:,}" if self.negatives else "")
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from longtail.data.dataset import SUBSETS, Task, codes
+from longtail.data.dataset import SUBSETS, Task, codes, rejected_codes
 from longtail.data.interventions import RareClass, RareClasses
 from longtail.data.splits import counts_by_subset, group_counts
 from longtail.errors import DataError
@@ -33,18 +33,23 @@ class Divided(NamedTuple):
     rare: RareClasses | None = None
 
 
-def cover(subset: Subsets, labels: Sequence[Ints], groups: Ints, drawn: Sequence[str]) -> Subsets:
+def cover(
+    subset: Subsets, labels: Sequence[Ints], groups: Ints, drawn: Sequence[str], fixed: Bools | None = None
+) -> Subsets:
     """The subsets once single groups have moved so that classes of three groups or more have a sample in each.
 
-    Groups move between the `drawn` subsets alone. No move takes a class's last sample from a subset, unless others make
-    up for it. Where no move helps any more, the class of the fewest groups is given up, and its groups serve the
-    others. No chance is in it.
+    Groups move between the `drawn` subsets alone, and not those with a sample that is `fixed` (n,). No move takes a
+    class's last sample from a subset, unless others make up for it. Where no move helps any more, the class of the
+    fewest groups is given up, and its groups serve the others. No chance is in it.
     """
     table = group_counts(list(labels), groups)
     sizes = table[:, [-1]].toarray()[:, 0]
     first = np.unique(groups, return_index=True)[1]
     of_groups = pd.Categorical(subset[first], categories=list(SUBSETS)).codes.astype(np.int64)
-    state = _Cover((table[:, :-1] > 0).tocsr(), sizes, of_groups, np.isin(SUBSETS, drawn))
+    still = np.zeros(len(first), np.bool_)
+    if fixed is not None:
+        still[groups[fixed]] = True
+    state = _Cover((table[:, :-1] > 0).tocsr(), sizes, of_groups, np.isin(SUBSETS, drawn), still)
     while (lacking := state.lacking()).size:
         if not state.improve(lacking):
             state.give_up(int(lacking[0]))
@@ -54,9 +59,11 @@ def cover(subset: Subsets, labels: Sequence[Ints], groups: Ints, drawn: Sequence
 class _Cover:
     """Which of the classes (columns of all tasks) each group holds, and how many groups of each a subset holds."""
 
-    def __init__(self, holds: Any, sizes: Ints, subset: Ints, free: Bools) -> None:
-        """`holds` (groups, classes) sparse; `sizes` (groups,) samples; `subset` (groups,) codes; `free` (subsets,)."""
-        self.sizes, self.subset, self.free = sizes, subset, free
+    def __init__(self, holds: Any, sizes: Ints, subset: Ints, free: Bools, still: Bools) -> None:
+        """`holds` (groups, classes) sparse; `sizes` (groups,) samples; `subset` (groups,) codes; `free` (subsets,);
+        `still` (groups,): those that stay.
+        """
+        self.sizes, self.subset, self.free, self.still = sizes, subset, free, still
         self._moves: list[tuple[int, int]] = []  # each group that has moved, and where it was
         self._rows, columns = holds, holds.tocsc()
         self._groups = [columns.indices[slice(*columns.indptr[c : c + 2])] for c in range(holds.shape[1])]
@@ -87,7 +94,7 @@ class _Cover:
         """
         if self.held[to, c]:
             return True
-        ready = [g for g in self._groups[c] if self.free[self.subset[g]]]
+        ready = [g for g in self._groups[c] if self.free[self.subset[g]] and not self.still[g]]
         for group in sorted(ready, key=lambda g: (-self.held[self.subset[g], c], self.sizes[g], g)):
             source, before = int(self.subset[group]), len(self._moves)
             self._put(group, to)
@@ -115,21 +122,26 @@ class _Cover:
 def to_background(samples: pd.DataFrame, subset: Subsets, tasks: Sequence[Task], groups: Ints) -> Divided:
     """Turn the classes that are missing from a subset into background.
 
-    A sample whose labels are all of such classes is left out. A task has a background class only if a training sample
-    has it: with none, there is nothing to learn it from, and its labels count as missing.
+    A sample whose labels are all of such classes, and which is no hard negative of another, is left out. A task has a
+    background class only if a training sample has it: with none, there is nothing to learn it from, and its labels
+    count as missing.
     """
     labels = {task.name: codes(samples, task) for task in tasks}
     rare = {task.name: _absent(subset, labels[task.name], task) for task in tasks}
     is_rare = {name: np.isin(labels[name], rare[name]) for name in labels}
     known = np.any([(labels[name] >= 0) & ~is_rare[name] for name in labels], axis=0)
+    rejected = {task.name: rejected_codes(samples, task) for task in tasks}
+    known |= np.any([(of >= 0) & ~np.isin(of, rare[name]) for name, of in rejected.items()], axis=0)
     alone = np.any(list(is_rare.values()), axis=0) & ~known
-    kept, samples, changed, found = np.where(alone, "", subset), samples.copy(), [], []
+    kept, samples, negatives = np.where(alone, "", subset), samples.copy(), 0
+    changed, found = [], []
     for task in tasks:
         new, samples[task.name] = _with_background(samples[task.name], task, rare[task.name], kept == "train")
         changed.append(new)
         gone = [code for code, name in enumerate(task.classes) if name not in new.classes]
         found += [_rare_class(task, code, labels[task.name], groups) for code in gone]
-    rarest = RareClasses(classes=found, left_out=int(alone.sum())) if found else None
+        negatives += int(np.isin(rejected[task.name], gone).sum())
+    rarest = RareClasses(classes=found, left_out=int(alone.sum()), negatives=negatives) if found else None
     return Divided(samples, changed, kept, rarest)
 
 

@@ -108,6 +108,11 @@ class MethodParams(BaseModel, ABC, extra="forbid"):
     # Whether it compares samples by what all tasks have in common.
     one_embedding: ClassVar[bool] = False
 
+    @property
+    def needs_colours(self) -> bool:
+        """Whether it compares the colours of images, which `ingest` has to count."""
+        return False
+
     @abstractmethod
     def build(self, setup: Setup) -> "Method":
         """The method."""

@@ -12,8 +12,8 @@ from pydantic import Field
 from torch import Tensor
 
 from longtail.data.colours import standardised
-from longtail.errors import DataError
 from longtail.methods.base import Ints, Method, MethodParams, Setup
+from longtail.methods.colours import check_colours
 from longtail.methods.semantic import semantic_similarity_loss
 
 NEAREST = 1e-12  # of squared distances: the root's gradient is infinite at 0
@@ -27,6 +27,11 @@ class ClusteringParams(MethodParams):
     semantic: float = Field(0.5, ge=0, le=1, description="α_sem: semantic similarity, inside the clustering loss")
     colour: float = Field(0.5, ge=0, le=1, description="α_co: colour similarity, which needs `ingest.colours`")
 
+    @property
+    def needs_colours(self) -> bool:
+        """Whether it compares the colours of images."""
+        return self.clustering > 0 and self.colour > 0
+
 
 class ClusteringMethod(Method):
     """What the two silk classifiers share: colours beside the labels, and a sum of similarity losses."""
@@ -34,13 +39,8 @@ class ClusteringMethod(Method):
     def __init__(self, setup: Setup, params: ClusteringParams) -> None:
         super().__init__(setup)
         self.params, self.backgrounds = params, setup.backgrounds
-        wanted = params.clustering > 0 and params.colour > 0
-        if wanted and setup.colours is None:
-            raise DataError(
-                f"{params.kind} compares colours, and the data set has no colour histograms: set `ingest.colours: 5`, "
-                "or `colour: 0`"
-            )
-        self.colours = standardised(setup.colours) if wanted and setup.colours is not None else None
+        check_colours(params, setup.colours)
+        self.colours = standardised(setup.colours) if params.needs_colours and setup.colours is not None else None
 
     def colours_of(self, positions: Ints) -> dict[str, npt.NDArray[Any]]:
         """The target `colours` (B, cells) of samples, if it is needed: standardised histograms."""
@@ -68,6 +68,17 @@ class ClusteringMethod(Method):
         return {"loss": torch.stack([weights[part] * loss for part, loss in parts.items()]).sum()} | parts
 
     def warnings(self) -> list[str]:
+        return [*self._of_costs(), *self._of_batches()]
+
+    def _of_costs(self) -> list[str]:
+        if not self.sampling.cost:
+            return []
+        return [
+            f"costs weigh the classes of {self.params.kind}, and the papers have no class weights; theirs is "
+            "`cost: false`"
+        ]
+
+    def _of_batches(self) -> list[str]:
         if self.sampling.sampling != "class_even":
             return []
         counts = {task: of_task[of_task > 0] for task, of_task in self._counts.items()}

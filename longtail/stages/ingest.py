@@ -67,6 +67,12 @@ class Params(BaseModel, extra="forbid"):
     seed: Seed = 0
 
     @model_validator(mode="after")
+    def _check_colours(self) -> Self:
+        if self.colours is not None and self.image_shape[2] == 1:
+            raise ValueError("`colours` counts hues and saturations, and the images are grey: leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _check_storage(self) -> Self:
         size = f"images of {self.image_shape[0]}×{self.image_shape[1]}"
         if self.quality is not None and self.jpeg_quality is None:

@@ -119,7 +119,7 @@ def _divided(
     used = np.flatnonzero(~out)
     here = np.unique(groups[used], return_inverse=True)[1].astype(np.int64)
     covered = np.where(out, "", subset)
-    covered[used] = cover(subset[used], [of_task[used] for of_task in labels], here, drawn)
+    covered[used] = cover(subset[used], [of_task[used] for of_task in labels], here, drawn, _rejected(packed)[used])
     return to_background(samples, covered, tasks, groups), chosen
 
 
@@ -135,8 +135,7 @@ def _subsets(
     given = packed.samples["subset"].astype(object).where(packed.samples["subset"].notna(), "")
     subset = np.array(given, dtype="<U10")
     official = set(subset) - {""}
-    rejected = np.any([packed.negatives(task.name) >= 0 for task in packed.info.tasks], axis=0)
-    free = used & ~np.isin(groups, groups[rejected])  # hard negatives are training samples alone
+    free = used & ~np.isin(groups, groups[_rejected(packed)])  # hard negatives are training samples alone
     if "test" not in official:
         _draw(subset, free & np.isin(subset, ["", "train"]), "test", params.test, labels, groups, rng)
     if "validation" not in official:
@@ -144,6 +143,12 @@ def _subsets(
     subset[subset == ""] = "train"
     _check_groups(subset[used], packed.samples["group"][used])
     return subset
+
+
+def _rejected(packed: PackedDataset) -> npt.NDArray[np.bool_]:
+    """Which samples are hard negatives of a task."""
+    rejected: npt.NDArray[np.bool_] = np.any([packed.negatives(task.name) >= 0 for task in packed.info.tasks], axis=0)
+    return rejected
 
 
 def _draw(

@@ -12,9 +12,10 @@ from longtail.artifacts.work import work_directory
 from longtail.data.dataset import Task
 from longtail.data.feature_set import FeatureSet
 from longtail.data.splits import Split
-from longtail.data.transforms import Augmentation, shape_of_side
+from longtail.data.transforms import shape_of_side
 from longtail.errors import DataError
 from longtail.methods.base import Ints, Method, Setup
+from longtail.methods.similarity import ClusteringMethod
 from longtail.network.device import device
 from longtail.network.embedder import Embedder, blueprint_for, build_network, write_snapshot
 from longtail.network.inference import check_size
@@ -129,7 +130,8 @@ def _of_validation(table: Split, task: Task) -> Ints:
 
 
 def _check_trained(params: TrainingParams, network: Network, method: Method, data: Inputs) -> None:
-    if method.plain_first and isinstance(data, Images) and params.optimisation.augmentation == Augmentation():
+    augmentation = params.optimisation.augmentation
+    if method.plain_first and isinstance(data, Images) and not (augmentation.varies or augmentation.policy):
         raise DataError(
             f"{params.called} compares images with augmented views of themselves, and nothing is varied: give "
             "`optimisation.augmentation`, or leave that comparison out"
@@ -140,6 +142,11 @@ def _check_trained(params: TrainingParams, network: Network, method: Method, dat
         raise DataError(
             f"{params.called} has nothing to train: the backbone stays, and {params.method.kind} trains no classifier; "
             "give `network.embedding` a length"
+        )
+    if isinstance(method, ClusteringMethod) and method.params.clustering and not any(one.requires_grad for one in body):
+        raise DataError(
+            f"{params.called} clusters the embedding, and nothing below the classifiers is trained: give "
+            "`network.embedding` a length, or set `clustering: 0`"
         )
 
 

@@ -8,7 +8,8 @@ import pytest
 from rejected import COUNT, write_with_negatives
 from tiny import DIGIT, SHAPE, run_stage
 
-from longtail.data.dataset import PackedDataset, rejected_column, write_dataset
+from longtail.data.dataset import PackedDataset, Task, rejected_column, write_dataset
+from longtail.data.rare_classes import to_background
 from longtail.data.splits import Split
 from longtail.errors import DataError
 
@@ -50,6 +51,40 @@ def test_one_with_a_label_is_refused_also_when_read(tmp_path: Path) -> None:
     table.assign(digit="one").to_parquet(tmp_path / "old/samples.parquet")
     with pytest.raises(DataError, match="was rejected there"):
         PackedDataset.open(tmp_path / "old")
+
+
+def test_rare_classes_take_no_hard_negative_out_of_training(tmp_path: Path) -> None:
+    """Not even those with a label of another task, whose class lacks in a subset."""
+    write_with_negatives(tmp_path / "one")
+    packed = PackedDataset.open(tmp_path / "one")
+    samples = packed.samples.astype(object)
+    negative = samples[COLUMN].notna().to_numpy()
+    rng = np.random.default_rng(0)
+    rare = np.array([f"c{i}" for i in range(12)])
+    samples["other"] = None
+    samples.loc[negative, "other"] = rng.choice(rare, negative.sum())
+    samples.loc[~negative, "other"] = np.where(rng.random((~negative).sum()) < 0.2, "c0", "more")
+    other = Task(name="other", classes=[*rare.tolist(), "more"])
+    images = [packed.images(np.arange(len(packed)))]
+    write_dataset(
+        tmp_path / "dataset", samples, images, tasks=[DIGIT, other], image_shape=SHAPE, provenance="", licence=""
+    )
+    for seed in range(8):
+        report = run_stage(tmp_path, "split", seed=seed, rare_classes="background")
+        split = Split.open(tmp_path / "split")
+        assert report["digit_negatives"] == COUNT
+        assert set(split.subset[split.samples[COLUMN].notna().to_numpy()]) == {"train"}
+
+
+def test_negatives_of_a_class_that_became_background_are_counted(tmp_path: Path) -> None:
+    subset = np.array(["train", "validation", "test", "train", "train"])
+    labels = ["one", "one", "one", "two", None]  # of "two" and "zero" there are too few
+    samples = pd.DataFrame({"digit": pd.Categorical(labels, categories=DIGIT.classes)})
+    samples[COLUMN] = [None, None, None, None, "two"]
+    made = to_background(samples, subset, [DIGIT], np.arange(5))
+    assert made.rare is not None
+    assert made.rare.negatives == 1
+    assert "hard negatives of such classes are none any more: 1" in made.rare.sentence()
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from small_disk import small_disk
 
 from longtail.data import jpeg
-from longtail.data.colours import histogram
+from longtail.data.colours import histogram, without_bars
 from longtail.data.dataset import PackedDataset
 from longtail.errors import DataError
 from longtail.stages.ingest import Params, run
@@ -241,12 +241,37 @@ def test_white_and_limits_are_parameters(tmp_path: Path) -> None:
     assert PackedDataset.open(tmp_path / "out").images(np.arange(2))[:, 0, 0, 0].tolist() == [249, 250]
 
 
+@pytest.mark.parametrize(("fit", "red"), [("pad", 1.0), ("stretch", 1.0), ("crop", 1.0)])
 @KEPT
-@pytest.mark.parametrize("shape", [[8, 8, 3], [8, 8, 1]])
+def test_bars_of_padded_images_have_no_colour(tmp_path: Path, storage: str, fit: str, red: float) -> None:
+    """They are no part of the picture: all of this one is red, and half of the square is not it."""
+    for name, size in (("wide", (40, 20)), ("high", (20, 40)), ("square", (30, 30))):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        Image.new("RGB", size, (200, 0, 0)).save(tmp_path / "data" / name / "a.png")
+    settings = {"source": {"kind": "folder", "fit": fit}, "image_shape": [32, 32, 3], "storage": storage}
+    ingest(tmp_path / "data", tmp_path / "out", settings, colours=5)
+    found = PackedDataset.open(tmp_path / "out").colours
+    assert found is not None
+    assert (found.max(1) >= 0.99 * red * 224**2).all()
+    assert (found.argmax(1) == 2 * 5 + 4).all()  # H 0, S 1: the last cell of the middle row
+
+
+def test_an_image_that_is_all_black_is_counted_whole() -> None:
+    black = np.zeros((8, 8, 3), np.uint8)
+    assert np.array_equal(without_bars(black), black)
+    assert histogram(black, 5, padded=True).tolist() == histogram(black, 5).tolist()
+
+
+def test_grey_images_have_no_colours_to_count() -> None:
+    with pytest.raises(ValidationError, match="the images are grey: leave it out"):
+        Params(source={"kind": "folder"}, image_shape=(28, 28, 1), colours=5)  # type: ignore[arg-type]
+
+
+@KEPT
 def test_colours_are_those_of_the_packed_images_and_change_nothing_else(
-    tmp_path: Path, photographs: Path, storage: str, shape: list[int]
+    tmp_path: Path, photographs: Path, storage: str
 ) -> None:
-    settings = {**FOLDER, "image_shape": shape, "storage": storage}
+    settings = {**FOLDER, "image_shape": [8, 8, 3], "storage": storage}
     ingest(photographs, tmp_path / "without", settings)
     ingest(photographs, tmp_path / "with", settings, colours=5)
     without, coloured = content(tmp_path / "without"), content(tmp_path / "with")
@@ -260,7 +285,7 @@ def test_colours_are_those_of_the_packed_images_and_change_nothing_else(
     expected = [histogram(image, 5) for image in packed.images(np.arange(len(packed)))]
     assert packed.colours.dtype == np.uint16
     assert np.array_equal(packed.colours, expected)
-    assert (len(np.unique(packed.colours, axis=0)) == 1) == (shape[2] == 1)
+    assert len(np.unique(packed.colours, axis=0)) > 1
 
 
 def test_without_colours_nothing_speaks_of_them(tmp_path: Path, photographs: Path) -> None:

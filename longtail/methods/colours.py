@@ -1,0 +1,16 @@
+"""Whether the colours that a method compares have been counted."""
+
+from typing import Any
+
+from longtail.errors import DataError
+
+
+def check_colours(method: Any, counted: object) -> None:
+    """Raise DataError if a method's parameters ask for colours and none are `counted`, the histograms or the grid in
+    `ingest.colours` being None.
+    """
+    if method.needs_colours and counted is None:
+        raise DataError(
+            f"{method.kind} compares colours, and the data set has no colour histograms: set `ingest.colours: 5`, or "
+            "`colour: 0`"
+        )
