@@ -125,6 +125,21 @@ def test_what_a_gain_has_to_be_seen_beside_stands_in_every_table(file: Path) -> 
         assert "large_margin" in rules or "cluster_wise" not in rules
 
 
+@pytest.mark.parametrize(("colours", "weight"), [(None, 0.5), (5, 0.5), (None, 0)])
+def test_a_method_that_compares_colours_needs_them_counted(colours: int | None, weight: float) -> None:
+    """Else its cells would fail one by one, after the data were made."""
+    values = merge(MATRIX, {"base": {"ingest": {"colours": colours, "image_shape": [28, 28, 3]}}})
+    silk = {"model": "softmax", "change": {"fits": {"softmax": {"method": {"kind": "silknet", "colour": weight}}}}}
+    shared = {"network": {"shared_embedding": True}}
+    matrix = Matrix.model_validate(merge(values, {"base": shared}) | {"methods": {"silk": silk}, "baseline": "silk"})
+    cell = matrix.cells()[0]
+    if colours is None and weight:
+        with pytest.raises(DataError, match=r"silknet compares colours.*set `ingest.colours: 5`, or `colour: 0`"):
+            cell.check([])
+    else:
+        cell.check([])
+
+
 PRIOR = {"model": "softmax", "own_budget": True}
 
 

@@ -167,6 +167,17 @@ def test_a_class_balanced_mini_batch_larger_than_eq_5_allows_is_explained(kind: 
     assert method_of(kind, given, batch=13).warnings() == []
 
 
+@pytest.mark.parametrize("kind", ["auxiliary_clustering", "silknet"])
+def test_costs_are_told_to_be_none_of_the_papers(kind: str) -> None:
+    (said,) = method_of(kind, sampling={"sampling": "natural", "cost": 1}).warnings()
+    assert said.endswith("the papers have no class weights; theirs is `cost: false`")
+
+
+def test_tasks_that_share_images_cannot_draw_apart() -> None:
+    with pytest.raises(DataError, match="leave out `together: false`"):
+        method_of("silknet", sampling={"sampling": "natural", "cost": 0, "together": False})
+
+
 @pytest.mark.parametrize("batch", [9, 12])
 def test_within_eq_5_a_class_balanced_mini_batch_has_every_class_alike_and_no_image_twice(batch: int) -> None:
     given = {"place": np.repeat([0, 1, 2], [30, 6, 4])}

@@ -219,6 +219,19 @@ def test_a_method_without_a_classifier_needs_an_embedding_or_a_backbone_to_train
     run_stage(root, "fit", paths={"previous": "bare/model"}, **contrastive)
 
 
+@pytest.mark.parametrize("kind", ["auxiliary_clustering", "silknet"])
+def test_there_is_nothing_to_cluster_without_an_embedding(root: Path, kind: str) -> None:
+    """Below the classifiers nothing would have a gradient, and the loss would be logged all the same."""
+    network = {"backbone": "small_cnn", "embedding": None}
+    run_stage(root, "start", paths={"model": "bare/model"}, network=network)
+    run_stage(root, "features", paths={"model": "bare/model"}, precision="float32")
+    method = {"kind": kind, "colour": 0} | ({"self_similarity": 0} if kind == "silknet" else {})
+    how = {"paths": {**ON, "previous": "bare/model"}, "optimisation": PLAIN, "network": network, **NATURAL}
+    with pytest.raises(DataError, match="clusters the embedding, and nothing below the classifiers is trained"):
+        run_stage(root, "fit", **how, method=method)
+    run_stage(root, "fit", **how, method={**method, "clustering": 0})
+
+
 NATURAL = {"sampling": "natural", "cost": False}
 TAUGHT: dict[str, dict[str, Any]] = {
     "softmax": {"method": {"kind": "softmax"}},
