@@ -217,6 +217,11 @@ def test_check_reads_every_section_and_every_training(tmp_path: Path, longtail: 
             "fits.crl.method",
         ),
         ("train", {"patience": 0}, "train.patience"),
+        (
+            "fits",
+            {**values["fits"], "silk": {"after": "start", "on": "dataset", "method": {"kind": "auxiliary_clustering"}}},
+            "set `ingest.colours: 5`, or `colour: 0`",
+        ),
     ):
         file.write_text(yaml.safe_dump(values | {section: change}))
         status, error = longtail("check", "--params", file)
