@@ -10,6 +10,7 @@ WORDS = {
     "k": "k {}",
     "decision": "{}",
     "strength": "τ {}",
+    "prior": "{}",
     "power": "τ {}",
     "gamma": "γ {}",
     "threshold": "threshold {}",

@@ -67,7 +67,7 @@ def checked_sections(file: Path, stages: Iterable[str]) -> dict[tuple[str, str |
                     checked.check_stored()
                 ingested = values.get("ingest")
                 if stage in PARALLEL and isinstance(ingested, dict):
-                    check_colours(checked.method, ingested.get("colours"))
+                    check_colours(checked.method, ingested.get("colours"), f"{file}: {label(stage, name)}: ")
     faults.settle()
     return found
 

@@ -96,7 +96,7 @@ def _docker(execution: Path, environment: dict[str, str], remote: str, *, gpus: 
     _check_images()
     work = environment["LONGTAIL_WORK"]
     user, group = os.getuid() or USER, os.getgid() or USER
-    for folder in (execution, Path(work)):
+    for folder in (execution, Path(work)) if not os.getuid() else ():
         hand_over(folder, user, group)
     # kfp.local itself mounts the execution's folder.
     mounts = [docker.types.Mount(work, work, "bind")]

@@ -220,7 +220,7 @@ def test_check_reads_every_section_and_every_training(tmp_path: Path, longtail: 
         (
             "fits",
             {**values["fits"], "silk": {"after": "start", "on": "dataset", "method": {"kind": "auxiliary_clustering"}}},
-            "set `ingest.colours: 5`, or `colour: 0`",
+            "fits.silk: auxiliary_clustering compares colours",
         ),
     ):
         file.write_text(yaml.safe_dump(values | {section: change}))

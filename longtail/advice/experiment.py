@@ -20,6 +20,7 @@ SEEDS = [0, 1, 2]
 SECOND = 0.2  # of the image passes are those of a second stage
 RATE = 0.05
 LINE = 100
+LEAST_SIDE = 64  # of images, in pixels, from which on a pretrained network is advised
 
 
 def check_place(file: Path) -> None:
@@ -60,7 +61,7 @@ def pretrained(facts: Facts, features: Path | None) -> bool:
     """
     if features is not None:
         return _start(features).get("prior") in ("imagenet", "file", "model")
-    return min(facts.shape[:2]) >= 64
+    return min(facts.shape[:2]) >= LEAST_SIDE
 
 
 def _network(facts: Facts, features: Path | None) -> dict[str, Any]:

@@ -44,18 +44,19 @@ def _in_short(found: Advice) -> Iterator[str]:
     if found.useless:
         yield (
             "  No method can be compared with another yet, there are too few test images. Collect what the last part "
-            f"names, divide all images anew, and ask again. Until then train {_first(found)}, and claim its "
-            "accuracies with the margins below, and no gain."
+            f"names, and ask again. Until then {_first(found)}, and claim its accuracies with the margins below, and "
+            "no gain."
         )
         return
     told = found.told[0].seeds[SEEDS] if len(found.told) == 1 else found.mean
     said = "" if told is None else f", which tells {points(told)} in the mean of the classes with {SEEDS} seeds"
     more = "; classes that need more images are named in the last part" if any(c.wanted for c in found.collect) else ""
-    yield f"  Compare methods on this test subset{said}. Begin with {_first(found)}{more}."
+    yield f"  Compare methods on this test subset{said}. To begin with, {_first(found)}{more}."
 
 
 def _first(found: Advice) -> str:
-    return f"step {1 if found.plan.even else 2} of the ladder ({found.plan.steps[0 if found.plan.even else 1].name})"
+    answered = "" if found.plan.even else ", and answer by step 2, its adjusted head"
+    return f"train step 1 of the ladder, {found.plan.steps[0].name}{answered}"
 
 
 def _collect(found: Advice) -> Iterator[str]:
@@ -65,7 +66,7 @@ def _collect(found: Advice) -> Iterator[str]:
     if enough := [one for one in found.collect if not one.wanted]:
         told = f"{points(enough[0].difference)} in each class can be told"
         yield f"  {all_named([one.task for one in enough])}: nothing; {told}"
-    else:
+    if any(one.wanted for one in found.collect):
         yield (
             "  then `longtail ingest`, `longtail split` and this command again; of a class that cannot have them "
             "claim nothing"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from longtail.advice.advice import Advice
+from longtail.advice.experiment import LEAST_SIDE
 from longtail.advice.facts import FINE, ClassFacts, Facts, TaskFacts
 from longtail.advice.words import FEW, named, percent
 from longtail.sources.quoting import counted
@@ -92,7 +93,8 @@ def _copies(facts: Facts) -> str:
 
 def _pretraining(found: Advice) -> str:
     if found.pretraining is None and not found.pretrained:
-        return "pretraining: none, networks for images so small are trained from scratch"
+        small = "for images so small " if min(found.facts.shape[:2]) < LEAST_SIDE else ""
+        return f"pretraining: none, networks {small}are trained from scratch"
     if found.pretraining is None:
         return "similarity to the pretraining: not known, it takes features of both (--features and --pretraining)"
     return (

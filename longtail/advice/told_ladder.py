@@ -26,7 +26,7 @@ def nearest(found: Advice) -> Iterator[str]:
     others = ", ".join(f"{name} {distance:.1f}" for name, distance in found.others.items())
     yield (
         f"  distance {near.distance:.1f}: 1 for every factor of ten between their images, classes, imbalance ratios, "
-        f"pixels or tasks (others: {others})"
+        f"sides or tasks, and 1 if one alone begins with pretrained weights (others: {others})"
     )
     if near.far:
         yield "  this is far: take what follows from it as a hint and no more"

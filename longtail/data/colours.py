@@ -27,7 +27,7 @@ Ints = npt.NDArray[np.int64]
 
 COLOURS = "colours.npy"
 SIDE = 224  # pixels of the resized image; uint16 counts them all
-BLACK = 16  # a JPEG of quality 95 leaves less of a black bar beside a bright image
+BLACK = 24  # what a JPEG of quality 95 makes of a black bar is darker, beside the noisiest image too
 Grid = Annotated[
     int, Field(ge=2, le=64, description="cells along a side; an odd number keeps grey pixels in one of them")
 ]
@@ -35,7 +35,8 @@ Grid = Annotated[
 
 def without_bars(image: Pixels) -> Pixels:
     """An image H×W×C that lies on a black ground (`fit: pad`), without that: the rows and columns at its edges of which
-    no pixel is brighter than what a JPEG makes of black. A black image stays as it is.
+    no pixel is brighter than what a JPEG makes of black. A black ground of the photograph's own goes with it. A black
+    image stays as it is.
     """
     bright = image.max(2) > BLACK
     rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))

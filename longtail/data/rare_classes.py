@@ -140,7 +140,7 @@ def to_background(samples: pd.DataFrame, subset: Subsets, tasks: Sequence[Task],
         changed.append(new)
         gone = [code for code, name in enumerate(task.classes) if name not in new.classes]
         found += [_rare_class(task, code, labels[task.name], groups) for code in gone]
-        negatives += int(np.isin(rejected[task.name], gone).sum())
+        negatives += int((np.isin(rejected[task.name], gone) & (kept != "")).sum())
     rarest = RareClasses(classes=found, left_out=int(alone.sum()), negatives=negatives) if found else None
     return Divided(samples, changed, kept, rarest)
 

@@ -25,6 +25,8 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Negatives = Literal["ignore", "single", "by_class"]
 OFTEN = 0.1  # epochs over the hard negatives in one over the images of the classes (the thesis, section 2.4.3)
+# Mini-batches of which a prior is measured, if there are as many; of more data two passes, unless all changes meanwhile.
+MEASURED = 200
 MANY = 8  # tasks: each draws for itself up to here, and a step has their mini-batches one beside the other
 
 
@@ -107,6 +109,14 @@ class MethodParams(BaseModel, ABC, extra="forbid"):
     separates_negatives: ClassVar[bool] = False
     # Whether it compares samples by what all tasks have in common.
     one_embedding: ClassVar[bool] = False
+    # Whether the images of a step serve all tasks, labelled or not; else each task has what it labels.
+    shares_images: ClassVar[bool] = False
+
+    def in_vain(self) -> str | None:
+        """What is wrong with these parameters in a new training, as a sentence: they would change nothing, or what does
+        not go together. A model that was trained by them before is read all the same.
+        """
+        return None
 
     @property
     def needs_colours(self) -> bool:
@@ -154,8 +164,6 @@ class Method(nn.Module, ABC):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__()
-        if self.shares_images and setup.sampling.together is False:
-            raise DataError("the method shares its images among the tasks: leave out `together: false`")
         self.labels, self.sampling, self.seed = setup.labels, setup.sampling, setup.seed
         few = setup.sampling.at_most
         self._drawn = {
@@ -257,17 +265,27 @@ class Method(nn.Module, ABC):
         exact = self.balances(iterations - 1)
         known = {task: self.exact_prior(task, count) if exact else None for task, count in classes.items()}
         unknown = [task for task, prior in known.items() if prior is None]
-        measured = self._measured_prior({task: classes[task] for task in unknown}, iterations) if unknown else {}
+        passes = -(-2 * len(next(iter(self.labels.values()))) // self.sampler.batch)
+        window = MEASURED if self.sampling.sampling == "progressive" else max(MEASURED, passes)
+        first = max(self._begin if exact else 0, iterations - window)
+        measured = self._measured_prior({task: classes[task] for task in unknown}, range(max(0, first), iterations))
         return {task: measured[task] if prior is None else prior for task, prior in known.items()}
 
-    def earlier_prior(self, classes: dict[str, int]) -> dict[str, Floats] | None:
-        """The same of the beginning, where sampling or weights change in the course of the training: it is natural
-        there. None where nothing changes.
+    def earlier_prior(self, classes: dict[str, int], iterations: int) -> dict[str, Floats] | None:
+        """The same of the beginning, where sampling or weights change in the course of the training; None where nothing
+        changes.
         """
         first, last = strengths(self.sampling.sampling)
         if first == last and not self.sampling.deferred:
             return None
-        return {task: self._drawn_shares(task, count, 0) for task, count in classes.items()}
+        if self.keeps_shares and (self.sampling.deferred or not self.sampling.cost):
+            return {task: self._drawn_shares(task, count, 0) for task, count in classes.items()}
+        return self._measured_prior(classes, range(min(iterations, self._begin or iterations, MEASURED)))
+
+    @property
+    def keeps_shares(self) -> bool:
+        """Whether, without weights, the loss has the classes as they are drawn."""
+        return True
 
     def _drawn_shares(self, task: str, count: int, strength: float) -> Floats:
         shares: Floats = class_shares(self.class_counts(task, count), strength).astype(np.float32)
@@ -284,14 +302,12 @@ class Method(nn.Module, ABC):
             return None
         return self._drawn_shares(task, count, strength)
 
-    def _measured_prior(self, classes: dict[str, int], iterations: int) -> dict[str, Floats]:
-        """Of the last mini-batches: of two passes over the data or, if that is more, of 200. A class that is in none of
-        them was trained all the same: it has its share of the samples, by the least factor of the others.
+    def _measured_prior(self, classes: dict[str, int], steps: range) -> dict[str, Floats]:
+        """Of some mini-batches. A class that is in none of them was trained all the same: it has its share of the
+        samples, by the least factor of the others.
         """
-        passes = -(-2 * len(next(iter(self.labels.values()))) // self.sampler.batch)
-        steps = min(iterations, max(200, passes))
         sums = {task: np.zeros(count) for task, count in classes.items()}
-        for step in range(iterations - steps, iterations):
+        for step in steps if classes else ():
             selected = self.select(step)
             for task, of_task in sums.items():
                 codes, weights = self.classifier_targets(task, selected)

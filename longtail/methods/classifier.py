@@ -11,7 +11,7 @@ from torch import Tensor
 from longtail.methods.base import Floats, Ints, Method, MethodParams, Setup
 from longtail.methods.batch import Batch, Selection, images_of
 from longtail.methods.hard_negatives import HardNegatives
-from longtail.methods.mixup import Mixed, Mixup, label_weights, mix
+from longtail.methods.mixup import TAU, Mixed, Mixup, label_weights, mix
 from longtail.network.network import Network
 
 
@@ -20,6 +20,12 @@ class ClassifierParams(MethodParams):
 
     separates_negatives = True
     mixup: Mixup | None = Field(None, description="train on mixtures of two images")
+
+    def in_vain(self) -> str | None:
+        """As of every method."""
+        if self.mixup and self.mixup.kappa is None and self.mixup.tau != TAU:
+            return "`mixup.tau` is of Remix, which is mixup with a `kappa`: give it too, or leave `tau` out"
+        return super().in_vain()
 
 
 class ClassifierMethod(Method):
@@ -62,8 +68,13 @@ class ClassifierMethod(Method):
         """As of every method. Mixtures of natural mini-batches leave it as it is: each label is in them as own and as
         partner, with its own weight. It is measured of others, and of Remix.
         """
-        kept = self.mixup is None or (self.mixup.kappa is None and self.sampling.sampling == "natural")
+        kept = self.mixup is None or (self.keeps_shares and self.sampling.sampling == "natural")
         return super().exact_prior(task, count) if kept else None
+
+    @property
+    def keeps_shares(self) -> bool:
+        """Not those of Remix, which labels mixtures as the rarer class."""
+        return self.mixup is None or self.mixup.kappa is None
 
     def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
         """The loss (n,) of samples of a task, from their logits (n, K) and class codes (n,): cross-entropy, unless a

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 Ints = npt.NDArray[np.int64]
@@ -26,12 +26,6 @@ class Mixup(BaseModel, extra="forbid", frozen=True):
     alpha: float = Field(1.0, gt=0)
     kappa: float | None = Field(None, ge=1, description="null: mixup; the paper of Remix has 3")
     tau: float = Field(TAU, ge=0, le=1)
-
-    @model_validator(mode="after")
-    def _remix_has_both(self) -> "Mixup":
-        if self.kappa is None and self.tau != TAU:
-            raise ValueError("`tau` is of Remix, which is mixup with a `kappa`: give it too, or leave `tau` out")
-        return self
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,9 @@ def _standing(report: Report, one: Standing) -> list[str]:
     interval = f"{percent(one.interval[0])} to {percent(one.interval[1])}" if one.interval else "–"
     found = one.difference
     gained = f"{points(found.mean)} ({points(found.low)} to {points(found.high)}), p = {found.p:.2g}" if found else "–"
-    gained = "baseline" if one.model == report.tasks[0].baseline else gained
+    if one.model == report.tasks[0].baseline:
+        reached = "" if one.reference is None else f", by its adjusted head {percent(one.reference)} %"
+        gained = f"baseline{reached}"
     return [plain(one.model), rule_title(one.rule) if one.rule else "–", percent(one.accuracy), interval, gained]
 
 

@@ -32,7 +32,9 @@ def write_tables(report: Report, state: State, folder: Path) -> None:
 
 
 def _metrics(page: TaskReport) -> dict[str, Any]:
-    """By model and rule all metrics of a task, and each model's difference to the baseline."""
+    """By model and rule all metrics of a task, and each model's difference to the baseline, which is by the rule
+    `reference` where that is not the baseline's own.
+    """
     found: dict[str, Any] = {}
     for row in page.rows:
         of_model = found.setdefault(row.model, {"rule": None, "difference": None, "rules": {}})
@@ -40,6 +42,8 @@ def _metrics(page: TaskReport) -> dict[str, Any]:
         if row.own:
             of_model["rule"] = row.rule
             of_model["difference"] = row.difference.as_json() if row.difference else None
+    if page.reference is not None:
+        found[page.baseline]["reference"] = page.reference
     return {model: of_model | _operating(page, model) for model, of_model in found.items()}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from longtail.data.imbalance import imbalance_level
-from longtail.report.content import Standing, TaskReport
+from longtail.report.content import Row, Standing, TaskReport
 from longtail.report.tables import Cell, difference, headline, percent, shown_rows
 from longtail.report.titles import row_title
 
@@ -84,6 +84,12 @@ def _imbalance(task: TaskReport) -> str:
     return f"{task.imbalance.IR or 0:.0f} : 1" if level is None else f"level {level:.0f}"
 
 
+def _compared_accuracy(row: Row, task: TaskReport) -> float | None:
+    """Of the baseline that by the rule by which others are compared with it."""
+    of_reference = task.reached_by_reference if row.model == task.baseline else None
+    return row.metrics.mean_class_accuracy if of_reference is None else of_reference
+
+
 def gain_rows(tasks: Sequence[TaskReport]) -> list[tuple[str, float | None, float]]:
     """Task, imbalance ratio (None: an empty class), and what the leading model gains over its rival, in [−1, 1]; the
     least imbalanced first. Tasks without a rival, or without test samples, are out.
@@ -91,7 +97,7 @@ def gain_rows(tasks: Sequence[TaskReport]) -> list[tuple[str, float | None, floa
     found = []
     for task in tasks:
         if task.rival is not None:
-            mine, other = (row.metrics.mean_class_accuracy for row in (task.main, task.rival))
+            mine, other = (_compared_accuracy(row, task) for row in (task.main, task.rival))
             if mine is not None and other is not None:
                 found.append((task.name, task.imbalance.IR, mine - other))
     return sorted(found, key=lambda row: (row[1] is None, row[1] or 0.0))

@@ -46,7 +46,7 @@ def _comparison(one: Standing, baseline: Standing, over: str, of: int = 1) -> st
     who, whom = name(one.model), f"the {kind} {name(baseline.model)}"
     if found is None:
         return f"Whether {who} beats {whom} is not known, since nothing was resampled: {figures} ({by})."
-    interval = f"{by}, 95 % interval {_between_points(found)}"
+    interval = f"{by}, 95 % interval{' of it alone' if of > 1 else ''} {_between_points(found)}"
     p, best = min(1.0, of * found.p), f", for the best of {of}" if of > 1 else ""
     if p >= LEVEL:
         return (

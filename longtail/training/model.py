@@ -109,8 +109,9 @@ def train_model(
     write_snapshot(current(model), embedder, data.plain, samples, logits=method.trains_classifier)
     if method.trains_classifier:
         counts = {task.name: len(task.classes) for task in table.tasks}
-        end = method.trained_prior(counts, int(curve[-1]["iteration"]))
-        write_priors(current(model), end, method.earlier_prior(counts))
+        iterations = int(curve[-1]["iteration"])
+        priors = method.trained_prior(counts, iterations), method.earlier_prior(counts, iterations)
+        write_priors(current(model), *priors)
     warn_of_collapse(current(model), table)
     return curve
 

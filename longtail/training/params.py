@@ -47,6 +47,10 @@ class TrainingParams(Sampling):
             raise ValueError(
                 f"{self.method.kind} trains classifiers alone, and all below stays as it is: leave out trained_blocks"
             )
+        if self.together is False and self.method.shares_images:
+            raise ValueError(f"{self.method.kind} shares its images among the tasks: leave out `together: false`")
+        if fault := self.method.in_vain():
+            raise ValueError(fault)
         return self
 
     @model_validator(mode="after")

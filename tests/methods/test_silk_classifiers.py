@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 import torch
 import torch.nn.functional as F
+from pydantic import ValidationError
 from torch import Tensor
 
 from longtail.data.colours import standardised
@@ -19,6 +20,7 @@ from longtail.methods.focal import focal_loss
 from longtail.methods.semantic import semantic_similarity_loss
 from longtail.methods.similarity import colour_similarity_loss, pairwise_distances, self_similarity_loss
 from longtail.network.network import Network, NetworkParams
+from longtail.training.params import TrainingParams
 
 TASKS = [Task(name="place", classes=["a", "b", "c"]), Task(name="time", classes=["x", "y"])]
 COUNTS = np.random.default_rng(1).integers(0, 500, (40, 25)).astype(np.uint16)
@@ -173,9 +175,10 @@ def test_costs_are_told_to_be_none_of_the_papers(kind: str) -> None:
     assert said.endswith("the papers have no class weights; theirs is `cost: false`")
 
 
-def test_tasks_that_share_images_cannot_draw_apart() -> None:
-    with pytest.raises(DataError, match="leave out `together: false`"):
-        method_of("silknet", sampling={"sampling": "natural", "cost": 0, "together": False})
+@pytest.mark.parametrize("kind", ["silknet", "class_rectification"])
+def test_tasks_that_share_images_cannot_draw_apart(kind: str) -> None:
+    with pytest.raises(ValidationError, match="leave out `together: false`"):
+        TrainingParams(method={"kind": kind}, sampling="natural", cost=0, together=False)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("batch", [9, 12])

@@ -197,7 +197,38 @@ def test_of_smoothed_labels_it_is_what_they_say(epsilon: float) -> None:
     ],
 )
 def test_a_training_that_changes_tells_the_prior_of_its_beginning_too(sampling: dict[str, Any], changes: bool) -> None:
-    found = method({"label": labels(*COUNTS)}, **sampling).earlier_prior({"label": 4})
+    found = method({"label": labels(*COUNTS)}, **sampling).earlier_prior({"label": 4}, 1000)
     assert (found is not None) == changes
     if found is not None:
         assert found["label"] == pytest.approx(COUNTS / COUNTS.sum())
+
+
+DEFERRED = {"sampling": "natural", "cost": 1, "deferred": 0.8}
+
+
+@pytest.mark.parametrize(
+    ("own", "sampling", "begin"),
+    [
+        ({}, DEFERRED, 480),
+        ({"mixup": {"kappa": 3}}, {**DEFERRED, "sampling": "class_even"}, 480),
+        ({"mixup": {"kappa": 3}}, {"sampling": "progressive", "cost": 0}, 400),
+        ({}, {"sampling": "progressive", "cost": 1}, 400),
+    ],
+)
+def test_both_ends_are_measured_where_they_are(own: dict[str, Any], sampling: dict[str, Any], begin: int) -> None:
+    """Not the one on mini-batches of the other, of data of which a pass is longer than what is deferred."""
+    codes = {"label": labels(15_000, 4_500, 500)}
+    setup = Setup(codes, Sampling.model_validate({"batch": 64, **sampling}), 0)
+    one = params_class("softmax").model_validate({"kind": "softmax", **own}).build(setup)
+    one.plan(600)
+
+    def of(steps: range) -> npt.NDArray[np.float64]:
+        total = np.zeros(3)
+        for step in steps:
+            np.add.at(total, *one.classifier_targets("label", one.select(step)))
+        return total / total.sum()
+
+    end, beginning = one.trained_prior({"label": 3}, 600)["label"], one.earlier_prior({"label": 3}, 600)
+    assert beginning is not None
+    assert beginning["label"] == pytest.approx(of(range(200)), abs=0.03)
+    assert end == pytest.approx(of(range(begin, 600)), abs=0.03)

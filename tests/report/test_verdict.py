@@ -70,6 +70,7 @@ def test_the_best_of_several_has_a_p_value_for_as_many() -> None:
     others = [Standing(f"m{i}", 0.8, None, EVEN) for i in range(7)]
     text = verdict(over_tasks(BASE, Standing("r3", 0.871, None, chance), *others))
     assert text.startswith("r3 does not beat the baseline softmax: 87.1 %")
+    assert "95 % interval of it alone +0.1 to +4.0" in text
     assert "chance alone may explain (p = 0.24, for the best of 8)" in text
 
 

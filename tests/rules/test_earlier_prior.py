@@ -57,7 +57,7 @@ def test_a_head_that_the_deferred_part_does_not_reach_is_corrected_as_what_it_is
     for name, how in (("deferred", DEFERRED), ("natural", NATURAL)):
         one, layer = head_trained(Sampling.model_validate(how), schedule)
         logits = layer(torch.from_numpy(points).float()).detach().numpy()
-        end, beginning = one.trained_prior({"label": 4}, STEPS), one.earlier_prior({"label": 4})
+        end, beginning = one.trained_prior({"label": 4}, STEPS), one.earlier_prior({"label": 4}, STEPS)
         evidence = Evidence(
             points, logits, np.full(6000, -1), validation, 4, 10, Search(), 0, end["label"],
             earlier=beginning["label"] if beginning else None,

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
 
 from longtail.methods.base import Floats, Setup
@@ -22,14 +22,14 @@ class Params(ClassifierParams):
     kind: Literal["balanced_softmax"] = "balanced_softmax"
     strength: float = Field(1.0, gt=0)
 
-    @model_validator(mode="after")
-    def _corrected_once(self) -> "Params":
+    def in_vain(self) -> str | None:
+        """As of every method."""
         if self.mixup and self.mixup.kappa is not None:
-            raise ValueError(
+            return (
                 "Remix labels mixtures as the rarer class, and balanced_softmax raises the logits by the prior of the "
                 "images: the imbalance would be made up for twice; leave out `kappa`"
             )
-        return self
+        return super().in_vain()
 
     def build(self, setup: Setup) -> "BalancedSoftmax":
         return BalancedSoftmax(setup, self)

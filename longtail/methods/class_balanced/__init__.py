@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from longtail.methods.base import Floats, Ints, Setup
@@ -38,12 +38,12 @@ class Params(ClassifierParams):
     scale: float = Field(30.0, gt=0)
     normalise: Literal["samples", "weights"] = "samples"
 
-    @model_validator(mode="after")
-    def _of_its_loss(self) -> "Params":
+    def in_vain(self) -> str | None:
+        """As of every method."""
         for field, loss in (("gamma", "focal"), ("max_margin", "ldam"), ("scale", "ldam")):
             if self.loss != loss and getattr(self, field) != type(self).model_fields[field].default:
-                raise ValueError(f"`{field}` is of `loss: {loss}`, and the loss is {self.loss}: leave `{field}` out")
-        return self
+                return f"`{field}` is of `loss: {loss}`, and the loss is {self.loss}: leave `{field}` out"
+        return super().in_vain()
 
     def build(self, setup: Setup) -> "ClassBalanced":
         return ClassBalanced(setup, self)

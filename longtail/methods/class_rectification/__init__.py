@@ -33,6 +33,7 @@ class Params(MethodParams):
     """
 
     kind: Literal["class_rectification"] = "class_rectification"
+    shares_images = True
     mining: Literal["instance", "class"] = "instance"
     comparison: Literal["relative", "absolute", "distribution"] = "relative"
     hard: int = Field(
@@ -73,7 +74,7 @@ class ClassRectification(Method):
     in its own share of a mini-batch, so the rectification of several is not that of the whole.
     """
 
-    shares_images = True
+    shares_images = Params.shares_images
 
     def __init__(self, setup: Setup, params: Params) -> None:
         super().__init__(setup)

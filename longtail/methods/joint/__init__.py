@@ -53,6 +53,11 @@ class Joint(HingeMethod):
         """None of quintuplets, whose members are not drawn as the anchor is."""
         return super().exact_prior(task, count) if self.params.mining == "batch" else None
 
+    @property
+    def keeps_shares(self) -> bool:
+        """As for `exact_prior`."""
+        return self.params.mining == "batch"
+
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         names = ("cross_entropy", "hinge_1", "hinge_2", "hinge_3")
         scalars = {name: torch.zeros((), device=images.device) for name in names}

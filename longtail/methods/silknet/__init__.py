@@ -29,6 +29,7 @@ class Params(ClusteringParams):
 
     kind: Literal["silknet"] = "silknet"
     one_embedding = True
+    shares_images = True
     gamma: float = Field(2.0, ge=0, description="γ of the focal weight; 0: cross-entropy")
     self_similarity: float = Field(
         0.5,
@@ -49,7 +50,7 @@ class SilkNet(ClusteringMethod):
     compares within its own share of a mini-batch.
     """
 
-    shares_images = True
+    shares_images = Params.shares_images
 
     def __init__(self, setup: Setup, params: Params) -> None:
         super().__init__(setup, params)

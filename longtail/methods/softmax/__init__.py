@@ -42,9 +42,9 @@ class Softmax(ClassifierMethod):
         found = super().trained_prior(classes, iterations)
         return {task: self._smoothed(shares) for task, shares in found.items()}
 
-    def earlier_prior(self, classes: dict[str, int]) -> dict[str, Floats] | None:
+    def earlier_prior(self, classes: dict[str, int], iterations: int) -> dict[str, Floats] | None:
         """The same of the beginning."""
-        found = super().earlier_prior(classes)
+        found = super().earlier_prior(classes, iterations)
         return None if found is None else {task: self._smoothed(shares) for task, shares in found.items()}
 
     def _smoothed(self, shares: Floats) -> Floats:
