@@ -25,7 +25,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Negatives = Literal["ignore", "single", "by_class"]
 OFTEN = 0.1  # epochs over the hard negatives in one over the images of the classes (the thesis, section 2.4.3)
-# Mini-batches of which a prior is measured, if there are as many; of more data two passes, unless all changes meanwhile.
+# Mini-batches of which a prior is measured, if there are as many; of more data two passes, unless it changes meanwhile.
 MEASURED = 200
 MANY = 8  # tasks: each draws for itself up to here, and a step has their mini-batches one beside the other
 

@@ -74,7 +74,8 @@ def test_a_baseline_that_leads_is_compared_as_one_that_follows(models: Path, cap
     page = (models / "report/report.html").read_text()
     assert "difference to softmax, adjusted, points" in page
     own = read_json(models / "report/metrics.json")["digit"]["softmax"]
-    assert own["rule"] == "head"
+    assert (own["rule"], own["reference"]) == ("head", "head_adjusted")
+    assert "baseline, by its adjusted head" in (models / "report/model_card.md").read_text()
 
 
 def test_without_resamples_there_are_figures_and_no_verdict_on_chance(
