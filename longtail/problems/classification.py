@@ -16,8 +16,10 @@ from longtail.metrics.significance import Answers, Difference, joined, mean_accu
 from longtail.report.content import Row, Standing, TaskReport
 from longtail.report.explanation import KCurve, KSearch
 from longtail.rules.base import Rule
+from longtail.rules.head_adjusted import HeadAdjusted
 from longtail.rules.knn import row_blocks
 from longtail.rules.registry import ADJUSTED, HEAD
+from longtail.rules.search import mean_class_accuracy
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -41,17 +43,33 @@ class Judged:
     prior: Floats | None = None
 
     @property
-    def as_reference(self) -> str:
+    def reference(self) -> Rule:
         """The rule by which others are compared with it: its own, but for the head that less the log prior. A gain that
-        this has too is a moved threshold, not a better representation.
+        this has too is a moved threshold, not a better representation. It is for even classes, as the scores that are
+        compared are.
         """
-        return ADJUSTED if self.rule == HEAD and ADJUSTED in self.rules else self.rule
+        adjusted = self.rules.get(ADJUSTED)
+        if self.rule in (HEAD, ADJUSTED) and isinstance(adjusted, HeadAdjusted):
+            return adjusted.for_even_classes()
+        return self.rules[self.rule]
+
+    @property
+    def reference_name(self) -> str | None:
+        """What that rule is called; None where it is its own."""
+        return None if self.reference is self.rules[self.rule] else ADJUSTED
+
+    def reference_answers(self, positions: Ints) -> Ints:
+        """What it says of these samples by that rule."""
+        return self._in_blocks(self.reference, positions)
 
     def answers(self, positions: Ints) -> dict[str, Ints]:
         """By rule the class codes of the samples at these positions."""
+        return {key: self._in_blocks(rule, positions) for key, rule in self.rules.items()}
+
+    def _in_blocks(self, rule: Rule, positions: Ints) -> Ints:
         # A rule makes a score a class, which of many samples and classes nobody has memory for.
         blocks = [positions[rows] for rows in row_blocks(len(positions), self.class_count)]
-        return {key: np.concatenate([self._said(rule, at) for at in blocks]) for key, rule in self.rules.items()}
+        return np.concatenate([self._said(rule, at) for at in blocks])
 
     def _said(self, rule: Rule, positions: Ints) -> Ints:
         logits = None if self.logits is None else self.logits[positions]
@@ -83,7 +101,7 @@ def task_report(
     said = {model.name: model.answers(split.positions("test")) for model in models}
     own = {model.name: said[model.name][model.rule] for model in models}
     compared = next(model for model in models if model.name == baseline)
-    reference = said[baseline][compared.as_reference]
+    reference = compared.reference_answers(split.positions("test"))
     differences = {
         name: _difference(task, answers, reference, split, extent) for name, answers in own.items() if name != baseline
     }
@@ -104,7 +122,8 @@ def task_report(
         background=task.background,
         shots=extent.shots,
         k_search=_k_search(models[0].rules["cluster_wise"].summary()),
-        reference=compared.as_reference if compared.as_reference != compared.rule else None,
+        reference=compared.reference_name,
+        reference_accuracy=_accuracy(task, reference, split) if compared.reference_name else None,
     )
     return report, said
 
@@ -168,6 +187,11 @@ def measure(task: Task, answers: Mapping[str, Ints], split: Split, extent: Exten
         )
         for rule, predicted in answers.items()
     }
+
+
+def _accuracy(task: Task, answers: Ints, split: Split) -> float | None:
+    truth = labels(task, split)
+    return mean_class_accuracy(truth[truth >= 0], answers[truth >= 0]) if (truth >= 0).any() else None
 
 
 def _difference(task: Task, first: Ints, second: Ints, split: Split, extent: Extent) -> Difference | None:

@@ -56,7 +56,7 @@ class TaskReport:
 
     `counts` maps each subset to the samples of each of `classes`; `imbalance` measures the training subset. The rows of
     the model that leads come first. `baseline` names the model that the others are compared with, `reference` the rule
-    by which, where that is not its own.
+    by which, where that is not its own, and `reference_accuracy` what it reaches by that.
     Raises ValueError if no row is a model's own, or a subset has not one count a class.
     """
 
@@ -75,6 +75,7 @@ class TaskReport:
     fineness: Fineness | None = None
     doubts: Doubts | None = None
     reference: str | None = None
+    reference_accuracy: float | None = None
 
     def __post_init__(self) -> None:
         if not self.own_rows or self.baseline not in [row.model for row in self.own_rows]:
@@ -102,12 +103,6 @@ class TaskReport:
     def baseline_title(self) -> str:
         """The baseline, as headings of differences to it have it."""
         return f"{self.baseline}, adjusted" if self.reference else self.baseline
-
-    @property
-    def reached_by_reference(self) -> float | None:
-        """What the baseline reaches by the rule `reference`; None where that is its own."""
-        of_baseline = (row for row in self.rows if row.model == self.baseline and row.rule == self.reference)
-        return next((row.metrics.mean_class_accuracy for row in of_baseline), None)
 
     @property
     def main(self) -> Row:
@@ -194,7 +189,7 @@ class Report:
                 row.metrics.intervals.get("mean_class_accuracy"),
                 row.difference,
                 row.rule,
-                self.tasks[0].reached_by_reference if row.model == self.tasks[0].baseline else None,
+                self.tasks[0].reference_accuracy if row.model == self.tasks[0].baseline else None,
             )
             for row in self.tasks[0].own_rows
         ]

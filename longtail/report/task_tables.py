@@ -86,7 +86,7 @@ def _imbalance(task: TaskReport) -> str:
 
 def _compared_accuracy(row: Row, task: TaskReport) -> float | None:
     """Of the baseline that by the rule by which others are compared with it."""
-    of_reference = task.reached_by_reference if row.model == task.baseline else None
+    of_reference = task.reference_accuracy if row.model == task.baseline else None
     return row.metrics.mean_class_accuracy if of_reference is None else of_reference
 
 

@@ -18,7 +18,8 @@ STRENGTHS = (1.0, 0.75, 1.25, 0.5, 1.5, 0.25, 2.0, 0.0)
 
 @dataclass(frozen=True)
 class HeadAdjusted(LogitRule):
-    """`strength` is τ, chosen on validation; `shift` (K,) is what the logits are raised by.
+    """`strength` is τ, chosen on validation; `shift` (K,) is what the logits are raised by. Where there is a target,
+    `even` (K,) is what they would be raised by for even classes.
 
     Where the prior changed in the course of the training, that of its beginning is tried too, and taken (`earlier`) if
     it is better on validation: a change that comes when the learning rate is next to nothing does not reach the head.
@@ -31,11 +32,20 @@ class HeadAdjusted(LogitRule):
     score: float
     curve: list[dict[str, float]]
     earlier: bool = False
+    even: list[float] | None = None
 
     @classmethod
     def fit(cls, evidence: Evidence, fitted: Mapping[str, Rule]) -> Self:
         assert evidence.prior is not None
-        found, reached = cls._by(evidence, evidence.prior)
+        if evidence.target is not None:
+            even = cls.fit(replace(evidence, target=None), fitted)
+            return replace(cls._better(evidence, evidence.prior), even=even.shift)
+        return cls._better(evidence, evidence.prior)
+
+    @classmethod
+    def _better(cls, evidence: Evidence, prior: Floats) -> Self:
+        """By the prior of the end of the training, or of its beginning."""
+        found, reached = cls._by(evidence, prior)
         if evidence.earlier is not None:
             other, as_well = cls._by(evidence, evidence.earlier)
             if as_well > reached:
@@ -49,6 +59,10 @@ class HeadAdjusted(LogitRule):
         tried = choose_strength(evidence, STRENGTHS, lambda logits, tau: logits + shifts[tau])
         curve = [{"strength": tau, "score": score} for tau, score in tried.scores.items()]
         return cls(tried.chosen, shifts[tried.chosen].tolist(), tried.score, curve), tried.reached
+
+    def for_even_classes(self) -> Self:
+        """The same where no target is asked for: what accuracies that count all classes alike are compared by."""
+        return self if self.even is None else replace(self, shift=self.even, even=None)
 
     def scores(self, logits: Floats) -> Floats:
         return logits + np.asarray(self.shift, np.float32)

@@ -64,6 +64,12 @@ class Params(BaseModel, extra="forbid"):
         return self
 
 
+FOR_TARGET = (
+    "index.target says how often classes come where the model is used. The adjusted head, thresholds and soft voting "
+    "are for that; the scores of this report count all classes alike, and differences are to a baseline for even ones."
+)
+
+
 @dataclass(frozen=True)
 class Indexed:
     """A model as `index` has left it."""
@@ -168,7 +174,8 @@ def _judged(models: list[Indexed], packed: PackedDataset, table: Split, params: 
             page, said = task_report(task, judged, baseline, table, extent)
             pages.append(replace(page, operating=operating_point(task, judged, said, table, params.shots)))
             own.append({model.name: said[model.name][model.rule] for model in judged})
-            references += [said[model.name][model.as_reference] for model in judged if model.name == baseline]
+            compared = next(model for model in judged if model.name == baseline)
+            references.append(compared.reference_answers(table.positions("test")))
             answers_table(task, said, table).to_parquet(folder / f"predictions-{task.name}.parquet", index=False)
             for model, one in zip(models, judged, strict=True):
                 warnings += _warnings(one, task, table, in_rounds=model.state.round > 0)
@@ -206,6 +213,11 @@ def _warnings(model: Judged, task: Task, table: Split, *, in_rounds: bool) -> li
     return [f"{model.name}: {warning}" for warning in said if warning]
 
 
+def _has_target(model: Indexed) -> bool:
+    """Whether its rules are for classes as they come somewhere, and not for even ones."""
+    return bool(model.lineage.parameters().get("index", {}).get("target"))
+
+
 def _report(
     pages: list[TaskReport],
     models: list[Indexed],
@@ -228,6 +240,7 @@ def _report(
             for note in (*trained_elsewhere(model.name, model.lineage), *seen_as(model.name, model.lineage))
         ),
         *warnings,
+        *([FOR_TARGET] if any(map(_has_target, models)) else []),
     ]
     return Report(
         title=f"{method_title(lead.lineage)}, answered by the {rule_title(lead.state.rule)}",

@@ -42,6 +42,18 @@ class Params(BaseModel, extra="forbid"):
         list(RULES), description="those to fit where they can be; cluster_wise and the model's own in any case"
     )
 
+    rule: str | None = Field(
+        None,
+        exclude_if=lambda key: key is None,
+        description="by which every model answers that has it, in the report and where it is served, such as "
+        "head_adjusted; null: that of its method",
+    )
+
+    @field_validator("rule")
+    @classmethod
+    def _exists(cls, key: str | None) -> str | None:
+        return None if key is None else cls._exist([key])[0]
+
     @field_validator("rules")
     @classmethod
     def _exist(cls, keys: list[str]) -> list[str]:
@@ -74,7 +86,6 @@ def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[st
             f"index.target names {listed(unknown)}; the tasks are {listed(one.name for one in table.tasks)}"
         )
     shutil.copytree(best(model), index / "snapshot")
-    state.write(index)
     (index / "rules").mkdir()
     summaries = {}
     report: dict[str, float] = {}
@@ -89,14 +100,28 @@ def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[st
             target=params.target_of(task),
         )
         _say_what_is_left_out(params.rules, task, evidence)
-        fitted = fit_rules([*params.rules, "cluster_wise", state.rule], evidence)
+        asked = params.rule if params.rule is not None else state.rule
+        fitted = fit_rules([*params.rules, "cluster_wise", state.rule, asked], evidence)
         summaries[task.name] = _written(index / "rules", task.name, fitted, evidence)
         report |= {f"{task.name}_validation_{key}": rule.score for key, rule in fitted.items()}
         report |= {
             f"{task.name}_{name}": float(summaries[task.name]["cluster_wise"][name]) for name in ("clusters", "k")
         }
     write_json(index / "rules.json", summaries)
+    _answering(state, params.rule, summaries).write(index)
     return report
+
+
+def _answering(state: State, asked: str | None, fitted: Mapping[str, Mapping[str, Any]]) -> State:
+    """The state of a model that answers by the rule that is asked for, if every task has it."""
+    if asked is None:
+        return state
+    if without := [task for task, rules in fitted.items() if asked not in rules]:
+        print(
+            f"index: {listed(without)} cannot be answered by {asked}, so the rule stays {state.rule}", file=sys.stderr
+        )
+        return state
+    return state.model_copy(update={"rule": asked})
 
 
 def _written(folder: Path, task: str, fitted: Mapping[str, Rule], evidence: Evidence) -> dict[str, dict[str, Any]]:
