@@ -90,7 +90,7 @@ def check(
     lies.
     """
     from longtail.stages.ingest import check_data
-    from longtail.training.declared import check_on
+    from longtail.training.declared import check_said
 
     values, sections, faults = read_parameters(params), {}, Faults()
     with faults.collected():
@@ -98,7 +98,7 @@ def check(
         asked = [stage for stage in STAGES if stage != "fetch"] + [stage for stage in EDGE_STAGES if stage in values]
         sections = checked_sections(params, asked)
     with faults.collected():
-        check_on(values, str(params))
+        check_said(values, str(params))
     with faults.collected():
         check_data(str(params), values.get("data"), sections.get(("ingest", None)))
     faults.settle()

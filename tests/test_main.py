@@ -326,3 +326,16 @@ def test_a_training_has_to_say_what_it_is_on_before_dvc_asks(
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     error = longtail("check", "--params", tmp_path / "params.yaml")[1]
     assert f"{section}.{name} does not say what it is trained on: give it `on: dataset`" in error
+
+
+@pytest.mark.parametrize("method", [None, {}, {"mixup": None}, "left out"])
+def test_a_training_has_to_say_its_method_before_dvc_asks(longtail: Run, tmp_path: Path, method: Any) -> None:
+    values = read_yaml(ROOT / "params.yaml") | {"data": str(tmp_path)}
+    values["fits"]["softmax"]["method"] = method
+    if method == "left out":
+        del values["fits"]["softmax"]["method"]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    status, error = longtail("check", "--params", tmp_path / "params.yaml")
+    assert status == 1
+    assert "fits.softmax" in error
+    assert "method" in error

@@ -74,13 +74,20 @@ def declared_trainings(values: dict[str, Any], source: str) -> Trainings:
     )
 
 
-def check_on(values: dict[str, Any], source: str) -> None:
-    """Raise DataError if a training leaves out what it is trained on, for which dvc.yaml has no default."""
+def check_said(values: dict[str, Any], source: str) -> None:
+    """Raise DataError if a training leaves out what dvc.yaml has no default for: what it is trained on and, of `fits`,
+    by which method.
+    """
     for section in ("fits", "rounds"):
         for name, entry in _section(values, section, source).items():
             if "on" not in entry:
                 raise DataError(
                     f"{source}: {section}.{name} does not say what it is trained on: give it `on: {DATASET}`"
+                )
+            method = entry.get("method")
+            if section == "fits" and not (isinstance(method, dict) and "kind" in method):
+                raise DataError(
+                    f"{source}: {section}.{name} does not say its method: give it `method: {{kind: softmax}}`"
                 )
 
 
