@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import PARAMETERS, evaluate_models, run_stage
 
+from longtail.artifacts.yaml_file import read_yaml
 from longtail.methods.focal import focal_loss
 from longtail.training.declared import declared_trainings
 
@@ -71,12 +72,14 @@ def test_the_guide_shows_the_method_as_it_is() -> None:
 
 
 def test_the_guides_trainings_run_and_stand_side_by_side(tmp_path: Path, prepared: Path) -> None:
-    values = yaml.safe_load(block("yaml", 1))
+    (tmp_path / "guide.yaml").write_text(block("yaml", 1))
+    values = read_yaml(tmp_path / "guide.yaml")
     trainings = declared_trainings(values, "the guide")
     for name in ("dataset", "split", "start"):
         shutil.copytree(prepared / name, tmp_path / name)
     for name in trainings.fits:
         entry = values["fits"][name] | {"optimisation": PARAMETERS["fit"]["optimisation"]}
+        assert entry.pop("on") == "dataset"
         paths = {"previous": f"{entry.pop('after')}/model", "model": f"{name}/model"}
         run_stage(tmp_path, "fit", paths=paths, name=name, **entry)
     evaluate_models(tmp_path, *trainings.models, baseline=trainings.baseline)
