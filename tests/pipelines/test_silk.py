@@ -9,11 +9,11 @@ from workspace import Workspace
 
 ADAM = {"iterations": 20, "optimiser": "adamw", "weight_decay": 0, "schedule": "constant", "early_stopping": 10}
 TRAINING: dict[str, Any] = {"after": "start", "batch": 45, "sampling": "natural", "cost": False}
-# Grey digits lie in one cell of the colour grid; what is told here is whether all arrives, not what it is worth.
+# Grey digits, in RGB, lie in one cell of the colour grid; what is told here is whether all arrives, not its worth.
 VARIED = {"crop_side": 0.7, "rotate": 5, "noise": 0.1}
 CHANGES: dict[str, Any] = {
     "network": {"embedding": 16, "shared_embedding": True, "relu": "classifier", "task_layers": [8], "dropout": 0.3},
-    "ingest": {"colours": 5},
+    "ingest": {"colours": 5, "image_shape": [28, 28, 3]},
     "split": {"validation": 0.25, "test": 0.2, "rare_classes": "background", "hidden": {"digit": 0.3}},
     "features": {"frozen": {"after": "start"}, "views": {"after": "start", "views": 2, "augmentation": VARIED}},
     "rounds": {},
