@@ -218,10 +218,11 @@ class Cell(BaseModel, extra="forbid"):
         for stage, section in NAMED.items():
             for name in self.sections.get(section, {}):
                 checked = self.params(stage, name)
-                if stage == "fit" and self.declared.on_features(stage, name):
+                if stage != "fit":
+                    continue
+                if self.declared.on_features(stage, name):
                     checked.check_stored()
-                if stage == "fit":
-                    check_colours(checked.method, self.params("ingest").colours, f"{self.name}: ")
+                check_colours(checked.method, self.params("ingest").colours, f"{self.name}: ")
         method = self.trained_by()
         if not self.trains_classifier and any(rule_class(key).needs_logits for key in rules):
             what = "nothing is trained" if method is None else f"{method.kind} trains no classifier"

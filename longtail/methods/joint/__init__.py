@@ -50,12 +50,12 @@ class Joint(HingeMethod):
         return targets["codes"].ravel(), targets["class_weights"].ravel()  # type: ignore[return-value]
 
     def exact_prior(self, task: str, count: int) -> Floats | None:
-        """None of quintuplets, whose members are not drawn as the anchor is."""
-        return super().exact_prior(task, count) if self.params.mining == "batch" else None
+        """As of every method; of quintuplets it is measured."""
+        return super().exact_prior(task, count) if self.keeps_shares else None
 
     @property
     def keeps_shares(self) -> bool:
-        """As for `exact_prior`."""
+        """Not those of quintuplets, whose members are not drawn as the anchor is."""
         return self.params.mining == "batch"
 
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
