@@ -2,20 +2,24 @@
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from longtail.artifacts import digests
 from longtail.artifacts.files import remove, replace
 from longtail.errors import DataError
 
 
 @contextmanager
-def written_whole(outputs: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
+def written_whole(outputs: Mapping[str, Path], inputs: Iterable[Path] = ()) -> Iterator[dict[str, Path]]:
     """An empty directory for each output, which takes its place when the block ends and is deleted if it fails.
 
-    Raises DataError if another run is at one of them.
+    Raises DataError if another run is at one of them; and if one would replace an input, or what is no artifact: a
+    folder of somebody's images, a queue with its decisions.
     """
+    for output in outputs.values():
+        _check_replaceable(output, inputs)
     partial = {name: path.with_name(f".{path.name}.partial") for name, path in outputs.items()}
     with ExitStack() as locks:
         for name, path in partial.items():
@@ -28,6 +32,15 @@ def written_whole(outputs: Mapping[str, Path]) -> Iterator[dict[str, Path]]:
             for path in partial.values():
                 remove(path)
             raise
+
+
+def _check_replaceable(output: Path, inputs: Iterable[Path]) -> None:
+    for path in inputs:
+        if path.resolve().is_relative_to(output.resolve()):
+            raise DataError(f"{output} would replace {path}, which is read to write it; name another output")
+    there = output.exists() or output.is_symlink()
+    if there and not (output / digests.FILE).is_file() and not (output.is_dir() and not any(output.iterdir())):
+        raise DataError(f"{output} is there, and no step has written it; name another output, or move it away")
 
 
 def _claim(path: Path, output: Path) -> int:

@@ -1,7 +1,7 @@
 """The images that people decided on, from their files, as a packed data set keeps them."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,17 +45,26 @@ def pixel_digest(pixels: Pixels) -> bytes:
 
 
 def without_known(
-    found: Iterable[Verdict], known: set[bytes], files: Mapping[str, Path], how: Preprocessing
-) -> list[Verdict]:
-    """The verdicts on images whose pixels are not among the `known` digests, nor those of one before."""
-    new, seen = [], set(known)
+    found: Iterable[Verdict],
+    known: Collection[bytes],
+    files: Mapping[str, Path],
+    how: Preprocessing,
+    rejected: Collection[bytes],
+) -> tuple[list[Verdict], list[bytes]]:
+    """The verdicts on images whose pixels are not among the `known` digests, nor those of one before; but a yes to what
+    is among the `rejected` is new. The second list has the digests of these.
+    """
+    new, again, seen = [], [], set(known)
     for verdict in found:
         with bounded_pillow(Limits()):
             key = pixel_digest(preprocess(_content(verdict, files), how))
-        if key not in seen:
+        if verdict.accepted and key in rejected and key not in again:
+            again.append(key)
+            new.append(verdict)
+        elif key not in seen:
             seen.add(key)
             new.append(verdict)
-    return new
+    return new, again
 
 
 def stored(added: Sequence[Verdict], files: Mapping[str, Path], how: Preprocessing) -> Iterator[Block]:

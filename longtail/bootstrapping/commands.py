@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from longtail.errors import DataError
+
 BEGIN = "to begin: "
 
 
@@ -41,7 +43,9 @@ def bootstrap(
     simulate: Annotated[
         Path | None, typer.Option(help="let simulated people decide: a CSV of the columns `file` and `class`")
     ] = None,
-    error_rate: Annotated[float, typer.Option(min=0, max=1, help="how often simulated people err")] = 0.0,
+    error_rate: Annotated[
+        float | None, typer.Option(min=0, max=1, help="how often simulated people err; default 0")
+    ] = None,
 ) -> None:
     """Let a data set grow: train, propose images of a pool, let people say yes or no, add what they said, and again."""
     from longtail.bootstrapping.loop import Simulation, bootstrap
@@ -61,7 +65,9 @@ def bootstrap(
         "seed": seed,
     }
     plan = begun(directory, given, params)
-    simulation = Simulation(simulate, error_rate) if simulate else None
+    if error_rate is not None and simulate is None:
+        raise DataError("--error-rate is that of simulated people; give --simulate too")
+    simulation = Simulation(simulate, error_rate or 0.0) if simulate else None
     typer.echo(bootstrap(directory, plan, simulation, enough=enough))
 
 

@@ -11,10 +11,10 @@ import pandas as pd
 from longtail.artifacts.digests import check_artifact, write_digests
 from longtail.artifacts.lineage import GROW, Lineage, check_same_rows, extended
 from longtail.artifacts.outputs import written_whole
-from longtail.bootstrapping.additions import BLOCK, pixel_digests, stored, takes_files, without_known
+from longtail.bootstrapping.additions import BLOCK, pixel_digest, pixel_digests, stored, takes_files, without_known
 from longtail.bootstrapping.verdicts import Verdict, digest, verdicts
 from longtail.data.dataset import PackedDataset, Task, rejected_column, write_dataset
-from longtail.data.shards import Block
+from longtail.data.shards import Block, Ints
 from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.labelling.queue import LONGEST
@@ -36,18 +36,22 @@ def grow(
     behind them the images of the queues with a yes, labelled, and with a no, as hard negatives; all training samples.
 
     `files`: by digest of its bytes the file of each image. What has the pixels of an image that is there is left out:
-    it may be a test image. Raises DataError if anything stands against it, and has then written nothing.
+    it may be a test image. But a yes takes the place of the hard negative that an earlier no had made of the image.
+    Raises DataError if anything stands against it, and has then written nothing.
     """
     packed, table = opened(dataset, split)
     own, how = task_of(table, task, split), takes_files(packed)
     found = verdicts(queues, own)
     known = pixel_digests(packed, np.arange(len(packed)))  # also of what the split leaves out
-    added = without_known(found, known, files, how)
-    with written_whole({"dataset": output}) as partial:
+    rejected = _rejected(packed, table, own)
+    added, again = without_known(found, known, files, how, rejected)
+    kept = np.setdiff1d(np.arange(len(table.samples)), [rejected[key] for key in again])
+    inputs = [dataset, split, *queues, *files.values()]
+    with written_whole({"dataset": output}, inputs) as partial:
         write_dataset(
             partial["dataset"],
-            _samples(packed, table, own, added, files),
-            chain(_kept(packed, table), stored(added, files, how)),
+            _samples(packed, table, kept, own, added, files),
+            chain(_stored(packed, table.samples["row"].to_numpy()[kept]), stored(added, files, how)),
             tasks=table.tasks,
             image_shape=packed.info.image_shape,
             provenance=f"{packed.info.provenance}; and {len(added)} images that people decided on",
@@ -82,16 +86,22 @@ def task_of(split: Split, name: str | None, place: Path) -> Task:
     return split.tasks[names.index(name) if name else 0]
 
 
-def _kept(packed: PackedDataset, split: Split) -> Iterator[Block]:
-    rows = split.samples["row"].to_numpy()
+def _rejected(packed: PackedDataset, split: Split, task: Task) -> dict[bytes, int]:
+    """By the digest of its pixels the place in the split of each hard negative of the task."""
+    places = np.flatnonzero(split.negatives(task) >= 0)
+    images = (packed.images(split.samples["row"].to_numpy()[[place]])[0] for place in places)
+    return {pixel_digest(image): int(place) for place, image in zip(places, images, strict=True)}
+
+
+def _stored(packed: PackedDataset, rows: Ints) -> Iterator[Block]:
     return (packed.stored(rows[start : start + BLOCK]) for start in range(0, len(rows), BLOCK))
 
 
 def _samples(
-    packed: PackedDataset, split: Split, task: Task, added: list[Verdict], files: Mapping[str, Path]
+    packed: PackedDataset, split: Split, kept: Ints, task: Task, added: list[Verdict], files: Mapping[str, Path]
 ) -> pd.DataFrame:
-    """The samples of the split, official subsets and all, and those that are added, each a group of its own, with the
-    name of its file as source: where that lies on a disk is nobody's business.
+    """The samples of the split that are `kept`, official subsets and all, and those that are added, each a group of its
+    own, with the name of its file as source: where that lies on a disk is nobody's business.
     """
     old = split.samples.drop(columns="row").astype(object)
     old["source"] = packed.samples["source"].astype(object).to_numpy()[split.samples["row"].to_numpy()]
@@ -103,4 +113,4 @@ def _samples(
         new[one.name] = new[rejected_column(one.name)] = None
     new[task.name] = [one.name if one.accepted else None for one in added]
     new[rejected_column(task.name)] = [None if one.accepted else one.name for one in added]
-    return pd.concat([old, new.astype(object)], ignore_index=True)
+    return pd.concat([old.iloc[kept], new.astype(object)], ignore_index=True)

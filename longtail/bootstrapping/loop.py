@@ -17,17 +17,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from longtail import tracking
-from longtail.artifacts.files import remove, written
+from longtail.artifacts.files import written
 from longtail.artifacts.lineage import Lineage
 from longtail.artifacts.reading import write_json
 from longtail.bootstrapping.growing import Grown, grow, opened, task_of
 from longtail.bootstrapping.people import decide_all, read_truth
-from longtail.bootstrapping.plan import FILE, Plan
+from longtail.bootstrapping.plan import FILE, POOL, Plan
 from longtail.bootstrapping.pool import Pool, list_pool
 from longtail.bootstrapping.steps import Turn, make_index, make_split, step
 from longtail.bootstrapping.summary import write_summary
 from longtail.bootstrapping.verdicts import is_done, tally, undecided
 from longtail.data.dataset import Task
+from longtail.errors import DataError
 from longtail.labelling.definitions import read_definitions
 from longtail.labelling.proposal import NothingProposedError, propose
 from longtail.labelling.queue import LONGEST
@@ -60,9 +61,8 @@ class Bootstrapping:
         self.task: Task = task_of(split, plan.task, self.seed.split)
         self.definitions = self._path(plan.definitions) if plan.definitions else None
         read_definitions(self.definitions, self.task.classes)
-        place = directory / "pool"
+        place = directory / POOL
         if not (directory / FILE).exists():
-            remove(place)  # a beginning that was killed has left it, maybe of another pool
             counts = list_pool([self._path(path) for path in plan.pool], packed, place, plan.parts, plan.seed)
             print(f"bootstrap: {_counted(counts.model_dump())}", file=sys.stderr)
             plan.write(directory)
@@ -120,8 +120,14 @@ class Bootstrapping:
                 yield from (self.pool.files[item] for item in undecided(queue))
 
     def _queues(self, turn: Turn) -> list[Path]:
-        """Those of the turns before one."""
-        return [one.queue for one in self.turns[: turn.number - 1] if one.queue.exists()]
+        """Those of the turns before one. Raises DataError if one is missing: what people decided is not forgotten."""
+        before = [one for one in self.turns[: turn.number - 1] if not (one.folder / NOTHING).exists()]
+        if missing := [one.queue for one in before if not one.queue.exists()]:
+            raise DataError(
+                f"{shown(missing[0], LONGEST)} is missing, with what people decided in it; bring it back, as by "
+                "`dvc pull` or from a backup"
+            )
+        return [one.queue for one in before]
 
     def _grow(self, turn: Turn) -> None:
         """Make data set and split of a turn, from the seed and all that was decided before: a decision that came late,

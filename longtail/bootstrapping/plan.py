@@ -16,6 +16,7 @@ from longtail.sources.quoting import listed, shown
 from longtail.training.declared import Trainings, declared_trainings
 
 FILE = "bootstrap.json"
+POOL = "pool"  # the folder of the directory that lists the images
 PATHS = ("dataset", "split", "definitions")
 
 
@@ -99,9 +100,18 @@ def _check(plan: Plan, directory: Path) -> None:
     """Raise DataError if the training cannot be, or a path leads nowhere, or into itself."""
     if plan.training not in plan.trainings.after:
         raise DataError(f"there is no training {shown(plan.training)!r}; there are {listed(plan.trainings.after)}")
+    if left := sorted(directory.glob("turn-*")):
+        raise DataError(
+            f"{shown(directory, LONGEST)} holds {left[0].name} and no {FILE}; bring that back, or begin in another "
+            "directory"
+        )
     for path in (Path(os.path.normpath(directory / one)) for one in [plan.dataset, plan.split, *plan.pool]):
         if not path.exists():
             raise DataError(f"there is nothing at {shown(path, LONGEST)}")
+        if path.resolve().is_relative_to(directory / POOL):
+            raise DataError(
+                f"{shown(path, LONGEST)} is where the list of the pool is written; begin in another directory"
+            )
     for pool in plan.pool:
         if directory.is_relative_to((directory / pool).resolve()):
             raise DataError(f"{shown(directory, LONGEST)} lies in the pool, which it would then be part of; move it")

@@ -8,6 +8,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,7 +95,7 @@ def list_pool(paths: list[Path], packed: PackedDataset, path: Path, parts: int, 
     table["part"] = np.concatenate(
         [np.full(len(one), part) for part, one in enumerate(np.array_split(np.arange(len(order)), parts))]
     )
-    with written_whole({"pool": path}) as partial:
+    with written_whole({"pool": path}, paths) as partial:
         table.to_parquet(partial["pool"] / "images.parquet", index=False)
         write_json(partial["pool"] / "counts.json", counts.model_dump())
         write_digests(partial["pool"])
@@ -104,10 +105,11 @@ def list_pool(paths: list[Path], packed: PackedDataset, path: Path, parts: int, 
 def _is_new(one: Picture, known: set[bytes], seen: set[bytes], counts: PoolCounts) -> bool:
     """Whether a picture is an image that neither the data set nor what came before in the pool has; counted."""
     counts.looked_at += 1
-    if one.pixels is None:
+    fault = one.fault if os.path.exists(one.path) else "its name is no text: rename it"
+    if one.pixels is None or fault:
         counts.unreadable += 1
         if counts.unreadable <= NAMED:
-            print(f"{shown(one.path, LONGEST)}: {one.fault}", file=sys.stderr)
+            print(f"{shown(one.path, LONGEST)}: {fault}", file=sys.stderr)
         return False
     key = pixel_digest(one.pixels)
     counts.there += key in known
@@ -118,13 +120,14 @@ def _is_new(one: Picture, known: set[bytes], seen: set[bytes], counts: PoolCount
 
 
 def files_by_digest(paths: Iterable[Path]) -> dict[str, Path]:
-    """By the SHA-256 of its bytes every file, of paths and of all that folders hold. Raises DataError for a path at
-    which nothing is.
+    """By the SHA-256 of its bytes every file, of paths and of all that folders hold; what cannot be read is passed
+    over. Raises DataError for a path at which nothing is.
     """
     found: dict[str, Path] = {}
     for path in paths:
         check_there(path)
         names = open_files(path, Request((1, 1, 1), path)).names if path.is_dir() else [""]
         for file in (path / name for name in names):
-            found.setdefault(hashlib.sha256(read_regular(str(file), Limits())).hexdigest(), file)
+            with suppress(OSError):  # what was decided on and cannot be read is named when it is needed
+                found.setdefault(hashlib.sha256(read_regular(str(file), Limits())).hexdigest(), file)
     return found

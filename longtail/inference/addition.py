@@ -55,7 +55,7 @@ def add(folder: Path, index: Path, output: Path, task: str | None = None) -> str
     familiar[own.name] = familiar[own.name].extended(_clusters(rules[own.name]), addition)
     key = _answering(rules, own, new, state.rule)
     about = {name: {"images": len(one.pixels), "sha256": one.sha256} for name, one in images.items()}
-    with written_whole({"index": output}) as partial:
+    with written_whole({"index": output}, [index, folder]) as partial:
         _write(partial["index"], _without_classifier(embedder, new), rules, familiar)
         state.model_copy(update={"rule": key}).write(partial["index"])
         origin = {"index": Lineage.read(index)}
@@ -103,6 +103,9 @@ def _addition(
     embedder: Embedder, task: Task, images: Mapping[str, ClassImages], rules: Mapping[str, Known]
 ) -> Addition:
     embeddings = [embedder(one.pixels)[task.name] for one in images.values()]
+    for name, of_class in zip(images, embeddings, strict=True):
+        if not np.isfinite(of_class).all():
+            raise DataError(f"the model embeds images of {shown(name)!r} as no numbers; is its training broken?")
     codes = np.arange(len(task.classes), len(task.classes) + len(images))
     labels = np.repeat(codes, [len(one.pixels) for one in images.values()])
     count = len(task.classes) + len(images)
@@ -132,8 +135,9 @@ def _without_classifier(embedder: Embedder, new: Task) -> Embedder:
     if embedder.network is None:
         return Embedder(blueprint, None)
     network = build_network(blueprint)
-    for part in ("backbone", "embeddings", "branches"):
-        setattr(network, part, getattr(embedder.network, part))
+    for name, part in embedder.network.named_children():
+        if name != "classifiers":
+            setattr(network, name, part)
     for parameter in network.classifiers.parameters():
         nn.init.zeros_(parameter)
     return Embedder(blueprint, network)

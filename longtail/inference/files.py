@@ -1,6 +1,7 @@
 """Image files and folders of them, one after the other: the pixels of each, or why there are none."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ def pictures(paths: list[Path], blueprint: Blueprint, *, keep: bool = False) -> 
         if path.is_dir():
             yield from _in_folder(path, blueprint, keep)
         else:
-            yield _picture(path, str(path), blueprint, keep)
+            yield _picture(partial(read_regular, str(path), Limits()), str(path), blueprint, keep)
 
 
 def _in_folder(folder: Path, blueprint: Blueprint, keep: bool) -> Iterator[Picture]:
@@ -53,12 +54,12 @@ def _in_folder(folder: Path, blueprint: Blueprint, keep: bool) -> Iterator[Pictu
         if name in files.faults:
             yield Picture(place, fault=shown(files.faults[name], LONGEST))
         else:
-            yield _picture(Path(place), place, blueprint, keep)
+            yield _picture(partial(files.read, name), place, blueprint, keep)
 
 
-def _picture(file: Path, place: str, blueprint: Blueprint, keep: bool) -> Picture:
+def _picture(read: Callable[[], bytes], place: str, blueprint: Blueprint, keep: bool) -> Picture:
     try:
-        content = read_regular(str(file), Limits())
+        content = read()
         return Picture(place, from_file(content, blueprint), content=content if keep else b"")
     except BadImageError as error:
         return Picture(place, fault=shown(f"{error.reason}: {error.detail}", LONGEST))

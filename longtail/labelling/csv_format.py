@@ -36,7 +36,12 @@ def read_from(text: str) -> list[dict[str, object]]:
         found = list(rows)
     except csv.Error as error:
         raise ValueError(str(error)) from None
-    return [{**row, "who": _plain(row["who"]), "seconds": row.get("seconds") or None} for row in found]
+    plain = {"who", "proposed"}
+    return [
+        {name: _plain(cell) if name in plain else cell for name, cell in row.items() if name != "seconds"}
+        | {"seconds": row.get("seconds") or None}
+        for row in found
+    ]
 
 
 def _safe(cell: str) -> str:

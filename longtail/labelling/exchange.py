@@ -34,14 +34,17 @@ class Record(BaseModel, extra="ignore", frozen=True):
     when: AwareDatetime
     decision: Choice
     seconds: float | None = Field(None, ge=0, allow_inf_nan=False)
+    proposed: str | None = None
 
 
 def export_decisions(queue: Path, file: Path) -> str:
     """Write the decisions in force of a queue directory, whole or not at all; a sentence. The file's ending says how.
 
-    Raises DataError for another ending, and if the queue cannot be read.
+    Raises DataError for another ending, a file in the queue, and if the queue cannot be read.
     """
     write, opened = WRITERS[_kind(file)], Queue.open(queue)
+    if file.resolve().is_relative_to(queue.resolve()):
+        raise DataError(f"{shown(file, LONGEST)} lies in the queue, whose files stay as they are; export elsewhere")
     every = list(decisions(queue).values())
     with written(file) as new:
         new.write_text(write(opened, every), encoding="utf-8", newline="")
@@ -52,7 +55,8 @@ def import_decisions(queue: Path, file: Path) -> str:
     """Add a file's decisions to the journal of a queue directory, with who made them and when; a sentence.
 
     What the journal has already, or has something newer of from the same person on the same item, is passed over.
-    Raises DataError, and has then added nothing, if the file cannot be read, or names items that the queue has not.
+    Raises DataError, and has then added nothing, if the file cannot be read, or names items that the queue has not, or
+    decisions on another class than the queue proposes.
     """
     records = _records(file)
     session = Session(Queue.open(queue))
@@ -62,11 +66,23 @@ def import_decisions(queue: Path, file: Path) -> str:
                 f"{shown(file, LONGEST)} has {len(unknown)} items that are not in {shown(queue, LONGEST)}: "
                 f"{listed(unknown)}; import it into the queue that it was exported from"
             )
+        _check_proposed(records, session.queue, file)
         added = sum(
             session.take(one.who, one.item, one.decision, seconds=one.seconds, when=one.when)
             for one in sorted(records, key=lambda record: record.when)
         )
     return f"{shown(queue, LONGEST)}: {added} decisions added, {len(records) - added} were there, or newer ones"
+
+
+def _check_proposed(records: Sequence[Record], queue: Queue, file: Path) -> None:
+    for one in records:
+        asked = queue.items[one.item].proposed
+        if one.proposed is not None and one.proposed != asked:
+            raise DataError(
+                f"{shown(file, LONGEST)} says {one.decision} to {shown(one.proposed)!r} of {one.item[:12]}…, and "
+                f"{shown(queue.path, LONGEST)} asks whether it is {shown(asked)!r}; import it into the queue that it "
+                "was exported from"
+            )
 
 
 def _records(file: Path) -> list[Record]:

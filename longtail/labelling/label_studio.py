@@ -13,6 +13,7 @@ from longtail.labelling.journal import Entry
 from longtail.labelling.queue import Queue
 
 CONTROL, OBJECT = "decision", "image"  # the names in the labelling configuration
+OURS = "longtail: "  # before the name of who decided: any other note on a result is one that people made
 
 
 def written_as(queue: Queue, every: Sequence[Decided]) -> str:
@@ -30,7 +31,7 @@ def read_from(text: str) -> list[dict[str, object]]:
         raise ValueError("it is no list of tasks")
     try:
         return [
-            _record(task["data"]["item"], annotation)
+            _record(task["data"], annotation)
             for task in tasks
             for annotation in task.get("annotations", ())
             if not annotation.get("was_cancelled")
@@ -56,7 +57,7 @@ def _task(queue: Queue, one: Decided) -> dict[str, Any]:
 
 def _annotation(entry: Entry) -> dict[str, Any]:
     # Label Studio's own users are numbers; the name is kept where it keeps notes on a result.
-    result = {**_result(str(entry.decision)), "meta": {"text": [entry.who]}}
+    result = {**_result(str(entry.decision)), "meta": {"text": [f"{OURS}{entry.who}"]}}
     return {
         "result": [result],
         "was_cancelled": False,
@@ -70,13 +71,16 @@ def _result(decision: str) -> dict[str, Any]:
     return {"from_name": CONTROL, "to_name": OBJECT, "type": "choices", "value": {"choices": [decision]}}
 
 
-def _record(item: Any, annotation: Any) -> dict[str, object]:
+def _record(data: Any, annotation: Any) -> dict[str, object]:
     result = annotation["result"][0]
-    noted = (result.get("meta") or {}).get("text")
+    notes = (result.get("meta") or {}).get("text")
+    ours = [note for note in notes if str(note).startswith(OURS)] if isinstance(notes, list) else []
     return {
-        "item": item,
-        "who": noted[0] if noted else _user(annotation.get("completed_by")),
-        "when": annotation["created_at"],
+        "item": data["item"],
+        "proposed": data.get("proposed"),
+        "who": ours[0].removeprefix(OURS) if ours else _user(annotation.get("completed_by")),
+        # Whoever corrects a decision leaves when it was made as it is. Both are times of one form, in UTC.
+        "when": max(annotation["created_at"], annotation.get("updated_at") or ""),
         "decision": result["value"]["choices"][0],
         "seconds": annotation.get("lead_time"),
     }

@@ -23,7 +23,7 @@ def write_picture(content: bytes, file: Path, white: float | None) -> None:
 
 
 def write_pixels(pixels: npt.NDArray[np.uint8], file: Path) -> None:
-    """Write the pixels H×W×C of a packed data set; without loss, since they are few."""
+    """Write the pixels H×W×C of a packed data set."""
     _write(_image(pixels), file)
 
 

@@ -36,7 +36,7 @@ def propose(pool: list[Path], index: Path, output: Path, settings: Settings) -> 
     task = _task(answerer, settings.task, index)
     classes = read_definitions(settings.definitions, task.task.classes)
     origin = _origin(index, task, settings)
-    with written_whole({"queue": output}) as partial:
+    with written_whole({"queue": output}, [index, *pool]) as partial:
         folder = partial["queue"]
         (folder / "images").mkdir()
         found = _found(pool, index, answerer, task, origin, folder / "images", settings)

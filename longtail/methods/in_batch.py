@@ -2,13 +2,28 @@
 
 from abc import abstractmethod
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from longtail.data.samplers import mean_weights
-from longtail.methods.base import Ints, Method
+from longtail.errors import DataError
+from longtail.methods.base import Ints, Method, Setup
 from longtail.methods.batch import Batch, Selection, once
 from longtail.network.network import Network
+
+
+def check_batch(setup: Setup, least: int, wants: str, otherwise: str) -> None:
+    """Raise DataError if no class has `least` samples in a class-even mini-batch, so that nothing would be learned.
+    `wants` says what needs them, `otherwise` what else would help.
+    """
+    for task, codes in setup.labels.items():
+        classes, batch = len(np.unique(codes[codes >= 0])), setup.sampling.batch
+        if setup.sampling.sampling == "class_even" and batch <= (least - 1) * classes:
+            raise DataError(
+                f"{wants}, and class-even mini-batches of {batch} have at most {-(-batch // classes)} of each of the "
+                f"{classes} classes of {task!r}: set `batch` to {least * classes} or more, or {otherwise}"
+            )
 
 
 class InBatchMethod(Method):
@@ -37,6 +52,12 @@ class AnchorMethod(InBatchMethod):
     """Compares embeddings: the loss of each sample, as an anchor, summed with its weight."""
 
     trains_classifier = False
+
+    def __init__(self, setup: Setup, *, views: int = 1) -> None:
+        super().__init__(setup)
+        self.views = views
+        if views == 1:
+            check_batch(setup, 2, "only samples of one class are compared as positives", "`sampling: natural`")
 
     @abstractmethod
     def losses(self, embeddings: Tensor, codes: Tensor) -> Tensor:

@@ -2,17 +2,16 @@
 
 from typing import Literal
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from longtail.data.samplers import mean_weights
-from longtail.errors import DataError
 from longtail.methods.base import Floats, Ints, Method, MethodParams, Setup
 from longtail.methods.batch import Batch, Selection
+from longtail.methods.in_batch import check_batch
 from longtail.methods.positive_sharing import PositiveSharing, check_backgrounds, shared_weights
-from longtail.quintuplets.hinge import DEFAULT_MARGINS, Distance, Hinges, Margins, triple_header_hinge
+from longtail.quintuplets.hinge import DEFAULT_MARGINS, Distance, Margins, triple_header_hinge
 from longtail.quintuplets.in_batch import batch_quintuplets
 from longtail.quintuplets.table import load_tables
 
@@ -57,18 +56,8 @@ class HingeMethod(QuintupletMethod):
         super().__init__(setup, params.positive_sharing)
         self.hinge_params = params
         if params.mining == "batch":
-            self._check_pairs(setup)
-
-    def _check_pairs(self, setup: Setup) -> None:
-        """Raise DataError where hardly a class has two samples in a mini-batch: only the last hinge would be left."""
-        for task, codes in setup.labels.items():
-            classes, batch = len(np.unique(codes[codes >= 0])), setup.sampling.batch
-            if setup.sampling.sampling == "class_even" and batch < classes:
-                raise DataError(
-                    f"`mining: batch` needs several samples of a class, and class-even mini-batches of {batch} have "
-                    f"one of each of {batch} of the {classes} classes of {task!r}: set `batch` to {2 * classes} or "
-                    "more, or `mining: table`"
-                )
+            wants = "a whole quintuplet has an anchor, p+ and p− of one class (`mining: batch`)"
+            check_batch(setup, 3, wants, "`mining: table`")
 
     def select_for(self, task: str, positions: Ints, step: int) -> Selection:
         table, rows = self.tables[task], self.tables[task].rows(positions)
@@ -77,16 +66,24 @@ class HingeMethod(QuintupletMethod):
             return Selection(positions, {"weights": weights, "codes": codes, "clusters": table.clusters[rows]})
         return Selection(table.members[rows], {"weights": weights, "has_other_cluster": table.has_other_cluster[rows]})
 
-    def hinges(self, task: str, embeddings: Tensor, batch: Batch) -> Hinges:
-        """The hinges of a task on the embeddings (m, d) of a mini-batch. Fresh quintuplets are those of this process's
-        share of it.
+    def hinges(self, task: str, embeddings: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The hinges of a task on the embeddings (m, d) of a mini-batch, in float32 under autocast too. Fresh
+        quintuplets are those of this process's share of it; `whole` is the share of them, by weight, that is whole.
         """
         params, rows, targets = self.hinge_params, batch.rows[task], batch.targets[task]
-        members, weights = rows, targets["weights"]
-        if params.mining == "batch":
-            mined = batch_quintuplets(embeddings[rows], targets["codes"], targets["clusters"])
-            members, has_other_cluster = rows[mined.members], mined.has_other_cluster
-            weights = torch.where(mined.has_negative, weights, 0)
-        else:
-            has_other_cluster = targets["has_other_cluster"]
-        return triple_header_hinge(embeddings, members, has_other_cluster, weights, params.margins, params.distance)
+        members, weights, whole = rows, targets["weights"], {}
+        # As of every method that compares embeddings: in bfloat16 near neighbours would be equally near.
+        with torch.autocast(embeddings.device.type, enabled=False):
+            points = embeddings.float()
+            if params.mining == "batch":
+                mined = batch_quintuplets(points[rows], targets["codes"], targets["clusters"])
+                members, has_other_cluster = rows[mined.members], mined.has_other_cluster
+                weights = torch.where(mined.has_negative, weights, 0)
+                whole = {"whole": (weights * mined.whole).sum() / len(batch.rows)}
+            else:
+                has_other_cluster = targets["has_other_cluster"]
+            found = triple_header_hinge(points, members, has_other_cluster, weights, params.margins, params.distance)
+        return {"loss": found.loss, "hinge_1": found.cluster, "hinge_2": found.within_class} | {
+            "hinge_3": found.between_class,
+            **whole,
+        }

@@ -12,6 +12,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from longtail.errors import DataError
+
 Ints = npt.NDArray[np.int64]
 
 SEGMENT = 256  # candidates: few enough to search a segment again for the position of its extreme
@@ -37,6 +39,15 @@ class Task:
         """For each of the labelled samples a number of its class and cluster that sorts by class first."""
         keys: Ints = self.labels[positions] * self.span + self.clusters[positions]
         return keys
+
+    def check(self) -> None:
+        """Raise DataError if the candidates are of fewer than two classes, or none is of an anchor's class."""
+        classes = np.unique(self.labels[self.pool])
+        if len(classes) < 2 or not np.isin(self.labels[self.anchors], classes).all():
+            raise DataError(
+                f"quintuplets need candidates of two classes at least, and of every anchor's; here are {len(classes)} "
+                "classes among the candidates"
+            )
 
 
 @dataclass(frozen=True)

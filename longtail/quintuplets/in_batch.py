@@ -18,6 +18,12 @@ class Mined(NamedTuple):
     has_other_cluster: Tensor
     has_negative: Tensor
 
+    @property
+    def whole(self) -> Tensor:
+        """Which (B,) are whole, as in `table_shares`."""
+        anchor, plus, minus, far, _ = self.members.unbind(1)
+        return (plus != anchor) & self.has_other_cluster & (minus != far) & self.has_negative
+
 
 @torch.no_grad()
 def batch_quintuplets(embeddings: Tensor, codes: Tensor, clusters: Tensor) -> Mined:

@@ -23,6 +23,7 @@ def quantile_table(embeddings: Floats, task: Task, quantile: float, *, part: Par
     the far end. 1 is the paper's: the farthest and the nearest. `embeddings` (n, d). Otherwise as `quintuplet_tables`;
     it takes anchors × candidates distances, and no GPU.
     """
+    task.check()
     order = np.argsort(task.keys(task.pool), kind="stable")
     pool = task.pool[order]
     keys, classes = task.keys(pool), task.labels[pool]

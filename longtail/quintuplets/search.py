@@ -41,12 +41,10 @@ def quintuplet_tables(
     less than float32 tells apart count as equal. An anchor without another candidate in its cluster is its own p+, and
     one without another in its class its own p−−.
 
-    Raises ValueError if a task's candidates are of fewer than two classes, or none is of an anchor's class.
+    Raises DataError if a task's candidates are of fewer than two classes, or none is of an anchor's class.
     """
     for task in tasks:
-        classes = np.unique(task.labels[task.pool])
-        if len(classes) < 2 or not np.isin(task.labels[task.anchors], classes).all():
-            raise ValueError("quintuplets need candidates of two classes at least, and of every anchor's")
+        task.check()
     candidates = [Candidates.of(task) for task in tasks]
     product = Product.of(embeddings, candidates)
     anchors, keys = _anchors(tasks), [_keys(task) for task in tasks]

@@ -1,14 +1,19 @@
 """What a message quotes of somebody else's data: printable, on one line, and of bounded length."""
 
+import re
 from collections.abc import Iterable
 
+HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # of surrogate pairs, but those that stand for a byte
 LONGEST = 120  # characters of one quoted cell or name
 MOST = 10  # names that a message lists
 
 
 def printable(text: str) -> str:
-    """The text as UTF-8 can hold it: a byte of a file name that is no UTF-8 becomes the four characters `\\xff`."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """The text as UTF-8 can hold it: a byte of a file name that is no UTF-8 becomes the four characters `\\xff`, half a
+    character of somebody's JSON the six `\\ud800`.
+    """
+    halves = HALVES.sub(lambda half: rf"\u{ord(half[0]):04x}", text)
+    return halves.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def shown(value: object, longest: int = LONGEST) -> str:

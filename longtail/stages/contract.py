@@ -48,7 +48,7 @@ def stage(run: Run | None = None, *, keeps_lineage: bool = False) -> Run | Calla
     pipeline whose weights are taken, `outside`: their lineage is part of the outputs'.
 
     Raises DataError if an input does not exist or is not as its step wrote it, if the inputs' rows are not those of the
-    same data and split, and if another run is writing an output.
+    same data and split, if another run is writing an output, and if an output would replace what no step has written.
     """
     if run is None:
         return functools.partial(stage, keeps_lineage=keeps_lineage)
@@ -68,7 +68,7 @@ def stage(run: Run | None = None, *, keeps_lineage: bool = False) -> Run | Calla
         check_same_rows(name_of_stage, rows)
         outputs = {name: path for name, path in paths.items() if kinds[name] == "output"}
         try:
-            with written_whole(outputs) as partial:
+            with written_whole(outputs, [paths[name] for name in kinds if name not in outputs]) as partial:
                 report = run(**paths | partial, params=params)
                 for path in () if keeps_lineage else partial.values():
                     made = Lineage.read(path)

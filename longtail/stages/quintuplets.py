@@ -78,8 +78,10 @@ def run(split: Input, model: Input, clusters: Input, quintuplets: Output, *, par
 
 def _missing(shares: dict[str, float]) -> str:
     """What a table without a whole quintuplet lacks, and what to do."""
-    lacking = "all lack p−, so LMLE is the triplet loss" if shares["degenerate"] == 1 else "each lacks p+, p− or p−−"
-    return f"{lacking}; set cluster_size to null, which chooses it, or give quintuplets.pool_per_cluster"
+    chosen = "set cluster_size to null, which chooses it"
+    if shares["degenerate"] == 1:
+        return f"no class has two clusters, so LMLE is the triplet loss; {chosen}"
+    return f"each lacks p+, p− or p−−; {chosen}, or give quintuplets.pool_per_cluster"
 
 
 def write_part(split: Path, model: Path, clusters: Path, *, params: Params, part: Part) -> None:

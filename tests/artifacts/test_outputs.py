@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from longtail.artifacts.digests import write_digests
 from longtail.artifacts.outputs import written_whole
 from longtail.errors import DataError
 
@@ -21,6 +22,7 @@ try:
             (partial["model"] / str(part)).write_text(sys.argv[2], encoding="utf-8")
             print("writing", flush=True)
             time.sleep(float(sys.argv[3]))
+        (partial["model"] / "digests.json").write_text(sys.argv[2], encoding="utf-8")
 except DataError as error:
     sys.exit(str(error))
 """
@@ -39,7 +41,7 @@ def test_a_second_run_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
         with refused, written_whole({"model": tmp_path / "model"}):
             raise AssertionError("two runs are at one output")
         assert first.wait() == 0
-    assert [file.read_text(encoding="utf-8") for file in sorted((tmp_path / "model").iterdir())] == ["first"] * 5
+    assert [file.read_text(encoding="utf-8") for file in sorted((tmp_path / "model").iterdir())] == ["first"] * 6
 
 
 def test_of_many_runs_at_once_the_output_is_of_one(tmp_path: Path) -> None:
@@ -83,3 +85,65 @@ def test_a_failed_run_leaves_the_output_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), written_whole({"model": tmp_path / "model", "log": tmp_path / "log"}):
         raise KeyboardInterrupt
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def an_artifact(path: Path) -> None:
+    path.mkdir()
+    (path / "rows.parquet").write_bytes(b"")
+    write_digests(path)
+
+
+def artifacts_below(path: Path) -> None:
+    path.mkdir()
+    an_artifact(path / "model")
+
+
+def a_folder(path: Path) -> None:
+    (path / "deep").mkdir(parents=True)
+    (path / "deep/photograph.jpg").write_bytes(b"")
+
+
+def a_queue(path: Path) -> None:
+    path.mkdir()
+    for name in ("queue.json", "journal.jsonl", "lineage.json"):
+        (path / name).write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        a_folder,
+        a_queue,
+        lambda path: path.write_bytes(b"a file"),
+        lambda path: path.symlink_to("nowhere"),
+        artifacts_below,
+    ],
+    ids=["images", "queue", "file", "link", "folder of artifacts"],
+)
+def test_what_no_step_has_written_is_not_replaced(tmp_path: Path, put: Callable[[Path], None]) -> None:
+    put(tmp_path / "output")
+    before = sorted(tmp_path.rglob("*"))
+    refused = pytest.raises(DataError, match="output is there, and no step has written it")
+    with refused, written_whole({"model": tmp_path / "output"}):
+        raise AssertionError("the step has begun")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("put", [an_artifact, Path.mkdir], ids=["artifact", "empty"])
+def test_what_a_step_has_written_is_replaced(tmp_path: Path, put: Callable[[Path], None]) -> None:
+    put(tmp_path / "output")
+    with written_whole({"model": tmp_path / "output"}) as partial:
+        (partial["model"] / "new").write_bytes(b"")
+    assert [path.name for path in (tmp_path / "output").iterdir()] == ["new"]
+
+
+@pytest.mark.parametrize("place", ["set", "set/link/..", "link"])
+def test_what_is_read_is_not_replaced(tmp_path: Path, place: str) -> None:
+    an_artifact(tmp_path / "set")
+    (tmp_path / "set/link").symlink_to(tmp_path / "set")
+    (tmp_path / "link").symlink_to(tmp_path / "set")
+    for inputs in ([tmp_path / "set"], [tmp_path / "other", tmp_path / "set/rows.parquet"]):
+        refused = pytest.raises(DataError, match=r"would replace .* which is read to write it")
+        with refused, written_whole({"model": tmp_path / place}, inputs):
+            raise AssertionError("the step has begun")
+    assert (tmp_path / "set/rows.parquet").exists()

@@ -1,5 +1,6 @@
 """Growing: what people said yes and no to joins the training samples, and nothing else changes."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tiny import DIGIT, hashes, write_tiny_dataset
 from longtail.artifacts.digests import check_artifact
 from longtail.artifacts.lineage import Lineage
 from longtail.bootstrapping.growing import Grown, grow
+from longtail.bootstrapping.pool import files_by_digest
 from longtail.bootstrapping.verdicts import is_done, tally, undecided, verdicts
 from longtail.data.dataset import SUBSETS, PackedDataset
 from longtail.data.splits import Split
@@ -40,8 +42,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def grown(root: Path, output: Path, *queues: Path) -> Grown:
-    return grow(root / "dataset", root / "split", list(queues), pool_files(root), output)
+def grown(root: Path, output: Path, *queues: Path, pool: Path | None = None) -> Grown:
+    return grow(root / "dataset", root / "split", list(queues), pool_files(pool or root), output)
 
 
 def named(root: Path, prefix: str, count: int) -> list[str]:
@@ -197,3 +199,46 @@ def test_what_cannot_be_grown_is_refused(plain: Path, tmp_path: Path) -> None:
     split.run(tmp_path / "bare/dataset", tmp_path / "bare/split", params=split.Params())
     (tmp_path / "bare/pool").mkdir()
     assert "made from more than image files" in refused(tmp_path / "bare", tmp_path / "out", queue)
+
+
+def test_a_later_yes_takes_the_place_of_a_hard_negative(seed: Path, tmp_path: Path) -> None:
+    """On a data set that grew already; a later no to an image with a label changes nothing."""
+    items = named(seed, "one", 3)
+    for name, proposed in (("first", "two"), ("second", "one")):
+        queue_of(tmp_path / name, pool_files(seed), dict.fromkeys(items, proposed))
+    decide(tmp_path / "first", dict.fromkeys(items, "no"))
+    grown(seed, tmp_path / "dataset", tmp_path / "first")
+    before = divided(tmp_path / "dataset", tmp_path / "split")
+    decide(tmp_path / "second", {items[0]: "yes", items[1]: "no"})
+    assert grown(tmp_path, tmp_path / "again", tmp_path / "second", pool=seed) == Grown(1, 0, 1)
+    table = divided(tmp_path / "again", tmp_path / "new")
+    place = {name: number for number, name in enumerate(table.samples["id"])}
+    assert len(place) == len(table.samples) == len(before.samples)
+    assert [table.train_labels(DIGIT)[place[item]] for item in items] == [1, -1, -1]
+    assert [table.negatives(DIGIT)[place[item]] for item in items] == [-1, 2, 2]
+    packed = PackedDataset.open(tmp_path / "again")
+    blueprint = blueprint_for(NetworkParams(), "pixels", [DIGIT], packed.info)
+    for item in items:
+        pixels = packed.images(np.array([table.samples["row"][place[item]]]))[0]
+        assert (pixels == from_file(pool_files(seed)[item].read_bytes(), blueprint)).all()
+
+
+@pytest.mark.parametrize("output", ["queues", "queues/1", "dataset", "pool", "."])
+def test_nothing_that_is_read_or_decided_is_written_over(plain: Path, tmp_path: Path, output: str) -> None:
+    root = shutil.copytree(plain, tmp_path / "root")
+    queue_of(root / "queues/1", pool_files(root), dict.fromkeys(named(root, "one", 2), "one"))
+    decide(root / "queues/1", dict.fromkeys(named(root, "one", 2), "yes"))
+    before = hashes(root)
+    with pytest.raises(DataError, match="name another output"):
+        grown(root, root / output, root / "queues/1")
+    assert hashes(root) == before
+
+
+def test_what_cannot_be_read_is_passed_over(plain: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(plain / "pool", tmp_path / "pool")
+    with (root / "huge.bin").open("wb") as file:
+        file.truncate(2 * 10**9)
+    Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9.png")).write_bytes(b"a name that is no text")
+    found = files_by_digest([root])
+    assert set(found) >= set(pool_files(plain))
+    assert root / "huge.bin" not in found.values()

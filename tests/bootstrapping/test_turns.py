@@ -229,3 +229,33 @@ def test_a_call_with_the_directory_alone_goes_on(begun: Path, tmp_path: Path) ->
     moved = shutil.copytree(begun, tmp_path / "moved")
     plan = plan_of(moved / "loop", {"dataset": None, "pool": []}, None)
     assert "images of turn 1 wait" in bootstrap(moved / "loop", plan, None, enough=False)
+
+
+@pytest.mark.parametrize("of_the_user", ["pool", "pool/images", "turn-1"])
+def test_a_beginning_leaves_what_is_there(seed: Path, tmp_path: Path, of_the_user: str) -> None:
+    root = shutil.copytree(seed, tmp_path / "root")
+    shutil.move(root / "pool", root / "loop" / of_the_user)
+    before = hashes(root / "loop")
+    with pytest.raises(DataError, match="begin in another directory"):
+        bootstrap(root / "loop", begin(root, pool=[root / "loop" / of_the_user]), None, enough=False)
+    assert hashes(root / "loop") == before
+
+
+def test_a_folder_in_the_place_of_the_list_stays(seed: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(seed, tmp_path / "root")
+    (root / "loop/pool").mkdir(parents=True)
+    (root / "loop/pool/precious.txt").write_text("mine")
+    with pytest.raises(DataError, match="no step has written it"):
+        bootstrap(root / "loop", begin(root), None, enough=False)
+    assert (root / "loop/pool/precious.txt").read_text() == "mine"
+
+
+def test_a_queue_that_is_missing_is_not_forgotten(begun: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(begun, tmp_path / "root")
+    decide(root / "loop/turn-1/queue", answers(root, root / "loop/turn-1/queue"))
+    go_on(root)
+    decide(root / "loop/turn-2/queue", answers(root, root / "loop/turn-2/queue"))
+    shutil.rmtree(root / "loop/turn-1/queue")
+    with pytest.raises(DataError, match=r"turn-1/queue is missing, with what people decided"):
+        go_on(root)
+    assert not (root / "loop/turn-3/dataset").exists()

@@ -233,9 +233,17 @@ def test_what_cannot_be_registered_is_one_sentence(
     assert not list(tmp_path.iterdir())
 
 
-def test_layers_of_the_tasks_are_those_of_the_model(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"embedding": 8, "task_layers": [4]},
+        {"embedding": 8, "pooling": {"kind": "kernel", "order": 2, "dimension": 32, "coefficients": "learned"}},
+        {"embedding": 8, "hidden": [6], "dropout": 0.3, "relu": "classifier"},
+    ],
+    ids=["task layers", "kernel pooling", "hidden layers"],
+)
+def test_all_but_the_classifier_is_that_of_the_model(tmp_path: Path, network: dict[str, Any]) -> None:
     write_tiny_dataset(tmp_path / "dataset", jpeg_quality=95)
-    network = {"embedding": 8, "task_layers": [4]}
     run_pipeline(tmp_path, stages=("split", "start", "fit"), start={"network": network}, fit={"network": network})
     run_stage(tmp_path, "index", paths={"model": "softmax/model", "index": "index"})
     new = write_new(tmp_path / "new", "ring")
@@ -243,7 +251,12 @@ def test_layers_of_the_tasks_are_those_of_the_model(tmp_path: Path) -> None:
         add(new, tmp_path / "index", tmp_path / name)
     before, *after = (load_file(tmp_path / name / "snapshot/network.safetensors") for name in ("index", "one", "other"))
     for weights in after:
-        assert all(torch.equal(weights[key], value) for key, value in before.items() if key.startswith("branches."))
+        kept = {key: value for key, value in before.items() if not key.startswith("classifiers.")}
+        assert kept.keys() == {key for key in weights if not key.startswith("classifiers.")}
+        assert all(torch.equal(weights[key], value) for key, value in kept.items())
+    images = PackedDataset.open(tmp_path / "dataset").images(np.arange(20))
+    embedded = [Answerer.load(tmp_path / name).embedder(images)["digit"] for name in ("index", "one")]
+    np.testing.assert_array_equal(*embedded)
     assert hashes(tmp_path / "one") == hashes(tmp_path / "other")
 
 

@@ -19,6 +19,7 @@ from longtail.inference import prediction
 from longtail.inference.answerer import Answerer
 from longtail.inference.prediction import predict
 from longtail.network.snapshot import read_blueprint
+from longtail.sources.quoting import printable
 
 
 def predicted(capsys: pytest.CaptureFixture[str], trained: Path, *paths: Path) -> tuple[dict[str, Any], str]:
@@ -67,8 +68,10 @@ def test_files_of_every_kind_in_folders_of_folders(
     folder = tmp_path / "2026" / "a trip [1]"
     folder.mkdir(parents=True)
     files = [save(picture(code, 7 + code), folder / name, kind) for code, name in enumerate(CLASSES)]
+    no_text = os.fsdecode(os.fsencode(files[0]) + b"\xe9")  # a name that another system gave
+    files[0] = files[0].rename(no_text)
     lines, errors = predicted(capsys, trained, tmp_path)
-    assert (sorted(lines), errors) == (sorted(map(str, files)), "")
+    assert (sorted(lines), errors) == (sorted(printable(str(file)) for file in files), "")
     assert all("tasks" in line for line in lines.values())
 
 

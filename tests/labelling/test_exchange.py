@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from longtail.errors import DataError
 from longtail.labelling.decisions import decisions
 from longtail.labelling.exchange import export_decisions, import_decisions
 from longtail.labelling.journal import read_journal
-from longtail.labelling.queue import Queue
+from longtail.labelling.queue import Queue, write_queue
 from longtail.labelling.session import Session
 
 PEOPLE = ("Ada", "=HYPERLINK(1)", 'Émile, "dit" Zola', "'=quoted", "@x")
@@ -75,9 +76,10 @@ def test_what_label_studio_writes_itself_is_read(queue: Queue, tmp_path: Path) -
     """Users as numbers or with an address, skipped tasks, drafts and further fields."""
     items = list(queue.items)
 
-    def annotation(choice: str, by: object, **more: object) -> dict[str, object]:
+    def annotation(choice: str, by: object, *, meta: object = None, **more: object) -> dict[str, object]:
         value = {"choices": [choice]}
         result = {"id": "x", "from_name": "decision", "to_name": "image", "type": "choices", "value": value}
+        result |= {"meta": meta} if meta else {}
         when = "2026-03-09T22:16:08.728353Z"
         return {"id": 1, "result": [result], "created_at": when, "lead_time": 4.3, "completed_by": by, **more}
 
@@ -86,15 +88,70 @@ def test_what_label_studio_writes_itself_is_read(queue: Queue, tmp_path: Path) -
         {"id": 2, "data": {"item": items[1]}, "annotations": [annotation("no", {"id": 3, "email": "a@b.c"})]},
         {"id": 3, "data": {"item": items[2]}, "annotations": [annotation("no", 10, was_cancelled=True, result=[])]},
         {"id": 4, "data": {"item": items[3]}},
+        {"id": 5, "data": {"item": items[4]}, "annotations": [annotation("no", 10, meta={"text": ["blurry"]})]},
+        {"id": 6, "data": {"item": items[5]}, "annotations": [annotation("no", 10, meta={"text": "longtail: Zoe"})]},
     ]
     (tmp_path / "ls.json").write_text(json.dumps(tasks))
     import_decisions(queue.path, tmp_path / "ls.json")
     found = [(one.item, one.who, one.decision, one.seconds) for one in read_journal(queue.journal)]
-    assert found == [(items[0], "Label Studio user 10", "yes", 4.3), (items[1], "a@b.c", "no", 4.3)]
+    assert found == [
+        (items[0], "Label Studio user 10", "yes", 4.3),
+        (items[1], "a@b.c", "no", 4.3),
+        (items[4], "Label Studio user 10", "no", 4.3),
+        (items[5], "Label Studio user 10", "no", 4.3),
+    ]
+
+
+def test_what_was_corrected_in_label_studio_counts(queue: Queue, tmp_path: Path) -> None:
+    decide(queue)
+    export_decisions(queue.path, tmp_path / "d.json")
+    tasks = json.loads((tmp_path / "d.json").read_text(encoding="utf-8"))
+    one = next(one for one in tasks[1]["annotations"] if one["result"][0]["meta"]["text"] == [f"longtail: {PEOPLE[1]}"])
+    assert one["result"][0]["value"] == {"choices": ["no"]}
+    one["result"][0]["value"] = {"choices": ["yes"]}
+    one["updated_at"] = (datetime.now(UTC) + timedelta(minutes=1)).isoformat().replace("+00:00", "Z")
+    (tmp_path / "d.json").write_text(json.dumps(tasks))
+    assert ": 1 decisions added, 8 were there" in import_decisions(queue.path, tmp_path / "d.json")
+    assert decisions(queue.path)[list(queue.items)[1]].by_person[PEOPLE[1]].decision == "yes"
+
+
+@pytest.mark.parametrize("name", ["d.csv", "d.json"])
+def test_what_was_asked_otherwise_is_refused(queue: Queue, tmp_path: Path, name: str) -> None:
+    """A yes to one class is none to another: queues of several turns have images in common."""
+    decide(queue)
+    export_decisions(queue.path, tmp_path / name)
+    items = [one._replace(proposed="cross" if one.proposed == "circle" else "circle") for one in queue.items.values()]
+    other = shutil.copytree(queue.path, tmp_path / "other")
+    (other / "journal.jsonl").unlink()
+    write_queue(other, queue.info, items)
+    with pytest.raises(DataError, match=r"says yes to 'circle' of .* asks whether it is 'cross'"):
+        import_decisions(other, tmp_path / name)
+    assert read_journal(other / "journal.jsonl") == []
+
+
+@pytest.mark.parametrize("name", ["queue.json", "more/d.csv"])
+def test_nothing_is_exported_into_the_queue(queue: Queue, name: str) -> None:
+    (queue.path / "more").mkdir()
+    with pytest.raises(DataError, match="lies in the queue"):
+        export_decisions(queue.path, queue.path / name)
+    assert Queue.open(queue.path).digest == queue.digest
 
 
 HEAD = "item,who,when,decision,seconds\n"
 WHEN = "2026-01-01T00:00:00Z"
+SURROGATE = json.dumps(
+    [
+        {
+            "data": {"item": "ITEM"},
+            "annotations": [
+                {
+                    "created_at": WHEN,
+                    "result": [{"value": {"choices": ["yes"]}, "meta": {"text": ["longtail: \ud800"]}}],
+                }
+            ],
+        }
+    ]
+)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +177,7 @@ WHEN = "2026-01-01T00:00:00Z"
         ("d.json", '[{"data": {"item": "ITEM"}, "annotations": [{"result": []}]}]', "not as Label Studio writes it"),
         ("d.json", '[{"data": {"item": "ITEM"}, "annotations": null}]', "not as Label Studio writes it"),
         ("d.json", "[" * 100_000, "holds no decisions"),
+        ("d.json", SURROGATE, "decision 1 has a wrong who"),
         ("d.txt", "x", "ends neither in .csv nor in .json"),
     ],
 )

@@ -92,5 +92,6 @@ def test_only_the_own_page_may_change_something() -> None:
         "http://evil.example",
         "http://localhost:9",
         "http://localhost:8765.evil.example",
+        "http://[",
     ):
         assert not guard.may_change(host, foreign, guard.csrf)

@@ -37,10 +37,11 @@ def shown(page: Any) -> str:
 
 
 def press(page: Any, key: str) -> None:
-    """Press a key, and wait until the page has the answer."""
+    """Press a key, and wait until the page has the answer, and the next image if there is one."""
     before = page.text_content("#mine")
     page.keyboard.press(key)
     page.wait_for_function("before => document.getElementById('mine').textContent !== before && !busy", arg=before)
+    page.wait_for_function("() => !items.length || allowed.includes('yes')")
 
 
 def test_keys_decide_and_take_back(browser: Any, tmp_path: Path) -> None:
@@ -199,6 +200,67 @@ def test_a_server_that_was_killed_goes_on_where_it_was(browser: Any, tmp_path: P
     assert [entry.decision for entry in read_journal(queue.journal)] == ["yes", "no"]
 
 
+def test_nobody_decides_on_what_they_have_not_seen(browser: Any, tmp_path: Path) -> None:
+    """An image that comes late, and one that does not come: the picture before is away, and keys do nothing."""
+    queue = make_queue(tmp_path / "queue", 6)
+    server, items = LabelServer(queue.path), list(queue.items)
+    held: list[Any] = []
+    context = browser.new_context()
+    context.route(f"**/image/{items[1]}", lambda route: held.append(route))  # noqa: PLW0108
+    page = context.new_page()
+    page.goto(server.address)
+    page.fill("#name", "Ada")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#candidate:not([hidden])")
+    page.keyboard.press("y")
+    page.wait_for_function("() => document.getElementById('mine').textContent === '1' && !busy")
+    for key in "ynu":
+        page.keyboard.press(key)
+    page.wait_for_timeout(200)
+    assert page.is_hidden("#candidate")
+    assert all(page.get_attribute(f"#{name}", "aria-disabled") == "true" for name in ("yes", "no", "unsure"))
+    assert page.is_enabled("#undo")
+    while held:
+        held.pop().abort()
+    page.wait_for_selector("#alert:not([hidden])")
+    assert "does not arrive" in page.text_content("#alert")
+    page.keyboard.press("y")
+    assert page.text_content("#mine") == "1"
+    page.keyboard.press("u")  # passes over it
+    page.wait_for_selector("#candidate:not([hidden])")
+    assert shown(page) == items[2]
+    assert page.is_hidden("#alert")
+    context.unroute_all()
+    context.route(f"**/image/{items[3]}", lambda route: route.continue_() if held else held.append(route.abort()))
+    page.reload()
+    page.wait_for_selector("#candidate:not([hidden])")
+    press(page, "n")  # the image comes when it is asked for again
+    assert shown(page) == items[3]
+    press(page, "n")
+    context.close()
+    server.kill()
+    entries = [(entry.item, entry.decision) for entry in read_journal(queue.journal)]
+    assert entries == [(items[0], "yes"), (items[1], "unsure"), (items[2], "no"), (items[3], "no")]
+
+
+def test_a_browser_that_keeps_nothing_will_do(browser: Any, tmp_path: Path) -> None:
+    queue = make_queue(tmp_path / "queue", 6)
+    server = LabelServer(queue.path)
+    context = browser.new_context()
+    context.add_init_script(
+        "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('denied', 'SecurityError'); }})"
+    )
+    page = context.new_page()
+    page.goto(server.address)
+    page.fill("#name", "Ada")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#candidate:not([hidden])")
+    press(page, "y")
+    context.close()
+    server.kill()
+    assert [entry.who for entry in read_journal(queue.journal)] == ["Ada"]
+
+
 def test_a_queue_of_five_thousand_is_quick(browser: Any, tmp_path: Path) -> None:
     """The aim is a second to the first image and a tenth of one to the next on two idle cores; asserted is thrice that,
     since other tests run beside this one.
@@ -224,8 +286,7 @@ READY = "() => { const one = document.getElementById('candidate'); return one.co
 NEXT = """async () => {
   const image = document.getElementById("candidate"), before = image.src, start = performance.now();
   document.dispatchEvent(new KeyboardEvent("keydown", {key: "y"}));
-  while (image.src === before || busy) await new Promise(requestAnimationFrame);
-  await image.decode();
+  while (image.src === before || busy || image.hidden) await new Promise(requestAnimationFrame);
   await new Promise(requestAnimationFrame);
   return performance.now() - start;
 }"""

@@ -277,8 +277,23 @@ def test_a_mini_batch_in_which_a_task_has_no_label_trains_the_others(network: Ne
     [
         ({"comparison": "distribution", "margin": 0.5}, "has no margin: leave `margin` out"),
         ({"mining": "class", "positives": "all"}, "always of all positives: leave `positives` out"),
+        ({"bins": 7}, "has no bins: leave `bins` out"),
+        ({"comparison": "absolute", "bins": 7}, "has no bins: leave `bins` out"),
+        ({"mining": "class", "distances": "scores", "normalise": False}, "leave `normalise` out"),
     ],
 )
 def test_a_parameter_that_would_do_nothing_is_refused(how: dict[str, Any], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         Params(**how)
+
+
+@pytest.mark.parametrize(
+    ("sampling", "warned"), [("natural", 0), ("square_root", 0), ("class_even", 1), ("over", 1), ("under", 1)]
+)
+def test_where_no_class_is_a_minority_it_says_so(sampling: Any, warned: int) -> None:
+    """Of 90 and 10 samples the mini-batches of an even scheme have no minority, and the loss never an anchor."""
+    labels = {"task": np.repeat([0, 1], [90, 10])}
+    method = Params().build(Setup(labels, Sampling(batch=20, sampling=sampling), 0))
+    said = method.warnings()
+    assert len(said) == warned
+    assert all("the paper's is `natural`" in one for one in said)

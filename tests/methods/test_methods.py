@@ -157,10 +157,12 @@ def test_fresh_quintuplets_of_single_samples_are_refused(labels: dict[str, Ints]
     def build(**sampling: Any) -> None:
         params_class(kind)(mining="batch").build(Setup(labels, Sampling(**sampling), 0, table=tmp_path))
 
-    build(batch=3)
+    build(batch=7)
     build(batch=2, sampling="natural")
-    with pytest.raises(DataError, match="one of each of 2 of the 3 classes of 'digit': set `batch` to 6 or more"):
-        build(batch=2)
+    for batch, most in ((2, 1), (3, 1), (6, 2)):
+        says = f"{batch} have at most {most} of each of the 3 classes of 'digit': set `batch` to 9 or more"
+        with pytest.raises(DataError, match=says):
+            build(batch=batch)
 
 
 @pytest.mark.parametrize("kind", ["lmle", "joint"])
@@ -174,7 +176,7 @@ def test_fresh_quintuplets_are_those_of_the_mini_batch_by_its_embeddings(
         method = params.build(Setup(labels, Sampling(batch=12), 0, table=Path(folder)))
     batch = method.batch(1)
     scalars = method.loss(network, images[batch.samples], batch)
-    expected = torch.zeros(3)
+    expected, whole = torch.zeros(3), []
     for task, one in method.select(1).items():
         rows = one.positions
         embeddings, codes = network.embed(images)[task].detach()[rows], labels[task][rows]
@@ -182,10 +184,34 @@ def test_fresh_quintuplets_are_those_of_the_mini_batch_by_its_embeddings(
         clusters = np.array([own[position] for position in rows.tolist()])
         mined = batch_quintuplets(embeddings, torch.from_numpy(codes), torch.from_numpy(clusters))
         weights = torch.tensor(class_weights(codes, cost=True))
+        five = [plus != anchor and minus != far for anchor, plus, minus, far, _ in mined.members.tolist()]
+        whole.append(float(weights[torch.tensor(five) & mined.has_other_cluster].sum()))
         expected += torch.stack(
             triple_header_hinge(embeddings, mined.members, mined.has_other_cluster, weights, MARGINS)[1:]
         )
     assert [float(scalars[f"hinge_{n}"].detach()) for n in (1, 2, 3)] == pytest.approx(expected.tolist(), rel=1e-4)
+    assert float(scalars["whole"]) == pytest.approx(np.mean(whole), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["lmle", "joint", "triplet"])
+def test_hinges_are_in_full_precision_under_autocast(
+    network: Network, images: torch.Tensor, labels: dict[str, Ints], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In bfloat16 neighbours that lie close together would be equally near, and hinges would flip."""
+    seen = []
+    for module, name in ((methods.quintuplets, "triple_header_hinge"), (methods.triplet, "triplet_hinge")):
+
+        def spied(points: torch.Tensor, *args: Any, own: Any = getattr(module, name)) -> Any:  # noqa: B008
+            seen.append((points.dtype, torch.is_autocast_enabled("cpu")))
+            return own(points, *args)
+
+        monkeypatch.setattr(module, name, spied)
+    method = method_of(kind, labels)
+    batch = method.batch(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        method.loss(network, images[batch.samples], batch)["loss"].backward()
+    assert seen
+    assert set(seen) == {(torch.float32, False)}
 
 
 @pytest.mark.parametrize("cost", [True, False])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from longtail.errors import DataError
 from longtail.methods.balanced_contrastive.loss import balanced_contrastive_losses
 from longtail.methods.base import Sampling, Setup
 from longtail.methods.catalogue import params_class
@@ -244,6 +245,20 @@ def test_two_views_of_a_sample_are_positives_of_each_other() -> None:
             row + view * len(batch.samples) for view in range(count) for row in batch.rows["t"].tolist()
         ]
         assert float(method.of_views(batch, "t")[1].sum()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", ["contrastive", "semi_hard_triplet", "multi_similarity"])
+@pytest.mark.parametrize(("batch", "trains"), [(5, False), (10, False), (11, True)])
+def test_mini_batches_without_two_samples_of_a_class_are_refused(kind: str, batch: int, trains: bool) -> None:
+    """They would have no positive in any step, and a loss of 0."""
+    setup = Setup({"t": np.arange(90) % 10}, Sampling(batch=batch), 0)
+    if trains:
+        params_class(kind)().build(setup)
+    else:
+        with pytest.raises(DataError, match=r"of the 10 classes of 't': set `batch` to 20 or more, or `sampling: nat"):
+            params_class(kind)().build(setup)
+    if kind == "contrastive":
+        params_class(kind)(two_views=True).build(setup)
 
 
 @pytest.mark.parametrize("kind", IN_BATCH)

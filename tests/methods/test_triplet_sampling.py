@@ -111,6 +111,7 @@ def test_of_the_region_each_is_as_likely_as_the_nearest(region: float, nearest: 
 
 
 def test_a_region_is_rounded_up_and_not_by_what_float_makes_of_it() -> None:
+    assert region_size(10, 1e-11) == 1
     assert [region_size(others, 0.6) for others in (1, 2, 4, 5, 10)] == [1, 2, 3, 3, 6]
     assert [region_size(others, 0.7) for others in (10, 100)] == [7, 70]  # 0.7 · 10 is 7.000000000000001 elsewhere
     assert region_size(10_000, 1.0) == 10_000

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from longtail.quintuplets.candidates import Task
 from longtail.quintuplets.in_batch import batch_quintuplets
 from longtail.quintuplets.search import quintuplet_tables
+from longtail.quintuplets.shares import table_shares
 from longtail.rules.distances import squared_distances
 
 
@@ -25,6 +26,7 @@ def test_agrees_with_the_table_over_the_mini_batch(seed: int, codes: list[int]) 
     assert mined.members.tolist() == table.members.tolist()
     assert mined.has_other_cluster.tolist() == table.has_other_cluster.tolist()
     assert mined.has_negative.all()
+    assert float(mined.whole.float().mean()) == pytest.approx(table_shares(table, embeddings)["whole"])
 
 
 def test_a_mini_batch_of_one_class_has_no_negatives_and_no_sample_none_at_all() -> None:

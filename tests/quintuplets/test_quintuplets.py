@@ -15,6 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from longtail.errors import DataError
 from longtail.quintuplets import candidates, product, search
 from longtail.quintuplets import quantile as quantiles
 from longtail.quintuplets.candidates import Task
@@ -325,8 +326,12 @@ def test_a_class_of_one_sample_is_its_own_positive() -> None:
 @pytest.mark.parametrize("pool", [[0, 1], [0, 1, 2]], ids=["one class in the pool", "one class not in the pool"])
 def test_a_pool_that_lacks_a_class_is_refused(pool: list[int]) -> None:
     labels = np.array([0, 0, 1, 2])
-    with pytest.raises(ValueError, match="candidate"):
-        Case(np.zeros((4, 2), np.float32), labels, labels, np.array(pool)).table()
+    case = Case(np.zeros((4, 2), np.float32), labels, labels, np.array(pool))
+    with pytest.raises(DataError, match="candidate"):
+        case.table()
+    for quantile in (0.5, 1.0):
+        with pytest.raises(DataError, match="candidate"):
+            quantile_table(case.embeddings, case.task(), quantile)
 
 
 @pytest.mark.parametrize("memory", [2**18, 2**20, 2**22])

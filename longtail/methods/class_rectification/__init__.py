@@ -22,6 +22,8 @@ from longtail.methods.class_rectification.comparisons import (
 from longtail.methods.class_rectification.hard_mining import Mined, mine_by_class, mine_by_instance
 from longtail.network.network import Network
 
+BINS = 100
+
 
 class Params(MethodParams):
     """Which of the variants, and its numbers; the defaults are the paper's CRL(I) with relative comparison, on
@@ -49,7 +51,7 @@ class Params(MethodParams):
     margin: float | None = Field(
         None, ge=0, description="null: absolute 1; relative 2π / classes, which no scores reach: of these 0.5"
     )
-    bins: int = Field(100, ge=2, description="τ: bins of the distribution comparison")
+    bins: int = Field(BINS, ge=2, description="τ: bins of the distribution comparison")
     weight: Annotated[float, Field(ge=0)] | Literal["imbalance"] = Field(
         1.0,
         description="of the rectification beside the cross-entropy; imbalance: the more imbalanced the data, the more",
@@ -61,6 +63,10 @@ class Params(MethodParams):
             raise ValueError("the distribution comparison has no margin: leave `margin` out")
         if self.positives == "all" and self.mining == "class":
             raise ValueError("mining by class is always of all positives: leave `positives` out")
+        if self.bins != BINS and self.comparison != "distribution":
+            raise ValueError(f"the {self.comparison} comparison has no bins: leave `bins` out")
+        if not self.normalise and self.mining == "class" and self.distances == "scores":
+            raise ValueError("mining by class that compares scores looks at no features: leave `normalise` out")
         return self
 
     def build(self, setup: Setup) -> "ClassRectification":
@@ -79,6 +85,15 @@ class ClassRectification(Method):
     def __init__(self, setup: Setup, params: Params) -> None:
         super().__init__(setup)
         self.params = params
+
+    def warnings(self) -> list[str]:
+        scheme = self.sampling.sampling
+        if scheme not in ("class_even", "over", "under"):
+            return []
+        return [
+            f"class rectification learns from the minority classes of a mini-batch, and `sampling: {scheme}` makes "
+            "none; the paper's is `natural`"
+        ]
 
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         features, logits = network.features_and_logits(images)

@@ -27,9 +27,8 @@ class Contrastive(AnchorMethod):
     """The loss is on the embedding itself, which the rules search, and not on a projection that is thrown away."""
 
     def __init__(self, setup: Setup, params: Params) -> None:
-        super().__init__(setup)
+        super().__init__(setup, views=2 if params.two_views else 1)
         self.temperature = params.temperature
-        self.views = 2 if params.two_views else 1
 
     def losses(self, embeddings: Tensor, codes: Tensor) -> Tensor:
         return contrastive_losses(embeddings, codes, self.temperature)

@@ -59,16 +59,13 @@ class Joint(HingeMethod):
         return self.params.mining == "batch"
 
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
-        names = ("cross_entropy", "hinge_1", "hinge_2", "hinge_3")
-        scalars = {name: torch.zeros((), device=images.device) for name in names}
+        found = []
         all_embeddings, all_logits = network.embed_and_classify(images)
         for task, embeddings in all_embeddings.items():
             targets, rows = batch.targets[task], batch.rows[task].flatten()
-            _, *hinges = self.hinges(task, embeddings, batch)
+            hinges = self.hinges(task, embeddings, batch)
             losses = F.cross_entropy(all_logits[task][rows], targets["codes"].flatten(), reduction="none")
-            parts = [(losses * targets["class_weights"].flatten()).sum(), *hinges]
-            scalars = {name: scalars[name] + part for name, part in zip(names, parts, strict=True)}
-        hinges_sum = scalars["hinge_1"] + scalars["hinge_2"] + scalars["hinge_3"]
-        return {
-            "loss": self.params.cross_entropy * scalars["cross_entropy"] + self.params.hinges * hinges_sum
-        } | scalars
+            cross_entropy = (losses * targets["class_weights"].flatten()).sum()
+            loss = self.params.cross_entropy * cross_entropy + self.params.hinges * hinges["loss"]
+            found.append(hinges | {"loss": loss, "cross_entropy": cross_entropy})
+        return {name: torch.stack([of_task[name] for of_task in found]).sum() for name in found[0]}

@@ -24,8 +24,5 @@ class LMLE(HingeMethod):
     """The triple-header hinge loss (LMLE, Eq. 2)."""
 
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
-        scalars = {name: torch.zeros((), device=images.device) for name in ("loss", "hinge_1", "hinge_2", "hinge_3")}
-        for task, embeddings in network.embed(images).items():
-            hinges = self.hinges(task, embeddings, batch)
-            scalars = {name: scalars[name] + hinge for name, hinge in zip(scalars, hinges, strict=True)}
-        return scalars
+        found = [self.hinges(task, embeddings, batch) for task, embeddings in network.embed(images).items()]
+        return {name: torch.stack([of_task[name] for of_task in found]).sum() for name in found[0]}

@@ -35,7 +35,7 @@ def draw_positives(points: Floats, pool: Pool, anchors: Ints, region: float, rng
 
 def region_size(others: int, region: float) -> int:
     """How many of so many others are in the region: rounded up, so that it is one at least."""
-    return math.ceil(round(region * others, 9))
+    return max(1, math.ceil(round(region * others, 9)))
 
 
 def _near_at_random(points: Floats, members: Ints, anchors: Ints, count: int, rng: np.random.Generator) -> Ints:

@@ -44,6 +44,8 @@ class Triplet(QuintupletMethod):
         total = torch.zeros((), device=images.device)
         for task, embeddings in network.embed(images).items():
             weights = batch.targets[task]["weights"]
-            hinge = triplet_hinge(embeddings, batch.rows[task], weights, self.params.margin, self.params.distance)
+            with torch.autocast(images.device.type, enabled=False):
+                points = embeddings.float()
+                hinge = triplet_hinge(points, batch.rows[task], weights, self.params.margin, self.params.distance)
             total = total + hinge
         return {"loss": total}

@@ -48,7 +48,7 @@ def predict_files(
         height, width = _read(file, detector.channels).shape[:2]
         detector.check(height, width, shown(file))
     try:
-        with written_whole({"output": output}) as partial, Advance("edges", len(files)) as advance:
+        with written_whole({"output": output}, inputs.values()) as partial, Advance("edges", len(files)) as advance:
             partial["output"].mkdir(parents=True, exist_ok=True)
             for file in files:
                 edge_map = detector.detect(_read(file, detector.channels))

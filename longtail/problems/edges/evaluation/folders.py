@@ -30,7 +30,7 @@ def evaluate_folders(
         raise DataError(f"{shown(output)} exists; name a folder that does not")
     cases = paired(predictions, ground_truth)
     try:
-        with written_whole({"output": output}) as partial:
+        with written_whole({"output": output}, [predictions, ground_truth]) as partial:
             work = work_directory(output, fingerprint(settings, predictions, ground_truth))
             evaluation = evaluate(cases, settings, work=work, processes=processes)
             results.write_results(evaluation, predictions.resolve().name, partial["output"])
