@@ -83,7 +83,8 @@ def audited(
     Suspects are found by the neighbours' labels; `judged`: they are known from what saw no label of them. `pixels`:
     those of some samples (m, d), by which pairs are looked at again; of an embedding that was trained they have to be.
     """
-    found = neighbours(points, samples["group"].to_numpy().astype(str), K)
+    groups = samples["group"].to_numpy().astype(str)
+    found = neighbours(points, groups, K)
     copies, limit = duplicates(found)
     if pixels is not None:
         copies, limit = ([], 0.0) if _collapsed(found) else (alike(copies, found, pixels), limit)
@@ -92,7 +93,7 @@ def audited(
         TaskAudit(
             task.name,
             task.classes,
-            judged[task.name] if judged else _by_neighbours(found, labels[task.name], len(task.classes)),
+            judged[task.name] if judged else _by_neighbours(found, labels[task.name], groups, len(task.classes)),
             tested(task, labels[task.name], subsets == "test", samples["group"]),
         )
         for task in tasks
@@ -102,8 +103,8 @@ def audited(
     return Audit(len(samples), by, copies, limit, by_task, across, conflicts)
 
 
-def _by_neighbours(found: Neighbours, labels: Ints, classes: int) -> Suspects:
-    return suspects(votes(found, labels, classes), labels)
+def _by_neighbours(found: Neighbours, labels: Ints, groups: npt.NDArray[np.str_], classes: int) -> Suspects:
+    return suspects(votes(found, labels, groups, classes), labels)
 
 
 def _collapsed(found: Neighbours) -> bool:

@@ -13,6 +13,7 @@ from longtail.audit.neighbours import Neighbours
 from longtail.granularity.distance import BLOCK, Floats, Ints, blocks
 
 K = 20  # neighbours that vote
+OF_GROUP = 4  # of them of one group; alone they are too few to accuse
 SURE = 0.8  # probability of another class, at least
 DENIED = 0.05  # probability of the label, at most: none of the neighbours has it
 FEWEST = 10  # other images that a class needs: of fewer, none being near says nothing
@@ -55,12 +56,21 @@ class Votes(NamedTuple):
         return cls(own, instead, sure)
 
 
-def votes(found: Neighbours, labels: Ints, classes: int) -> Votes:
-    """The share that each class has among the labelled ones of a sample's K nearest, 0 without any."""
+def votes(found: Neighbours, labels: Ints, groups: npt.NDArray[np.generic], classes: int) -> Votes:
+    """The share that each class has among the labelled ones of a sample's K nearest, 0 without any. Of a group the
+    nearest OF_GROUP vote: a film is no crowd.
+    """
     near = np.where(found.positions >= 0, labels[found.positions], -1)[:, :K]
+    group = np.where(near >= 0, np.unique(groups, return_inverse=True)[1][found.positions[:, :K]], -1)
+    near[_before(group) >= OF_GROUP] = -1
     rows = blocks(len(labels), max(1, BLOCK // classes))
     parts = [Votes.of(_shares(near[part], classes), labels[part]) for part in rows]
     return Votes(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+def _before(groups: Ints) -> Ints:
+    """How often each of the groups (n, K) of neighbours has come before in its row."""
+    return np.stack([(groups[:, :at] == groups[:, [at]]).sum(1) for at in range(groups.shape[1])], axis=1)
 
 
 def _shares(near: Ints, classes: int) -> Floats:

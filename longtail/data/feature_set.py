@@ -8,6 +8,7 @@ colours.npy    colour histograms of the split's samples, see data/colours.py; ab
 features.json  tasks, image shape and preprocessing as in dataset.json, and which backbone made them
 """
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, Self
@@ -27,6 +28,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Precision = Literal["float16", "float32"]
 INFO = "features.json"
+READ = 2**24  # numbers of maps that are in memory at a time where their means are asked
 
 
 class FeatureInfo(BaseModel, extra="forbid"):
@@ -92,8 +94,15 @@ class FeatureSet:
 
     def vectors(self, samples: Ints) -> Floats:
         """float32 (n, F): the features of samples, of maps their mean over the positions."""
-        plain = self.plain(samples)
-        return plain.mean(1) if plain.ndim == 3 else plain
+        if self.info.positions is None:
+            return self.plain(samples)
+        found, block = (
+            np.empty((len(samples), self.info.length), np.float32),
+            max(1, READ // math.prod(self.info.shape)),
+        )
+        for start in range(0, len(samples), block):
+            found[start : start + block] = self.plain(samples[start : start + block]).mean(1)
+        return found
 
     def any_view(self, samples: Ints, chances: npt.NDArray[np.float64], *, plain: bool = True) -> Floats:
         """float32 (n, F), or (n, P, F): of each sample one of its views; `chances` (n,) in [0, 1) say which. `plain`:

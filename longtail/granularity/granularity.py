@@ -1,16 +1,18 @@
 """How fine the classes of a labelled set are: the measures, class by class, and the pairs that are hardest to tell."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from longtail.granularity.distance import Distance, Floats, Ints, least
+from longtail.granularity.distance import Distance, Floats, Ints, blocks, least
 from longtail.granularity.labelled import Labelled, medoids
 from longtail.granularity.measures import ToMedoids, rank, rankm, rs, rsm, to_medoids
 
 EXACT = 10_000  # samples up to which RS and Rank are worked out, which take the square in distances
 PAIRS = 10
+SHUFFLED, MOST_SHUFFLES = 20_000, 20
+PAIRED = 2**24  # pairs of classes that are ordered at a time
 
 
 @dataclass(frozen=True)
@@ -82,15 +84,26 @@ def granularity_of(
         rsm=rsm(labelled, found),
         rank=rank(distance, labelled) if exact else None,
         rankm=rankm(found.ranks[counted], k),
-        chance=chance(k) * (1 - int((labelled.sizes > 1).sum()) / int(counted.sum())),  # medoids have rank 1
+        chance=chance(distance, labelled),
         by_class=_by_class(labelled, found, names),
         pairs=_finest(distance, labelled, centres, found, names, pairs),
     )
 
 
-def chance(classes: int) -> float:
-    """The RankM to be expected where every rank among so many medoids is as likely: 0.5 of two classes, 0.79 of ten."""
-    return rankm(np.arange(1, classes + 1), classes)
+def chance(distance: Distance, labelled: Labelled) -> float:
+    """The RankM to be expected of labels drawn at random, for classes of these sizes: the mean of as many shuffles as
+    SHUFFLED samples make, one at least.
+
+    Where every rank is as likely it is 0.5 of two classes and 0.79 of ten. The medoid of a large class lies nearer to
+    the middle of all samples than that of a small one, so that of uneven classes it is far less.
+    """
+    rng, k = np.random.default_rng(0), len(labelled.codes)
+    drawn = []
+    for _ in range(max(1, min(MOST_SHUFFLES, SHUFFLED // len(labelled.positions)))):
+        shuffled = replace(labelled, positions=rng.permutation(labelled.positions))
+        found = to_medoids(distance, shuffled, medoids(distance, shuffled))
+        drawn.append(rankm(found.ranks[shuffled.accompanied], k))
+    return float(np.mean(drawn))
 
 
 def _by_class(labelled: Labelled, found: ToMedoids, names: Sequence[str]) -> list[FineClass]:
@@ -109,13 +122,7 @@ def _finest(
     """The pairs of highest RankM, at most so many, none of which every sample is nearest to its own; of equals that
     with more samples first.
     """
-    counted = np.where(labelled.sizes > 1, labelled.sizes, 0)
-    nearer = found.nearer * (counted > 0)[:, None]
-    wrong = np.triu(nearer, 1) + np.tril(nearer, -1).T
-    first, second = np.nonzero(wrong)
-    of = counted[first] + counted[second]
-    fine = wrong[first, second] / of
-    order = np.lexsort((-of, -fine))[:most]
+    first, second, fine = _most_wrong(found, np.where(labelled.sizes > 1, labelled.sizes, 0), most)
     return [
         FinePair(
             (names[labelled.codes[a]], names[labelled.codes[b]]),
@@ -123,8 +130,28 @@ def _finest(
             (int(centres[a]), int(centres[b])),
             (_leaning(distance, labelled, centres, a, b), _leaning(distance, labelled, centres, b, a)),
         )
-        for a, b, share in zip(first[order], second[order], fine[order], strict=True)
+        for a, b, share in zip(first, second, fine, strict=True)
     ]
+
+
+def _most_wrong(found: ToMedoids, counted: Ints, most: int) -> tuple[Ints, Ints, Floats]:
+    """The places of the two classes of those pairs, and their RankM; `counted` (k,): the samples that count. Row by
+    row, for of many classes all pairs are the largest thing there is.
+    """
+    k, counts = len(counted), counted > 0
+    first: Ints = np.empty(0, np.int64)
+    second, of = first, first
+    fine: Floats = np.empty(0)
+    for rows in blocks(k, max(1, PAIRED // k)):
+        a, b = np.arange(k)[rows, None], np.arange(k)
+        wrong = found.nearer[rows] * counts[rows, None] + found.nearer[:, rows].T * counts
+        a, b = (place[(wrong > 0) & (a < b)] for place in np.broadcast_arrays(a, b))
+        here = counted[a] + counted[b]
+        first, second, of = np.r_[first, a], np.r_[second, b], np.r_[of, here]
+        fine = np.r_[fine, wrong[a - rows.start, b] / here]
+        order = np.lexsort((-of, -fine))[:most]
+        first, second, fine, of = first[order], second[order], fine[order], of[order]
+    return first, second, fine
 
 
 def _leaning(distance: Distance, labelled: Labelled, centres: Ints, own: int, other: int) -> int:

@@ -8,6 +8,7 @@ apart, and are as fine as can be.
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from longtail.granularity.distance import EQUAL, Distance, Floats, Ints
 from longtail.granularity.labelled import Labelled
@@ -21,13 +22,13 @@ class ToMedoids(NamedTuple):
 
     ranks: Ints
     ratios: Floats
-    nearer: Ints
+    nearer: npt.NDArray[np.int32]
 
 
 def to_medoids(distance: Distance, labelled: Labelled, medoids: Ints) -> ToMedoids:
     """Compare the samples with the medoids (k,) of their classes: n·k distances, in blocks."""
     n, k, classes = len(labelled.positions), len(medoids), labelled.classes
-    ranks, ratios, nearer = np.empty(n, np.int64), np.empty(n), np.zeros((k, k), np.int64)
+    ranks, ratios, nearer = np.empty(n, np.int64), np.empty(n), np.zeros((k, k), np.int32)
     for rows in labelled.rows(k):
         found, of = distance(labelled.positions[rows], medoids), classes[rows]
         here = np.arange(len(of)), of
@@ -37,7 +38,7 @@ def to_medoids(distance: Distance, labelled: Labelled, medoids: Ints) -> ToMedoi
         ranks[rows] = 1 + ahead.sum(1)
         ratios[rows] = shares(own, found.min(1))
         first = np.flatnonzero(np.diff(of, prepend=-1))
-        nearer[of[first]] += np.add.reduceat(ahead, first, axis=0, dtype=np.int64)
+        nearer[of[first]] += np.add.reduceat(ahead, first, axis=0, dtype=np.int32)
     return ToMedoids(ranks, ratios, nearer)
 
 

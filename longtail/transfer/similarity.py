@@ -14,6 +14,7 @@ from longtail.transfer.domain import Domain
 from longtail.transfer.settings import GAMMA
 
 Floats = npt.NDArray[np.float64]
+FAR = 1e9  # how many times the smallest distance that counts the largest may be
 
 
 def class_distances(source: Domain, target: Domain) -> Floats:
@@ -65,12 +66,16 @@ def _least_work(costs: Floats, supply: Floats, demand: Floats) -> float:
         return float(np.dot(supply @ costs, demand))
     # The solver forgives 10⁻⁷: in a unit in which the smallest class has a mass of 1 that is nothing.
     unit = 1 / min(supply.min(), demand.min())
+    # So it does in costs: in theirs the smallest is 1.
+    least = max(float(costs.min(where=costs > 0, initial=np.inf)), float(costs.max()) / FAR)
+    if not np.isfinite(least):  # no distance at all
+        return 0.0
     # What the last class receives follows from all others; asked for too, rounding could make it impossible.
     masses = np.concatenate([supply, demand])[:-1] * unit
-    solved = linprog(costs.ravel(), A_eq=_flows(*costs.shape), b_eq=masses, method="highs")
+    solved = linprog(costs.ravel() / least, A_eq=_flows(*costs.shape), b_eq=masses, method="highs")
     if solved.status:
         raise DataError(f"the Earth Mover's Distance cannot be found: {shown(solved.message)}")
-    return float(solved.fun / unit)
+    return float(solved.fun / unit * least)
 
 
 def _flows(m: int, n: int) -> Any:

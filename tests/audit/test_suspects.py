@@ -16,7 +16,7 @@ def blobs(sizes: list[int], apart: float, seed: int = 0) -> tuple[Floats, Ints]:
 
 def judged(points: Floats, labels: Ints, classes: int) -> Suspects:
     found = neighbours(points, np.arange(len(points)), 20)
-    return suspects(votes(found, labels, classes), labels)
+    return suspects(votes(found, labels, np.arange(len(points)), classes), labels)
 
 
 @pytest.mark.parametrize("apart", [0.0, 1.0, 2.0, 4.0, 12.0])
@@ -63,14 +63,32 @@ def test_one_labelled_neighbour_is_no_evidence(labelled: float) -> None:
 def test_votes_are_counted_in_blocks_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     points, labels = blobs([60, 30, 10], 3)
     labels[::7] = -1
-    found = neighbours(points, np.arange(len(points)), K)
+    groups = np.arange(len(points)) // 12  # of which the nearest four vote
+    found = neighbours(points, groups, K)
     expected = []
     for row in range(len(labels)):
-        near = [labels[at] for at in found.positions[row] if labels[at] >= 0]
+        voted: list[int] = []
+        near = []
+        for at in found.positions[row]:
+            if labels[at] >= 0 and voted.count(groups[at]) < 4:
+                voted.append(groups[at])
+                near.append(labels[at])
         shares = [near.count(code) / max(len(near), K // 2) for code in range(3)]
         expected.append((shares[labels[row]], shares.index(max(shares)), max(shares)))
     for block in (3, 50, 10**6):
         monkeypatch.setattr("longtail.audit.suspects.BLOCK", block)
-        counted = votes(found, labels, 3)
+        counted = votes(found, labels, groups, 3)
         np.testing.assert_allclose(np.column_stack(counted), np.array(expected))
     assert Votes.of(np.array([[0.2, 0.8]]), np.array([0])) == (0.2, 1, 0.8)
+
+
+def test_the_images_of_a_group_are_one_witness() -> None:
+    """A film whose frames all have a wrong label accuses no image that it lies among."""
+    rng = np.random.default_rng(0)
+    points = np.concatenate(
+        [rng.normal(size=(150, 12)), 9 + rng.normal(size=(150, 12)), 0.1 * rng.normal(size=(40, 12))]
+    )
+    labels = np.repeat([0, 1, 1], [150, 150, 40])
+    groups = np.r_[np.arange(300), np.full(40, 300)]
+    found = suspects(votes(neighbours(points, groups, K), labels, groups, 2), labels).found
+    assert {one.position for one in found} == set(range(300, 340))

@@ -2,18 +2,20 @@
 
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 import granularity_oracle as oracle
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import silhouette_samples
 
 from longtail.errors import DataError
+from longtail.granularity import granularity
 from longtail.granularity.distance import Floats, Ints, euclidean, precomputed
-from longtail.granularity.granularity import Granularity, chance, granularity_of
+from longtail.granularity.granularity import Granularity, granularity_of
 from longtail.granularity.labelled import Labelled, medoids
 from longtail.granularity.measures import rankm, rsm, to_medoids
 
@@ -171,7 +173,7 @@ def test_a_medoid_that_moves_breaks_consistency_of_rsm_and_rankm() -> None:
 
 @pytest.mark.parametrize(("classes", "expected"), [(2, 0.5), (10, 0.78567), (100, 0.95770)])
 def test_labels_at_random_have_the_rankm_of_chance(classes: int, expected: float) -> None:
-    assert chance(classes) == pytest.approx(expected, abs=1e-5)
+    """Where every rank is as likely: Σ 1/r of the harmonic series, here of classes that are even."""
     rng = np.random.default_rng(0)
     n = max(1000, 100 * classes)
     found = granularity_of(
@@ -179,6 +181,7 @@ def test_labels_at_random_have_the_rankm_of_chance(classes: int, expected: float
     )
     assert found is not None
     assert found.rankm == pytest.approx(expected, abs=0.05)
+    assert found.chance == pytest.approx(expected, abs=0.05)
 
 
 def test_classes_of_equal_points_are_as_fine_as_can_be() -> None:
@@ -211,14 +214,53 @@ def test_the_finest_pairs_and_their_images() -> None:
     assert [one.name for one in found.by_class] == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize(("classes", "each"), [(200, 2), (10, 2), (50, 3), (3, 10), (2, 200)])
-def test_the_told_chance_is_that_of_noise_in_classes_of_any_size(classes: int, each: int) -> None:
-    """A class's medoid is nearest to itself, which counts the more the smaller classes are."""
-    rng, names = np.random.default_rng(0), [str(code) for code in range(classes)]
-    labels = np.repeat(np.arange(classes), each)
-    found = [granularity_of(euclidean(rng.normal(size=(len(labels), 400))), labels, names) for _ in range(12)]
-    rankm = [one.rankm for one in found if one]
-    assert np.mean(rankm) == pytest.approx(found[0].chance, abs=0.05)  # type: ignore[union-attr]
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [2] * 200,
+        [2] * 10,
+        [3] * 50,
+        [10] * 3,
+        [200] * 2,
+        [400, 10],
+        [300, 40],
+        [200, 80, 30, 9, 5],
+        [60, 60, *[1] * 20],
+    ],
+    ids=lambda sizes: f"{len(sizes)} of {sizes[0]} to {sizes[-1]}",
+)
+@pytest.mark.parametrize("dimensions", [16, 100])
+def test_the_told_chance_is_that_of_noise_in_classes_of_any_size(sizes: list[int], dimensions: int) -> None:
+    """A class's medoid is nearest to itself, which counts the more the smaller classes are; and that of a large class
+    lies in the middle, so that small ones lose.
+    """
+    rng, names = np.random.default_rng(0), [str(code) for code in range(len(sizes))]
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    points = rng.normal(size=(16, len(labels), dimensions))
+    found = [granularity_of(euclidean(one), labels, names, exact=False) for one in points]
+    rankm, told = zip(*((one.rankm, one.chance) for one in found if one), strict=True)
+    assert np.mean(told) == pytest.approx(np.mean(rankm), abs=0.06)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 10**6), st.integers(1, 4))
+def test_the_finest_pairs_are_those_of_all_pairs(seed: int, paired: int) -> None:
+    """However few rows are looked at at a time, of equals those that all at once would give."""
+    rng = np.random.default_rng(seed)
+    labels, points = rng.integers(0, 6, 40), rng.integers(0, 4, (40, 2)).astype(float)
+    names = [str(code) for code in range(6)]
+    labels[:2] = 0, 1
+    whole = granularity_of(euclidean(points), labels, names, exact=False, pairs=4)
+    with patch.object(granularity, "PAIRED", 6 * paired):
+        assert granularity_of(euclidean(points), labels, names, exact=False, pairs=4) == whole
+    assert whole is not None
+    every = granularity_of(euclidean(points), labels, names, exact=False, pairs=99)
+    assert every is not None
+    assert every.pairs[:4] == whole.pairs
+    for pair in every.pairs:
+        both = np.isin(labels, [names.index(name) for name in pair.classes])
+        alone = granularity_of(euclidean(points[both]), labels[both], names, exact=False)
+        assert alone is None or pair.rankm == pytest.approx(alone.rankm)
 
 
 def test_points_that_are_no_numbers_are_told() -> None:

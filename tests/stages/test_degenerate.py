@@ -29,7 +29,9 @@ def test_classes_of_one_cluster_are_named_in_log_and_report(root: Path, capsys: 
     assert f"r1: {SAID}" in (root / "report/report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("size", "said"), [(200, "all lack p−, so LMLE is the triplet loss"), (1, "each lacks p+")])
+@pytest.mark.parametrize(
+    ("size", "said"), [(200, "no class has two clusters, so LMLE is the triplet loss"), (1, "each lacks p+")]
+)
 def test_a_table_without_a_whole_quintuplet_says_what_is_missing(
     root: Path, capsys: pytest.CaptureFixture[str], size: int, said: str
 ) -> None:

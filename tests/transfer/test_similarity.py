@@ -100,6 +100,19 @@ def test_unequal_masses_are_shares(scale: float) -> None:
     assert earth_movers_distance(distances, np.array([3, 1]) * scale, [2, 2]) == pytest.approx(1)
 
 
+@given(seed=st.integers(0, 10_000), scale=st.sampled_from([1e-12, 1e-8, 1e-6, 1.0, 1e6, 1e20]))
+def test_its_unit_is_that_of_the_distances(seed: int, scale: float) -> None:
+    """A solver's tolerance must not be relative to 1."""
+    source, target = drawn(seed, 4, 5)
+    distances = class_distances(source, target)
+    found = earth_movers_distance(distances * scale, source.shares, target.shares)
+    assert found == pytest.approx(scale * earth_movers_distance(distances, source.shares, target.shares), rel=1e-6)
+
+
+def test_where_nothing_is_apart_there_is_no_distance() -> None:
+    assert earth_movers_distance(np.zeros((2, 3)), [1, 2], [1, 1, 1]) == 0
+
+
 def test_the_tiny_share_of_a_class_among_many_is_moved_too() -> None:
     """A solver's tolerance of 10⁻⁷ must not swallow masses of 10⁻⁷."""
     distances = np.array([[0.0, 1], [1e7, 0]])
