@@ -36,8 +36,9 @@ class Advice:
 
     @property
     def useless(self) -> bool:
-        """Whether the test subset tells no difference of a size that was ever measured."""
-        return not any(task.smallest and task.smallest <= self.largest for task in self.told)
+        """Whether the test subset tells no difference of a size that was ever measured, with the harness's seeds."""
+        told = (task.seeds[SEEDS] for task in self.told)
+        return not any(least and least <= self.largest for least in told)
 
 
 def advise(

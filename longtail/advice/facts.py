@@ -99,8 +99,9 @@ class TaskFacts:
 class Facts:
     """A data set. `divided`: where the subsets come from; `fault`: why `longtail split` cannot divide it by default.
 
-    `copies`: pairs of near-duplicates, and those of them across subsets; None where the images are too many, or too
-    few, to look. `by` says what images were compared by. `test_is_official`: all seeds test on the same images.
+    `left_out`: tasks that say nothing, and why. `copies`: pairs of near-duplicates, and those of them across subsets;
+    None where the images are too many, or too few, to look. `by` says what images were compared by.
+    `test_is_official`: all seeds test on the same images.
     """
 
     images: int
@@ -113,6 +114,7 @@ class Facts:
     by: str
     copies: tuple[int, int] | None
     shares: dict[str, float] = field(default_factory=lambda: {"train": 0.72, "test": 0.2})
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def facts(dataset: Path, features: Path | None, split: Path | None) -> Facts:
@@ -123,14 +125,19 @@ def facts(dataset: Path, features: Path | None, split: Path | None) -> Facts:
     images, fault = _images(dataset, features, split)
     samples = images.samples if fault is None else _drawn(images.samples, images.tasks)
     divided = "by the split given" if split else "as `longtail split` does by default"
+    official = "test" in set(packed.samples["subset"].dropna())
+    if fault is not None:
+        divided = "by their official subsets" if official else "at random by shares of 72, 8 and 20 %"
+    tasks, left_out = _tasks(images, samples)
     return Facts(
         images=len(samples),
         groups=int(samples["group"].nunique()),
         shape=packed.info.image_shape,
-        divided=divided if fault is None else "at random by shares of 72, 8 and 20 %",
+        divided=divided,
         fault=fault,
-        test_is_official=fault is None and "test" in set(packed.samples["subset"].dropna()),
-        tasks=[_task(images, samples, task) for task in images.tasks],
+        test_is_official=official,
+        tasks=tasks,
+        left_out=left_out,
         by=images.by,
         copies=_copies(images, samples),
         shares=_shares(split),
@@ -164,10 +171,26 @@ def _images(dataset: Path, features: Path | None, split: Path | None) -> tuple[I
 
 
 def _drawn(samples: pd.DataFrame, tasks: Sequence[Task]) -> pd.DataFrame:
-    """The samples in subsets that lack classes, where `split` finds no others."""
+    """The samples in subsets that lack classes, where `split` finds no others; in the official ones, if there are."""
+    official = samples["subset"].astype(object).where(samples["subset"].notna(), "train")
+    if (official == "test").any():
+        return samples.assign(subset=official)
     groups = pd.factorize(samples["group"])[0].astype(np.int64)
     shares = dict(zip(SUBSETS, (0.72, 0.08, 0.2), strict=True))
     return samples.assign(subset=stratify([codes(samples, t) for t in tasks], groups, shares, np.random.default_rng(0)))
+
+
+def _tasks(images: Images, samples: pd.DataFrame) -> tuple[list[TaskFacts], dict[str, str]]:
+    """The tasks, and those that say nothing with the reason. Raises DataError if none is left."""
+    found, left_out = [], {}
+    for task in images.tasks:
+        try:
+            found.append(_task(images, samples, task))
+        except DataError as error:
+            left_out[task.name] = str(error)
+    if not found:
+        raise DataError(*left_out.values())
+    return found, left_out
 
 
 def _task(images: Images, samples: pd.DataFrame, task: Task) -> TaskFacts:

@@ -14,7 +14,8 @@ STEPS = 10  # mini-batches that a pass over the training images has, at least
 PASSES = 20  # over the training images
 BUDGET = (20_000, 100_000)  # image passes, at least and at most: the tables have 40,000 to 76,800
 PLAIN_STEP, ADJUSTED_STEP = "plain cross-entropy", "adjusted cross-entropy"
-MANY = 3  # so many tasks share mini-batches, and cannot all be even in them
+MANY = 3  # so many tasks cannot all be even in mini-batches that they share
+IN_TURN = 8  # tasks, beyond which each mini-batch is drawn for one of them (longtail/methods/base.py)
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,14 @@ def _steps(facts: Facts, near: Near, passes: int) -> list[Step]:
 
 
 def _seen(facts: Facts, worst: TaskFacts, passes: int) -> str:
-    smallest = min(worst.classes, key=lambda one: one.train)
-    even, natural = passes / len(worst.classes) / max(1, smallest.train), passes / max(1, worst.train)
-    of_task = f" ({shown(worst.name)})" if len(facts.tasks) > 1 else ""
-    turns = ", the tasks in turn" if len(facts.tasks) > 1 else ""
-    seen = f"each image of {shown(smallest.name)!r}{of_task} is seen {even:,.0f} times"
+    """How often an image of the smallest class is seen; several tasks share the passes."""
+    there = [one for one in worst.classes if one.train]
+    smallest = min(there, key=lambda one: one.train)
+    tasks = len(facts.tasks)
+    even, natural = passes / tasks / len(there) / smallest.train, passes / worst.train
+    if tasks > IN_TURN:  # what is drawn for another task serves this one too
+        even += (1 - 1 / tasks) * natural
+    of_task = f" ({shown(worst.name)})" if tasks > 1 else ""
+    turns = ", the tasks in turn" if tasks > IN_TURN else ""
+    seen = f"each image of {shown(smallest.name)!r}{of_task} is seen about {even:,.0f} times"
     return f"every class as often as the others{turns}: {seen}, by step 1 {natural:,.0f} times"

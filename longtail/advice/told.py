@@ -41,11 +41,18 @@ def text(found: Advice) -> str:
 
 def _in_short(found: Advice) -> Iterator[str]:
     """What to do now."""
+    if found.facts.fault is not None:
+        yield (
+            "  These data cannot be divided yet: `longtail split` says below why. Merge the classes that it names, "
+            "leave them out, collect images of them, or set `split.rare_classes: background`; then ask again. The rest "
+            f"is as if they were divided {found.facts.divided}."
+        )
+        return
     if found.useless:
         yield (
             "  No method can be compared with another yet, there are too few test images. Collect what the last part "
-            f"names, and ask again. Until then {_first(found)}, and claim its accuracies with the margins below, and "
-            "no gain."
+            f"names, divide all images anew, and ask again. Until then {_first(found)}, and claim its accuracies with "
+            "the margins below, and no gain."
         )
         return
     told = found.told[0].seeds[SEEDS] if len(found.told) == 1 else found.mean
@@ -55,7 +62,8 @@ def _in_short(found: Advice) -> Iterator[str]:
 
 
 def _first(found: Advice) -> str:
-    answered = "" if found.plan.even else ", and answer by step 2, its adjusted head"
+    even = " (the classes are even, so that is all)"
+    answered = even if found.plan.even else ", and answer by step 2, its adjusted head"
     return f"train step 1 of the ladder, {found.plan.steps[0].name}{answered}"
 
 

@@ -19,12 +19,13 @@ def contents(found: Advice) -> Iterator[str]:
     )
     if facts.fault is not None:
         yield f"  `longtail split` refuses it: {facts.fault}"
+    yield from (f"  {named(name)} is left out: {why}" for name, why in facts.left_out.items())
     for task in facts.tasks:
         yield from _task(facts, task) if len(facts.tasks) <= FEW else [_in_short(task)]
     if len(facts.tasks) > FEW:
         yield (
-            f"  granularity is by {facts.by} of {FINE:,} images at most; 0: classes lie apart, 0.5 (of two classes) or "
-            "more: as random labels"
+            f"  granularity is by {facts.by} of {FINE:,} images at most; 0: classes lie apart; in brackets that of "
+            "random labels"
         )
     yield f"  {_copies(facts)}"
     yield f"  {_pretraining(found)}"
@@ -59,7 +60,7 @@ def _subsets(one: ClassFacts) -> str:
 def _in_short(task: TaskFacts) -> str:
     smallest = min(task.classes, key=lambda one: one.train)
     missing = f", {percent(task.missing)} without a label" if task.missing else ""
-    fine = "" if task.fineness is None else f", granularity {task.fineness.rankm:.2f}"
+    fine = "" if task.fineness is None else f", granularity {task.fineness.rankm:.2f} ({task.fineness.chance:.2f})"
     return (
         f"  {named(task.name)}: {counted(len(task.classes), 'class', 'classes')}, 1:{task.ratio:.0f}, "
         f"{counted(smallest.train, 'training image')} of {named(smallest.name)}{missing}{fine}"

@@ -10,13 +10,15 @@ from longtail.advice.tested import TaskTold, Told
 from longtail.advice.words import FEW, NAMED, all_named, named, points
 from longtail.sources.quoting import counted
 
+TINY = 10  # test images, from which on simulated test subsets agree with what is told
+
 
 def tested(found: Advice) -> Iterator[str]:
     """For each task the smallest difference in the mean and in its classes, and what that rests on."""
     if found.useless:
         yield (
             f"  NOTHING in the mean of the classes: no method, on any data set that was measured, gained more than "
-            f"{points(found.largest)} over adjusted cross-entropy (step 2), and that is too little to be told here"
+            f"{points(found.largest)} over adjusted cross-entropy, and that is too little to be told here"
         )
     yield (
         "  Of a difference between two methods it says how large it must be to be told from chance (p < 0.05) in "
@@ -35,6 +37,11 @@ def tested(found: Advice) -> Iterator[str]:
 def _task(task: TaskTold, facts: TaskFacts, found: Advice) -> Iterator[str]:
     classes = [one for one in task.classes if one.images]
     yield f"  {named(task.name)}, mean of its classes: {_mean(task, found)}"
+    if tiny := [one for one in task.classes if 0 < one.worth < TINY]:
+        yield (
+            f"    {counted(len(tiny), 'class has', 'classes have')} fewer than {TINY} independent test images: of so "
+            "few the intervals of a report are too narrow, and call differences significant that are chance"
+        )
     if task.untested:
         yield f"    no test image, so not in the mean: {all_named(task.untested)}"
     if len(found.told) > FEW:

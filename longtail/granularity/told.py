@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,16 +30,28 @@ class Measured(NamedTuple):
 def measured(
     source: Path, split: Path | None, task: str | None, subset: str, *, exact: bool | None, pairs: int
 ) -> list[Measured]:
-    """The granularity of a task of an artifact, or of all of them. Raises DataError if there is nothing to measure."""
-    images = open_images(source, split)
-    return [_of_task(images, one, subset, exact=exact, pairs=pairs) for one in images.asked(task)]
+    """The granularity of a task of an artifact, or of all of them; those of which there is nothing to measure are named
+    on stderr. Raises DataError if that is all.
+    """
+    images, found, faults = open_images(source, split), [], []
+    for one in images.asked(task):
+        try:
+            found.append(_of_task(images, one, subset, exact=exact, pairs=pairs))
+        except DataError as error:
+            faults.append(str(error))
+    if not found:
+        raise DataError(*faults)
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return found
 
 
 def _of_task(images: Images, task: Task, subset: str, *, exact: bool | None, pairs: int) -> Measured:
     at = images.positions(subset)
     labels = images.labels(task)[at]
     if not (labels >= 0).any():
-        raise DataError(f"no image of {_of(subset)} has a label of {shown(task.name)!r}: there is nothing to compare")
+        of = "" if subset == "all" else f" of {_of(subset)}"
+        raise DataError(f"no image{of} has a label of {shown(task.name)!r}: there is nothing to compare")
     found = granularity_of(euclidean(images.points(task, at)), labels, task.classes, exact=exact, pairs=pairs)
     if found is None:
         raise DataError(

@@ -113,7 +113,8 @@ def read_embeddings(snapshot: Path, task: str) -> Floats:
     file = snapshot / f"embeddings-{task}.npy"
     if not file.is_file():
         raise DataError(
-            f"{snapshot} has no embeddings of {task!r}: leave out `embeddings: false` of `start`, or train it again"
+            f"{snapshot} has no embeddings of {task!r}: leave out `embeddings: false` of `start`, or train it again; "
+            "in place of an index that `longtail add` made give the one that it was made from"
         )
     return read_array(file)
 

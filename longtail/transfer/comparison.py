@@ -35,7 +35,12 @@ class Comparison:
     def as_json(self) -> dict[str, Any]:
         """What programs read: names as they are, distances and similarities in full."""
         return {
-            "source": {"name": self.source.name, "classes": len(self.source.classes), "least": self.least},
+            "source": {
+                "name": self.source.name,
+                "classes": len(self.source.classes),
+                "least": self.least,
+                "made_of": self.source.images,
+            },
             "dropped": self.dropped,
             "gamma": self.gamma,
             "targets": [
@@ -43,6 +48,7 @@ class Comparison:
                     "name": target.name,
                     "classes": len(target.classes),
                     "images": int(target.counts.sum()),
+                    "made_of": target.images,
                     "distance": distance,
                     "similarity": float(similarity(distance, self.gamma)),
                     "of_classes": dict(zip(self.source.classes, similarity(own, self.gamma).tolist(), strict=True)),
@@ -59,6 +65,12 @@ class Comparison:
             lines.append(f"  dropped, with fewer than {self.least} training images: {listed(self.dropped)}")
         for target, distance, own in zip(self.targets, self.distances, self.own, strict=True):
             lines.append(f"target {shown(target.name)}: {_size(target)}")
+            if self.source.images != target.images:
+                made_of = [one.images or "unknown" for one in (target, self.source)]
+                lines.append(
+                    f"  its images are {made_of[0]}, those of the source {made_of[1]}: the distance is of that too; "
+                    "make both alike, if the difference is not meant"
+                )
             lines.append(f"  distance {distance:.3f}, similarity {similarity(distance, self.gamma):.3f}")
             nearest = np.argsort(own, kind="stable")[:NEAREST]
             named = [f"{shown(self.source.classes[i], 40)} {similarity(own[i], self.gamma):.3f}" for i in nearest]

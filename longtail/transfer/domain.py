@@ -28,8 +28,8 @@ class Domain:
     """The classes of a `task`. `means` (m, F): of each the mean of its images' features; `counts` (m,): its images, 1
     or more.
 
-    `backbone`: the digest of the weights that made the features; None where nobody knows. Raises DataError for means
-    that are not finite, and for a domain without a class.
+    `backbone`: the digest of the weights that made the features, of `images` of that size and fit; None where nobody
+    knows. Raises DataError for means that are not finite, and for a domain without a class.
     """
 
     name: str
@@ -38,6 +38,7 @@ class Domain:
     counts: Ints
     task: str = "label"
     backbone: str | None = None
+    images: str | None = None
 
     def __post_init__(self) -> None:
         if not len(self.classes):
@@ -110,7 +111,11 @@ def read_domain(
     counts = np.bincount(labels[labels >= 0], minlength=len(asked.classes))
     there = np.flatnonzero(counts)
     names = [asked.classes[place] for place in there.tolist()]
-    return Domain(str(features), names, means[there], counts[there], asked.name, stored.info.backbone)
+    made_of = stored.info.dataset
+    height, width, channels = made_of.image_shape
+    fit = f", {made_of.preprocessing.fit}" if made_of.preprocessing else ""
+    images = f"{height}×{width} {'grey' if channels == 1 else 'colour'}{fit}"
+    return Domain(str(features), names, means[there], counts[there], asked.name, stored.info.backbone, images)
 
 
 def _task(tasks: list[Task], name: str | None, place: Path) -> Task:

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,12 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def of_sizes(path: Path, sizes: list[int], *, equal: bool = False) -> Path:
-    """Noise, of so many images a class; `equal`: the same image every time."""
+def of_sizes(
+    path: Path, sizes: list[int], *, equal: bool = False, subset: Callable[[str, int], str] | None = None
+) -> Path:
+    """Noise, of so many images a class; `equal`: the same image every time; `subset`: the official one, of a class and
+    the number of an image.
+    """
     count, classes = sum(sizes), DIGIT.classes[: len(sizes)]
     samples = pd.DataFrame(
         {
@@ -72,6 +77,8 @@ def of_sizes(path: Path, sizes: list[int], *, equal: bool = False) -> Path:
             "digit": np.repeat(classes, sizes),
         }
     )
+    if subset:
+        samples["subset"] = [subset(name, number) for number, name in enumerate(samples["digit"])]
     images = np.random.default_rng(0).integers(0, 255, (count, *SHAPE), dtype=np.uint8)
     images = images[[0] * count] if equal else images
     task = DIGIT.model_copy(update={"classes": classes})
@@ -110,9 +117,55 @@ def test_a_class_that_no_split_can_divide_is_said_and_no_experiment_is_written(t
     data, file = of_sizes(tmp_path / "lone", [60, 1]), tmp_path / "ladder.yaml"
     text = said(data)
     assert "`longtail split` refuses it: class 'one' of task 'digit' has 1 samples" in text
+    assert "These data cannot be divided yet" in text
+    assert "Compare methods on this test subset" not in text
     with pytest.raises(DataError, match="no experiment can be written, since the data set cannot be divided"):
         said(data, "--experiment", file)
     assert not file.exists()
+
+
+def test_official_subsets_that_lack_a_class_stay_what_they_are(tmp_path: Path) -> None:
+    data = of_sizes(
+        tmp_path / "official", [200, 20], subset=lambda name, number: "test" if number % 5 == 0 else "train"
+    )
+    lacking = of_sizes(
+        tmp_path / "lacking",
+        [200, 20],
+        subset=lambda name, number: "test" if number % 5 == 0 and name == "zero" else "train",
+    )
+    for path, of_one in ((data, 4), (lacking, 0)):
+        found = facts(path, None, None)
+        assert found.test_is_official
+        assert [one.test for one in found.tasks[0].classes] == [40, of_one]
+        assert (found.fault is not None) == (of_one == 0)
+    assert "as if they were divided by their official subsets" in said(lacking)
+    (collection,) = advise(lacking).collect
+    assert all(one.images == one.train + one.test for one in collection.wanted)
+
+
+def test_even_classes_have_nothing_to_make_up_for(tmp_path: Path) -> None:
+    text = said(of_sizes(tmp_path / "even", [400, 400]))
+    assert "(the classes are even, so that is all)" in text
+    assert "step 2" not in text.split("The nearest data set")[0]
+
+
+def test_a_task_that_says_nothing_is_left_out_and_named(tmp_path: Path) -> None:
+    packed = PackedDataset.open(of_sizes(tmp_path / "one", [60, 40]))
+    constant = DIGIT.model_copy(update={"name": "constant", "classes": ["a", "b"]})
+    samples = packed.samples.assign(constant="a").astype(object)
+    write_dataset(
+        tmp_path / "two",
+        samples,
+        [packed.images(np.arange(100))],
+        tasks=[packed.info.tasks[0], constant],
+        image_shape=SHAPE,
+        provenance="noise",
+        licence="none",
+    )
+    found = facts(tmp_path / "two", None, None)
+    assert [task.name for task in found.tasks] == ["digit"]
+    assert "all labels of the task 'constant' are 'a'" in found.left_out["constant"]
+    assert "'constant' is left out: all labels" in said(tmp_path / "two")
 
 
 def test_a_single_class_has_nothing_to_tell_apart(tmp_path: Path) -> None:

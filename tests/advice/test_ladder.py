@@ -4,6 +4,7 @@ import math
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from longtail.advice.ladder import ADJUSTED_STEP, BATCHES, PLAIN_STEP, STEPS, ba
 from longtail.advice.measured import FILE, Gain, Table, tables
 from longtail.advice.nearest import Near, nearest
 from longtail.data.imbalance import measure
+from longtail.data.samplers import TaskSampler
 from longtail.errors import DataError
 
 LADDER = ("class-even sampling", "balanced softmax", "class-balanced softmax", "cRT")
@@ -100,6 +102,27 @@ def test_many_tasks_try_balanced_softmax_before_mini_batches_that_cannot_be_even
     found = Near(0.0, table, {task.name: first for task in many.tasks})
     assert [step.name for step in plan(one, near()).steps] == [PLAIN_STEP, ADJUSTED_STEP, *LADDER]
     assert [step.name for step in plan(many, found).steps][2:4] == ["balanced softmax", "class-even sampling"]
+
+
+@pytest.mark.parametrize("tasks", [1, 4, 9])
+def test_how_often_an_image_is_seen_counts_all_tasks_and_no_empty_class(tasks: int) -> None:
+    """As TaskSampler draws them: the tasks share the image passes."""
+    facts = of([500, 20, 0], tasks=tasks)
+    table = tables()[0]
+    found = plan(facts, Near(0.0, table, {task.name: next(iter(table.tasks)) for task in facts.tasks}))
+    (said,) = [step.how for step in found.steps if step.name == "class-even sampling"]
+    rng = np.random.default_rng(0)
+    labels = {task.name: rng.permutation(np.repeat([0, 1], [500, 20])) for task in facts.tasks}
+    sampler = TaskSampler(labels, found.batch, scheme="class_even", seed=0, together=tasks > 8, steps=10**4)
+    drawn, passed, step = 0, 0, 0
+    while passed < found.image_passes / 10:
+        positions = sampler.positions(step)
+        drawn += int((labels["task-0"][positions["task-0"]] == 1).sum()) if "task-0" in positions else 0
+        passed += sum(map(len, positions.values())) if tasks <= 8 else found.batch
+        step += 1
+    told = int(said.partition("is seen about ")[2].partition(" times")[0].replace(",", ""))
+    assert told == pytest.approx(10 * drawn / 20, rel=0.25)
+    assert ("in turn" in said) == (tasks > 8)
 
 
 def test_even_classes_are_done_after_the_first_step() -> None:

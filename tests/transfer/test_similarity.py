@@ -1,5 +1,7 @@
 """Domain similarity against scipy's plain linear program, the published figures, and what other libraries got wrong."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment, linprog
 
 from longtail.errors import DataError
+from longtail.transfer.comparison import compare
 from longtail.transfer.domain import Domain
 from longtail.transfer.similarity import (
     class_distances,
@@ -161,3 +164,12 @@ def test_a_domain_without_classes_is_refused() -> None:
         domain(np.empty((0, 2)), [])
     with pytest.raises(DataError, match="no class of 200 images or more, the largest has 7: ask for fewer"):
         domain([[0, 0]], [7]).of_at_least(200)
+
+
+def test_images_of_another_size_or_fit_are_told() -> None:
+    """The distance is then of that as well, and nothing in the figures shows it."""
+    source = replace(domain([[0.0], [1]], [300, 300]), images="64×64 colour, crop")
+    for images, told in (("64×64 colour, crop", False), ("16×16 colour, crop", True), (None, True)):
+        found = compare(source, [replace(domain([[0.0], [1]], [300, 300]), images=images)])
+        assert ("the distance is of that too" in found.text()) == told
+        assert found.as_json()["targets"][0]["made_of"] == images
