@@ -56,14 +56,12 @@ def maps(cell: Cell, place: Place) -> tuple[Photographs, Path]:
 
 
 def gradient_maps(make: Callable[[Pixels], Floats], photographs: Photographs, names: list[str], folder: Path) -> Path:
-    """Write a map of each named photograph into a folder, which is returned."""
+    """Write a map of each named photograph into a folder, which is returned; anew, for it takes seconds."""
     folder.mkdir(parents=True, exist_ok=True)
     numbers = by_name(photographs)
     for name in names:
-        file = folder / f"{name}.png"
-        if not file.exists():
-            with written(file) as new:
-                write_map(make(photographs.pixels(numbers[name])), new)
+        with written(folder / f"{name}.png") as new:
+            write_map(make(photographs.pixels(numbers[name])), new)
     return folder
 
 

@@ -92,7 +92,11 @@ class Split:
 
     def train_labels(self, task: Task) -> Ints:
         """As `labels`, but −1 for whatever is not in the training subset."""
-        return np.where(self.subset == "train", self.labels(task), -1)
+        return self.labels_of(task, "train")
+
+    def labels_of(self, task: Task, subset: str) -> Ints:
+        """As `labels`, but −1 for whatever is not in the subset; those of the background class are among them."""
+        return np.where(self.subset == subset, self.labels(task), -1)
 
     def negatives(self, task: Task) -> Ints:
         """The class (samples,) that people looked at a training sample as, when they said that it is none; −1 for all

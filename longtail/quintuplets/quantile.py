@@ -17,10 +17,12 @@ ROUNDING = 1e-9  # of qm: in binary 0.55 · 20 is more than 11
 
 
 def quantile_table(embeddings: Floats, task: Task, quantile: float, *, part: Part = WHOLE) -> QuintupletTable:
-    """The table of a task whose partners lie at a quantile in (0, 1] of the distances to the candidates.
+    """The table of a task whose partners lie at a quantile in (0.5, 1] of the distances to the candidates.
 
     Of m candidates in the order of their distance, the ⌈qm⌉-th is p+, and likewise p−−; p− and n are the ⌈qm⌉-th from
-    the far end. 1 is the paper's: the farthest and the nearest. `embeddings` (n, d). Otherwise as `quintuplet_tables`;
+    the far end. 1 is the paper's: the farthest and the nearest. Below it p−− is of another cluster as p− is, if there
+    is one, so that it is no nearer than p−, as Eq. 1 has them: the middle of the whole class would be nearer than the
+    middle of what lies outside of the anchor's cluster. `embeddings` (n, d). Otherwise as `quintuplet_tables`;
     it takes anchors × candidates distances, and no GPU.
     """
     task.check()
@@ -40,7 +42,9 @@ def quantile_table(embeddings: Floats, task: Task, quantile: float, *, part: Par
             own, others = distances[row, cluster], np.delete(distances[row], same)
             elsewhere = np.r_[same.start : cluster.start, cluster.stop : same.stop]
             plus = _at(own, pool[cluster], quantile, far=True, otherwise=int(anchor))
-            far = _at(distances[row, same], pool[same], quantile, far=True, otherwise=int(anchor))
+            whole = np.arange(same.start, same.stop)
+            within = elsewhere if quantile < 1 and len(elsewhere) else whole
+            far = _at(distances[row, within], pool[within], quantile, far=True, otherwise=int(anchor))
             minus = _at(distances[row, elsewhere], pool[elsewhere], quantile, far=False, otherwise=far)
             negative = _at(others, np.delete(pool, same), quantile, far=False, otherwise=-1)
             members[start + row] = anchor, plus, minus, far, negative

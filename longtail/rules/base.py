@@ -36,7 +36,8 @@ class Evidence:
 
     `prior` (K,): the share of each class in what the classifier was trained on; `target` (K,): its share where the
     model is to be used, None for even. `linear`: the classifier, None where it is no linear layer. `earlier` (K,): the
-    prior at the beginning of a training in whose course it changed.
+    prior at the beginning of a training in whose course it changed. `calibration` (n,): as `validation`, which counts
+    in metrics, and with the background class, of which probabilities are too; None: the same.
     """
 
     embeddings: Floats
@@ -51,6 +52,7 @@ class Evidence:
     target: Floats | None = None
     linear: Linear | None = None
     earlier: Floats | None = None
+    calibration: Ints | None = None
 
 
 @dataclass(frozen=True)

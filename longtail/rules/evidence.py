@@ -39,6 +39,7 @@ def read_evidence(
         target,
         None if logits is None else read_linear(snapshot, task.name),
         earlier,
+        split.labels_of(task, "validation"),
     )
 
 

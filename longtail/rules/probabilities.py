@@ -34,17 +34,19 @@ class Probabilities(BaseModel, frozen=True, extra="forbid"):
 
     @classmethod
     def fit(cls, rule: Rule, evidence: Evidence) -> "Probabilities":
-        """The likeliest on the validation samples; T = 1 without any label. u is 0 for rules that ask the classifier.
+        """The likeliest on the validation samples, those of the background class too, which has a probability as any
+        other; T = 1 without any label. u is 0 for rules that ask the classifier.
 
         Where n samples are answered without a mistake the likeliest T is 0, which would make every answer certain: then
         the mean probability of the answers is made that of Laplace's rule of succession, (n + 1) / (n + 2).
         Where validation's scores are more than a block holds, evenly spaced samples stand for all.
         """
-        known = np.flatnonzero(evidence.validation >= 0)
+        labels = evidence.validation if evidence.calibration is None else evidence.calibration
+        known = np.flatnonzero(labels >= 0)
         if not len(known):
             return cls(temperature=1.0)
         positions = known[:: len(knn.row_blocks(len(known), evidence.class_count))]
-        truth = evidence.validation[positions]
+        truth = labels[positions]
         logits = None if evidence.logits is None else evidence.logits[positions]
         answers, scores = rule.predict(evidence.embeddings[positions], logits)
         if (answers == truth).all():

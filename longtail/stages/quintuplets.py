@@ -38,7 +38,7 @@ class Params(BaseModel, extra="forbid"):
         description="p+ and p− from pools of their own, so many samples of each cluster; null: of the same",
     )
     quantile: float = Field(
-        1.0, gt=0, le=1, description="partners at this quantile of the distances; 1: the farthest and nearest"
+        1.0, gt=0.5, le=1, description="partners at this quantile of the distances; 1: the farthest and nearest"
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", exclude=True, description="auto: a GPU where there is one")
     memory: int | None = Field(

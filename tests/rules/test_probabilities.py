@@ -106,6 +106,17 @@ def test_without_a_labelled_validation_sample_scores_stay_as_they_are(key: str) 
 
 
 @pytest.mark.parametrize("key", RULES)
+def test_samples_of_the_background_class_count_too(key: str) -> None:
+    """They count in no metric, and have a probability as any other."""
+    found = evidence_for(key)
+    rule = fitted(found)[key]
+    scored = np.where(found.validation == 0, -1, found.validation)
+    whole = replace(found, validation=scored, calibration=found.validation)
+    assert Probabilities.fit(rule, whole) == Probabilities.fit(rule, found)
+    assert Probabilities.fit(rule, whole) != Probabilities.fit(rule, replace(found, validation=scored))
+
+
+@pytest.mark.parametrize("key", RULES)
 @pytest.mark.parametrize("count", [1, 2, 10, 40])
 def test_a_few_samples_answered_without_a_mistake_make_no_answer_certain(key: str, count: int) -> None:
     found = evidence_for(key)

@@ -133,6 +133,15 @@ def another_kind(file: Path) -> None:
     savemat(file, {"ucm2": np.zeros((5, 5))})
 
 
+def no_numbers(file: Path) -> None:
+    boundaries = np.where(outlines((60, 60))[0] > 0, 1.0, np.nan)
+    annotator = np.zeros((1, 1), [("Boundaries", object)])
+    annotator[0, 0]["Boundaries"] = boundaries
+    cell = np.empty((1, 1), object)
+    cell[0, 0] = annotator
+    savemat(file, {"groundTruth": cell})
+
+
 def other_size(file: Path) -> None:
     write_annotations(file, outlines((60, 61)))
 
@@ -145,6 +154,7 @@ FAULTS: list[tuple[str, Callable[[Path], None], str]] = [
     ("groundTruth/{}.mat", nothing_drawn, "has no annotation"),
     ("groundTruth/{}.mat", another_kind, "another kind of .mat file"),
     ("groundTruth/{}.mat", no_matlab, "cannot read"),
+    ("groundTruth/{}.mat", no_numbers, "has NaN or infinity in `Boundaries`"),
     ("groundTruth/{}.mat", other_size, "annotation of another size"),
     ("groundTruth/{}.mat", Path.unlink, "photograph without annotation"),
     ("images/{}.jpg", Path.unlink, "annotation without photograph"),

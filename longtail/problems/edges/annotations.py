@@ -32,4 +32,6 @@ def _boundaries(annotator: Any, file: Path, place: int) -> npt.NDArray[np.bool_]
         boundaries = np.asarray(boundaries.item())
     if boundaries is None or boundaries.ndim != 2 or not boundaries.size or boundaries.dtype.kind not in "biuf":
         raise DataError(f"annotator {place} of {shown(file)} has no map `Boundaries`; it is another kind of .mat file")
+    if boundaries.dtype.kind == "f" and not np.isfinite(boundaries).all():
+        raise DataError(f"annotator {place} of {shown(file)} has NaN or infinity in `Boundaries`; mend the file")
     return np.asarray(boundaries != 0)

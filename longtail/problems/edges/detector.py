@@ -59,6 +59,11 @@ class Detector:
         side, _, channels = embedder.image_shape
         if settings.side > side:
             raise DataError(f"`side` is {settings.side}, more than the {side} pixels of a patch; give {side} at most")
+        if settings.stride > side:
+            raise DataError(
+                f"`stride` is {settings.stride}, more than the {side} pixels of a patch, so that some pixels are in "
+                f"none; give {side} at most"
+            )
         return cls(side, channels, describe, _transfer(kind, packed.photographs, table, index, settings), settings)
 
     def detect(self, pixels: Pixels) -> Floats:

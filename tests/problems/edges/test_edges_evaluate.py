@@ -111,11 +111,12 @@ def wait_for_the_end_of(session: int) -> None:
     pytest.fail("processes of a killed evaluation go on")
 
 
-def test_counts_that_are_there_are_taken(tmp_path: Path) -> None:
+def test_counts_that_are_there_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cases = [Case(str(seed), edge_map(outlines(seed=seed), seed), outlines(seed=seed)) for seed in range(2)]
     settings, work = Settings(thresholds=4), tmp_path / "work"
     first = evaluate(cases, settings, work=work, processes=1)
-    files = sorted(work.glob("*.npy"))
+    files = sorted(work.glob("*/*.npy"))  # of this code
+    assert len(files) == 2
     for file in files:
         np.save(file, np.load(file) * 0 + 1)
     assert evaluate(cases, settings, work=work, processes=1).counts.predicted.tolist() == 2 * [[1, 1, 1, 1]]
@@ -129,6 +130,8 @@ def test_counts_that_are_there_are_taken(tmp_path: Path) -> None:
         found = evaluate(changed, changed_settings, work=work, processes=1)
         assert found.counts.predicted.max() > 1
     assert first.counts.predicted.max() > 1
+    monkeypatch.setattr("longtail.problems.edges.evaluation.evaluation.code_md5", lambda: "of other code")
+    assert evaluate(cases, settings, work=work, processes=1).counts.predicted.max() > 1
 
 
 def test_one_annotator_is_no_agreement(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from longtail.problems.edges.evaluation.suppression import suppressed
 from longtail.progress import Advance
 from longtail.sources.quoting import listed
 from longtail.threads import budget
+from longtail.tracking.identity import code_md5
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,14 @@ class Evaluation:
 def evaluate(
     cases: Sequence[Case], settings: Settings, *, work: Path | None = None, processes: int | None = None
 ) -> Evaluation:
-    """Evaluate every case. In the directory `work` the counts of each image stay, and are found again by its content.
+    """Evaluate every case. In the directory `work` the counts of each image stay, and are found again by its content
+    and this code.
 
     Raises DataError, before anything is counted, of the first case that is none.
     """
     _check(cases)
     if work:
+        work /= code_md5()[:12]
         work.mkdir(parents=True, exist_ok=True)
     one = partial(counted, settings=settings, work=work)
     rows: list[Counts] = []
