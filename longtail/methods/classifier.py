@@ -82,13 +82,17 @@ class ClassifierMethod(Method):
         """
         return F.cross_entropy(logits, codes, reduction="none")
 
+    def weighted_losses(self, task: str, logits: Tensor, codes: Tensor, weights: Tensor) -> Tensor:
+        """These losses (n,) times the weights (n,) of the samples, and what a method adds by weights of its own."""
+        return self.losses(task, logits, codes) * weights
+
     def loss(self, network: Network, images: Tensor, batch: Batch) -> dict[str, Tensor]:
         mixed = mix(images, self.mixup) if self.mixup else None
         total = torch.zeros((), device=images.device)
         for task, logits in network.logits(images if mixed is None else mixed.images).items():
             rows, codes, weights = batch.rows[task], batch.targets[task]["codes"], batch.targets[task]["weights"]
             of_rows = logits[rows]
-            losses = self.losses(task, of_rows, codes) * weights
+            losses = self.weighted_losses(task, of_rows, codes, weights)
             if mixed is not None:
                 losses = self._mixed_losses(mixed, task, of_rows, rows, losses, codes, weights)
             total = total + losses.sum()

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from longtail.data.samplers import mean_weights
+from longtail.data.samplers import Drawing, class_shares, mean_weights, strengths
 from longtail.errors import DataError
 from longtail.methods.base import Floats, Ints, Setup
 
@@ -40,9 +40,25 @@ def binary_losses(logits: Tensor, codes: Tensor, background: int) -> Tensor:
     return F.softplus(torch.where(codes == background, difference, -difference))
 
 
-def shared_weights(codes: Ints, background: int, *, cost: float, sharing: float) -> Floats:
-    """Weights (n,) of anchors, that sum to 1: those of their classes and, λ times, those by which the background class
-    and all others together weigh alike, divided by 1 + λ. LMLE (Table 1) names both costs for edges and gives no form.
+def background_share(counts: Ints, background: int, scheme: Drawing) -> float:
+    """The share of the background class in what a scheme draws, at the end of a training; `counts` (K,) of samples."""
+    shares = class_shares(counts, strengths(scheme)[1])
+    return float(shares[background]) if background < len(shares) else 0.0
+
+
+def two_weights(share: float) -> tuple[float, float]:
+    """What a sample of the background class weighs, and any other, so that in the mean of all mini-batches both sides
+    weigh alike, and a sample weighs 1; `share` of the draws are of the background.
+
+    Not within each mini-batch: class-even ones of many classes mostly have no sample of it, and all others would share
+    its weight. Where one side is never drawn every sample weighs 1.
     """
-    of_two = mean_weights((codes == background).astype(np.int64), cost=1.0)
+    return (0.5 / share, 0.5 / (1 - share)) if 0 < share < 1 else (1.0, 1.0)
+
+
+def shared_weights(codes: Ints, background: int, share: float, *, cost: float, sharing: float) -> Floats:
+    """Weights (n,) of anchors, that sum to 1 in the mean of all mini-batches: those of their classes and, λ times,
+    those of `two_weights`, divided by 1 + λ. LMLE (Table 1) names both costs for edges and gives no form.
+    """
+    of_two = np.where(codes == background, *two_weights(share)) / max(1, len(codes))
     return ((mean_weights(codes, cost=cost) + sharing * of_two) / (1 + sharing)).astype(np.float32)

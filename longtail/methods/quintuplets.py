@@ -10,7 +10,12 @@ from longtail.data.samplers import mean_weights
 from longtail.methods.base import Floats, Ints, Method, MethodParams, Setup
 from longtail.methods.batch import Batch, Selection
 from longtail.methods.in_batch import check_batch
-from longtail.methods.positive_sharing import PositiveSharing, check_backgrounds, shared_weights
+from longtail.methods.positive_sharing import (
+    PositiveSharing,
+    background_share,
+    check_backgrounds,
+    shared_weights,
+)
 from longtail.quintuplets.hinge import DEFAULT_MARGINS, Distance, Margins, triple_header_hinge
 from longtail.quintuplets.in_batch import batch_quintuplets
 from longtail.quintuplets.table import load_tables
@@ -27,13 +32,18 @@ class QuintupletMethod(Method):
         self.tables = load_tables(setup.table)
         check_backgrounds(setup, positive_sharing)
         self._sharing, self._backgrounds = positive_sharing, setup.backgrounds
+        self._shares = {
+            task: background_share(self._counts[task], code, setup.sampling.sampling)
+            for task, code in setup.backgrounds.items()
+        }
 
     def anchor_weights(self, task: str, positions: Ints, step: int) -> Floats:
-        """What each anchor counts in the hinges; in sum 1."""
+        """What each anchor counts in the hinges; in sum 1, with positive sharing in the mean of all mini-batches."""
         codes, cost = self.labels[task][positions], self.cost(step)
         if not self._sharing:
             return mean_weights(codes, cost=cost)
-        return shared_weights(codes, self._backgrounds[task], cost=cost, sharing=self._sharing)
+        share = self._shares[task]
+        return shared_weights(codes, self._backgrounds[task], share, cost=cost, sharing=self._sharing)
 
 
 class HingeParams(MethodParams):

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from longtail.errors import DataError
 from longtail.methods.base import Sampling, Setup
 from longtail.methods.catalogue import params_class
-from longtail.methods.positive_sharing import binary_losses, shared_weights
+from longtail.methods.mixup import Mixup
+from longtail.methods.positive_sharing import background_share, binary_losses, shared_weights
 from longtail.methods.softmax import Params
 from longtail.quintuplets.table import QuintupletTable, save_tables
 
@@ -35,15 +37,41 @@ def test_it_tells_the_background_from_all_others_together(logits: list[float], c
 
 
 @pytest.mark.parametrize("background", [0, 2])
-def test_a_method_adds_it_to_the_cross_entropy_of_every_sample(background: int) -> None:
+@pytest.mark.parametrize(("scheme", "cost"), [("natural", False), ("natural", True), ("class_even", True)])
+def test_a_method_adds_it_by_weights_of_its_own(background: int, scheme: Any, cost: bool) -> None:
+    """No class weight and no scheme is in them: of what is drawn the background weighs as much as all others."""
     codes = np.array([0, 1, 2, 2])
-    setup = Setup({"edge": codes}, Sampling(batch=4), 0, backgrounds={"edge": background})
+    setup = Setup({"edge": codes}, Sampling(batch=4, sampling=scheme, cost=cost), 0, backgrounds={"edge": background})
     logits = torch.randn((4, 3), generator=torch.Generator().manual_seed(0))
-    plain = F.cross_entropy(logits, torch.from_numpy(codes), reduction="none")
-    binary = binary_losses(logits, torch.from_numpy(codes), background)
-    found = Params(positive_sharing=0.5).build(setup).losses("edge", logits, torch.from_numpy(codes))
+    labels, weights = torch.from_numpy(codes), torch.tensor([0.1, 0.2, 0.3, 0.4])
+    plain = F.cross_entropy(logits, labels, reduction="none") * weights
+    share = 1 / 3 if scheme == "class_even" else float((codes == background).mean())
+    sides = torch.tensor([0.5 / share if code == background else 0.5 / (1 - share) for code in codes]) / 4
+    binary = binary_losses(logits, labels, background) * sides
+    found = Params(positive_sharing=0.5).build(setup).weighted_losses("edge", logits, labels, weights)
     assert torch.allclose(found, plain + 0.5 * binary)
-    assert torch.equal(Params().build(setup).losses("edge", logits, torch.from_numpy(codes)), plain)
+    assert torch.equal(Params().build(setup).weighted_losses("edge", logits, labels, weights), plain)
+
+
+@pytest.mark.parametrize("scheme", ["natural", "square_root", "class_even", 0.3])
+def test_over_many_mini_batches_both_sides_weigh_alike(scheme: Any) -> None:
+    """Of 30 classes and a background with half of the samples, as edges have them; most class-even mini-batches are
+    without it.
+    """
+    codes = np.r_[np.zeros(300, np.int64), 1 + np.arange(300) % 30]
+    setup = Setup({"edge": codes}, Sampling(batch=8, sampling=scheme), 0, backgrounds={"edge": 0})
+    method = Params(positive_sharing=1.0).build(setup)
+    share = background_share(np.bincount(codes), 0, scheme)
+    both = np.zeros(2)
+    for step in range(2000):
+        drawn = codes[method.sampler.positions(step)["edge"]]
+        weights = shared_weights(drawn, 0, share, cost=0.0, sharing=1e9)  # of the two sides alone
+        both += weights[drawn == 0].sum(), weights[drawn != 0].sum()
+    assert both / 2000 == pytest.approx([0.5, 0.5], abs=0.05)
+
+
+def test_mixtures_have_no_side() -> None:
+    assert "not of mixtures" in str(Params(positive_sharing=1.0, mixup=Mixup()).in_vain())
 
 
 def test_what_is_certain_or_hopeless_has_a_finite_gradient() -> None:
@@ -60,18 +88,23 @@ def test_a_task_without_a_background_class_is_told() -> None:
         Params(positive_sharing=1.0).build(Setup({"edge": np.array([0, 1])}, Sampling(batch=2), 0))
 
 
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=20), st.sampled_from([0.0, 0.5, 1.0]), st.floats(0.1, 5))
+@given(
+    st.lists(st.integers(0, 3), min_size=1, max_size=20),
+    st.sampled_from([0.0, 0.5, 1.0]),
+    st.floats(0.1, 5),
+    st.floats(0, 1),
+)
 def test_anchors_weigh_as_classes_and_as_background_against_all_others(
-    codes: list[int], cost: float, sharing: float
+    codes: list[int], cost: float, sharing: float, share: float
 ) -> None:
     background, n = 2, len(codes)
     of_class = [codes.count(code) ** -cost for code in codes]
-    of_two = [1 / sum((other == background) == (code == background) for other in codes) for code in codes]
+    own, others = (0.5 / share, 0.5 / (1 - share)) if 0 < share < 1 else (1.0, 1.0)
     expected = [
-        (one / sum(of_class) + sharing * two / sum(of_two)) / (1 + sharing)
-        for one, two in zip(of_class, of_two, strict=True)
+        (one / sum(of_class) + sharing * (own if code == background else others) / n) / (1 + sharing)
+        for one, code in zip(of_class, codes, strict=True)
     ]
-    found = shared_weights(np.array(codes), background, cost=cost, sharing=sharing)
+    found = shared_weights(np.array(codes), background, share, cost=cost, sharing=sharing)
     assert found.shape == (n,)
     assert found.tolist() == pytest.approx(expected, rel=1e-5)
 
@@ -84,5 +117,5 @@ def test_hinges_take_the_weights_of_their_anchors(kind: str, tmp_path: Path) -> 
     setup = Setup({"edge": codes}, Sampling(batch=8), 0, table=tmp_path, backgrounds={"edge": 0})
     method = params_class(kind).model_validate({"kind": kind, "positive_sharing": 1.0}).build(setup)
     weights = method.select_for("edge", np.arange(8), 0).targets["weights"]
-    assert weights.tolist() == pytest.approx(shared_weights(codes, 0, cost=1.0, sharing=1.0).tolist())
-    assert weights[:4].sum() == pytest.approx((1 / 3 + 1 / 2) / 2)
+    assert weights.tolist() == pytest.approx(shared_weights(codes, 0, 1 / 3, cost=1.0, sharing=1.0).tolist())
+    assert weights[:4].sum() == pytest.approx((1 / 3 + 4 * 1.5 / 8) / 2)  # class-even draws have a third of it

@@ -3,13 +3,20 @@
 from typing import Literal
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from longtail.methods.base import Floats, Setup
 from longtail.methods.classifier import ClassifierMethod, ClassifierParams
-from longtail.methods.positive_sharing import PositiveSharing, binary_losses, check_backgrounds
+from longtail.methods.positive_sharing import (
+    PositiveSharing,
+    background_share,
+    binary_losses,
+    check_backgrounds,
+    two_weights,
+)
 
 
 class Params(ClassifierParams):
@@ -18,6 +25,12 @@ class Params(ClassifierParams):
     kind: Literal["softmax"] = "softmax"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     positive_sharing: PositiveSharing = None
+
+    def in_vain(self) -> str | None:
+        """As of every method."""
+        if self.mixup and self.positive_sharing:
+            return "`positive_sharing` is of images, and not of mixtures: leave it or `mixup` out"
+        return super().in_vain()
 
     def build(self, setup: Setup) -> "Softmax":
         return Softmax(setup, self)
@@ -32,8 +45,12 @@ class Softmax(ClassifierMethod):
     def __init__(self, setup: Setup, params: Params = PLAIN) -> None:
         super().__init__(setup, params.mixup)
         self.label_smoothing, self.positive_sharing = params.label_smoothing, params.positive_sharing
-        self._backgrounds = setup.backgrounds
+        self._backgrounds, self._processes = setup.backgrounds, setup.processes
         check_backgrounds(setup, params.positive_sharing)
+        self._sides = {
+            task: two_weights(background_share(self._counts[task], code, setup.sampling.sampling))
+            for task, code in setup.backgrounds.items()
+        }
 
     def trained_prior(self, classes: dict[str, int], iterations: int) -> dict[str, Floats]:
         """As of every method; of smoothed labels that of what they say. A class without a sample keeps its share of 0:
@@ -56,7 +73,15 @@ class Softmax(ClassifierMethod):
         return trained
 
     def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
-        losses = F.cross_entropy(logits, codes, reduction="none", label_smoothing=self.label_smoothing)
-        if self.positive_sharing:
-            losses = losses + self.positive_sharing * binary_losses(logits, codes, self._backgrounds[task])
-        return losses
+        return F.cross_entropy(logits, codes, reduction="none", label_smoothing=self.label_smoothing)
+
+    def weighted_losses(self, task: str, logits: Tensor, codes: Tensor, weights: Tensor) -> Tensor:
+        """As of every method; with positive sharing its term too, which no class weight and no scheme moves: background
+        and edges weigh alike in it.
+        """
+        losses = super().weighted_losses(task, logits, codes, weights)
+        if not self.positive_sharing:
+            return losses
+        background, (own, others) = self._backgrounds[task], self._sides[task]
+        sides = torch.where(codes == background, own, others) / max(1, len(codes) * self._processes)
+        return losses + self.positive_sharing * sides * binary_losses(logits, codes, background)

@@ -138,9 +138,7 @@ def test_a_rule_that_cannot_be_is_told(trained: Path, tmp_path: Path, words: tup
 def test_a_window_beyond_the_patch_is_told(trained: Path) -> None:
     places = trained / "dataset", trained / "split", trained / "index/hog"
     Detector.load(*places, Settings(side=SIDE))
-    with pytest.raises(
-        DataError, match="`stride` is 36, more than the 35 pixels of a patch"
-    ):
+    with pytest.raises(DataError, match="`stride` is 36, more than the 35 pixels of a patch"):
         Detector.load(*places, Settings(stride=SIDE + 1))
     with pytest.raises(DataError, match="`side` is 36, more than the 35 pixels of a patch"):
         Detector.load(*places, Settings(side=SIDE + 1))
