@@ -168,7 +168,7 @@ def _labels(images: Images, task: TaskAudit, most: int) -> list[str]:
 
 def _tested(task: TaskAudit, margin: float, most: int) -> list[str]:
     if not task.tested:
-        return ["  there is no test subset: which classes it can measure is not known"]
+        return ["  there is no test subset here, so which classes it can measure is not known: give --split"]
     small = task.small(margin)
     points = f"± {100 * margin:g} points"
     if not small:

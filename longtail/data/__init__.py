@@ -1,0 +1,1 @@
+"""Packed data sets, their splits, mini-batches and augmentation."""

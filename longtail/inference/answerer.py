@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from longtail.data.dataset import Task
+from longtail.errors import DataError
 from longtail.network.embedder import Embedder, load_embedder
 from longtail.network.snapshot import State
 from longtail.rules.base import Floats, Ints, Rule, rule_class
@@ -72,6 +73,8 @@ class Answerer:
     @classmethod
     def load(cls, index: Path) -> Self:
         """Raises DataError if the directory is no index, or one of its files cannot be read."""
+        if not (index / "snapshot").is_dir():
+            raise DataError(f"{index} is no index: give one that `longtail index` has made, as artifacts/index/softmax")
         embedder, key = load_embedder(index / "snapshot"), State.read(index).rule
         return cls(embedder, {task.name: TaskAnswerer.load(index, key, task) for task in embedder.tasks})
 

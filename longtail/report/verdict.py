@@ -11,6 +11,7 @@ from longtail.rules.registry import ADJUSTED
 
 UNIT = "mean per-class accuracy on test"
 LEVEL = 0.05
+FEWEST = 10  # test images of a class
 
 
 def verdict(report: Report) -> str:
@@ -42,6 +43,7 @@ def _comparison(one: Standing, baseline: Standing, over: str, of: int = 1) -> st
     gained = found.mean if found else (one.accuracy or 0.0) - (reached or 0.0)
     figures = f"{percent(one.accuracy)} % against {percent(reached)} % in {UNIT}{over}"
     by = f"{points(gained)} points"
+    # As the tables call it: its head, less the log prior.
     kind = "adjusted baseline" if baseline.rule == ADJUSTED or baseline.reference is not None else "baseline"
     who, whom = name(one.model), f"the {kind} {name(baseline.model)}"
     if found is None:
@@ -72,8 +74,24 @@ def _task_by_task(report: Report, model: str) -> str:
 
 
 def remarks(report: Report) -> list[str]:
-    """Where a model falls clearly behind what it was trained from, or behind another rule of its own."""
-    return [*_behind_their_start(report), *_behind_a_rule(report.tasks)]
+    """Where the test subset is too small for the verdict, or a model falls clearly behind what it was trained from, or
+    behind another rule of its own.
+    """
+    return [*_too_few(report.tasks), *_behind_their_start(report), *_behind_a_rule(report.tasks)]
+
+
+def _too_few(tasks: Sequence[TaskReport]) -> Iterator[str]:
+    """Classes of which the bootstrap sees too few images to know how much they vary."""
+    for task in tasks:
+        every = sorted(task.own_rows[0].metrics.per_class, key=lambda one: one.support)
+        if tiny := [one for one in every if 0 < one.support < FEWEST]:
+            named = ", ".join(f"{one.support} of {name(one.name)}" for one in tiny[:3])
+            more = f" and {len(tiny) - 3} more classes" if len(tiny) > 3 else ""
+            where = f" of {name(task.name)}" if len(tasks) > 1 else ""
+            yield (
+                f"The test subset has few images{where}: {named}{more}. With fewer than {FEWEST} of a class intervals "
+                "are too narrow, and a difference may be called more than chance that is not."
+            )
 
 
 def _behind_their_start(report: Report) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""Sources of images: what people bring, read and checked."""

@@ -118,7 +118,9 @@ def _answering(state: State, asked: str | None, fitted: Mapping[str, Mapping[str
         return state
     if without := [task for task, rules in fitted.items() if asked not in rules]:
         print(
-            f"index: {listed(without)} cannot be answered by {asked}, so the rule stays {state.rule}", file=sys.stderr
+            f"index: the model has no rule {asked} on {', '.join(without)}, so it answers by that of its method, "
+            f"{state.rule}",
+            file=sys.stderr,
         )
         return state
     return state.model_copy(update={"rule": asked})

@@ -154,5 +154,7 @@ def _check(collection: Collection) -> None:
     if collection.samples.empty:
         raise DataError("no image is left; nothing to train on")
     for task in collection.tasks:
-        if len(task.classes) < 2:
-            raise DataError(f"task {task.name!r} has fewer than two classes with images: {listed(task.classes)}")
+        scored = [name for name in task.classes if name != task.background]
+        if len(scored) < 2:
+            beside = "" if task.background is None else f" beside the background {shown(task.background)!r}"
+            raise DataError(f"task {task.name!r} has fewer than two classes with images{beside}: {listed(scored)}")

@@ -32,8 +32,12 @@ def code_md5() -> str:
     return digest.hexdigest()
 
 
+WRITTEN = ("dvc.lock", "metrics")  # DVC takes metrics away before a step, and locks what it has run
+
+
 def git_state() -> dict[str, str]:
-    """The commit of the working directory and whether tracked files differ from it; empty without git.
+    """The commit of the working directory and whether tracked files differ from it, but those that a pipeline itself
+    writes or is about to: dvc.lock and metrics/. Empty without git.
 
     In an image it is the commit that the image was built from, LONGTAIL_COMMIT, which ends with "-dirty" if need be.
     """
@@ -41,7 +45,8 @@ def git_state() -> dict[str, str]:
         return {"commit": built_from, "dirty": str(built_from.endswith("-dirty")).lower()}
     try:
         commit = _git("rev-parse", "HEAD")
-        dirty = bool(_git("status", "--porcelain", "--untracked-files=no"))
+        own = [f":(exclude,top){path}" for path in WRITTEN]
+        dirty = bool(_git("status", "--porcelain", "--untracked-files=no", "--", ":(top)", *own))
     except (OSError, subprocess.SubprocessError):
         return {}
     return {"commit": commit, "dirty": str(dirty).lower()}

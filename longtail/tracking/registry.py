@@ -77,7 +77,7 @@ def _doubt(tags: dict[str, str]) -> str | None:
     """Why the paired test does not speak for a version; None if it does."""
     baseline, low, high = (tags.get(f"{TAG}{key}") for key in ("baseline", "low", "high"))
     if baseline is None or low is None or high is None:
-        return "no paired test compares it with a baseline"
+        return "no paired test compares it with a baseline: it is the baseline, or nothing was resampled"
     return _not_above(float(low), float(high), baseline)
 
 

@@ -163,7 +163,7 @@ def test_a_file_of_answers_is_whole_or_absent(
 
 
 def test_an_index_that_is_none_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is not a snapshot of a network"):
+    with pytest.raises(DataError, match="is no index: give one that `longtail index` has made"):
         predict([tmp_path], tmp_path, as_json=True, out=None)
 
 

@@ -7,6 +7,7 @@ import pytest
 from report_content import class_names, make_models, make_report, make_task
 
 from longtail.artifacts.lineage import Lineage, extended
+from longtail.metrics.classification import ClassMetrics
 from longtail.metrics.significance import Difference
 from longtail.report import Report, TaskReport, render
 from longtail.report.content import Standing
@@ -129,7 +130,7 @@ def test_a_rule_that_another_of_the_same_model_beats_is_told_of_once_a_model(tas
             metrics = row.metrics.model_copy(update={"mean_class_accuracy": score, "intervals": intervals})
             rows.append(replace(row, metrics=metrics))
         made.append(replace(task, rows=rows))
-    (found,) = remarks(make_report(made))
+    (found,) = [text for text in remarks(make_report(made)) if "few images" not in text]
     if tasks == 1:
         assert found == (
             "softmax: with the same embedding the cluster-wise kNN reaches 82.0 %, and the softmax head, by which the "
@@ -174,3 +175,21 @@ def test_rounds_that_began_with_new_weights_started_from_none(fresh: bool, round
     assert all(found[f"r{number}"] == f"r{number - 1}" for number in range(2, rounds + 1))
     last = {name: models[name] for name in ("softmax", f"r{rounds}")}
     assert started_from(f"r{rounds}", last) == (None if fresh else "softmax")
+
+
+@pytest.mark.parametrize(
+    ("supports", "told"), [([40, 10, 12], None), ([40, 9, 2], "2 of c, 9 of b"), ([0, 40, 3], "3 of c")]
+)
+def test_a_verdict_on_few_test_images_says_so(supports: list[int], told: str | None) -> None:
+    """Of so few images of a class the bootstrap calls differences significant that are chance."""
+    task = make_task(["a", "b", "c"], "digit", **LIGHT)
+    rows = []
+    for row in task.rows:
+        per_class = [
+            ClassMetrics(name=name, train_count=9, support=support, precision=None, recall=None, f1=None)
+            for name, support in zip("abc", supports, strict=True)
+        ]
+        rows.append(replace(row, metrics=row.metrics.model_copy(update={"per_class": per_class})))
+    found = [text for text in remarks(make_report([replace(task, rows=rows)])) if "few images" in text]
+    assert len(found) == (told is not None)
+    assert told is None or f"The test subset has few images: {told}." in found[0]

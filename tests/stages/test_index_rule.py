@@ -62,7 +62,10 @@ def test_a_model_answers_by_the_rule_that_is_asked_for_wherever_it_answers(root:
 
 def test_a_model_that_lacks_the_rule_keeps_its_own_and_says_so(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert State.read(index(root, "r1", rule="head_adjusted")).rule == "cluster_wise"
-    assert "['digit'] cannot be answered by head_adjusted, so the rule stays cluster_wise" in capfd.readouterr().err
+    assert (
+        "the model has no rule head_adjusted on digit, so it answers by that of its method, cluster_wise"
+        in capfd.readouterr().err
+    )
 
 
 def test_a_rule_that_there_is_not_is_refused() -> None:

@@ -152,6 +152,9 @@ def test_a_task_of_one_class_is_an_error(tmp_path: Path, photographs: Path) -> N
     settings = {**FOLDER, "source": {"kind": "folder", "classes": ["a"], "ignore": ["b/*"]}}
     with pytest.raises(DataError, match="fewer than two classes"):
         ingest(photographs, tmp_path / "out", settings)
+    settings = {**FOLDER, "source": {"kind": "folder", "classes": ["a", "b"], "background": "b"}}
+    with pytest.raises(DataError, match=r"fewer than two classes with images beside the background 'b': \['a'\]"):
+        ingest(photographs, tmp_path / "background", settings)
 
 
 @pytest.mark.parametrize(

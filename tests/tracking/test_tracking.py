@@ -505,3 +505,21 @@ def test_importing_tracking_does_not_import_mlflow() -> None:
     code = "import sys; import longtail.tracking; print('mlflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_what_a_pipeline_writes_does_not_make_its_commit_dirty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC takes away the metrics, which git tracks, before the step that writes them."""
+    monkeypatch.delenv("LONGTAIL_COMMIT", raising=False)
+    for name in ("dvc.lock", "metrics/fit.json", "sources/metrics/code.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *words], cwd=tmp_path, check=True)
+    (tmp_path / "dvc.lock").write_text("2")
+    (tmp_path / "metrics/fit.json").unlink()
+    for place in (tmp_path, tmp_path / "sources"):
+        monkeypatch.chdir(place)
+        assert identity.git_state()["dirty"] == "false"
+    (tmp_path / "sources/metrics/code.py").write_text("2")
+    assert identity.git_state()["dirty"] == "true"
