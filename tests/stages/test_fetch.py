@@ -17,6 +17,7 @@ import yaml
 from s3_server import CREDENTIALS, S3Server, dvc, make_repository, use_credentials
 from tiny import hashes, write_tiny_dataset
 
+from longtail.artifacts.digests import write_digests
 from longtail.errors import DataError
 from longtail.stages.fetch import Params, run
 
@@ -144,6 +145,7 @@ def test_what_was_pushed_comes_back_byte_for_byte(pushed: Pushed, tmp_path: Path
 def test_an_older_output_gives_way(pushed: Pushed, tmp_path: Path) -> None:
     (tmp_path / "dataset").mkdir()
     (tmp_path / "dataset" / "stale").write_text("")
+    write_digests(tmp_path / "dataset")
     fetch(pushed, tmp_path / "dataset", workers=1)
     assert hashes(tmp_path / "dataset") == hashes(pushed.dataset)
 
