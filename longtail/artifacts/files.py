@@ -1,7 +1,7 @@
 """Files and directories, put into place whole or deleted."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +26,11 @@ def replace(new: Path, old: Path) -> None:
         old.rename(aside)
     new.rename(old)
     remove(aside)
+
+
+def folders(paths: Iterable[Path]) -> set[Path]:
+    """The folders among the paths, and those of the files."""
+    return {path if path.is_dir() else path.parent for path in paths}
 
 
 def remove(path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from longtail.artifacts import digests
 from longtail.artifacts.files import remove, replace
+from longtail.artifacts.lineage import FILE as LINEAGE
 from longtail.errors import DataError
 
 
@@ -18,8 +19,10 @@ def written_whole(outputs: Mapping[str, Path], inputs: Iterable[Path] = ()) -> I
     Raises DataError if another run is at one of them; and if one would replace an input, or what is no artifact: a
     folder of somebody's images, a queue with its decisions.
     """
+    read = [path.resolve() for path in inputs]
     for output in outputs.values():
-        _check_replaceable(output, inputs)
+        _check_apart(output, read)
+        _check_replaceable(output)
     partial = {name: path.with_name(f".{path.name}.partial") for name, path in outputs.items()}
     with ExitStack() as locks:
         for name, path in partial.items():
@@ -27,6 +30,7 @@ def written_whole(outputs: Mapping[str, Path], inputs: Iterable[Path] = ()) -> I
         try:
             yield partial
             for name, path in outputs.items():
+                _check_replaceable(path)  # somebody may have put a folder there meanwhile
                 replace(partial[name], path)
         except BaseException:
             for path in partial.values():
@@ -34,12 +38,20 @@ def written_whole(outputs: Mapping[str, Path], inputs: Iterable[Path] = ()) -> I
             raise
 
 
-def _check_replaceable(output: Path, inputs: Iterable[Path]) -> None:
+def _check_apart(output: Path, inputs: Iterable[Path]) -> None:
+    whole = output.resolve()
     for path in inputs:
-        if path.resolve().is_relative_to(output.resolve()):
+        if path.is_relative_to(whole):
             raise DataError(f"{output} would replace {path}, which is read to write it; name another output")
-    there = output.exists() or output.is_symlink()
-    if there and not (output / digests.FILE).is_file() and not (output.is_dir() and not any(output.iterdir())):
+
+
+def _check_replaceable(output: Path) -> None:
+    """An artifact has digests, or at least a lineage; a queue has the latter too, and what people decided."""
+    if not output.exists() and not output.is_symlink():
+        return
+    names = {path.name for path in output.iterdir() if not path.name.startswith(".")} if output.is_dir() else {"file"}
+    ours = digests.FILE in names or (LINEAGE in names and not names & {"queue.json", "journal.jsonl"})
+    if names and not ours:
         raise DataError(f"{output} is there, and no step has written it; name another output, or move it away")
 
 

@@ -50,21 +50,19 @@ def without_known(
     files: Mapping[str, Path],
     how: Preprocessing,
     rejected: Collection[bytes],
-) -> tuple[list[Verdict], list[bytes]]:
-    """The verdicts on images whose pixels are not among the `known` digests, nor those of one before; but a yes to what
-    is among the `rejected` is new. The second list has the digests of these.
+) -> list[tuple[Verdict, bytes]]:
+    """The verdicts on images whose pixels are not among the `known` digests, nor those of one before, each with its
+    digest. Of what is among the `rejected` a yes is new, and a no is not.
     """
-    new, again, seen = [], [], set(known)
+    new: list[tuple[Verdict, bytes]] = []
+    seen = {*known, *rejected}
     for verdict in found:
         with bounded_pillow(Limits()):
             key = pixel_digest(preprocess(_content(verdict, files), how))
-        if verdict.accepted and key in rejected and key not in again:
-            again.append(key)
-            new.append(verdict)
-        elif key not in seen:
+        if key not in seen or (verdict.accepted and key in rejected and key not in {of for _, of in new}):
             seen.add(key)
-            new.append(verdict)
-    return new, again
+            new.append((verdict, key))
+    return new
 
 
 def stored(added: Sequence[Verdict], files: Mapping[str, Path], how: Preprocessing) -> Iterator[Block]:

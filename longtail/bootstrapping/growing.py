@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from longtail.artifacts.digests import check_artifact, write_digests
+from longtail.artifacts.files import folders
 from longtail.artifacts.lineage import GROW, Lineage, check_same_rows, extended
 from longtail.artifacts.outputs import written_whole
 from longtail.bootstrapping.additions import BLOCK, pixel_digest, pixel_digests, stored, takes_files, without_known
@@ -42,30 +43,34 @@ def grow(
     packed, table = opened(dataset, split)
     own, how = task_of(table, task, split), takes_files(packed)
     found = verdicts(queues, own)
-    known = pixel_digests(packed, np.arange(len(packed)))  # also of what the split leaves out
     rejected = _rejected(packed, table, own)
-    added, again = without_known(found, known, files, how, rejected)
-    kept = np.setdiff1d(np.arange(len(table.samples)), [rejected[key] for key in again])
-    inputs = [dataset, split, *queues, *files.values()]
+    every, rows = np.arange(len(packed)), table.samples["row"].to_numpy()
+    others = np.setdiff1d(every, rows[[place for places in rejected.values() for place in places]])
+    known = pixel_digests(packed, others)  # also of what the split leaves out
+    added = without_known(found, known, files, how, rejected.keys() - known)
+    before = [rejected[key] if key in rejected and key not in known else [] for _, key in added]
+    kept = np.setdiff1d(np.arange(len(table.samples)), [place for places in before for place in places])
+    new = [verdict for verdict, _ in added]
+    inputs = [dataset, split, *queues, *folders(files.values())]
     with written_whole({"dataset": output}, inputs) as partial:
         write_dataset(
             partial["dataset"],
-            _samples(packed, table, kept, own, added, files),
-            chain(_stored(packed, table.samples["row"].to_numpy()[kept]), stored(added, files, how)),
+            _samples(packed, table, kept, own, new, before, files),
+            chain(_stored(packed, rows[kept]), stored(new, files, how)),
             tasks=table.tasks,
             image_shape=packed.info.image_shape,
-            provenance=f"{packed.info.provenance}; and {len(added)} images that people decided on",
+            provenance=f"{packed.info.provenance}; and {len(new)} images that people decided on",
             licence=packed.info.licence,
             preprocessing=how,
             colours=packed.info.colours,
         )
-        before = {name: Lineage.read(path) for name, path in (("dataset", dataset), ("split", split))}
-        before |= {f"queue_{number}": Lineage.read(queue) for number, queue in enumerate(queues, 1)}
+        origins = {name: Lineage.read(path) for name, path in (("dataset", dataset), ("split", split))}
+        origins |= {f"queue_{number}": Lineage.read(queue) for number, queue in enumerate(queues, 1)}
         about = {"task": own.name, "verdicts": digest(found)}
-        extended(GROW, about, {}, before, Lineage.read(partial["dataset"])).write(partial["dataset"])
+        extended(GROW, about, {}, origins, Lineage.read(partial["dataset"])).write(partial["dataset"])
         write_digests(partial["dataset"])
-    accepted = sum(verdict.accepted for verdict in added)
-    return Grown(accepted, len(added) - accepted, len(found) - len(added))
+    accepted = sum(verdict.accepted for verdict in new)
+    return Grown(accepted, len(new) - accepted, len(found) - len(new))
 
 
 def opened(dataset: Path, split: Path) -> tuple[PackedDataset, Split]:
@@ -86,11 +91,12 @@ def task_of(split: Split, name: str | None, place: Path) -> Task:
     return split.tasks[names.index(name) if name else 0]
 
 
-def _rejected(packed: PackedDataset, split: Split, task: Task) -> dict[bytes, int]:
-    """By the digest of its pixels the place in the split of each hard negative of the task."""
-    places = np.flatnonzero(split.negatives(task) >= 0)
-    images = (packed.images(split.samples["row"].to_numpy()[[place]])[0] for place in places)
-    return {pixel_digest(image): int(place) for place, image in zip(places, images, strict=True)}
+def _rejected(packed: PackedDataset, split: Split, task: Task) -> dict[bytes, list[int]]:
+    """By the digest of its pixels the places in the split of the hard negatives of the task."""
+    rows, found = split.samples["row"].to_numpy(), dict[bytes, list[int]]()
+    for place in np.flatnonzero(split.negatives(task) >= 0).tolist():
+        found.setdefault(pixel_digest(packed.images(rows[[place]])[0]), []).append(place)
+    return found
 
 
 def _stored(packed: PackedDataset, rows: Ints) -> Iterator[Block]:
@@ -98,10 +104,17 @@ def _stored(packed: PackedDataset, rows: Ints) -> Iterator[Block]:
 
 
 def _samples(
-    packed: PackedDataset, split: Split, kept: Ints, task: Task, added: list[Verdict], files: Mapping[str, Path]
+    packed: PackedDataset,
+    split: Split,
+    kept: Ints,
+    task: Task,
+    added: list[Verdict],
+    before: list[list[int]],
+    files: Mapping[str, Path],
 ) -> pd.DataFrame:
     """The samples of the split that are `kept`, official subsets and all, and those that are added, each a group of its
-    own, with the name of its file as source: where that lies on a disk is nobody's business.
+    own, with the name of its file as source: where that lies on a disk is nobody's business. What an added image was
+    `before`, at those places, keeps what is known of it in other tasks.
     """
     old = split.samples.drop(columns="row").astype(object)
     old["source"] = packed.samples["source"].astype(object).to_numpy()[split.samples["row"].to_numpy()]
@@ -110,7 +123,8 @@ def _samples(
     new["group"], new["subset"] = new["id"], "train"
     for one in split.tasks:
         old[rejected_column(one.name)] = np.array([None, *one.classes], object)[split.negatives(one) + 1]
-        new[one.name] = new[rejected_column(one.name)] = None
+        for column in (one.name, rejected_column(one.name)):
+            new[column] = np.array([old[column].iloc[places[0]] if places else None for places in before], object)
     new[task.name] = [one.name if one.accepted else None for one in added]
     new[rejected_column(task.name)] = [None if one.accepted else one.name for one in added]
     return pd.concat([old.iloc[kept], new.astype(object)], ignore_index=True)

@@ -105,7 +105,7 @@ def list_pool(paths: list[Path], packed: PackedDataset, path: Path, parts: int, 
 def _is_new(one: Picture, known: set[bytes], seen: set[bytes], counts: PoolCounts) -> bool:
     """Whether a picture is an image that neither the data set nor what came before in the pool has; counted."""
     counts.looked_at += 1
-    fault = one.fault if os.path.exists(one.path) else "its name is no text: rename it"
+    fault = one.fault or (None if os.path.exists(one.path) else "its name is no text: rename it")
     if one.pixels is None or fault:
         counts.unreadable += 1
         if counts.unreadable <= NAMED:

@@ -75,10 +75,12 @@ def _record(data: Any, annotation: Any) -> dict[str, object]:
     result = annotation["result"][0]
     notes = (result.get("meta") or {}).get("text")
     ours = [note for note in notes if str(note).startswith(OURS)] if isinstance(notes, list) else []
+    if not ours and isinstance(notes, list) and annotation.get("completed_by") is None:
+        ours = notes[:1]  # an export of ours from before names had a mark; nobody has touched it
     return {
         "item": data["item"],
         "proposed": data.get("proposed"),
-        "who": ours[0].removeprefix(OURS) if ours else _user(annotation.get("completed_by")),
+        "who": str(ours[0]).removeprefix(OURS) if ours else _user(annotation.get("completed_by")),
         # Whoever corrects a decision leaves when it was made as it is. Both are times of one form, in UTC.
         "when": max(annotation["created_at"], annotation.get("updated_at") or ""),
         "decision": result["value"]["choices"][0],

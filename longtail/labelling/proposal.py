@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from longtail.artifacts.digests import artifact_digest, check_artifact
+from longtail.artifacts.files import folders
 from longtail.artifacts.lineage import PROPOSE, Lineage, extended
 from longtail.artifacts.outputs import written_whole
 from longtail.errors import DataError
@@ -36,7 +37,7 @@ def propose(pool: list[Path], index: Path, output: Path, settings: Settings) -> 
     task = _task(answerer, settings.task, index)
     classes = read_definitions(settings.definitions, task.task.classes)
     origin = _origin(index, task, settings)
-    with written_whole({"queue": output}, [index, *pool]) as partial:
+    with written_whole({"queue": output}, [index, *folders(pool)]) as partial:
         folder = partial["queue"]
         (folder / "images").mkdir()
         found = _found(pool, index, answerer, task, origin, folder / "images", settings)

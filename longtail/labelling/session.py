@@ -65,12 +65,12 @@ class Session:
             return entry
 
     def take(self, who: str, item: str, decision: Choice, *, seconds: float | None, when: datetime) -> bool:
-        """Write a decision of elsewhere into the journal, unless that has one as new, or the same, of this person on
-        this item, or that they took one back as late; whether it was written.
+        """Write a decision of elsewhere into the journal, unless that has one as new of this person on this item, or
+        that they took one back as late; whether it was written.
         """
         with self._one_at_a_time:
             last = self._last.get((item, who))
-            if last is not None and (last.when >= when or last.decision == decision):
+            if last is not None and last.when >= when:
                 return False
             entry = self._journal.append(
                 who, item, self._shown(item), decision=decision, seconds=seconds, when=when, imported=True

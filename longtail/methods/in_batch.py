@@ -1,5 +1,6 @@
 """What the methods share that compare the samples of a mini-batch with each other."""
 
+import math
 from abc import abstractmethod
 
 import numpy as np
@@ -14,16 +15,42 @@ from longtail.network.network import Network
 
 
 def check_batch(setup: Setup, least: int, wants: str, otherwise: str) -> None:
-    """Raise DataError if no class has `least` samples in a class-even mini-batch, so that nothing would be learned.
-    `wants` says what needs them, `otherwise` what else would help.
+    """Raise DataError if no class ever has `least` samples in a class-even mini-batch, so that nothing would be
+    learned. `wants` says what needs them, `otherwise` what else would help. Several tasks serve each other.
     """
-    for task, codes in setup.labels.items():
-        classes, batch = len(np.unique(codes[codes >= 0])), setup.sampling.batch
-        if setup.sampling.sampling == "class_even" and batch <= (least - 1) * classes:
+    for task, classes in even_classes(setup).items() if len(setup.labels) == 1 else ():
+        batch = setup.sampling.batch
+        if (most := most_of_a_class(batch, classes)) < least:
             raise DataError(
-                f"{wants}, and class-even mini-batches of {batch} have at most {-(-batch // classes)} of each of the "
-                f"{classes} classes of {task!r}: set `batch` to {least * classes} or more, or {otherwise}"
+                f"{wants}, and class-even mini-batches of {batch} have at most {most} of each of the {classes} classes "
+                f"of {task!r}: set `batch` to {least * classes} or more, or {otherwise}"
             )
+
+
+def few_of_a_class(setup: Setup, least: int) -> list[str]:
+    """What to say where most classes have fewer than `least` samples in a class-even mini-batch."""
+    batch = setup.sampling.batch
+    return [
+        f"class-even mini-batches of {batch} have {least} samples of few of the {classes} classes of {task!r}, and of "
+        f"the others nothing is learned in a step: `batch` of {least * classes} or more would have of all"
+        for task, classes in even_classes(setup).items()
+        if batch < least * classes
+    ]
+
+
+def even_classes(setup: Setup) -> dict[str, int]:
+    """The classes of each task, if mini-batches are class-even."""
+    even = setup.sampling.sampling == "class_even"
+    return {task: len(np.unique(codes[codes >= 0])) for task, codes in setup.labels.items()} if even else {}
+
+
+def most_of_a_class(batch: int, classes: int) -> int:
+    """The most samples that a class can have in `batch` draws, of which every `classes` in turn are one of each.
+
+    As many as there are turns in a mini-batch that begins as late in one as it can.
+    """
+    late = classes - math.gcd(batch, classes)
+    return -(-(late + batch) // classes)
 
 
 class InBatchMethod(Method):
@@ -55,9 +82,12 @@ class AnchorMethod(InBatchMethod):
 
     def __init__(self, setup: Setup, *, views: int = 1) -> None:
         super().__init__(setup)
-        self.views = views
+        self.views, self._few = views, few_of_a_class(setup, 2) if views == 1 else []
         if views == 1:
             check_batch(setup, 2, "only samples of one class are compared as positives", "`sampling: natural`")
+
+    def warnings(self) -> list[str]:
+        return [*super().warnings(), *self._few]
 
     @abstractmethod
     def losses(self, embeddings: Tensor, codes: Tensor) -> Tensor:

@@ -24,7 +24,13 @@ PositiveSharing = Annotated[
 
 
 def check_backgrounds(setup: Setup, sharing: float | None) -> None:
-    """Raise DataError where a task has no background class, and the loss is asked for."""
+    """Raise DataError where the loss is asked for, and a task has no background class, or what is drawn changes in the
+    course of the training: the background's share of it would be another at every step.
+    """
+    if sharing and (setup.sampling.deferred or setup.sampling.sampling == "progressive"):
+        raise DataError(
+            "`positive_sharing` needs a sampling that stays: leave it, or `deferred` and `progressive`, out"
+        )
     if sharing and (without := sorted(setup.labels.keys() - setup.backgrounds.keys())):
         raise DataError(
             f"`positive_sharing` needs a background class, and the task {without[0]!r} has none: leave it out"
@@ -41,7 +47,7 @@ def binary_losses(logits: Tensor, codes: Tensor, background: int) -> Tensor:
 
 
 def background_share(counts: Ints, background: int, scheme: Drawing) -> float:
-    """The share of the background class in what a scheme draws, at the end of a training; `counts` (K,) of samples."""
+    """The share of the background class in what a scheme draws; `counts` (K,) of samples."""
     shares = class_shares(counts, strengths(scheme)[1])
     return float(shares[background]) if background < len(shares) else 0.0
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from longtail.data.samplers import mean_weights
 from longtail.methods.base import Floats, Ints, Method, MethodParams, Setup
 from longtail.methods.batch import Batch, Selection
-from longtail.methods.in_batch import check_batch
+from longtail.methods.in_batch import check_batch, few_of_a_class
 from longtail.methods.positive_sharing import (
     PositiveSharing,
     background_share,
@@ -68,6 +68,10 @@ class HingeMethod(QuintupletMethod):
         if params.mining == "batch":
             wants = "a whole quintuplet has an anchor, p+ and p− of one class (`mining: batch`)"
             check_batch(setup, 3, wants, "`mining: table`")
+        self._few = few_of_a_class(setup, 3) if params.mining == "batch" else []
+
+    def warnings(self) -> list[str]:
+        return [*super().warnings(), *self._few]
 
     def select_for(self, task: str, positions: Ints, step: int) -> Selection:
         table, rows = self.tables[task], self.tables[task].rows(positions)

@@ -25,6 +25,7 @@ def quantile_table(embeddings: Floats, task: Task, quantile: float, *, part: Par
     middle of what lies outside of the anchor's cluster. `embeddings` (n, d). Otherwise as `quintuplet_tables`;
     it takes anchors × candidates distances, and no GPU.
     """
+    assert quantile > 0.5
     task.check()
     order = np.argsort(task.keys(task.pool), kind="stable")
     pool = task.pool[order]

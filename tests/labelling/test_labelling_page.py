@@ -222,14 +222,14 @@ def test_nobody_decides_on_what_they_have_not_seen(browser: Any, tmp_path: Path)
     assert page.is_enabled("#undo")
     while held:
         held.pop().abort()
-    page.wait_for_selector("#alert:not([hidden])")
-    assert "does not arrive" in page.text_content("#alert")
+    page.wait_for_selector("#nothing:not([hidden])")
+    assert "does not arrive" in page.text_content("#nothing")
     page.keyboard.press("y")
     assert page.text_content("#mine") == "1"
     page.keyboard.press("u")  # passes over it
     page.wait_for_selector("#candidate:not([hidden])")
     assert shown(page) == items[2]
-    assert page.is_hidden("#alert")
+    assert page.is_hidden("#nothing")
     context.unroute_all()
     context.route(f"**/image/{items[3]}", lambda route: route.continue_() if held else held.append(route.abort()))
     page.reload()

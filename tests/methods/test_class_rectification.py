@@ -277,9 +277,6 @@ def test_a_mini_batch_in_which_a_task_has_no_label_trains_the_others(network: Ne
     [
         ({"comparison": "distribution", "margin": 0.5}, "has no margin: leave `margin` out"),
         ({"mining": "class", "positives": "all"}, "always of all positives: leave `positives` out"),
-        ({"bins": 7}, "has no bins: leave `bins` out"),
-        ({"comparison": "absolute", "bins": 7}, "has no bins: leave `bins` out"),
-        ({"mining": "class", "distances": "scores", "normalise": False}, "leave `normalise` out"),
     ],
 )
 def test_a_parameter_that_would_do_nothing_is_refused(how: dict[str, Any], says: str) -> None:
@@ -297,3 +294,18 @@ def test_where_no_class_is_a_minority_it_says_so(sampling: Any, warned: int) -> 
     said = method.warnings()
     assert len(said) == warned
     assert all("the paper's is `natural`" in one for one in said)
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"bins": 7}, "has no bins: leave `bins` out"),
+        ({"comparison": "absolute", "bins": 7}, "has no bins: leave `bins` out"),
+        ({"mining": "class", "distances": "scores", "normalise": False}, "leave `normalise` out"),
+        ({"comparison": "distribution", "bins": 7}, None),
+    ],
+)
+def test_what_would_do_nothing_is_told_of_new_trainings_alone(how: dict[str, Any], says: str | None) -> None:
+    """A model that was trained by it before is read all the same."""
+    found = Params(**how).in_vain()
+    assert found is None if says is None else says in str(found)

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from longtail.data.samplers import Sampler
 from longtail.errors import DataError
 from longtail.methods.balanced_contrastive.loss import balanced_contrastive_losses
 from longtail.methods.base import Sampling, Setup
 from longtail.methods.catalogue import params_class
 from longtail.methods.contrastive import contrastive_losses
-from longtail.methods.in_batch import InBatchMethod
+from longtail.methods.in_batch import InBatchMethod, most_of_a_class
 from longtail.methods.multi_similarity import Params as MultiSimilarityParams
 from longtail.methods.semi_hard_triplet import semi_hard_losses
 from longtail.world import World
@@ -247,18 +248,28 @@ def test_two_views_of_a_sample_are_positives_of_each_other() -> None:
         assert float(method.of_views(batch, "t")[1].sum()) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("classes", [7, 10, 12])
+@pytest.mark.parametrize("batch", range(1, 40))
+def test_the_most_of_a_class_is_what_the_sampler_draws(classes: int, batch: int) -> None:
+    sampler = Sampler(np.arange(9 * classes) % classes, batch, scheme="class_even", seed=0)
+    drawn = [np.bincount(sampler.positions(step) % classes).max() for step in range(300)]
+    assert max(drawn) == most_of_a_class(batch, classes)
+
+
 @pytest.mark.parametrize("kind", ["contrastive", "semi_hard_triplet", "multi_similarity"])
-@pytest.mark.parametrize(("batch", "trains"), [(5, False), (10, False), (11, True)])
-def test_mini_batches_without_two_samples_of_a_class_are_refused(kind: str, batch: int, trains: bool) -> None:
-    """They would have no positive in any step, and a loss of 0."""
+@pytest.mark.parametrize(("batch", "trains", "warned"), [(5, 0, 0), (10, 0, 0), (7, 1, 1), (11, 1, 1), (20, 1, 0)])
+def test_mini_batches_without_two_samples_of_a_class_are_refused(
+    kind: str, batch: int, trains: bool, warned: bool
+) -> None:
+    """They would have no positive in any step, and a loss of 0; where few classes have two, that is told."""
     setup = Setup({"t": np.arange(90) % 10}, Sampling(batch=batch), 0)
     if trains:
-        params_class(kind)().build(setup)
+        assert len(params_class(kind)().build(setup).warnings()) == warned
     else:
         with pytest.raises(DataError, match=r"of the 10 classes of 't': set `batch` to 20 or more, or `sampling: nat"):
             params_class(kind)().build(setup)
     if kind == "contrastive":
-        params_class(kind)(two_views=True).build(setup)
+        assert params_class(kind)(two_views=True).build(setup).warnings() == []
 
 
 @pytest.mark.parametrize("kind", IN_BATCH)

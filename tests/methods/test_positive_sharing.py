@@ -70,6 +70,15 @@ def test_over_many_mini_batches_both_sides_weigh_alike(scheme: Any) -> None:
     assert both / 2000 == pytest.approx([0.5, 0.5], abs=0.05)
 
 
+@pytest.mark.parametrize("changing", [{"deferred": 0.5}, {"sampling": "progressive"}])
+def test_a_sampling_that_changes_is_refused(changing: dict[str, Any]) -> None:
+    """The background's share of the draws would be another at every step, and its weight a hundredfold."""
+    setup = Setup({"edge": np.array([0, 1, 2, 2])}, Sampling(batch=4, **changing), 0, backgrounds={"edge": 0})
+    with pytest.raises(DataError, match="needs a sampling that stays"):
+        Params(positive_sharing=1.0).build(setup)
+    Params().build(setup)
+
+
 def test_mixtures_have_no_side() -> None:
     assert "not of mixtures" in str(Params(positive_sharing=1.0, mixup=Mixup()).in_vain())
 
@@ -92,7 +101,7 @@ def test_a_task_without_a_background_class_is_told() -> None:
     st.lists(st.integers(0, 3), min_size=1, max_size=20),
     st.sampled_from([0.0, 0.5, 1.0]),
     st.floats(0.1, 5),
-    st.floats(0, 1),
+    st.one_of(st.sampled_from([0.0, 1.0]), st.floats(1e-6, 1 - 1e-6)),
 )
 def test_anchors_weigh_as_classes_and_as_background_against_all_others(
     codes: list[int], cost: float, sharing: float, share: float

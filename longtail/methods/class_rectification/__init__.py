@@ -63,11 +63,15 @@ class Params(MethodParams):
             raise ValueError("the distribution comparison has no margin: leave `margin` out")
         if self.positives == "all" and self.mining == "class":
             raise ValueError("mining by class is always of all positives: leave `positives` out")
-        if self.bins != BINS and self.comparison != "distribution":
-            raise ValueError(f"the {self.comparison} comparison has no bins: leave `bins` out")
-        if not self.normalise and self.mining == "class" and self.distances == "scores":
-            raise ValueError("mining by class that compares scores looks at no features: leave `normalise` out")
         return self
+
+    def in_vain(self) -> str | None:
+        """As of every method."""
+        if self.bins != BINS and self.comparison != "distribution":
+            return f"the {self.comparison} comparison has no bins: leave `bins` out"
+        if not self.normalise and self.mining == "class" and self.distances == "scores":
+            return "mining by class that compares scores looks at no features: leave `normalise` out"
+        return super().in_vain()
 
     def build(self, setup: Setup) -> "ClassRectification":
         return ClassRectification(setup, self)
