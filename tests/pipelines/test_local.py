@@ -36,7 +36,7 @@ def test_one_report_has_all_models_side_by_side(finished: Finished) -> None:
     assert {model: of_model["rule"] for model, of_model in metrics.items()} == {
         "r1": "cluster_wise",
         "softmax": "head_adjusted",  # the baseline
-        "crl": "head",
+        "crl": "head_adjusted",
     }
     assert metrics["softmax"]["difference"] is None
     for model in ("r1", "crl"):

@@ -84,13 +84,13 @@ def test_after_a_kill_it_goes_on_and_ends_alike(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "longtail", "edges", "evaluate", *words, "-o", str(tmp_path / "out")]
     process = subprocess.Popen(command, start_new_session=True)
     work = tmp_path / ".out.work"
-    while len([*work.glob("*.npy")]) < 2:
+    while len([*work.glob("*/*.npy")]) < 2:
         assert process.poll() is None
         time.sleep(0.02)
     process.kill()
     process.wait()
     wait_for_the_end_of(process.pid)
-    counted = {file: file.stat().st_mtime_ns for file in work.glob("[!.]*.npy")}
+    counted = {file: file.stat().st_mtime_ns for file in work.glob("*/[!.]*.npy")}
     assert 2 <= len(counted) < 6
     assert not (tmp_path / "out").exists()
     run(*words, "-o", tmp_path / "out")
