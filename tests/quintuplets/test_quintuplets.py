@@ -138,7 +138,7 @@ def test_a_quantile_agrees_with_the_slow_oracle(case: Case, quantile: float, blo
             assert not has or distance(x[anchor], x[minus]) <= distance(x[anchor], x[far])
 
 
-@pytest.mark.parametrize("quantile", [1e-12, *(percent / 100 for percent in range(1, 101))])
+@pytest.mark.parametrize("quantile", [0.5001, *(percent / 100 for percent in range(51, 101))])
 @pytest.mark.parametrize("count", [1, 7, 20, 100])
 def test_a_quantile_is_exact_where_its_product_is_not(quantile: float, count: int) -> None:
     """0.55 · 20 is more than 11 in binary, and the 11th of 20 is meant."""
@@ -337,7 +337,7 @@ def test_a_pool_that_lacks_a_class_is_refused(pool: list[int]) -> None:
     case = Case(np.zeros((4, 2), np.float32), labels, labels, np.array(pool))
     with pytest.raises(DataError, match="candidate"):
         case.table()
-    for quantile in (0.5, 1.0):
+    for quantile in (0.75, 1.0):
         with pytest.raises(DataError, match="candidate"):
             quantile_table(case.embeddings, case.task(), quantile)
 
