@@ -6,6 +6,7 @@
 Cells that are done are not run again; those that failed are. Results: artifacts/experiments/NAME/results.md and .csv.
 """
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +48,7 @@ def main(
         if len(results.rows):
             written = [write_results(file.stem, results), place.work / "results.csv", *draw(results)]
             print(written[0].read_text(encoding="utf-8"))
+            print(f"tables and figures lie in {place.work}", file=sys.stderr)
         elif not failed:
             raise DataError(f"no cell of {file} is done in {place.work} with --data {data}")
         if not report:

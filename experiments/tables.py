@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from experiments.choices import in_words
-from experiments.matrix import Score
+from experiments.matrix import Score, experiment_file
 from experiments.results import MANY_TASKS, Results
 from experiments.trainings import trainings_in_words
 from longtail.metrics.significance import Difference
@@ -188,7 +188,7 @@ def _cost(name: str, results: Results) -> str:
     exceptions = f", but {', '.join(own)}" if own else ""
     mixed = " **The cells are of several commits.**" if len(commits) > 1 else ""
     return (
-        f"`make experiment NAME={name}`: seeds {', '.join(map(str, matrix.seeds))}; "
+        f"`{_command(name)}`: seeds {', '.join(map(str, matrix.seeds))}; "
         f"{matrix.budget(matrix.baseline):,} image passes for every method{exceptions}; {', '.join(machines)}; "
         f"commit {', '.join(commits)}.{mixed}"
     )
@@ -215,3 +215,9 @@ def _heading(cells: list[str]) -> list[str]:
 
 def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+def _command(name: str) -> str:
+    """Of an experiment of the repository; of a YAML elsewhere, which knows its path, the general one."""
+    ours = experiment_file(name).is_file()
+    return f"make experiment NAME={name}" if ours else f"python -m experiments {name}.yaml"
