@@ -55,12 +55,13 @@ def without_known(
     digest. Of what is among the `rejected` a yes is new, and a no is not.
     """
     new: list[tuple[Verdict, bytes]] = []
-    seen = {*known, *rejected}
+    seen, waiting = {*known, *rejected}, set(rejected)
     for verdict in found:
         with bounded_pillow(Limits()):
             key = pixel_digest(preprocess(_content(verdict, files), how))
-        if key not in seen or (verdict.accepted and key in rejected and key not in {of for _, of in new}):
+        if key not in seen or (verdict.accepted and key in waiting):
             seen.add(key)
+            waiting.discard(key)
             new.append((verdict, key))
     return new
 

@@ -36,10 +36,13 @@ def read_from(text: str) -> list[dict[str, object]]:
         found = list(rows)
     except csv.Error as error:
         raise ValueError(str(error)) from None
-    plain = {"who", "proposed"}
     return [
-        {name: _plain(cell) if name in plain else cell for name, cell in row.items() if name != "seconds"}
-        | {"seconds": row.get("seconds") or None}
+        {
+            **row,
+            "who": _plain(row["who"]),
+            "proposed": _plain(row.get("proposed")),
+            "seconds": row.get("seconds") or None,
+        }
         for row in found
     ]
 
