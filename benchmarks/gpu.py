@@ -94,6 +94,7 @@ def training_step(
     training: Training, dtype: torch.dtype, device: torch.device, *, compiled: bool
 ) -> tuple[Callable[[], None], int]:
     """A training step, and how many floating-point operations it takes. bf16 is by autocast, as in the training."""
+    torch.compiler.reset()  # a network of other shapes, met after this one, would be compiled for any shape
     torch.manual_seed(0)
     params = NetworkParams(backbone=training.backbone)
     network = Network(params, [TASK], training.image_shape).to(device).train()

@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import torch
 
 from experiments.choices import chosen
 from experiments.matrix import Cell
@@ -106,7 +107,7 @@ def run_cell(cell: Cell, data: Path, work: Path, result: Path) -> None:
     written = {
         "commits": sorted(steps.made_by),
         "data": str(data),
-        "machine": processor(),
+        "machine": _machine(),
         "cell": cell.model_dump(mode="json"),
         "seconds": round(time.perf_counter() - began, 1),
         "best_round": state.best_round,
@@ -132,6 +133,11 @@ def _answers(table: Split, model: Indexed, result: Path) -> dict[str, Any]:
         train = table.info.subsets["train"].counts[task.name]
         about[task.name] = {"classes": task.classes, "background": task.background, "train": train}
     return about
+
+
+def _machine() -> str:
+    """The processor, and the GPU where there is one."""
+    return ", ".join([processor(), *([torch.cuda.get_device_name()] if torch.cuda.is_available() else [])])
 
 
 def main() -> None:

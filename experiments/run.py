@@ -85,7 +85,8 @@ def _run(cell: Cell, place: Place, processes: int, children: list[subprocess.Pop
     described = log.with_suffix(".json")
     described.write_text(cell.model_dump_json(indent=1), encoding="utf-8")
     threads = str(max(1, budget() // processes))
-    environment = os.environ | {"LONGTAIL_TRACKING": "off", "OMP_NUM_THREADS": threads, "PYTHONPATH": str(ROOT)}
+    found = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"LONGTAIL_TRACKING": "off", "OMP_NUM_THREADS": threads, "PYTHONPATH": found}
     command = [sys.executable, "-m", "experiments.cell"]
     paths = [described, place.data, place.steps.resolve(), place.result(cell).resolve()]
     began = time.perf_counter()

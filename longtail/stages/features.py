@@ -102,8 +102,7 @@ class _Extractor:
         return self._features(self.images.finish(loaded, drawn.to(device())))
 
     def _features(self, images: Tensor) -> Floats:
-        where = device().type
-        with torch.inference_mode(), torch.autocast(where, torch.bfloat16, enabled=where == "cuda"):
+        with torch.inference_mode():
             features: Floats = self.backbone(images).float().cpu().numpy()
         return features
 

@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
-    environment |= {"LONGTAIL_TRACKING": "", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    environment |= {"LONGTAIL_TRACKING": "", "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"}
     command = [sys.executable, "-m", "experiments", str(folder / "few.yaml"), "--data", ".", "--work", "work"]
     return subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=-1, stderr=-1)
 
@@ -45,6 +45,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An experiment whose second cell was killed in the first call, and that was called twice more."""
     folder = tmp_path_factory.mktemp("experiment")
     (folder / "few.yaml").write_text(yaml.safe_dump(MATRIX))
+    # Python imports it at the start of every process whose path has it.
+    noting = f"import sys\nwith open({str(folder / 'began')!r}, 'a') as file:\n    print(*sys.orig_argv, file=file)\n"
+    (folder / "sitecustomize.py").write_text(noting)
     first = start(folder)
     os.kill(child(first.pid, "joint"), signal.SIGKILL)
     (folder / "first.out").write_text("".join(first.communicate(timeout=1200)))
@@ -67,6 +70,10 @@ def test_a_killed_cell_leaves_the_others_and_is_tried_again_by_the_next_call(fol
     assert second.count("done in") == 1
     assert "6 of 6 cells were done before" in third
     assert third.count("done in") == 0
+
+
+def test_a_cell_finds_the_modules_that_its_caller_finds(folder: Path) -> None:
+    assert "-m experiments.cell" in (folder / "began").read_text()
 
 
 def test_cells_share_the_steps_that_are_the_same(folder: Path) -> None:

@@ -95,7 +95,8 @@ def test_a_collapse_is_said_at_once_and_in_the_report(
 ) -> None:
     said = "The embedding of kids has collapsed: nearly all samples of every class lie about the same point."
     assert said not in (fitted / "report/report.html").read_text()
-    fit(root, "crl", method={"kind": "class_rectification", "weight": 100, "normalise": False})
+    method = {"kind": "class_rectification", "weight": 100, "normalise": False}
+    fit(root, "crl", method=method, optimisation={**OPTIMISATION, "precision": "float32"})
     assert f"warning: {said}" in capsys.readouterr().err
     evaluate_models(root, "crl")
     assert f"crl: {said}" in (root / "report/report.html").read_text()

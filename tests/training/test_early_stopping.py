@@ -55,7 +55,7 @@ def test_the_model_is_that_of_the_least_loss_on_the_validation_images_as_they_ar
 ) -> None:
     """Of mini-batches of them that make one pass, by the stored network; mixtures are of the training alone."""
     split, packed = Split.open(prepared / "split"), PackedDataset.open(prepared / "dataset")
-    fit(prepared, tmp_path / "model", method, augmentation={"rotate": 30, "shift": 0.1})
+    fit(prepared, tmp_path / "model", method, augmentation={"rotate": 30, "shift": 0.1}, precision="float32")
     network = load_embedder(current(tmp_path / "model")).network
     assert network is not None
     labels = {task.name: np.where(split.subset == "validation", split.labels(task), -1) for task in split.tasks}

@@ -116,7 +116,7 @@ def test_its_parameter_is_trained_and_is_in_the_checkpoint_with_the_optimisers_s
     tmp_path: Path, dataset: PackedDataset, optimiser: str
 ) -> None:
     done = Training(dataset, tmp_path, optimiser).run()
-    scale = done.method.scale.detach()
+    scale = done.method.scale.detach().cpu()
     assert abs(float(scale) - 1) > 1e-3
     assert done.curve[-1]["scale"] == pytest.approx(float(scale), rel=0.1)
     stored = load_file(tmp_path / FILE)

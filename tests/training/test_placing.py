@@ -20,6 +20,7 @@ from longtail.data.transforms import Augmentation, to_float
 from longtail.methods.base import Floats, Sampling, Setup
 from longtail.methods.batch import Selection
 from longtail.methods.sampled_triplet import Params, SampledTriplet
+from longtail.network.device import device
 from longtail.network.network import Network, NetworkParams
 from longtail.training.checkpoint import FILE
 from longtail.training.inputs import Images
@@ -59,10 +60,10 @@ class Watched:
         class Noting(SampledTriplet):
             def place(self, embeddings: dict[str, Floats], network: Network, *, step: int) -> None:
                 super().place(embeddings, network, step=step)
-                images = to_float(torch.from_numpy(watched.dataset.images(self.placed)))
+                images = to_float(torch.from_numpy(watched.dataset.images(self.placed))).to(device())
                 assert not network.training
                 with torch.no_grad():
-                    expected = network.embed(images)[DIGIT.name].numpy()
+                    expected = network.embed(images)[DIGIT.name].cpu().numpy()
                 watched.right.append(bool(np.allclose(embeddings[DIGIT.name], expected, atol=1e-6)))
                 watched.placed[step] = embeddings[DIGIT.name]
 
