@@ -1,7 +1,6 @@
 """All cells of an experiment, several at a time; what is done is not done again."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -65,8 +64,6 @@ def _workers(processes: int) -> Iterator[tuple[ThreadPoolExecutor, list[subproce
     """Threads that each wait for a cell, and the cells' processes: they end with this one."""
     children: list[subprocess.Popen[bytes]] = []
     threads = ThreadPoolExecutor(processes)
-    # Told to end (kill, a closed terminal), we end as by Ctrl-C, and not without a word to the cells.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield threads, children
     finally:
@@ -75,7 +72,6 @@ def _workers(processes: int) -> Iterator[tuple[ThreadPoolExecutor, list[subproce
             if child.poll() is None:
                 child.terminate()
         threads.shutdown()
-        signal.signal(signal.SIGTERM, before)
 
 
 def _run(cell: Cell, place: Place, processes: int, children: list[subprocess.Popen[bytes]]) -> tuple[int, float]:

@@ -72,6 +72,22 @@ def test_a_killed_cell_leaves_the_others_and_is_tried_again_by_the_next_call(fol
     assert third.count("done in") == 0
 
 
+def test_told_to_end_it_ends_its_cells_and_says_so_in_a_sentence(tmp_path: Path) -> None:
+    """Twice, as `timeout` does: once as its child and once as one of its process group."""
+    (tmp_path / "few.yaml").write_text(yaml.safe_dump(MATRIX))
+    running = start(tmp_path)
+    cell = child(running.pid, "experiments.cell")
+    for _ in range(2):
+        running.send_signal(signal.SIGTERM)
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == 128 + signal.SIGTERM
+    assert said.splitlines()[-1] == (
+        "error: told to end by SIGTERM; nothing half-written is left, and checkpoints are kept"
+    )
+    assert "Traceback" not in said
+    assert not Path(f"/proc/{cell}").exists()
+
+
 def test_a_cell_finds_the_modules_that_its_caller_finds(folder: Path) -> None:
     assert "-m experiments.cell" in (folder / "began").read_text()
 
