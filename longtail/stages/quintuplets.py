@@ -18,11 +18,16 @@ from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.network.snapshot import State, current, read_blueprint, read_embeddings
 from longtail.quintuplets.pools import pooled_tables
-from longtail.quintuplets.shares import table_shares
+from longtail.quintuplets.shares import class_gap, table_shares
 from longtail.quintuplets.table import WHOLE, Part, QuintupletTable, load_tables, merge, save_centroids, save_tables
 from longtail.rules.clusters import centroids, load_clusters
 from longtail.stages.contract import Input, Output, stage
 from longtail.tracking.identity import code_md5
+
+NEARER = (
+    "n is nearer than p−− in the mean: hinges on these quintuplets are least where all samples lie at one point. Lower "
+    "`quintuplets.quantile` or give a class fewer candidates, unless `train.method.mining` is batch"
+)
 
 
 class Params(BaseModel, extra="forbid"):
@@ -71,8 +76,11 @@ def run(split: Input, model: Input, clusters: Input, quintuplets: Output, *, par
         shares = table_shares(made, embeddings)
         report |= {f"{name}_quintuplets": float(len(made.members))}
         report |= {f"{name}_{share}": value for share, value in shares.items()}
+        report |= {f"{name}_class_gap": class_gap(made, embeddings)}
         if not shares["whole"]:
             print(f"warning: no quintuplet of {name} is whole: {_missing(shares)}", file=sys.stderr)
+        if report[f"{name}_class_gap"] < 0:
+            print(f"warning: of {name}, {NEARER}", file=sys.stderr)
     return report
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longtail.quintuplets.shares import table_shares
+from longtail.quintuplets.shares import class_gap, table_shares
 from longtail.quintuplets.table import QuintupletTable
 
 # On a line: 0 is the anchor of all rows.
@@ -35,3 +35,14 @@ def test_many_rows_have_the_mean_of_their_rows(rows: list[list[int]]) -> None:
     of_all = table_shares(QuintupletTable(np.array(rows), np.ones(len(rows), bool), np.arange(len(rows))), LINE)
     assert of_all["whole"] == pytest.approx(sum(row[1] != 0 for row in rows) / len(rows))
     assert of_all["ordered"] == pytest.approx(sum(row == [0, 1, 2, 3, 4] for row in rows) / len(rows))
+
+
+@given(st.lists(st.permutations([1, 2, 3, 4]), min_size=1, max_size=30), st.floats(0, 2))
+def test_a_negative_gap_is_a_third_hinge_above_that_of_one_point(rows: list[list[int]], margin: float) -> None:
+    table = QuintupletTable(np.array([[0, *row] for row in rows]), np.ones(len(rows), bool), np.arange(len(rows)))
+    # The square of a distance on LINE is that of the position.
+    differences = np.array([row[3] ** 2 - row[2] ** 2 for row in rows])
+    gap = class_gap(table, LINE)
+    assert gap == pytest.approx(differences.mean())
+    if gap < 0:
+        assert np.maximum(0, margin - differences).mean() > margin

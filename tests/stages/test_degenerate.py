@@ -1,10 +1,15 @@
-"""Where LMLE is not LMLE, log and report say so: classes of one cluster, and tables without a whole quintuplet."""
+"""Where LMLE is not LMLE, log and report say so: classes of one cluster, tables without a whole quintuplet, and those
+that draw all samples together.
+"""
 
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny import run_stage
+
+from longtail.artifacts.digests import write_digests
 
 ROUND = ("cluster", "quintuplets", "train", "index", "evaluate")
 SAID = "Every class of digit is one cluster"
@@ -63,3 +68,15 @@ def test_pools_of_their_own_make_quintuplets_whole(root: Path) -> None:
     assert one["digit_whole"] < 0.5
     assert apart["digit_whole"] > 0.8
     assert (apart["digit_with_p_plus"], apart["digit_degenerate"]) == (1, 0)
+
+
+def test_quintuplets_that_draw_all_samples_together_are_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where embeddings tell nothing of classes, the nearest of another is nearer than the farthest of one's own."""
+    run_stage(root, "cluster")
+    assert run_stage(root, "quintuplets")["digit_class_gap"] > 0
+    assert "is nearer than p−−" not in capsys.readouterr().err
+    embeddings = root / "softmax/model/current/embeddings-digit.npy"
+    np.save(embeddings, np.random.default_rng(0).permutation(np.load(embeddings)))
+    write_digests(embeddings.parents[1])
+    assert run_stage(root, "quintuplets", paths={"quintuplets": "shuffled"})["digit_class_gap"] < 0
+    assert "of digit, n is nearer than p−− in the mean" in capsys.readouterr().err
