@@ -1,5 +1,6 @@
 """What an experiment has found: every figure from the answers on the test subset."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -147,9 +148,13 @@ class Results:
     def values(
         self, task: str | None, setting: str, method: str, rule: str, *, score: str = ACCURACY
     ) -> "pd.Series[float]":
-        """The score of each seed; of the mean over the tasks, of each seed that has them all."""
+        """The score of each seed; of the mean over the tasks that can have it, of each seed that has them all."""
         if task is None:
-            of_tasks = [self.values(one, setting, method, rule, score=score) for one in self.tasks]
+            # A task of classes of even size has no minority, whatever the method.
+            scored = set(self._scored[score].query("setting == @setting").task)
+            of_tasks = [self.values(one, setting, method, rule, score=score) for one in self.tasks if one in scored]
+            if not of_tasks:
+                return pd.Series(dtype=float)
             return pd.concat(of_tasks, axis=1).dropna().mean(axis=1)
         r = self._scored[score]
         mask = (r.task == task) & (r.setting == setting) & (r.method == method) & (r.rule == rule)
@@ -162,6 +167,13 @@ class Results:
         of_seeds = [self.found[setting, method, seed] for seed in self.values(task, setting, method, rule).index]
         tasks = self.tasks if task is None else [task]
         return [found["chosen"][one][rule] if "chosen" in found else None for one in tasks for found in of_seeds]
+
+    def ended_by_budget(self) -> list[tuple[str, int]]:
+        """The methods with the number of their cells whose last training was to end by early stopping, and ended before
+        its loss on validation had not fallen for so long.
+        """
+        ended = Counter(method for (_, method, _), result in self.found.items() if _cut_short(result))
+        return [(method, ended[method]) for method in self.matrix.methods if method in ended]
 
     def recalls(self, task: str, setting: str, method: str, rule: str) -> pd.DataFrame:
         """Of each seed (a row) the recall of each class (a column)."""
@@ -199,3 +211,14 @@ class Results:
         if not np.array_equal(truth, other_truth):
             raise ValueError(f"{first[0]} and {second[0]} were tested on different samples in {setting}, seed {seed}")
         return Answers(truth, one, other, groups)
+
+
+def _cut_short(result: dict[str, Any]) -> bool:
+    cell = Cell.model_validate(result["cell"])
+    training = cell.trainings[-1]
+    section = {} if training in cell.rounds else cell.sections["fits"][training]
+    patience = (section.get("optimisation") or {}).get("early_stopping")
+    if not patience:
+        return False
+    losses = [point["validation_loss"] for point in result["history"][-1]["curve"]]
+    return bool(len(losses) - 1 - np.argmin(losses) < patience)

@@ -190,8 +190,15 @@ def _cost(name: str, results: Results) -> str:
     return (
         f"`{_command(name)}`: seeds {', '.join(map(str, matrix.seeds))}; "
         f"{matrix.budget(matrix.baseline):,} image passes for every method{exceptions}; {', '.join(machines)}; "
-        f"commit {', '.join(commits)}.{mixed}"
+        f"commit {', '.join(commits)}.{mixed}{_ended(results)}"
     )
+
+
+def _ended(results: Results) -> str:
+    """Which methods were still to train, if early stopping should have ended them."""
+    cut = results.ended_by_budget()
+    rows = [f"{name} ({count} of {len(results.matrix.seeds) * len(results.matrix.settings)})" for name, count in cut]
+    return f" **Not early stopping, but the budget ended trainings of** {', '.join(rows)}." if rows else ""
 
 
 def spread(values: "pd.Series[float]") -> str:

@@ -71,6 +71,46 @@ class Sampler:
         return np.random.default_rng([self.seed, stream, number]).permutation(length)
 
 
+class DistinctSampler(Sampler):
+    """Draws as `Sampler`, and no member twice in a mini-batch, if the pools have enough for it.
+
+    A mini-batch that has the end of a pass over a pool has the beginning of the next pass too, which is drawn from the
+    members that it has not; the others come later in that pass.
+    """
+
+    def __init__(self, labels: Ints, batch: int, *, scheme: Drawing, seed: int) -> None:
+        super().__init__(labels, batch, scheme=scheme, seed=seed)
+        self._latest: dict[int, tuple[int, Ints]] = {}  # of each pool a pass, and its order, which the next hangs on
+
+    def _draw_order(self, pool: int, passed: int) -> Ints:
+        latest, order = self._latest.get(pool, (-1, None))
+        if latest >= passed:
+            latest, order = -1, None
+        for number in range(latest + 1, passed + 1):
+            order = self._after(order, pool, number)
+        assert order is not None
+        self._latest[pool] = passed, order
+        return order
+
+    def _after(self, before: Ints | None, pool: int, passed: int) -> Ints:
+        """The order of a pass after one of the order `before`."""
+        members = super()._draw_order(pool, passed)
+        if before is None:
+            return members
+        begin = passed * len(members)
+        of_last = [self._step(pool, turn) for turn in range(begin - len(members), begin)]
+        of_next = [self._step(pool, turn) for turn in range(begin, begin + len(members))]
+        ended, begun = of_last.count(of_next[0]), of_next.count(of_next[0])
+        there = before[len(before) - ended :]
+        first = members[~np.isin(members, there)][:begun]
+        return np.concatenate([first, members[~np.isin(members, first)]])
+
+    def _step(self, pool: int, turn: int) -> int:
+        """The mini-batch that a pool's draw number `turn` is in."""
+        place = int(np.flatnonzero(self._round(turn) == pool)[0])
+        return (turn * len(self._pools) + place) // self.batch
+
+
 class BetweenSampler(Sampler):
     """Draws between natural and class-even: a class of n samples in proportion to n^(1 − s), and of each class its
     samples pass after pass.
@@ -145,8 +185,14 @@ def strengths(scheme: Drawing) -> tuple[float, float]:
     return scheme, scheme
 
 
-def sampler_of(labels: Ints, batch: int, *, scheme: Drawing, seed: int, draws: int | None = None) -> Sampler:
-    """The sampler that draws by a scheme; `draws`: those of the whole training."""
+def sampler_of(
+    labels: Ints, batch: int, *, scheme: Drawing, seed: int, draws: int | None = None, distinct: bool = False
+) -> Sampler:
+    """The sampler that draws by a scheme; `draws`: those of the whole training. `distinct`: as `DistinctSampler` does,
+    where a scheme takes every pool once a round and no sample is in one twice.
+    """
+    if distinct and scheme in IN_ROUNDS and scheme != "over":
+        return DistinctSampler(labels, batch, scheme=scheme, seed=seed)
     if scheme in IN_ROUNDS:
         return Sampler(labels, batch, scheme=scheme, seed=seed)
     return BetweenSampler(labels, batch, scheme=scheme, seed=seed, draws=draws)
@@ -187,14 +233,18 @@ class TaskSampler:
         together: bool = False,
         steps: int | None = None,
         deferred: int = 0,
+        distinct: bool = False,
     ) -> None:
         """`labels`: for each task its (n,) class codes, −1 where there is none. `batch`: positions a step and task.
         `steps`: those of the whole training; the first `deferred` of them draw naturally, whatever the scheme.
+        `distinct`: no sample twice in a mini-batch, as far as `sampler_of` can.
         """
         self.labels, self.batch = labels, batch
         self.together = together
         self._deferred = (
-            TaskSampler(labels, batch, scheme="natural", seed=seed, together=together) if deferred else None
+            TaskSampler(labels, batch, scheme="natural", seed=seed, together=together, distinct=distinct)
+            if deferred
+            else None
         )
         self._begin = deferred
         drawn_from = list(labels.values())
@@ -203,9 +253,14 @@ class TaskSampler:
         # A step of tasks that take turns is a draw of one of them.
         draws = None if steps is None else -(-(steps - deferred) * batch // (len(drawn_from) if together else 1))
         self._samplers = [
-            sampler_of(codes, batch, scheme=scheme, seed=seed + number, draws=draws)
+            sampler_of(codes, batch, scheme=scheme, seed=seed + number, draws=draws, distinct=distinct)
             for number, codes in enumerate(drawn_from)
         ]
+
+    @property
+    def turns(self) -> int:
+        """After how many steps every task has had its turn."""
+        return len(self._samplers) if self.together else 1
 
     def positions(self, step: int) -> dict[str, Ints]:
         """The positions of mini-batch number `step`, from 0, for each task."""

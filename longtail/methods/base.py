@@ -161,6 +161,8 @@ class Method(nn.Module, ABC):
     refresh: int | None = None
     # Whether the images of a step serve all tasks, labelled or not; else each task has what it labels.
     shares_images: ClassVar[bool] = False
+    # Whether a mini-batch shall have no image twice, which it else has where one pass over a class ends in it.
+    distinct: ClassVar[bool] = False
 
     def __init__(self, setup: Setup) -> None:
         super().__init__()
@@ -202,6 +204,7 @@ class Method(nn.Module, ABC):
             together=self.shares_images or (len(self.labels) > MANY if together is None else together),
             steps=self._iterations,
             deferred=self._begin,
+            distinct=self.distinct,
         )
 
     def warnings(self) -> list[str]:

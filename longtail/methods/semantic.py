@@ -12,18 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PAIRS = 2**19  # anchors and others at a time: some 60 MB in all tensors on the way
+PAIRS = 2**19  # anchors and others at a time: some 60 MB in all tensors on the way, and 3 MB more a task
 
 
-def label_agreement(codes: Tensor, backgrounds: Tensor) -> tuple[Tensor, Tensor]:
+def label_agreement(codes: Tensor, others: Tensor, backgrounds: Tensor) -> tuple[Tensor, Tensor]:
     """Of how many tasks two samples are known to have the same label, M·Y, and of how many they may have it for all
     that is known, M·(Y + u).
 
-    Parameters: `codes` (M, B): class codes of each task, −1 unknown; `backgrounds` (M,): the code of its background
-    class, −1 where it has none. Two labels can be compared if both are known; two samples of the background may be of
-    the same class or not. Results: int64 (B, B).
+    Parameters: `codes` (M, A) and `others` (M, B): class codes of each task, −1 unknown; `backgrounds` (M,): the code
+    of its background class, −1 where it has none. Two labels can be compared if both are known; two samples of the
+    background may be of the same class or not. Results: int64 (A, B).
     """
-    of_first, of_second = codes[:, :, None], codes[:, None, :]
+    of_first, of_second = codes[:, :, None], others[:, None, :]
     known = (of_first >= 0) & (of_second >= 0)
     equal = known & (of_first == of_second)
     background = equal & (of_first == backgrounds[:, None, None])
@@ -34,10 +34,9 @@ def semantic_similarity_loss(distances: Tensor, codes: Tensor, backgrounds: Tens
     """The mean of max(M(i, p, n) + Δ(i, p) − Δ(i, n), 0) over all triplets whose margin M(i, p, n) = Y(i, p) − (Y(i, n)
     + u(i, n)) is positive: by which i and p are surely more alike than i and n. 0 without such a triplet.
 
-    Parameters: `distances` (B, B): Δ; the others as in `label_agreement`.
+    Parameters: `distances` (B, B): Δ; `codes` (M, B) and `backgrounds` (M,) as in `label_agreement`.
     """
-    same, possible = label_agreement(codes, backgrounds)
-    loss: Tensor = _TripletHinge.apply(distances, same, possible, len(codes))  # type: ignore[no-untyped-call]
+    loss: Tensor = _TripletHinge.apply(distances, codes, backgrounds)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -47,19 +46,22 @@ class _TripletHinge(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, distances: Tensor, same: Tensor, possible: Tensor, tasks: int) -> Tensor:
-        alike = same.clone().fill_diagonal_(0)
+    def forward(ctx: Any, distances: Tensor, codes: Tensor, backgrounds: Tensor) -> Tensor:
         rows = max(1, PAIRS // max(1, len(distances)))
-        blocks = [slice(start, start + rows) for start in range(0, max(1, len(distances)), rows)]
-        found = [_of_anchors(distances[block], alike[block], possible[block], tasks) for block in blocks]
+        found = []
+        for start in range(0, max(1, len(distances)), rows):
+            block = slice(start, start + rows)
+            alike, possible = label_agreement(codes[:, block], codes, backgrounds)
+            alike[:, block].fill_diagonal_(0)
+            found.append(_of_anchors(distances[block], alike, possible, len(codes)))
         totals, counts, gradients = zip(*found, strict=True)
         count = torch.stack(counts).sum().clamp(min=1)  # stays on the device: to look at it makes a GPU wait
         ctx.save_for_backward(torch.cat(gradients) / count.to(distances.dtype))
         return (torch.stack(totals).sum() / count).to(distances.dtype)
 
     @staticmethod
-    def backward(ctx: Any, output: Tensor) -> tuple[Tensor, None, None, None]:
-        return output * ctx.saved_tensors[0], None, None, None
+    def backward(ctx: Any, output: Tensor) -> tuple[Tensor, None, None]:
+        return output * ctx.saved_tensors[0], None, None
 
 
 def _of_anchors(distances: Tensor, alike: Tensor, possible: Tensor, tasks: int) -> tuple[Tensor, Tensor, Tensor]:

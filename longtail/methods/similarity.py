@@ -27,6 +27,17 @@ class ClusteringParams(MethodParams):
     semantic: float = Field(0.5, ge=0, le=1, description="α_sem: semantic similarity, inside the clustering loss")
     colour: float = Field(0.5, ge=0, le=1, description="α_co: colour similarity, which needs `ingest.colours`")
 
+    def in_vain(self) -> str | None:
+        """As of every method."""
+        if self.clustering and not self.compared:
+            return "all similarity losses weigh 0, so `clustering` has nothing to weigh: set it to 0"
+        return super().in_vain()
+
+    @property
+    def compared(self) -> float:
+        """The weights of the similarity losses, in sum."""
+        return self.semantic + self.colour
+
     @property
     def needs_colours(self) -> bool:
         """Whether it compares the colours of images."""
@@ -35,6 +46,8 @@ class ClusteringParams(MethodParams):
 
 class ClusteringMethod(Method):
     """What the two silk classifiers share: colours beside the labels, and a sum of similarity losses."""
+
+    distinct = True
 
     def __init__(self, setup: Setup, params: ClusteringParams) -> None:
         super().__init__(setup)

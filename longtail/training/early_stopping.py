@@ -21,7 +21,8 @@ def validation_loss(
     network: Network, method: Method, inputs: Inputs, *, seed: int, halved: bool, world: World = ALONE
 ) -> float:
     """The mean loss of mini-batches of validation samples, as many as make one pass over those that a task labels (of
-    tasks that draw for themselves, on average), or that any does where they share their images.
+    tasks that draw for themselves, on average), or that any does where they share their images; where tasks take turns,
+    so many more that each has had as many.
 
     `method` (`Method.measuring`) draws these samples alone, and weighs them as in the training. Images are as they are;
     where it takes several views, the further ones are augmented, the same every time. `halved`: in bfloat16. Raises
@@ -29,7 +30,8 @@ def validation_loss(
     """
     labelled = np.stack([*method.labels.values()]) >= 0
     samples = labelled.any(0).sum() if method.sampler.together else labelled.sum(1).mean()
-    steps = range(max(1, math.ceil(samples / method.sampler.batch)))
+    turns = method.sampler.turns
+    steps = range(turns * max(1, math.ceil(samples / method.sampler.batch / turns)))
     network.eval()
     sums = torch.zeros((), device=device())
     loader = mini_batches(inputs, method, seed=seed, steps=steps, device=device(), world=world)

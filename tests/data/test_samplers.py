@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from longtail.data.samplers import (
     BetweenSampler,
+    DistinctSampler,
     Drawing,
     Sampler,
     Scheme,
@@ -53,6 +54,34 @@ def test_a_class_is_drawn_without_replacement_pass_after_pass(codes: list[int], 
         size, of_class = codes.count(code), [p for p in sequence if codes[p] == code]
         for start in range(0, len(of_class) - size + 1, size):
             assert len(set(of_class[start : start + size])) == size
+
+
+@settings(deadline=None, max_examples=200)
+@given(labels_with_missing, st.integers(1, 30), st.sampled_from(["natural", "class_even", "under"]), st.integers(0, 9))
+def test_distinct_mini_batches_have_no_sample_twice_where_their_classes_are_large_enough(
+    codes: list[int], batch: int, scheme: Drawing, seed: int
+) -> None:
+    labels = np.array(codes)
+    plain, distinct = (sampler_of(labels, batch, scheme=scheme, seed=seed, distinct=apart) for apart in (False, True))
+    assert isinstance(distinct, DistinctSampler)
+    pools = {int(member): number for number, pool in enumerate(distinct._pools) for member in pool}
+    sizes = np.array([len(pool) for pool in distinct._pools])
+    sequence: dict[int, list[int]] = {number: [] for number in range(len(sizes))}
+    for step in range(30):
+        found = distinct.positions(step).tolist()
+        of_pool = [pools[position] for position in found]
+        assert of_pool == [pools[position] for position in plain.positions(step).tolist()]
+        for number, size in enumerate(sizes):
+            members = [position for position in found if pools[position] == number]
+            assert len(set(members)) == len(members) or len(members) > size
+            sequence[number] += members
+    for number, size in enumerate(sizes.tolist()):
+        for start in range(0, len(sequence[number]) - size + 1, size):
+            assert len(set(sequence[number][start : start + size])) == size, "a pass has each once"
+    # A step is the same whatever was asked before.
+    again = sampler_of(labels, batch, scheme=scheme, seed=seed, distinct=True)
+    assert again.positions(29).tolist() == found
+    assert again.positions(3).tolist() == distinct.positions(3).tolist()
 
 
 @settings(deadline=None, max_examples=50)

@@ -1,5 +1,6 @@
 """The tables of overall accuracy and F1, against scikit-learn and scipy."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,3 +54,36 @@ def test_an_experiment_that_asks_for_scores_has_a_table_of_each(tmp_path: Path) 
     text = markdown("few", asked)
     assert text.count("Overall accuracy on test") == text.count("F1 on test, the mean over the classes") == 1
     assert "| better, softmax head | 70.25 ± 0.35 | 70.25 ± 0.35 | 70.25 ± 0.35 | 70.25 ± 0.35 | +10.00" in text
+
+
+def test_a_task_that_has_no_minority_leaves_the_mean_to_the_others(tmp_path: Path) -> None:
+    results = make_results(tmp_path, TRAIN, [0, 1])
+    first, *others = results.tasks
+    row = (results.matrix.last_setting, "better", "head")
+    rows = results.rows[(results.rows.metric != "minority_f1") | (results.rows.task != first)]
+    without = replace(results, rows=rows)
+    of_others = [without.values(task, *row, score="minority_f1") for task in others]
+    assert len(of_others[0])
+    pd.testing.assert_series_equal(
+        without.values(None, *row, score="minority_f1"), sum(of_others) / len(others), check_names=False
+    )
+    neither = replace(results, rows=results.rows[results.rows.metric != "minority_f1"])
+    assert not len(neither.values(None, *row, score="minority_f1"))
+
+
+@pytest.mark.parametrize(("losses", "ended"), [([3, 2, 1], True), ([3, 1, 2], True), ([1, 2, 3], False)])
+def test_a_training_that_the_budget_ended_is_named(tmp_path: Path, losses: list[float], ended: bool) -> None:
+    """By its patience of two measurements it ends once two have not been below the least."""
+    results = make_results(tmp_path, TRAIN, [0, 1])
+    found = {}
+    for key, result in results.found.items():
+        cell = json.loads(json.dumps(result["cell"]))
+        if key[1] == "better":
+            cell["sections"]["fits"][cell["model"]]["optimisation"]["early_stopping"] = 2
+        curve = [{"iteration": 20.0 * number, "validation_loss": loss} for number, loss in enumerate(losses)]
+        found[key] = result | {"cell": cell, "history": [{"round": 0, "scores": {}, "curve": curve}]}
+    measured = replace(results, found=found)
+    assert measured.ended_by_budget() == ([("better", 4)] if ended else [])
+    said = "**Not early stopping, but the budget ended trainings of** better (4 of 4)."
+    assert (said in markdown("few", measured)) == ended
+    assert "budget ended" not in markdown("few", results)

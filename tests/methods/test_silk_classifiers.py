@@ -124,7 +124,7 @@ def test_what_stands_in_unlabelled_slots_is_of_no_account() -> None:
     def changed(given: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         embeddings, scores = logits(given)
         other = scores["time"].clone()
-        other[batch.rows["time"][unlabelled]] = 1e4
+        other[batch.rows["time"][unlabelled]] = torch.inf
         return embeddings, scores | {"time": other}
 
     made.embed_and_classify = changed  # type: ignore[method-assign]
@@ -181,11 +181,19 @@ def test_tasks_that_share_images_cannot_draw_apart(kind: str) -> None:
         TrainingParams(method={"kind": kind}, sampling="natural", cost=0, together=False)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("kind", ["auxiliary_clustering", "silknet"])
+def test_a_clustering_of_no_loss_is_refused(kind: str) -> None:
+    nothing = {name: 0 for name in ("semantic", "colour", "self_similarity") if name in params_class(kind).model_fields}
+    assert "all similarity losses weigh 0" in (params_class(kind)(**nothing).in_vain() or "")
+    assert params_class(kind)(**nothing, clustering=0).in_vain() is None
+    assert params_class(kind)().in_vain() is None
+
+
 @pytest.mark.parametrize("batch", [9, 12])
 def test_within_eq_5_a_class_balanced_mini_batch_has_every_class_alike_and_no_image_twice(batch: int) -> None:
     given = {"place": np.repeat([0, 1, 2], [30, 6, 4])}
     method = method_of("auxiliary_clustering", given, batch=batch, sampling={"sampling": "class_even", "cost": False})
-    for step in range(2 if batch == 12 else 1):  # afterwards a class's next pass may begin inside a mini-batch
+    for step in range(200):
         drawn = method.sampler.positions(step)["place"]
         assert np.bincount(given["place"][drawn]).tolist() == [batch // 3] * 3
         assert len(set(drawn.tolist())) == batch

@@ -96,7 +96,7 @@ def test_semantic_similarity_is_that_of_all_valid_triplets(seed: int, count: int
 )
 def test_margins_worked_by_hand(anchor: list[int], positive: list[int], negative: list[int], margin: float) -> None:
     codes = torch.tensor([anchor, positive, negative]).T
-    same, possible = label_agreement(codes, torch.full((len(anchor),), 9))
+    same, possible = label_agreement(codes, codes, torch.full((len(anchor),), 9))
     assert float(same[0, 1] - possible[0, 2]) / len(anchor) == margin
 
 
@@ -168,6 +168,16 @@ def test_no_tensor_on_the_way_holds_all_triplets() -> None:
     with _Sizes() as sizes:
         semantic_similarity_loss(distances, torch.arange(200)[None] % 4, torch.tensor([-1])).backward()
     assert max(sizes.found) == 200 * 201
+
+
+def test_many_tasks_are_compared_for_a_block_of_anchors_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What 13 tasks say of all pairs of 300 is a million numbers; of so many anchors at a time, 53,000."""
+    monkeypatch.setattr(semantic, "PAIRS", 2**12)
+    distances = pairwise_distances(on_sphere(0, 300).float()).detach().requires_grad_()
+    codes = torch.arange(300)[None] % torch.arange(2, 15)[:, None]
+    with _Sizes() as sizes:
+        semantic_similarity_loss(distances, codes, torch.full((13,), -1)).backward()
+    assert max(sizes.found) == 300 * 300
 
 
 class _Sizes(TorchDispatchMode):

@@ -119,6 +119,26 @@ def test_a_measurement_sees_every_labelled_sample(monkeypatch: pytest.MonkeyPatc
     assert seen == {sample for sample in range(40) if sample % 4 < 3}
 
 
+@pytest.mark.parametrize("batch", [3, 7, 30])
+def test_a_measurement_is_balanced_for_every_task_as_often(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    """Tasks that take turns: else those whose turn does not come were measured on what is balanced for others."""
+    labels = {f"task {task}": (np.arange(40) % (task + 2) == 0).astype(np.int64) for task in range(5)}
+    method = Softmax(Setup(labels, Sampling(batch=batch, sampling="class_even", cost=0, together=True), 0))
+    measured = []
+
+    def loaded(inputs: Any, method: Method, *, steps: range, **_: Any) -> Iterator[tuple[None, Batch]]:
+        measured.append(steps)
+        return ((None, method.batch(step)) for step in steps)
+
+    monkeypatch.setattr(early_stopping, "mini_batches", loaded)
+    monkeypatch.setattr(method, "loss", lambda *_: {"loss": torch.ones(())})
+    nothing: Any = torch.nn.Identity()
+    early_stopping.validation_loss(nothing, method, nothing, seed=0, halved=False)
+    (steps,) = measured
+    assert len(steps) % 5 == 0
+    assert len(steps) * batch >= 40
+
+
 @pytest.mark.parametrize("average", [None, 0.9])
 def test_a_training_that_was_killed_ends_as_one_that_was_not(
     prepared: Path, tmp_path: Path, average: float | None

@@ -38,6 +38,11 @@ class Params(ClusteringParams):
         description="α_slf: an image and its augmentation, in the place of augmenting what is classified",
     )
 
+    @property
+    def compared(self) -> float:
+        """As of both silk classifiers."""
+        return super().compared + self.self_similarity
+
     def build(self, setup: Setup) -> "SilkNet":
         return SilkNet(setup, self)
 
@@ -78,7 +83,9 @@ class SilkNet(ClusteringMethod):
         codes = torch.stack([targets[task]["codes"] for task in tasks])
         classified = torch.zeros((), device=images.device)
         for task, of_task in zip(tasks, codes, strict=True):
-            losses = focal_loss(logits[task][rows], of_task.clamp(min=0), self.gamma)
+            # What a classifier says of an image without a label may be infinite, and then has no gradient.
+            scores = torch.where(of_task[:, None] >= 0, logits[task][rows], 0)
+            losses = focal_loss(scores, of_task.clamp(min=0), self.gamma)
             classified = classified + torch.where(of_task >= 0, losses * targets[task]["weights"], 0).sum()
         parts = {"classification": classified}
         if self.params.clustering:
