@@ -14,6 +14,7 @@ from longtail.artifacts.reading import read_json, write_json
 from longtail.data.dataset import Task
 from longtail.errors import DataError
 from longtail.inference.class_folders import LONGEST, ClassImages, read_classes, with_classes
+from longtail.network.device import device
 from longtail.network.embedder import Embedder, build_network, load_embedder, write_network
 from longtail.network.snapshot import State
 from longtail.rules.base import Addition, Rule, rule_class
@@ -40,7 +41,7 @@ def add(folder: Path, index: Path, output: Path, task: str | None = None) -> str
     """
     _check_places(folder, index, output)
     check_artifact(index)
-    embedder, state = load_embedder(index / "snapshot"), State.read(index)
+    embedder, state = load_embedder(index / "snapshot").to(device()), State.read(index)
     own = _task(embedder.tasks, task, index)
     images = read_classes(folder, embedder.blueprint)
     new = with_classes(own, list(images))

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from longtail.data.dataset import Task
 from longtail.errors import DataError
+from longtail.network.device import device
 from longtail.network.embedder import Embedder, load_embedder
 from longtail.network.snapshot import State
 from longtail.rules.base import Floats, Ints, Rule, rule_class
@@ -75,7 +76,7 @@ class Answerer:
         """Raises DataError if the directory is no index, or one of its files cannot be read."""
         if not (index / "snapshot").is_dir():
             raise DataError(f"{index} is no index: give one that `longtail index` has made, as artifacts/index/softmax")
-        embedder, key = load_embedder(index / "snapshot"), State.read(index).rule
+        embedder, key = load_embedder(index / "snapshot").to(device()), State.read(index).rule
         return cls(embedder, {task.name: TaskAnswerer.load(index, key, task) for task in embedder.tasks})
 
     def answer(self, images: npt.NDArray[np.uint8]) -> dict[str, Answers]:

@@ -41,7 +41,7 @@ def export(index: Path, file: Path) -> str:
 
 
 def _write(answerer: Answerer, rule: str, file: Path) -> None:
-    graph = Graph(answerer).eval()
+    graph = Graph(answerer).eval().cpu()
     outputs = [name for task in graph.names for name in (f"{task}.class", f"{task}.probabilities")]
     images = torch.zeros((2, *answerer.embedder.image_shape), dtype=torch.uint8)
     with warnings.catch_warnings(), torch.inference_mode():

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -126,8 +125,3 @@ def self_similarity_loss(points: Tensor, augmented: Tensor) -> Tensor:
     """
     distances: Tensor = torch.linalg.vector_norm(points - augmented, dim=1)
     return distances.sum() / max(1, len(points))
-
-
-def unit(embeddings: Tensor) -> Tensor:
-    """Embeddings on the unit sphere in float32, whatever they were computed in."""
-    return F.normalize(embeddings.float(), dim=1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from longtail.data.dataset import DatasetInfo, Task
 from longtail.data.transforms import to_float
 from longtail.errors import DataError
 from longtail.methods.catalogue import params_class
+from longtail.network.device import device
 from longtail.network.inference import Inference
 from longtail.network.network import Network, NetworkParams, is_images
 from longtail.network.prior_features import histograms_of_gradients, pixels
@@ -27,8 +28,9 @@ Ints = npt.NDArray[np.int64]
 # Images N×H×W×C, or what the backbone has made of them before: float32 N×F, or maps N×P×C.
 Inputs = npt.NDArray[Any]
 BLOCK = 512
-# At 224×224 a CPU takes half the time for 8 images at a time: what is between the layers then stays in its cache.
-BLOCK_PIXELS = BLOCK * 28 * 28
+# At 224×224 a CPU takes half the time for 8 images at a time: what is between the layers then stays in its cache. On a
+# GPU their number bounds the memory, 4 GiB of a layer with 40 numbers a pixel.
+BLOCK_PIXELS = {"cpu": BLOCK * 28 * 28, "cuda": BLOCK * 224 * 224}
 LARGEST = 2**33  # bytes of embeddings, which are held in memory twice as they are written
 
 
@@ -41,6 +43,12 @@ class Embedder:
         self.tasks: list[Task] = blueprint.tasks
         self.image_shape = blueprint.image_shape
         self.inference = Inference.model_validate(blueprint.inference)
+
+    def to(self, device: torch.device) -> Self:
+        """The same, its network on a device."""
+        if self.network:
+            self.network.to(device)
+        return self
 
     def __call__(self, images: Inputs) -> dict[str, Floats]:
         """uint8 N×H×W×C, or features, to float32 N×d on the unit sphere, for each task."""
@@ -118,9 +126,9 @@ def block_size(shape: tuple[int, ...]) -> int:
     """How many images H×W×C, or features F or maps P×C, a network takes at a time where nothing is trained."""
     if len(shape) == 2:  # of one of which bilinear pooling may make a million numbers
         return BLOCK // 8
-    if len(shape) < 3 or torch.cuda.is_available():
+    if len(shape) < 3:
         return BLOCK
-    return max(8, min(BLOCK, BLOCK_PIXELS // (shape[0] * shape[1])))
+    return max(8, min(BLOCK, BLOCK_PIXELS[device().type] // (shape[0] * shape[1])))
 
 
 def write_network(snapshot: Path, embedder: Embedder) -> None:

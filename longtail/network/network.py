@@ -4,6 +4,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
+import torch
 import torch.nn.functional as F
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 from torch import Tensor, nn
@@ -89,12 +90,18 @@ class Network(nn.Module):
         The classifier and the distances see the same numbers: with a ReLU in the classifier alone, neighbours were
         searched among components that it never looks at (docs/trials.md).
         """
+        return self._of_tasks(self._raw(images))
+
+    def _raw(self, images: Tensor) -> list[Tensor]:
+        """The embeddings before normalisation, of each task or one of all."""
         features = self.pooled(images)
         raw = [head(features) for head in self.embeddings]
         raw = [F.relu(of_head) for of_head in raw] if self.relu is True else raw
-        raw = raw or [features]
-        shared = len(self.tasks) // len(raw)
-        return {task.name: of_task for task, of_task in zip(self.tasks, raw * shared, strict=True)}
+        return raw or [features]
+
+    def _of_tasks(self, embeddings: list[Tensor]) -> dict[str, Tensor]:
+        shared = len(self.tasks) // len(embeddings)
+        return {task.name: of_task for task, of_task in zip(self.tasks, embeddings * shared, strict=True)}
 
     def pooled(self, images: Tensor) -> Tensor:
         """float N×C×H×W to the backbone's features, pooled, N×F."""
@@ -102,8 +109,8 @@ class Network(nn.Module):
         return features
 
     def embed(self, images: Tensor) -> dict[str, Tensor]:
-        """float N×C×H×W to f(x), N×d on the unit sphere for each task."""
-        return {name: F.normalize(raw, dim=1) for name, raw in self(images).items()}
+        """float N×C×H×W to f(x), N×d on the unit sphere for each task, in float32 under autocast too."""
+        return self._of_tasks([on_sphere(one) for one in self._raw(images)])
 
     def logits(self, images: Tensor) -> dict[str, Tensor]:
         """float N×C×H×W to N×K class scores for each task."""
@@ -116,8 +123,9 @@ class Network(nn.Module):
 
     def embed_and_classify(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """`embed` and `logits` in one pass."""
-        raw = self(images)
-        return {name: F.normalize(values, dim=1) for name, values in raw.items()}, self._classify(self._seen(raw))
+        raw = self._raw(images)
+        normalised = [on_sphere(one) for one in raw]
+        return self._of_tasks(normalised), self._classify(self._seen(self._of_tasks(raw)))
 
     def _seen(self, raw: dict[str, Tensor]) -> dict[str, Tensor]:
         """What the classifiers see: the embeddings, or what a ReLU and the layers of each task make of them."""
@@ -132,6 +140,11 @@ class Network(nn.Module):
             task.name: classifier(seen[task.name])
             for task, classifier in zip(self.tasks, self.classifiers, strict=True)
         }
+
+
+def on_sphere(embeddings: Tensor) -> Tensor:
+    """Embeddings (n, d) divided by their lengths, in float32 at least: bfloat16 leaves lengths of 0.996 to 1.004."""
+    return F.normalize(embeddings.to(torch.promote_types(embeddings.dtype, torch.float32)), dim=1)
 
 
 def is_images(inputs: Tensor) -> bool:

@@ -63,6 +63,7 @@ def quintuplet_tables(
 
     with _threads(GPU_THREADS if device == "cuda" else budget(), len(starts)) as each:
         found = list(each(winners, starts))
+    with _threads(budget(), len(starts)) as each:
         return [
             _table(embeddings, task.clusters, of_task, [block[i] for block in found], each)
             for i, (task, of_task) in enumerate(zip(tasks, candidates, strict=True))

@@ -11,6 +11,7 @@ from longtail.data.seed import Seed
 from longtail.data.splits import Split
 from longtail.data.transforms import Augmentation
 from longtail.network.backbones import OWN
+from longtail.network.device import device
 from longtail.network.elsewhere import take_backbone
 from longtail.network.embedder import Embedder, blueprint_for, build_network, write_network, write_snapshot
 from longtail.network.imported import Imported
@@ -80,6 +81,7 @@ def run(dataset: Input, split: Input, model: Output, *, params: Params) -> dict[
             network.backbone.take(_pretrained(network.backbone, params))
         # Pretrained statistics hold, fresh ones are none yet.
         measure_gamma(network.train(params.prior == "random"), images, table.positions("train"))
+        network.to(device())
     embedder = Embedder(blueprint, network)
     if params.embeddings:
         write_snapshot(current(model), embedder, images.plain, len(table.samples), logits=False)

@@ -137,6 +137,16 @@ def test_margins_are_those_of_the_equation_for_any_counts(counts: list[int], lar
     assert margins(np.array(counts), largest) == pytest.approx(expected, rel=1e-6)
 
 
+def test_under_autocast_the_cosines_of_ldam_are_as_exact() -> None:
+    """Near 1 a cosine in bfloat16 is 0.004 from the next, which the scale makes 0.12."""
+    torch.manual_seed(0)
+    head = Cosines(64, 10, 30.0)
+    embeddings = head.weight[0].detach() + 0.02 * torch.randn(200, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = head(embeddings)
+    assert torch.allclose(found, head(embeddings), atol=1e-5)
+
+
 def test_ldam_lowers_the_cosine_of_the_right_class_by_its_margin() -> None:
     setup = Setup({"t": np.repeat([0, 1], [16, 1])}, Sampling(batch=4), 0)
     method = params_class("ldam")(max_margin=0.5, scale=30).build(setup)

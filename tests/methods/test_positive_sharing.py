@@ -92,6 +92,15 @@ def test_what_is_certain_or_hopeless_has_a_finite_gradient() -> None:
     assert torch.isfinite(logits.grad).all()
 
 
+def test_under_autocast_it_is_as_exact() -> None:
+    codes = torch.arange(40) % 3
+    logits = torch.linspace(-8, 8, 120).reshape(40, 3).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = binary_losses(logits, codes, 1)
+    assert found.dtype == torch.float32
+    assert torch.allclose(found, binary_losses(logits.float(), codes, 1))
+
+
 def test_a_task_without_a_background_class_is_told() -> None:
     with pytest.raises(DataError, match="needs a background class, and the task 'edge' has none"):
         Params(positive_sharing=1.0).build(Setup({"edge": np.array([0, 1])}, Sampling(batch=2), 0))

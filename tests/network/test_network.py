@@ -37,6 +37,19 @@ def test_every_task_has_its_embedding_and_its_scores(backbone: str, shape: tuple
         assert value.norm(dim=1).tolist() == pytest.approx([1] * 4, abs=1e-5)
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_under_autocast_too_embeddings_have_length_1_and_tasks_over_one_share_it(shared: bool) -> None:
+    torch.manual_seed(0)
+    made = Network(NetworkParams(embedding=8, shared_embedding=shared), TASKS, (28, 28, 1)).eval()
+    images = torch.rand(50, 1, 28, 28) * 2 - 1
+    with torch.autocast("cpu", torch.bfloat16):
+        for embeddings in (made.embed(images), made.embed_and_classify(images)[0]):
+            for value in embeddings.values():
+                assert value.dtype == torch.float32
+                assert torch.allclose(value.norm(dim=1), torch.ones(50), atol=1e-6)
+            assert (embeddings["digit"] is embeddings["kids"]) == shared
+
+
 @pytest.mark.parametrize("relu", [True, False])
 def test_the_embedding_comes_behind_the_relu_or_before_it(relu: bool) -> None:
     torch.manual_seed(0)

@@ -16,7 +16,7 @@ from torch import Tensor
 from longtail.methods.base import Ints, Setup
 from longtail.methods.batch import Batch, Selection
 from longtail.methods.in_batch import InBatchMethod
-from longtail.methods.similarity import ClusteringMethod, ClusteringParams, unit
+from longtail.methods.similarity import ClusteringMethod, ClusteringParams
 from longtail.network.network import Network
 
 
@@ -51,7 +51,7 @@ class AuxiliaryClustering(ClusteringMethod, InBatchMethod):
             if self.params.clustering:
                 with torch.autocast(images.device.type, enabled=False):
                     similar = self.similarity_losses(
-                        unit(embeddings[task][rows]), targets["codes"][None], [task], targets.get("colours")
+                        embeddings[task][rows], targets["codes"][None], [task], targets.get("colours")
                     )
                 # A mean over this process's share; the means of all processes are added up.
                 of_task |= {part: targets["share"].sum() * loss for part, loss in similar.items()}

@@ -10,7 +10,6 @@ from typing import Literal, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -19,7 +18,7 @@ from longtail.methods.balanced_softmax import adjusted_cross_entropy
 from longtail.methods.base import Floats, MethodParams, Setup
 from longtail.methods.batch import Batch
 from longtail.methods.in_batch import InBatchMethod
-from longtail.network.network import Network
+from longtail.network.network import Network, on_sphere
 
 
 class Params(MethodParams):
@@ -54,7 +53,7 @@ class PrototypeClassifier(nn.Linear):
 
     def projected(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings (n, d) to points (n, p) and prototypes (K, p) on the unit sphere."""
-        return F.normalize(self.of_samples(embeddings), dim=1), F.normalize(self.of_classes(self.weight), dim=1)
+        return on_sphere(self.of_samples(embeddings)), on_sphere(self.of_classes(self.weight))
 
 
 class BalancedContrastive(InBatchMethod):

@@ -40,7 +40,9 @@ class Cosines(nn.Module):
         self.scale = scale
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        return self.scale * F.linear(F.normalize(embeddings, dim=1), F.normalize(self.weight, dim=1))
+        # Near 1 bfloat16 has steps of 0.004, which the scale makes 0.12 of a logit.
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return self.scale * F.linear(F.normalize(embeddings.float(), dim=1), F.normalize(self.weight, dim=1))
 
 
 class LDAM(ClassifierMethod):

@@ -19,7 +19,6 @@ from longtail.methods.similarity import (
     ClusteringMethod,
     ClusteringParams,
     self_similarity_loss,
-    unit,
 )
 from longtail.network.network import Network
 
@@ -91,7 +90,7 @@ class SilkNet(ClusteringMethod):
         if self.params.clustering:
             share = targets[tasks[0]]["share"].sum()
             with torch.autocast(images.device.type, enabled=False):
-                points = unit(embeddings[tasks[0]])
+                points = embeddings[tasks[0]]
                 similar = self.similarity_losses(points[rows], codes, tasks, targets[tasks[0]].get("colours"))
                 if self.self_similarity:
                     similar["self_similarity"] = self_similarity_loss(points[rows], points[rows + len(batch.samples)])
