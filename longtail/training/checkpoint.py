@@ -63,6 +63,11 @@ def load_checkpoint(
         return 0, []
     module.load_state_dict(stored.weights)
     optimiser.load_state_dict({"state": stored.optimiser, "param_groups": optimiser.state_dict()["param_groups"]})
+    for parameter, state in optimiser.state.items():
+        for name, value in state.items():
+            if torch.is_tensor(value) and value.shape == parameter.shape:
+                # Fused kernels pair both by where they lie in memory, and weights may lie with their channels last.
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
     return stored.step, stored.history
 
 

@@ -137,6 +137,28 @@ def test_an_averaged_training_resumes_to_the_same_bytes(tmp_path: Path, prepared
     assert hashes(tmp_path / "resumed/model") == hashes(tmp_path / "whole/model")
 
 
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+@pytest.mark.parametrize("more", [{}, {"average": 0.9, "early_stopping": 3}], ids=["last", "averaged-best"])
+def test_a_training_of_a_network_of_timm_resumes_to_the_same_bytes(
+    tmp_path: Path, prepared: Path, optimiser: str, more: dict[str, Any]
+) -> None:
+    """Its weights lie in memory with the channels last, and fused optimisers take their state to lie as they do."""
+    network = {"backbone": "timm/test_efficientnet", "embedding": 8}
+    changes: dict[str, Any] = {"network": network, "sampling": "natural", "cost": False}
+    changes["optimisation"] = {**PLAIN, "optimiser": optimiser, "momentum": 0.9, **more}
+    run_stage(prepared, "start", paths={"model": f"{tmp_path}/start"}, network=network)
+
+    def fit(name: str) -> None:
+        paths = {"previous": f"{tmp_path}/start", "model": f"{tmp_path}/{name}/model"}
+        run_stage(prepared, "fit", paths=paths, **changes)
+
+    with interrupted(after=4):
+        fit("resumed")
+    for name in ("resumed", "whole"):
+        fit(name)
+    assert hashes(tmp_path / "resumed/model") == hashes(tmp_path / "whole/model")
+
+
 @pytest.mark.slow
 def test_a_compiled_training_ends_where_the_other_does(fit: Fit) -> None:
     one, other = fit(), fit(optimisation={"compile": True})
