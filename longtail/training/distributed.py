@@ -117,7 +117,10 @@ def joined(world: World, rows: Tensor, count: int) -> Tensor:
 def synchronise_batch_norm(world: World, network: nn.Module) -> None:
     """Let batch normalisation take its statistics over all processes, where torch can: on GPUs."""
     if world.size > 1 and torch.cuda.is_available():
-        nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        # timm's normalisation holds the activation behind it, which torch's conversion would lose.
+        from timm import layers
+
+        layers.convert_sync_batchnorm(network)  # type: ignore[attr-defined, no-untyped-call]
 
 
 class _WithUnused(nn.Module):

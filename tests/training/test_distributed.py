@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from tiny import ARTIFACTS, CRL, hashes, run_stage
 from torchrun import OPTIMISATION, logged_steps, run, torchrun
 
-from longtail.network.backbones import SmallCNN
+from longtail.network.backbones import build_backbone
 from longtail.network.snapshot import State
 from longtail.training.checkpoint import FILE
 from longtail.training.distributed import synchronise_batch_norm
@@ -260,16 +260,19 @@ def test_a_stage_that_does_not_train_is_the_same_in_any_process(root: Path, monk
     assert hashes(root / "r1" / "clusters") == before
 
 
+@pytest.mark.parametrize("backbone", ["small_cnn", "resnet18", "timm/tf_efficientnet_lite0"])
 def test_batch_norm_over_all_gpus_changes_neither_names_nor_weights_nor_what_a_trained_network_gives(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, backbone: str
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    network, images = SmallCNN((16, 16, 1), maps=False), torch.rand(4, 1, 16, 16)
+    """Activations neither, which timm has within its batch normalisation."""
+    network, images = build_backbone(backbone, (32, 32, 3))[0], torch.rand(4, 3, 32, 32)
+    normalising = sum(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
     expected, before = network.eval()(images), network.state_dict()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     synchronise_batch_norm(ALONE, network)
     assert not any(isinstance(module, torch.nn.SyncBatchNorm) for module in network.modules())
     synchronise_batch_norm(World(0, 2), network)
-    assert sum(isinstance(module, torch.nn.SyncBatchNorm) for module in network.modules()) == 3
+    assert sum(isinstance(module, torch.nn.SyncBatchNorm) for module in network.modules()) == normalising > 0
     after = network.state_dict()
     assert list(after) == list(before)
     assert all(after[name].data_ptr() == value.data_ptr() for name, value in before.items())
