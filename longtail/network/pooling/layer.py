@@ -23,8 +23,8 @@ class MapPooling(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         with torch.autocast(maps.device.type, enabled=False):
-            # A graph has no fixed number of images to part, and plans its memory itself.
-            if torch.compiler.is_compiling():
+            # An exported graph has no fixed number of images to part, and plans its memory itself.
+            if torch.compiler.is_exporting():
                 return self._pooled(maps)
             if not len(maps):  # FFT refuses no images
                 return maps.new_zeros((0, self.length), dtype=torch.float32)

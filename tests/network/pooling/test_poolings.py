@@ -183,6 +183,21 @@ def test_no_more_images_are_pooled_at_a_time_than_memory_is_for(
     assert max(sizes) <= 3
 
 
+@every_layer
+def test_a_compiled_layer_bounds_its_memory_too(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, some, parts = LAYERS[name](), maps(7), []
+    expected = layer(some)
+
+    def counted(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., object]:
+        parts.extend(node for node in graph.graph.nodes if "checkpoint" in str(node.target))
+        return graph.forward
+
+    monkeypatch.setattr(pooling_layer, "WORKING_BYTES", 3 * layer.working_bytes(5))
+    found = torch.compile(layer, backend=counted)(some)
+    assert len(parts) == 3
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("gradients", [False, True])
 def test_the_memory_of_bilinear_pooling_is_that_of_its_result(gradients: bool) -> None:
