@@ -6,15 +6,17 @@ from pathlib import Path
 from pydantic import BaseModel
 
 
-def fingerprint(params: BaseModel, *inputs: Path, processes: int = 1) -> str:
+def fingerprint(params: BaseModel, *inputs: Path, processes: int = 1, precision: str = "float32") -> str:
     """A digest, in hexadecimal: what was begun with another one is never gone on with.
 
-    It covers the names of the files below each input and what is in them, and not where the inputs lie; and the number
-    of processes, which mini-batches grow with.
+    It covers the names of the files below each input and what is in them, and not where the inputs lie; the number
+    of processes, which mini-batches grow with; and the precision, which may hang on the device.
     """
     digest = hashlib.sha256(params.model_dump_json().encode())
     if processes > 1:
         digest.update(f"\n{processes} processes".encode())
+    if precision != "float32":
+        digest.update(f"\n{precision}".encode())
     for number, path in enumerate(inputs):
         for file in sorted(path.rglob("*")):
             # The images are covered by dataset.json's md5, and embeddings and logits follow from the weights.

@@ -78,7 +78,7 @@ def train(
         trained = torch.compile(trained)
     steps = range(start, iterations)
     set_modes(network, freeze_batch_norm=optimisation.freeze_batch_norm)
-    halved = (optimisation.precision or ("bfloat16" if device().type == "cuda" else "float32")) == "bfloat16"
+    halved = precision(optimisation) == "bfloat16"
     meter = Meter(optimisation.log_every, iterations, start, history, shown=world.first)
     loader = mini_batches(
         inputs,
@@ -140,6 +140,11 @@ def _average(objective: nn.Module, decay: float | None) -> AveragedModel | None:
     if decay is None:
         return None
     return AveragedModel(objective, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
+
+
+def precision(optimisation: Optimisation) -> str:
+    """That of convolutions and products, float32 or bfloat16, on this device."""
+    return optimisation.precision or ("bfloat16" if device().type == "cuda" else "float32")
 
 
 def length(optimisation: Optimisation, method: Method) -> int:

@@ -24,7 +24,7 @@ from longtail.network.snapshot import current, write_priors
 from longtail.network.trained import keep_still, renew, set_modes
 from longtail.training.beginning import initial_network, measure_gamma
 from longtail.training.inputs import Features, Images, Inputs, open_inputs
-from longtail.training.loop import WHOLE_SCHEDULE, Stretch, train
+from longtail.training.loop import WHOLE_SCHEDULE, Stretch, precision, train
 from longtail.training.negatives import carry_over, trained_tasks
 from longtail.training.outcome import warn_of_collapse
 from longtail.training.params import TrainingParams
@@ -87,7 +87,7 @@ def train_model(
     _check_trained(params, network, method, data)
     for warning in method.warnings() if world.first else ():
         print(f"warning: {params.called}: {warning}", file=sys.stderr)
-    key = fingerprint(params, *inputs, processes=world.size)
+    key = fingerprint(params, *inputs, processes=world.size, precision=precision(params.optimisation))
     work = work_directory(model, key)
     curve = train(
         network,

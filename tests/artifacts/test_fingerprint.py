@@ -18,6 +18,8 @@ def test_a_fingerprint_changes_with_parameters_and_inputs(tmp_path: Path) -> Non
     assert fingerprint(Params(margin=0.2), tmp_path) != before
     assert fingerprint(Params(), tmp_path, processes=1) == before
     assert fingerprint(Params(), tmp_path, processes=2) != before
+    assert fingerprint(Params(), tmp_path, precision="float32") == before
+    assert fingerprint(Params(), tmp_path, precision="bfloat16") != before
     (tmp_path / "state.json").write_text("{ }")
     assert fingerprint(Params(), tmp_path) != before
 

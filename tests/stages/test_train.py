@@ -180,6 +180,17 @@ def test_a_checkpoint_of_other_inputs_is_not_resumed(
     assert steps == list(range(12))
 
 
+def test_a_checkpoint_begun_on_another_device_is_not_resumed_in_another_precision(
+    root: Path, steps: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(root, 8, monkeypatch)
+    steps.clear()
+    for module in ("loop", "model"):
+        monkeypatch.setattr(f"longtail.training.{module}.precision", lambda _: "bfloat16")  # as on a GPU
+    run_stage(root, "train")
+    assert steps == list(range(12))
+
+
 @pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_every_optimiser_resumes_exactly(
