@@ -24,7 +24,8 @@ from longtail.world import World
 
 T = TypeVar("T")
 Run = Callable[..., dict[str, float]]
-# After the training the first process embeds the whole data set while the others wait.
+# The first process alone clusters and searches before a training, and embeds the whole data set after it; the others
+# wait, by torch's default 10 minutes on GPUs.
 PATIENCE = timedelta(days=1)
 
 
@@ -61,7 +62,7 @@ def process_group(world: World) -> Iterator[None]:
         return
     _take_gpu(world)
     try:
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     except ValueError as error:
         raise DataError(
             f"the {world.size} processes cannot be connected ({error}); start the step with torchrun"

@@ -24,7 +24,7 @@ from torchrun import OPTIMISATION, logged_steps, run, torchrun
 from longtail.network.backbones import build_backbone
 from longtail.network.snapshot import State
 from longtail.training.checkpoint import FILE
-from longtail.training.distributed import synchronise_batch_norm
+from longtail.training.distributed import PATIENCE, process_group, synchronise_batch_norm
 from longtail.world import ALONE, World
 
 SLOW = {**OPTIMISATION, "learning_rate": 0.01}  # larger steps amplify the rounding from one to the next
@@ -249,6 +249,17 @@ def test_a_world_of_one_makes_no_process_group(tmp_path: Path, root: Path, monke
     monkeypatch.setattr(dist, "init_process_group", None)
     run_stage(other, "train")
     assert hashes(root) == hashes(other)
+
+
+def test_the_others_wait_for_what_the_first_process_does_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In any exchange, not in the last alone."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with process_group(World(0, 2)):
+        assert dist.group.WORLD is not None
+        timeout = dist.group.WORLD._get_backend(torch.device("cpu")).options._timeout
+    assert timeout == PATIENCE
 
 
 def test_a_stage_that_does_not_train_is_the_same_in_any_process(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
