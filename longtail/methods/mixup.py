@@ -17,7 +17,7 @@ TAU = 0.5  # the paper's
 
 
 class Mixup(BaseModel, extra="forbid", frozen=True):
-    """λ is drawn from Beta(α, α) once a step.
+    """λ is drawn from Beta(α, α) once a step, by each of several processes for its own images.
 
     Remix: where one class has `kappa` times the samples of the other, and the rarer one's image a share of more than
     1 − `tau`, the label is the rarer one's alone.

@@ -22,10 +22,12 @@ from longtail.world import ALONE, World
 T = TypeVar("T")
 
 
-def seeds(seed: int, step: int) -> tuple[int, int]:
-    """The seeds of what is random in a step: that of its augmentation, and torch's own for the rest."""
-    first, second = np.random.SeedSequence([seed, step]).generate_state(2)
-    return int(first), int(second)
+def seeds(seed: int, step: int, rank: int = 0) -> tuple[int, int]:
+    """The seeds of what is random in a step: that of its augmentation, and torch's own for the rest, which each process
+    draws for itself.
+    """
+    first, *others = np.random.SeedSequence([seed, step]).generate_state(2 + rank)
+    return int(first), int(others[rank])
 
 
 def mini_batches(

@@ -95,7 +95,7 @@ def train(
                 place_samples(network, method, inputs, step=step, world=world)
                 set_modes(network, freeze_batch_norm=optimisation.freeze_batch_norm)
             # All that is random in a step hangs on these seeds, so nothing random needs to be in the checkpoint.
-            torch.manual_seed(seeds(seed, step)[1])
+            torch.manual_seed(seeds(seed, step, world.rank)[1])
             _set_learning_rate(optimiser, learning_rate(optimisation, iterations, step, stretch))
             images, batch = next(batches)
             if world.first and step == start:

@@ -129,6 +129,27 @@ def test_two_processes_compare_the_samples_of_their_own_mini_batches(
     assert halves[part] == pytest.approx(whole[part], rel=0.4)
 
 
+@pytest.mark.slow
+def test_each_process_draws_its_own_dropout(tmp_path: Path, root: Path) -> None:
+    noting = program(
+        tmp_path,
+        "import torch",
+        "whole = torch.nn.functional.dropout",
+        "def noted(values, p, training, inplace):",
+        "    if training:",
+        "        with open(f'masks-{rank}', 'a') as masks: print(whole(torch.ones(64), p).tolist(), file=masks)",
+        "    return whole(values, p, training, inplace)",
+        "torch.nn.functional.dropout = noted",
+    )
+    how = {"optimisation": {**SLOW, "iterations": 4}, "network": {"embedding": 8, "dropout": 0.5}}
+    run_stage(root, "start", network=how["network"])
+    done = run(torchrun(root, "fit", noting, **how), tmp_path)
+    assert done.returncode == 0, done.stderr
+    one, other = ((tmp_path / f"masks-{rank}").read_text().splitlines() for rank in range(2))
+    assert len(one) == len(other) >= 4
+    assert len({*one, *other}) == len(one) + len(other)
+
+
 def checkpoint_step(volume: Path) -> int:
     """The step of the one checkpoint on the volume, 0 while there is none."""
     try:

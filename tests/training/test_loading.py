@@ -170,3 +170,11 @@ def test_closing_ends_the_thread() -> None:
 def test_a_step_has_two_seeds_of_its_own() -> None:
     drawn = [seeds(seed, step) for seed in range(3) for step in range(50)]
     assert len({one for pair in drawn for one in pair}) == 300
+
+
+def test_processes_share_the_seed_of_the_augmentation_and_the_first_has_those_of_one_alone() -> None:
+    drawn = [[seeds(3, step, rank) for rank in range(8)] for step in range(50)]
+    for step, of_ranks in enumerate(drawn):
+        assert of_ranks[0] == seeds(3, step) == tuple(np.random.SeedSequence([3, step]).generate_state(2))
+        assert len({first for first, _ in of_ranks}) == 1
+    assert len({second for of_ranks in drawn for _, second in of_ranks}) == 50 * 8
