@@ -44,7 +44,7 @@ def run(dataset: Input, split: Input, model: Weights, features: Output, *, param
     """Write the features of every sample of the split, by the backbone of `model`; return their length. Where that
     network pools maps (`network.pooling`), they are the maps, and the pooling is part of the trainings on them.
 
-    On a GPU the backbone works in bfloat16. Raises DataError if the model has none, or they are not finite.
+    The backbone works in float32 on a GPU too. Raises DataError if the model has none, or they are not finite.
     """
     packed, table = PackedDataset.open(dataset), Split.open(split)
     embedder = load_embedder(best(model))
