@@ -41,7 +41,8 @@ def binary_losses(logits: Tensor, codes: Tensor, background: int) -> Tensor:
     """The loss (n,) of telling the background class from all others together: −log p₀ of a sample of the background, p₀
     being its probability, and −log (1 − p₀) of any other; logits (n, K), codes (n,).
     """
-    logits = logits.float()  # under autocast too, in which a CPU would take what follows in bfloat16
+    # Under autocast a CPU would take what follows in bfloat16.
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     others = torch.cat([logits[:, :background], logits[:, background + 1 :]], dim=1).logsumexp(dim=1)
     difference = others - logits[:, background]  # log (1 − p₀) − log p₀
     return F.softplus(torch.where(codes == background, difference, -difference))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from longtail.methods.base import Floats, Ints, Setup
 from longtail.methods.classifier import ClassifierMethod, ClassifierParams
+from longtail.network.network import on_sphere
 
 
 class Params(ClassifierParams):
@@ -42,7 +43,7 @@ class Cosines(nn.Module):
     def forward(self, embeddings: Tensor) -> Tensor:
         # Near 1 bfloat16 has steps of 0.004, which the scale makes 0.12 of a logit.
         with torch.autocast(embeddings.device.type, enabled=False):
-            return self.scale * F.linear(F.normalize(embeddings.float(), dim=1), F.normalize(self.weight, dim=1))
+            return self.scale * F.linear(on_sphere(embeddings), on_sphere(self.weight))
 
 
 class LDAM(ClassifierMethod):
