@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from longtail.methods.base import Floats, Ints, Method, MethodParams, Setup
-from longtail.methods.batch import Batch, Selection, images_of
+from longtail.methods.batch import Batch, Selection, images_of, to_device
 from longtail.methods.hard_negatives import HardNegatives
 from longtail.methods.mixup import TAU, Mixed, Mixup, label_weights, mix
 from longtail.network.network import Network
@@ -107,7 +107,7 @@ class ClassifierMethod(Method):
         images = mixed.partners[rows]
         partners = codes.new_full((len(mixed.images),), -1).scatter(0, rows, codes)[images]
         of_partners = weights.new_zeros(len(mixed.images)).scatter(0, rows, weights)[images]
-        counts = torch.from_numpy(self.class_counts(task, logits.shape[1])).to(logits.device)
+        counts = to_device(torch.from_numpy(self.class_counts(task, logits.shape[1])), logits.device)
         own = mixed.label_shares(codes, partners, counts)
         # The own class stands in for none: any other may be one that was never trained, whose loss is infinite.
         others = self.losses(task, logits, torch.where(partners >= 0, partners, codes)) * of_partners

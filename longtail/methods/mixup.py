@@ -12,6 +12,8 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor
 
+from longtail.methods.batch import to_device
+
 Ints = npt.NDArray[np.int64]
 TAU = 0.5  # the paper's
 
@@ -60,7 +62,7 @@ def mix(images: Tensor, how: Mixup) -> Mixed:
     What is random is drawn by torch's own generator for the CPU, which every step seeds.
     """
     share = float(torch.distributions.Beta(how.alpha, how.alpha).sample())
-    partners = torch.randperm(len(images)).to(images.device)
+    partners = to_device(torch.randperm(len(images)), images.device)
     return Mixed(share * images + (1 - share) * images[partners], partners, share, how)
 
 

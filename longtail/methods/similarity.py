@@ -12,6 +12,7 @@ from torch import Tensor
 
 from longtail.data.colours import standardised
 from longtail.methods.base import Ints, Method, MethodParams, Setup
+from longtail.methods.batch import to_device
 from longtail.methods.colours import check_colours
 from longtail.methods.semantic import semantic_similarity_loss
 
@@ -65,7 +66,7 @@ class ClusteringMethod(Method):
         found = {}
         distances = pairwise_distances(points)
         if self.params.semantic:
-            backgrounds = torch.tensor([self.backgrounds.get(task, -1) for task in tasks], device=points.device)
+            backgrounds = to_device(torch.tensor([self.backgrounds.get(task, -1) for task in tasks]), points.device)
             found["semantic"] = semantic_similarity_loss(distances, codes, backgrounds)
         if colours is not None:
             found["colour"] = colour_similarity_loss(distances, colours)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from longtail.methods.balanced_contrastive.loss import balanced_contrastive_losses
 from longtail.methods.balanced_softmax import adjusted_cross_entropy
 from longtail.methods.base import Floats, MethodParams, Setup
-from longtail.methods.batch import Batch
+from longtail.methods.batch import Batch, to_device
 from longtail.methods.in_batch import InBatchMethod
 from longtail.network.network import Network, on_sphere
 
@@ -77,7 +77,7 @@ class BalancedContrastive(InBatchMethod):
         features, logits = network.features_and_logits(images)
         for (task, of_task), classifier in zip(logits.items(), network.classifiers, strict=True):
             rows, (codes, weights) = self.rows(batch, task), self.of_views(batch, task)
-            counts = torch.from_numpy(self.class_counts(task, of_task.shape[1])).to(images.device)
+            counts = to_device(torch.from_numpy(self.class_counts(task, of_task.shape[1])), images.device)
             points, prototypes = cast(PrototypeClassifier, classifier).projected(features[task][rows])
             with torch.autocast(images.device.type, enabled=False):
                 losses = balanced_contrastive_losses(points.float(), codes, prototypes.float(), self.params.temperature)

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from longtail.methods.base import Floats, Setup
+from longtail.methods.batch import to_device
 from longtail.methods.classifier import ClassifierMethod, ClassifierParams
 
 
@@ -43,7 +44,7 @@ class BalancedSoftmax(ClassifierMethod):
         self.strength = params.strength
 
     def losses(self, task: str, logits: Tensor, codes: Tensor) -> Tensor:
-        counts = torch.from_numpy(self.class_counts(task, logits.shape[1])).to(logits.device)
+        counts = to_device(torch.from_numpy(self.class_counts(task, logits.shape[1])), logits.device)
         return adjusted_cross_entropy(logits, codes, counts, self.strength)
 
     def exact_prior(self, task: str, count: int) -> Floats | None:

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from longtail.methods.base import Floats, Ints, Setup
+from longtail.methods.batch import to_device
 from longtail.methods.classifier import ClassifierMethod, ClassifierParams
 from longtail.network.network import on_sphere
 
@@ -62,7 +63,7 @@ def ldam_loss(logits: Tensor, codes: Tensor, counts: Ints, max_margin: float, sc
     """Cross-entropy (n,) of scaled cosines (n, K), that of the sample's own class (n,) lowered by its margin (Eq. 13);
     `counts` (K,): the training samples of the classes.
     """
-    of_classes = torch.from_numpy(margins(counts, max_margin)).to(logits.device)
+    of_classes = to_device(torch.from_numpy(margins(counts, max_margin)), logits.device)
     lowered = logits - scale * of_classes * F.one_hot(codes, len(counts))
     return F.cross_entropy(lowered, codes, reduction="none")
 
