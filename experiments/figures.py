@@ -68,8 +68,9 @@ def _gain(task: str, results: Results) -> Figure:
     """
     setting = results.matrix.last_setting
     sizes = results.class_sizes(task, setting)
-    order = sorted(sizes, key=lambda name: sizes[name])
     base = results.recalls(task, setting, *results.baseline)
+    # A background class has no recall.
+    order = sorted((name for name in sizes if name in base.columns), key=lambda name: sizes[name])
     gains = {}
     for name in results.matrix.methods:
         if name != results.matrix.baseline:

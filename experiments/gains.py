@@ -85,4 +85,6 @@ def _spread(seeds: list[_Seed], shares: Floats, likeness: float) -> float | None
 
 
 def _mean(values: Floats) -> float:
-    return float(values.mean()) if len(values) else float("nan")
+    """Of those that are numbers; a background class, or one without a test image, has none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else float("nan")

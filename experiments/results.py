@@ -104,9 +104,14 @@ class Results:
         """Each task's imbalance ratio in training in the last setting, in ascending order; an empty class counts as one
         of one image. Tasks that no cell has there are left out.
         """
-        sizes = {task: self.class_sizes(task, self.matrix.last_setting) for task in self.tasks}
+        sizes = {task: self._sizes_but_background(task) for task in self.tasks}
         ratios = {task: max(of.values()) / max(1, min(of.values())) for task, of in sizes.items() if of}
         return dict(sorted(ratios.items(), key=lambda of_task: of_task[1]))
+
+    def _sizes_but_background(self, task: str) -> dict[str, float]:
+        background = {about["tasks"][task].get("background") for about in self.found.values() if task in about["tasks"]}
+        sizes = self.class_sizes(task, self.matrix.last_setting)
+        return {name: size for name, size in sizes.items() if name not in background}
 
     def class_sizes(self, task: str, setting: str) -> dict[str, float]:
         """Training images of each class in a setting, the mean over its cells; empty where no cell has the task."""

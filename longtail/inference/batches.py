@@ -55,7 +55,16 @@ def _items(images: Any) -> Any:
         return _of_dimensions(images)
     if not isinstance(images, Iterable):
         raise DataError(f"the images are {shown(type(images).__name__)}; give {TAKEN}")
-    return list(images)
+    items = list(images)
+    if items and _is_row(items[0]):
+        raise DataError("the list is one image h×w×c; a batch is a list of images, also of a single one")
+    return items
+
+
+def _is_row(item: Any) -> bool:
+    """Whether a list is a row of pixels with their channels; a grey image, which it could be too, is wider."""
+    pixel = item[0] if isinstance(item, list) and item else None
+    return isinstance(pixel, list) and len(pixel) in (1, 3, 4) and not isinstance(pixel[0], list)
 
 
 def _only(names: list[Any], column: Callable[[Any], Any]) -> Any:

@@ -156,7 +156,7 @@ def task_means(
         options: dict[str, Any] = {"weights": weights, "resamples": extent.resamples, "seed": extent.seed}
         reached = mean_accuracy(whole.truth, whole.first, whole.groups, **options)
         resampled = extent.resamples > 0
-        other = pages[0].reference is not None and model == baseline
+        other = model == baseline and any(pages[place].reference is not None for place in known)
         found.append(
             Standing(
                 model,

@@ -154,4 +154,5 @@ def _answers(page: TaskReport, folder: Path, *, prefix: bool) -> pd.DataFrame:
     """What the leading model says of each labelled test sample; of several tasks, with their names."""
     answers = pd.read_parquet(folder / f"predictions-{page.name}.parquet").dropna()
     pairs = answers.rename(columns={"true": "actual", page.main.key: "predicted"})[["actual", "predicted"]]
+    pairs = pairs[pairs["actual"] != page.background]
     return page.name + ": " + pairs if prefix else pairs

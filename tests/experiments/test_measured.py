@@ -25,6 +25,13 @@ def answers(rng: np.random.Generator, sizes: tuple[int, int], psi: tuple[float, 
     return Answers(truth, first, second, groups.astype(str))
 
 
+def test_a_class_without_a_test_image_leaves_the_discordance_to_the_others() -> None:
+    """As a background class is."""
+    one = answers(np.random.default_rng(0), (2000, 2000), (0.1, 0.4), 1)
+    found, more = (Gains.of([one], np.array([False, True, False][:classes])) for classes in (2, 3))
+    assert more.discordance == found.discordance
+
+
 def test_the_discordance_is_that_of_minority_classes_and_of_others() -> None:
     found = Gains.of([answers(np.random.default_rng(0), (20_000, 20_000), (0.1, 0.4), 1)], RARE)
     assert found.discordance == pytest.approx((0.4, 0.1), abs=0.01)

@@ -1,5 +1,6 @@
 """The tables and figures of many tasks, from answers written by hand."""
 
+import copy
 import json
 from dataclasses import replace
 from itertools import pairwise
@@ -175,3 +176,10 @@ def test_the_gain_of_many_classes_is_drawn_in_rows_that_do_not_touch(tmp_path: P
     gains = axes.lines[0].get_xdata()
     assert gains == pytest.approx([10] * len(labels))
     plt.close(figure)
+
+
+def test_the_background_class_is_no_part_of_the_imbalance(results: Results) -> None:
+    found = copy.deepcopy(results.found)
+    for result in found.values():
+        result["tasks"]["three"]["background"] = "three-2"
+    assert replace(results, found=found).ratios["three"] == pytest.approx(40 / 30)

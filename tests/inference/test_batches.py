@@ -126,6 +126,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "below black": (NOISE.astype(np.int16) - 9, "the pixels are int16"),
     "bools": (NOISE > 99, "the pixels are bool"),
     "one image alone": (NOISE[0], r"the array has the shape \(24, 20, 3\); a batch is N×H×W×C"),
+    "one image alone, as JSON has it": (NOISE[0].tolist(), "the list is one image h×w×c; a batch is a list of images"),
     "grey without channels": (NOISE[..., 0], r"the array has the shape \(2, 24, 20\)"),
     "a video": (NOISE[None], r"the array has the shape \(1, 2, 24, 20, 3\)"),
     "a number": (7, "the images are int; give a uint8 array"),
