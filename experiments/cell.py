@@ -32,6 +32,7 @@ from longtail.stages import cluster, features, fit, index, ingest, quintuplets, 
 from longtail.stages.evaluate import Indexed
 from longtail.tracking.origin import commit, processor
 from longtail.training.declared import DATASET, START
+from longtail.training.loop import precision
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Steps:
         params = self.cell.params(name, training)
         # The name tells parameters and inputs apart: a changed YAML never meets the results of another.
         made_from = params.model_dump_json() + "".join(path.name for path in inputs)
+        if stage in (fit, train) and params.optimisation.precision is None:
+            made_from += precision(params.optimisation).removeprefix("float32")  # which then hangs on the device
         output = self.work / f"{name}-{hashlib.sha256(made_from.encode()).hexdigest()[:12]}"
         self.work.mkdir(parents=True, exist_ok=True)
         with _alone(output.with_suffix(".lock")):

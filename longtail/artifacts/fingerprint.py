@@ -5,14 +5,17 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from longtail.tracking.identity import code_md5
+
 
 def fingerprint(params: BaseModel, *inputs: Path, processes: int = 1, precision: str = "float32") -> str:
     """A digest, in hexadecimal: what was begun with another one is never gone on with.
 
-    It covers the names of the files below each input and what is in them, and not where the inputs lie; the number
-    of processes, which mini-batches grow with; and the precision, which may hang on the device.
+    It covers the names of the files below each input and what is in them, and not where the inputs lie; the code, whose
+    faults a state may hold; the number of processes, which mini-batches grow with; and the precision, which may hang on
+    the device.
     """
-    digest = hashlib.sha256(params.model_dump_json().encode())
+    digest = hashlib.sha256(f"{params.model_dump_json()}\n{code_md5()}".encode())
     if processes > 1:
         digest.update(f"\n{processes} processes".encode())
     if precision != "float32":

@@ -22,7 +22,6 @@ from longtail.quintuplets.shares import class_gap, table_shares
 from longtail.quintuplets.table import WHOLE, Part, QuintupletTable, load_tables, merge, save_centroids, save_tables
 from longtail.rules.clusters import centroids, load_clusters
 from longtail.stages.contract import Input, Output, stage
-from longtail.tracking.identity import code_md5
 
 NEARER = (
     "n is nearer than p−− in the mean: hinges on these quintuplets are least where all samples lie at one point. Lower "
@@ -118,7 +117,7 @@ def _parts(split: Path, model: Path, clusters: Path, params: Params) -> Path | N
     volume = os.environ.get("LONGTAIL_WORK")
     if not volume:
         return None
-    return Path(volume) / f"{fingerprint(params, split, model, clusters)[:16]}-{code_md5()[:8]}-parts"
+    return Path(volume) / f"{fingerprint(params, split, model, clusters)[:16]}-parts"
 
 
 def _merged(parts: Path) -> dict[str, QuintupletTable] | None:

@@ -11,7 +11,7 @@ from longtail.errors import DataError
 from longtail.methods.base import Method
 from longtail.network.device import device
 from longtail.network.network import Network
-from longtail.training.distributed import total
+from longtail.training.distributed import as_first, total
 from longtail.training.inputs import Inputs
 from longtail.training.loading import mini_batches
 from longtail.world import ALONE, World
@@ -33,6 +33,7 @@ def validation_loss(
     turns = method.sampler.turns
     steps = range(turns * max(1, math.ceil(samples / method.sampler.batch / turns)))
     network.eval()
+    as_first(world, network)  # running statistics are each process's own, and the first one's are kept
     sums = torch.zeros((), device=device())
     loader = mini_batches(inputs, method, seed=seed, steps=steps, device=device(), world=world)
     with torch.no_grad(), torch.autocast(device().type, torch.bfloat16, enabled=halved):

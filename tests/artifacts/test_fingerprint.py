@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from pydantic import BaseModel
 
 from longtail.artifacts.fingerprint import fingerprint
@@ -44,3 +45,9 @@ def test_a_fingerprint_does_not_read_what_follows_from_the_rest(tmp_path: Path) 
     for name in ("images-00000.npy", "embeddings-digit.npy", "logits-digit.npy"):
         (tmp_path / name).write_text("large")
     assert fingerprint(Params(), tmp_path) == before
+
+
+def test_what_other_code_began_is_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint(Params(), tmp_path)
+    monkeypatch.setattr("longtail.artifacts.fingerprint.code_md5", lambda: "of other code")
+    assert fingerprint(Params(), tmp_path) != before

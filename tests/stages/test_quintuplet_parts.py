@@ -102,7 +102,7 @@ def test_a_part_that_is_written_twice_is_the_first_one(root: Path) -> None:
 
 def test_parts_of_other_code_are_left_alone(root: Path, two_tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("longtail.stages.quintuplets.code_md5", lambda: "0" * 32)
+        patch.setattr("longtail.artifacts.fingerprint.code_md5", lambda: "0" * 32)
         write_part(*paths(root), params=params(), part=Part(0, 1))
     (members,) = (root / "volume").glob("*-parts/0-of-1/members-digit.npy")
     np.save(members, np.load(members)[::-1])  # what the other code makes of it

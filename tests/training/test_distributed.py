@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -21,10 +22,18 @@ from safetensors.torch import load_file
 from tiny import ARTIFACTS, CRL, hashes, run_stage
 from torchrun import OPTIMISATION, logged_steps, run, torchrun
 
+from longtail.data.splits import Split
+from longtail.data.transforms import Augmentation
+from longtail.methods.base import Sampling, Setup
+from longtail.methods.softmax import Softmax
 from longtail.network.backbones import build_backbone
-from longtail.network.snapshot import State
+from longtail.network.device import device
+from longtail.network.embedder import load_embedder
+from longtail.network.snapshot import State, current
 from longtail.training.checkpoint import FILE
 from longtail.training.distributed import PATIENCE, process_group, synchronise_batch_norm
+from longtail.training.early_stopping import validation_loss
+from longtail.training.inputs import open_inputs
 from longtail.world import ALONE, World
 
 SLOW = {**OPTIMISATION, "learning_rate": 0.01}  # larger steps amplify the rounding from one to the next
@@ -127,6 +136,23 @@ def test_two_processes_compare_the_samples_of_their_own_mini_batches(
     # Among fewer samples, but a mean over the processes: a sum would be twice as much.
     assert halves[part] != pytest.approx(whole[part], rel=TOLERANCE)
     assert halves[part] == pytest.approx(whole[part], rel=0.4)
+
+
+@pytest.mark.slow
+def test_what_two_processes_measure_for_early_stopping_is_the_network_that_is_kept(tmp_path: Path, root: Path) -> None:
+    """The statistics of batch normalisation are each process's own, and those of the first are kept."""
+    model, natural = ARTIFACTS["fit"]["model"], {"sampling": "natural", "cost": False}
+    how = {**OPTIMISATION, "iterations": 16, "early_stopping": 16, "freeze_batch_norm": False, "augmentation": {}}
+    done = run(torchrun(root, "fit", batch=12, optimisation=how, method={"kind": "softmax"}, **natural), tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = Split.open(root / "split")
+    labels = {task.name: np.where(table.subset == "validation", table.labels(task), -1) for task in table.tasks}
+    method = Softmax(Setup(labels, Sampling(batch=24, sampling="natural", cost=0), 0))
+    network = load_embedder(current(root / model)).network
+    assert network is not None
+    inputs = open_inputs(root / "dataset", table, Augmentation())
+    alone = validation_loss(network.to(device()), method, inputs, seed=0, halved=False)
+    assert min(point["validation_loss"] for point in curve(root, model)) == pytest.approx(alone, rel=TOLERANCE)
 
 
 @pytest.mark.slow
