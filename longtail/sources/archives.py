@@ -88,7 +88,7 @@ def _zip_name(entry: zipfile.ZipInfo) -> str:
 
 def _tar(path: Path, limits: Limits) -> tuple[Members, Read]:
     members, places = Members(), {}
-    with tarfile.open(path) as archive:
+    with tarfile.open(path) as archive, path.open("rb") as file:
         for member in archive:
             if member.isdir():
                 members.add_folder(member.name)
@@ -102,6 +102,10 @@ def _tar(path: Path, limits: Limits) -> tuple[Members, Read]:
                 members.add(member.name, fault="a sparse file; pack the archive without --sparse")
             elif place := members.add(member.name):
                 places[place] = member.offset_data, member.size
+        # tarfile takes a damaged or a missing header for the end, which is a block of zeros.
+        file.seek(archive.offset)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError(f"at byte {archive.offset} it has neither a member nor its end")
 
     def read(name: str) -> bytes:
         offset, size = places[name]

@@ -1,7 +1,10 @@
 """Archives as people and tools make them: links, odd names, wrapping folders, members that are no files, bombs."""
 
+import bz2
 import contextlib
+import gzip
 import io
+import lzma
 import stat
 import tarfile
 import zipfile
@@ -228,3 +231,63 @@ def test_a_damaged_archive_is_a_sentence_or_gives_its_files(
         for name in files.names:
             with contextlib.suppress(OSError):
                 files.read(name)
+
+
+FORMATS = {"gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT, "ustar": tarfile.USTAR_FORMAT}
+COMPRESSIONS = {"": bytes, "gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+
+
+def tar_of(members: int, form: int, name: str = "{}/{}.png") -> tuple[bytes, list[int]]:
+    """A tar of a link, a folder and files of several blocks, with where each member's header stands, and its end."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w", format=form) as tar:
+        tar.addfile(member("link", tarfile.SYMTYPE, "cats/0.png"))
+        tar.addfile(member("cats", tarfile.DIRTYPE))
+        for i in range(members):
+            tar.addfile(member(name.format(("cats", "dogs")[i % 2], i), size=300 * i), io.BytesIO(bytes([1]) * 300 * i))
+        end = tar.offset
+    data.seek(0)
+    with tarfile.open(fileobj=data) as tar:
+        return data.getvalue(), [*(info.offset for info in tar), end]
+
+
+@pytest.mark.parametrize("pack", COMPRESSIONS.values(), ids=[kind or "plain" for kind in COMPRESSIONS])
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+def test_a_tar_whose_members_stop_before_its_end_is_broken(
+    tmp_path: Path, form: int, pack: Callable[[bytes], bytes]
+) -> None:
+    whole, headers = tar_of(10, form)
+    for header in headers[2:]:
+        flipped = bytearray(whole)
+        flipped[header + 5] ^= 0xFF
+        for i, damaged in enumerate((flipped, whole[:header], whole[: header + 100], whole[: header - 1])):
+            path = tmp_path / f"{header}-{i}.tar"
+            path.write_bytes(pack(bytes(damaged)))
+            with pytest.raises(DataError, match=rf"{header}-{i}\.tar: a broken archive"):
+                opened(path, tmp_path)
+
+
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
+def test_a_tar_with_any_end_that_common_tools_write_is_whole(tmp_path: Path, form: int) -> None:
+    whole, headers = tar_of(10, form)
+    path = tmp_path / "a.tar"
+    for end in (bytes(512), bytes(1024), bytes(1024) + b"garbage", bytes(512) + b"x" * 512, bytes(1024) + whole):
+        path.write_bytes(whole[: headers[-1]] + end)
+        assert len(opened(path, tmp_path).names) == 11
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 20])
+def test_an_empty_tar_has_no_files(tmp_path: Path, blocks: int) -> None:
+    (tmp_path / "a.tar").write_bytes(bytes(512 * blocks))
+    assert opened(tmp_path / "a.tar", tmp_path).names == []
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT], ids=["gnu", "pax"])
+def test_a_tar_of_long_names_is_whole_up_to_its_end_alone(tmp_path: Path, form: int) -> None:
+    whole, headers = tar_of(4, form, "{}/" + "n" * 300 + "{}.png")
+    (tmp_path / "a.tar").write_bytes(whole)
+    assert len(opened(tmp_path / "a.tar", tmp_path).names) == 4  # the link leads to a short name
+    for place in range(headers[2], headers[-1] + 512, 512):
+        (tmp_path / "a.tar").write_bytes(whole[:place])
+        with pytest.raises(DataError, match="a broken archive"):
+            opened(tmp_path / "a.tar", tmp_path)
