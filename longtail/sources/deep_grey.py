@@ -9,7 +9,8 @@ from PIL import Image
 
 from longtail.errors import DataError
 
-BITS_PER_SAMPLE = 258  # the tag of a TIFF
+BITS_PER_SAMPLE = 258  # the tags of a TIFF
+PHOTOMETRIC = 262  # in which 0 is WhiteIsZero
 DEEP = ("I", "F")  # and I;16, I;16B …
 DEEP_COLOUR = re.compile(r"(RGB[AXa]?|LA);16[BLN]")  # what Pillow calls the bytes of a file, not of its pixels
 
@@ -29,18 +30,25 @@ class DeepGrey:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def to_bytes(self, image: Image.Image) -> Image.Image:
-        """The image in 8 bits; as it is if it has no more. Raises ValueError for a value outside of 0 to `white`."""
+        """The image in 8 bits, its transparent value white; as it is if it has no more. Raises ValueError for another
+        value outside of 0 to `white`.
+        """
         if not image.mode.startswith(DEEP):
             return image
         values = np.asarray(image)
         white = self.white or _said(image)
-        low, high = float(values.min(initial=0)), float(values.max(initial=0))
+        transparent = image.info.get("transparency")
+        opaque = True if transparent is None else values != transparent
+        low, high = float(values.min(initial=0, where=opaque)), float(values.max(initial=0, where=opaque))
         if not (low >= 0 and high <= white):
             raise ValueError(f"its grey values reach from {low:g} to {high:g}, outside of 0 to `white`, {white:g}")
+        if getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == 0:  # Pillow inverts 8 bits and fewer alone
+            values = white - values
+            high = float(values.max(initial=0, where=opaque))
         with self._lock:
             if high / white >= self.brightest / (self.assumed or 1):
                 self.brightest, self.assumed = high, white
-        return Image.fromarray(np.rint(values * (255.0 / white)).astype(np.uint8))
+        return Image.fromarray(np.where(opaque, np.rint(values * (255.0 / white)), 255).astype(np.uint8))
 
     def look(self, image: Image.Image) -> None:
         """Note how bright an image is that was opened and not yet decoded, if it has colours of 16 bits. Raises

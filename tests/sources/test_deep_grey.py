@@ -73,6 +73,48 @@ def test_a_file_that_says_its_bits_needs_no_parameter() -> None:
     assert np.abs(decode(twelve_bits(ramp(4095)), (4, 4, 1))[..., 0].astype(int) - EVEN).max() <= 1
 
 
+def white_is_zero(data: bytes) -> bytes:
+    """A little-endian TIFF that says that 0 is white."""
+    (start,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, start)
+    changed = bytearray(data)
+    for entry in range(start + 2, start + 2 + 12 * count, 12):
+        if struct.unpack_from("<H", data, entry) == (262,):
+            struct.pack_into("<H", changed, entry + 8, 0)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "white", "said"),
+    [(np.uint8, 255, None), (np.uint16, 65535, None), (np.uint16, 4095, 4095), (np.float32, 1, 1), (np.float32, 9, 9)],
+)
+@pytest.mark.parametrize("compression", ["raw", "tiff_deflate"])
+def test_a_tiff_in_which_0_is_white_is_inverted(kind: Any, white: int, said: float | None, compression: str) -> None:
+    data = white_is_zero(encoded(ramp(white, kind), "TIFF", compression=compression))
+    pixels = decode(data, (4, 4, 1), deep_grey=DeepGrey(said))[..., 0]
+    assert np.abs(255 - pixels.astype(int) - EVEN).max() <= 1
+
+
+def test_a_tiff_in_which_0_is_white_is_as_bright_as_it_looks() -> None:
+    deep_grey = DeepGrey()
+    decode(white_is_zero(encoded(np.full((4, 4), 65000, np.uint16), "TIFF")), (4, 4, 1), deep_grey=deep_grey)
+    assert deep_grey.brightest == 535
+    with pytest.raises(BadImageError, match="reach from 0 to 4095, outside of 0 to `white`, 1023"):
+        decode(white_is_zero(encoded(np.full((4, 4), 4095, np.uint16), "TIFF")), (4, 4, 1), deep_grey=DeepGrey(1023))
+
+
+@pytest.mark.parametrize(("transparent", "said"), [(0, None), (50000, None), (65535, 4095)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_transparent_grey_is_white_and_measures_nothing(transparent: int, said: float | None, channels: int) -> None:
+    values = np.full((4, 4), 2000, np.uint16)
+    values[0] = transparent
+    deep_grey = DeepGrey(said)
+    pixels = decode(encoded(values, transparency=transparent), (4, 4, channels), deep_grey=deep_grey)
+    assert (pixels[0] == 255).all()
+    assert (pixels[1:] == round(2000 * 255 / (said or 65535))).all()
+    assert deep_grey.brightest == 2000
+
+
 @pytest.mark.parametrize("most", [255, 4095, 65535])
 def test_a_portable_map_says_its_white(most: int) -> None:
     values = ramp(most, ">u2" if most > 255 else np.uint8)
