@@ -51,9 +51,14 @@ def decode(data: bytes, shape: Shape, fit: Fit = "stretch", deep_grey: DeepGrey 
     """
     deep_grey = deep_grey or DeepGrey()
     with _opened(data, deep_grey) as image:
-        # A JPEG decoder can shrink by powers of two for free; twice the target leaves the resampling its quality.
-        image.draft(None, (2 * max(shape), 2 * max(shape)))
-        return to_shape(deep_grey.to_bytes(_upright(image)), shape, fit)
+        return pixels_of(image, shape, fit, deep_grey)
+
+
+def pixels_of(image: Image.Image, shape: Shape, fit: Fit, deep_grey: DeepGrey) -> Pixels:
+    """Pixels H×W×C of an image that is opened, and may be decoded, as `decode` gives them of its bytes."""
+    # A JPEG decoder can shrink by powers of two for free; twice the target leaves the resampling its quality.
+    image.draft(None, (2 * max(shape), 2 * max(shape)))
+    return to_shape(deep_grey.to_bytes(_upright(image)), shape, fit)
 
 
 def decode_aligned(

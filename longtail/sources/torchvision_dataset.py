@@ -2,6 +2,8 @@
 
 import difflib
 import inspect
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,12 +16,13 @@ from longtail.data.preprocessing import Fit
 from longtail.errors import DataError
 from longtail.sources.classes import ClassName, make_task, ordered, without_empty_classes
 from longtail.sources.collection import Bools, Collection, Ints, Pixels, Request, Source
-from longtail.sources.decoding import damage_reported
-from longtail.sources.pixels import to_shape
+from longtail.sources.decoding import damage_reported, decode, pixels_of, read_bytes
+from longtail.sources.files import read_regular
 from longtail.sources.quoting import shown
 from longtail.sources.spool import blocks, spool
 
 Subset = Literal["train", "validation", "test"]
+Encoded = Callable[[str | Path], bytes]
 
 
 def _train_and_test() -> dict[Subset, str]:
@@ -47,7 +50,12 @@ class TorchvisionDataset(Source):
 
     def load(self, root: Path, request: Request) -> Collection:
         """See `Source.load`."""
-        parts = self._open(root / self.path)
+
+        # torchvision's own loader drops transparency; only the file says all that other sources read in it.
+        def encoded(path: str | Path) -> bytes:
+            return read_bytes(partial(read_regular, limits=request.limits), str(path))
+
+        parts = self._open(root / self.path, encoded)
         items = [(subset, part, i) for subset, part in parts for i in range(len(part))]
         codes = np.full(len(items), -1, np.int64)
         ids = [f"{subset or 'all'}-{i:06d}" for subset, _, i in items]
@@ -55,8 +63,10 @@ class TorchvisionDataset(Source):
         def read(row: int) -> Pixels:
             _, part, i = items[row]
             image, codes[row] = _read_item(self.name, part, i)
+            if isinstance(image, bytes):
+                return decode(image, request.image_shape, self.fit, request.deep_grey)
             with damage_reported():
-                return to_shape(request.deep_grey.to_bytes(image), request.image_shape, self.fit)
+                return pixels_of(image, request.image_shape, self.fit, request.deep_grey)
 
         pixels, good = spool(read, [f"{self.name} {sample}" for sample in ids], request)
         subsets = [subset for subset, _, _ in items]
@@ -68,7 +78,7 @@ class TorchvisionDataset(Source):
         provenance = f"torchvision.datasets.{self.name}"
         return Collection(samples, [task], blocks(pixels, good), provenance, self.licence, fit=self.fit)
 
-    def _open(self, path: Path) -> list[tuple[Subset | None, Any]]:
+    def _open(self, path: Path, encoded: Encoded) -> list[tuple[Subset | None, Any]]:
         make = _constructor(self.name)
         arguments = _arguments(make)
         common = {**self.kwargs, **({"download": self.download} if "download" in arguments else {})}
@@ -82,6 +92,8 @@ class TorchvisionDataset(Source):
             choices = [(subset, {"split": value}) for subset, value in self.splits.items()]
         else:
             choices = [(None, {})]
+        if "loader" in arguments:
+            make = partial(make, loader=encoded)
         return [(subset, self._make(make, path, {**common, **choice})) for subset, choice in choices]
 
     def _make(self, make: Any, path: Path, arguments: dict[str, Any]) -> Any:
@@ -140,9 +152,9 @@ def _arguments(make: Any) -> set[str]:
     return found
 
 
-def _read_item(name: str, part: Any, i: int) -> tuple[Image.Image, int]:
+def _read_item(name: str, part: Any, i: int) -> tuple[Image.Image | bytes, int]:
     with damage_reported():
         image, target = part[i]
-    if not isinstance(image, Image.Image) or not isinstance(target, int | np.integer):
+    if not isinstance(image, Image.Image | bytes) or not isinstance(target, int | np.integer):
         raise DataError(f"torchvision.datasets.{name} gives no image with one class: {type(image)}, {type(target)}")
     return image, int(target)

@@ -10,6 +10,9 @@ import pytest
 from PIL import Image
 
 from longtail.errors import DataError
+from longtail.sources.collection import Request
+from longtail.sources.folder import Folder
+from longtail.sources.limits import Limits
 from longtail.sources.torchvision_dataset import TorchvisionDataset
 
 pytest.importorskip("torchvision")
@@ -110,3 +113,75 @@ def test_an_unknown_name_is_an_error_with_the_nearest(load: Load) -> None:
 def test_an_unknown_argument_is_an_error(load: Load, mnist: None) -> None:
     with pytest.raises(DataError, match="colour"):
         load(TorchvisionDataset(kind="torchvision", name="MNIST", kwargs={"colour": True}))
+
+
+def half(size: int = 16, mode: str = "RGB") -> Image.Image:
+    """An image whose upper half is white and opaque, and whose lower half is black and transparent."""
+    image = Image.new(mode, (size, size))
+    image.paste("white", (0, 0, size, size // 2))
+    return image
+
+
+def turned(path: Path, orientation: int, size: int = 16) -> None:
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half(size).save(path, exif=exif)
+
+
+def odd_images(folder: Path) -> None:
+    """Photographs on their side and larger than asked for, transparency, grey of 16 bits, and files that are broken."""
+    for name in "ab":
+        for orientation in (1, 3, 6, 8):
+            turned(folder / name / f"{orientation}.jpg", orientation)
+        turned(folder / name / "large.jpg", 6, 500)
+        turned(folder / name / "turned.png", 6)
+        turned(folder / name / "turned.tif", 6)
+        half(mode="RGBA").save(folder / name / "alpha.png")
+        half(mode="LA").save(folder / name / "grey alpha.png")
+        half().convert("P").save(folder / name / "palette.png", transparency=0)
+        Image.fromarray(np.full((16, 16), 40000, np.uint16)).save(folder / name / "deep.png")
+        (folder / name / "torn.png").write_bytes(b"torn")
+        (folder / name / "empty.png").touch()
+
+
+@pytest.mark.parametrize("fit", ["stretch", "pad"])
+def test_pixels_are_those_of_the_same_files_in_folders(load: Load, root: Path, fit: Any) -> None:
+    odd_images(root)
+    folders = load(Folder(kind="folder", fit=fit), (8, 12, 3))
+    loaded = load(TorchvisionDataset(kind="torchvision", name="ImageFolder", fit=fit), (8, 12, 3))
+    assert loaded.samples["label"].tolist() == folders.samples["label"].tolist() == ["a"] * 11 + ["b"] * 11
+    assert np.array_equal(loaded.pixels, folders.pixels)
+    assert [line.partition(": ")[2] for line in loaded.problems.found] == [
+        line.partition(": ")[2] for line in folders.problems.found
+    ]
+
+
+def test_a_data_set_that_decodes_its_images_itself_is_upright_too(load: Load, root: Path) -> None:
+    for name in ("Abyssinian_1", "Beagle_2"):
+        turned(root / "oxford-iiit-pet" / "images" / f"{name}.jpg", 6)
+    (root / "oxford-iiit-pet" / "annotations").mkdir()
+    (root / "oxford-iiit-pet" / "annotations" / "trainval.txt").write_text("Abyssinian_1 1 1 1\nBeagle_2 2 2 1\n")
+    source = TorchvisionDataset(kind="torchvision", name="OxfordIIITPet", splits={"train": "trainval"})
+    pixels = load(source, (16, 16, 1)).pixels
+    assert (pixels[:, :, 12:] > 250).all()
+    assert (pixels[:, :, :4] < 5).all()
+
+
+def test_pixels_are_those_of_folders_where_a_data_set_opens_its_images_itself(load: Load, root: Path) -> None:
+    for name in ("001.a", "002.b"):
+        folder = root / "caltech256" / "256_ObjectCategories" / name
+        turned(folder / f"{name[:3]}_0001.jpg", 6, 500)
+        half(mode="RGBA").save(folder / f"{name[:3]}_0002.jpg", "PNG")
+    folders = load(Folder(kind="folder", path="caltech256/256_ObjectCategories"))
+    loaded = load(TorchvisionDataset(kind="torchvision", name="Caltech256"))
+    assert np.array_equal(loaded.pixels, folders.pixels)
+
+
+def test_a_file_beyond_the_limit_is_not_read(root: Path, tmp_path: Path, eurosat: Path) -> None:
+    with (eurosat / "River" / "River_1.jpg").open("ab") as file:
+        file.truncate(2 * 10**6)
+    asked = Request((8, 8, 3), tmp_path, limits=Limits(file_megabytes=1))
+    loaded = TorchvisionDataset(kind="torchvision", name="EuroSAT").load(root, asked)
+    assert len(loaded.samples) == 5
+    assert "unreadable file (2 MB where 1 are allowed" in "\n".join(asked.problems.found)
