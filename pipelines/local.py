@@ -1,9 +1,10 @@
 """The pipeline on this machine, one container (or one process) a step, through kfp.local."""
 
 import os
+import secrets
 import sys
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,10 +39,11 @@ def run_local(
 
     Raises DataError if Docker or an image is missing, or if a task fails.
     """
-    execution = root.absolute() / f"{datetime.now():%Y%m%d-%H%M%S}"
+    # UTC repeats no hour; the random digits are of starts within one second.
+    execution = root.absolute() / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
     environment = _environment(execution)
-    for folder in (execution, Path(environment["LONGTAIL_WORK"])):
-        folder.mkdir(parents=True, exist_ok=True)
+    execution.mkdir(parents=True)
+    Path(environment["LONGTAIL_WORK"]).mkdir(exist_ok=True)
     chosen: LocalRunnerType = local.SubprocessRunner(use_venv=False)
     if runner == "docker":
         chosen = _docker(execution, environment, arguments["fetch"]["remote"], gpus=gpus)
@@ -60,11 +62,15 @@ def run_local(
 
 
 def check_tasks(execution: Path, names: list[str]) -> Path:
-    """The folder of the execution's tasks. Raises DataError if one of them left no record.
+    """The folder of the execution's tasks. Raises DataError if a task left no record, or for several folders.
 
     kfp.local takes a container that was gone before its log could be read for a success.
     """
-    folder = next((path for path in execution.iterdir() if path.is_dir() and not path.name.startswith(".")), execution)
+    folders = sorted(path for path in execution.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if len(folders) > 1:
+        several = ", ".join(folder.name for folder in folders)
+        raise DataError(f"{execution} holds the tasks of several executions: {several}; run the pipeline again")
+    folder = folders[0] if folders else execution
     silent = [name for name in sorted(names) if not (folder / name / "metrics").is_file()]
     if silent:
         raise DataError(f"these steps ended without a result: {', '.join(silent)}")

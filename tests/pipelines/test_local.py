@@ -3,14 +3,18 @@
 import json
 import os
 import subprocess
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from conftest import Finished
 from same_results import EVERY_STEP, assert_same_results
 
 from longtail.errors import DataError
-from pipelines.local import check_tasks, hand_over
+from pipelines.local import check_tasks, hand_over, run_local
 
 
 @pytest.mark.slow
@@ -92,3 +96,47 @@ def test_an_execution_without_any_task_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / ".kfp_cache").mkdir()
     with pytest.raises(DataError, match="without a result: fetch"):
         check_tasks(tmp_path, ["fetch"])
+
+
+class NoSteps:
+    """A pipeline without a component, which notes the execution that it is run as."""
+
+    def __init__(self) -> None:
+        self.pipeline_spec = SimpleNamespace(components={})
+        self.executions: list[str] = []
+
+    def __call__(self, **_: Any) -> None:
+        self.executions.append(os.environ["LONGTAIL_EXECUTION"])
+
+
+def test_starts_within_one_second_are_executions_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGTAIL_TRACKING", "off")
+    pipeline: Any = NoSteps()
+    folders = [run_local(pipeline, {}, "subprocess", tmp_path) for _ in range(20)]
+    assert len(set(folders)) == len(set(pipeline.executions)) == 20
+    assert pipeline.executions == [f"local-{folder.name}" for folder in folders]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Etc/GMT+11", "Etc/GMT-11"])
+def test_executions_are_named_by_a_time_that_no_zone_repeats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    monkeypatch.setenv("LONGTAIL_TRACKING", "off")
+    monkeypatch.setenv("TZ", zone)
+    pipeline: Any = NoSteps()
+    time.tzset()
+    try:
+        folder = run_local(pipeline, {}, "subprocess", tmp_path)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    named = datetime.strptime(folder.name[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+    assert abs(datetime.now(UTC) - named) < timedelta(minutes=5)
+
+
+def test_results_are_not_taken_from_one_of_several_folders(tmp_path: Path) -> None:
+    for name in ("longtail-1", "longtail-2"):
+        (tmp_path / name / "split").mkdir(parents=True)
+        (tmp_path / name / "split" / "metrics").write_text("{}")
+    with pytest.raises(DataError, match="several executions: longtail-1, longtail-2"):
+        check_tasks(tmp_path, ["split"])
