@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -65,14 +66,21 @@ class Journal:
 
     @classmethod
     def load(cls, path: Path) -> Self | None:
-        """A journal left by a process that ended; None while its process lives or when it holds nothing readable."""
+        """A journal left by a process that ended; None while its process lives or when it holds nothing readable.
+
+        An empty one is removed; one that cannot be read stays, and is told on stderr.
+        """
         try:
             journal = cls(path, _locked(path), _refuse)
             journal.events = _read(path / "journal.jsonl")
         except OSError:
             return None
         if not journal.events:
-            journal.remove()
+            if (path / "journal.jsonl").stat().st_size:
+                print(f"tracking: {path} cannot be read and stays; delete it if you can spare it", file=sys.stderr)
+                journal.close()
+            else:
+                journal.remove()
             return None
         if journal.events[-1]["kind"] != "end":
             journal.events.append({"kind": "end", "time": journal.events[-1]["time"], "status": "KILLED"})
@@ -110,7 +118,7 @@ class Journal:
             self.events.append(event)
             try:
                 if self._file is not None and self.on_disk:
-                    self._file.write(json.dumps(event, ensure_ascii=False, default=str) + "\n")
+                    self._file.write(json.dumps(event, default=str) + "\n")
                     self._file.flush()
             except OSError as error:
                 self._broken = True  # the file stays open: it is the lock
@@ -192,7 +200,8 @@ def _locked(path: Path) -> IO[str]:
 
 def _read(file: Path) -> list[Event]:
     events = []  # a process killed while it wrote leaves half a line: what stands before it is whole
-    for line in file.read_text(encoding="utf-8").splitlines():
+    # Not splitlines: it takes characters for ends of lines that JSON leaves as they are.
+    for line in file.read_bytes().split(b"\n"):
         try:
             events.append(json.loads(line))
         except ValueError:
