@@ -116,7 +116,8 @@ class Cluster:
                 )
         except _ExpectedError:
             return []
-        return str(answer.data.decode(errors="replace")).splitlines()
+        # Not splitlines: the rest of a line of which it ends one half has no time.
+        return [line for line in str(answer.data.decode(errors="replace")).split("\n") if line]
 
     def last_words(self, name: str) -> str | None:
         """The sentence with which a process of the job ended, and its container: see last_words.py."""

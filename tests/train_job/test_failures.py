@@ -167,6 +167,22 @@ def test_a_log_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.splitlines() == ["one", "two", "three"]
 
 
+def test_a_line_of_the_log_goes_on_to_its_end(
+    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A rest without a time would be taken for one later than all others, and nothing be shown after it."""
+    texts = [f"50%{end}ready" for end in "\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"]
+    lines = [f"2026-01-01T00:00:{second:02}.000000000Z {text}\n" for second, text in enumerate(texts)]
+    log = Log(trainer.cluster(), "job")
+    monkeypatch.setattr(
+        trainer, "_pods", lambda selector: (200, {"kind": "PodList", "items": [pod("x", container_status())]})
+    )
+    for shown in range(1, len(lines) + 1):
+        monkeypatch.setattr(trainer, "_log", lambda pod, shown=shown: (200, "".join(lines[:shown])))
+        log.show()
+    assert capsys.readouterr().out.split("\n") == [*texts, ""]
+
+
 def test_outside_of_a_cluster_the_step_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     with pytest.raises(DataError, match="needs a pod of a cluster"):
