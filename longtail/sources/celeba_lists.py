@@ -8,6 +8,7 @@ import pandas as pd
 from longtail.errors import DataError
 from longtail.sources.collection import Request
 from longtail.sources.files import has_image_suffix, read_file
+from longtail.sources.list_format import text_lines
 from longtail.sources.quoting import shown
 
 SUFFIXES = (".txt", ".csv")
@@ -53,12 +54,9 @@ def find_list(folder: Path, name: str, request: Request) -> CelebAList | None:
 
 
 def _parsed(data: bytes, name: str) -> CelebAList:
-    try:
-        lines = data.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{name} is not a list of CelebA's: it is not plain text") from error
-    comma = any("," in line for line in lines[:2])
-    cells = [(number, line.split("," if comma else None)) for number, line in enumerate(lines, 1) if line.strip()]
+    lines = text_lines(data, name)
+    comma = any("," in line for _, line in lines[:2])
+    cells = [(number, line.split("," if comma else None)) for number, line in lines]
     cells = [(number, [cell.strip() for cell in row]) for number, row in cells]
     count = cells.pop(0)[1][0] if cells and len(cells[0][1]) == 1 and cells[0][1][0].isdecimal() else None
     header = cells.pop(0)[1] if cells and not has_image_suffix(cells[0][1][0]) else None

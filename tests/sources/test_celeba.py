@@ -209,6 +209,21 @@ def test_celeba_is_read_in_the_forms_in_which_it_is_passed_on(
     assert loaded.samples[columns].equals(whole.samples[columns])
 
 
+@pytest.mark.parametrize("character", ["\x0b", "\x1d", "\x85", "\u2028", "\u2029"])
+def test_the_name_of_an_image_in_a_csv_may_have_what_python_takes_for_the_end_of_a_line(
+    load: Load, root: Path, character: str
+) -> None:
+    kaggle(root)
+    name = f"000003{character}.jpg"
+    for file in root.glob("*.csv"):
+        file.write_text(file.read_text(encoding="utf-8").replace("000003.jpg", name), encoding="utf-8")
+    images = root / "img_align_celeba" / "img_align_celeba"
+    (images / "000003.jpg").rename(images / name)
+    loaded = load(CelebA(kind="celeba"), SHAPE)
+    assert loaded.problems.found == []
+    assert loaded.samples["Bald"].tolist() == ["no", "no", "yes", "no"]
+
+
 def test_a_list_that_is_missing_is_said_and_done_without(
     load: Load, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
