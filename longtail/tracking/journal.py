@@ -57,7 +57,10 @@ class Journal:
         file = None
         try:
             path.mkdir(parents=True)
-            file = _locked(path)
+            # Locked before others see it: whoever finds an empty journal without its process removes it.
+            locked = _locked(path / "journal.jsonl.new")
+            (path / "journal.jsonl.new").rename(path / "journal.jsonl")
+            file = locked
         except OSError as error:
             on_error(error)
         journal = cls(path, file, on_error)
@@ -71,7 +74,7 @@ class Journal:
         An empty one is removed; one that cannot be read stays, and is told on stderr.
         """
         try:
-            journal = cls(path, _locked(path), _refuse)
+            journal = cls(path, _locked(path / "journal.jsonl"), _refuse)
             journal.events = _read(path / "journal.jsonl")
         except OSError:
             return None
@@ -189,7 +192,7 @@ def _refuse(error: OSError) -> None:
 
 
 def _locked(path: Path) -> IO[str]:
-    file = (path / "journal.jsonl").open("a", encoding="utf-8")
+    file = path.open("a", encoding="utf-8")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -1,7 +1,9 @@
 """What a step's journal holds is read back whole, whatever is written, and nothing that is not empty is deleted."""
 
 import json
+import sys
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -89,3 +91,29 @@ def test_an_empty_journal_is_removed(root: Path) -> None:
     (root / "one" / "journal.jsonl").touch()
     assert Journal.load(root / "one") is None
     assert not (root / "one").exists()
+
+
+def test_a_new_journal_is_on_disk_whenever_another_process_looks_for_what_waits(root: Path) -> None:
+    """As `longtail sync`, and the delivery of every other step, does; here before each line that creates it."""
+    found = []
+
+    def looking(frame: FrameType, event: str, _: Any) -> Any:
+        if event == "line":
+            found.extend(map(Journal.load, journal.waiting()))
+        return looking if frame.f_code.co_filename == journal.__file__ else None
+
+    before = sys.gettrace()
+    sys.settrace(looking)
+    try:
+        created = Journal.create(OPENING, refuse)
+    finally:
+        sys.settrace(before)
+    assert set(found) == {None}
+    assert created.on_disk
+    assert journal.waiting() == [created.path]
+    created.append("end", status="FINISHED")
+    created.close()
+    read = Journal.load(created.path)
+    assert read is not None
+    assert read.events == created.events
+    read.close()
