@@ -53,8 +53,8 @@ class Meter:
         self.waited += time.perf_counter() - began
 
     def add(self, done: int, scalars: dict[str, Tensor], images: int) -> None:
-        """Take in the scalars of step number `done`, from 1, of that many images. Raises DataError if its loss, or one
-        since the last were logged, is not finite.
+        """Take in the scalars of step number `done`, from 1, of that many images. Raises DataError if one that came
+        since the last were logged is not finite.
         """
         self.values.append(scalars)
         self.images += images
@@ -70,10 +70,11 @@ class Meter:
     def _flush(self, done: int) -> str:
         values = torch.stack([torch.stack(list(scalars.values())) for scalars in self.values]).double().cpu()
         means = dict(zip(self.values[0], values.mean(0).tolist(), strict=True))
-        if not math.isfinite(means["loss"]):
-            finite = values[:, list(means).index("loss")].isfinite().tolist()
+        if wrong := [name for name in ("loss", *means) if not math.isfinite(means[name])]:
+            finite = values[:, list(means).index(wrong[0])].isfinite().tolist()
             first = done - len(finite) + 1 + finite.index(False)
-            raise DataError(f"the loss is not finite at iteration {first}: lower the learning rate")
+            mend = "" if wrong[0] == "loss" else ", or mend what the method logs"
+            raise DataError(f"the {wrong[0]} is not finite at iteration {first}: lower the learning rate{mend}")
         self.history.append({"iteration": float(done), **means})
         took = time.perf_counter() - self.began
         speed, share = self.images / took, self.waited / took

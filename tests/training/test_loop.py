@@ -109,19 +109,26 @@ def test_speed_and_loading_are_those_since_the_last_log(
     ]
 
 
-@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("first", [1, 6, 8])
-def test_a_loss_that_is_not_finite_is_named_by_its_iteration_and_never_logged(
-    logged: list[tuple[int, dict[str, float]]], monkeypatch: pytest.MonkeyPatch, wrong: float, first: int
+@pytest.mark.parametrize(("names", "named"), [(["loss"], "loss"), (["hinge"], "hinge"), (["hinge", "loss"], "loss")])
+def test_a_scalar_that_is_not_finite_is_named_with_its_iteration_and_never_logged(
+    logged: list[tuple[int, dict[str, float]]],
+    monkeypatch: pytest.MonkeyPatch,
+    wrong: float,
+    first: int,
+    names: list[str],
+    named: str,
 ) -> None:
     timed = meter([0.0], monkeypatch)
     monkeypatch.setattr(meters.time, "perf_counter", iter(range(1, 100)).__next__)
 
     def run() -> None:
         for step in range(1, 11):
-            timed.add(step, {"hinge": torch.tensor(0.5), "loss": torch.tensor(wrong if step == first else 1.0)}, 40)
+            values = {"hinge": 0.5, "loss": 1.0} | (dict.fromkeys(names, wrong) if step == first else {})
+            timed.add(step, {name: torch.tensor(value) for name, value in values.items()}, 40)
 
-    with pytest.raises(DataError, match=f"not finite at iteration {first}: lower the learning rate"):
+    with pytest.raises(DataError, match=f"^the {named} is not finite at iteration {first}: lower the learning rate"):
         run()
     assert [line["iteration"] for line in timed.history] == ([4.0] if first > 4 else [])
     assert {step for step, _ in logged} == ({4} if first > 4 else set())
