@@ -101,21 +101,23 @@ def _write_models(report: Report, folder: Path) -> None:
     """A file a model with the few numbers by which models are compared: a row each of `dvc metrics show`."""
     folder.mkdir()
     for one in report.standings:
-        compared: dict[str, Any] = {MEAN: _standing(one)} if report.means else {}
+        baseline = report.tasks[0].baseline
+        compared: dict[str, Any] = {MEAN: _standing(one, baseline)} if report.means else {}
         for page in report.tasks if len(report.tasks) <= MANY_TASKS else ():
             row = next(row for row in page.own_rows if row.model == one.model)
             interval = row.metrics.intervals.get("mean_class_accuracy")
             scalars = row.metrics.scalars()
             compared[page.name] = _standing(
-                Standing(row.model, row.metrics.mean_class_accuracy, interval, row.difference)
+                Standing(row.model, row.metrics.mean_class_accuracy, interval, row.difference), baseline
             ) | {name: scalars.get(name) for name in COMPARED}
         write_json(folder / f"{one.model}.json", compared)
 
 
-def _standing(one: Standing) -> dict[str, float | None]:
+def _standing(one: Standing, baseline: str) -> dict[str, float | None]:
     low, high = one.interval or (None, None)
     # The baseline's difference to itself: a dash would look like something that failed.
-    difference = one.difference.mean if one.difference else 0.0
+    itself = 0.0 if one.model == baseline else None
+    difference = one.difference.mean if one.difference else itself
     return {"mean_class_accuracy": one.accuracy, "low": low, "high": high, "difference": difference}
 
 

@@ -83,6 +83,11 @@ def test_without_resamples_there_are_figures_and_no_verdict_on_chance(
 ) -> None:
     evaluate_models(models, "r1", "softmax", baseline="softmax", resamples=0)
     assert "is not known, since nothing was resampled" in capfd.readouterr().out
+    differences = {
+        name: {of_task["difference"] for of_task in read_json(models / f"report/models/{name}.json").values()}
+        for name in ("r1", "softmax")
+    }
+    assert differences == {"r1": {None}, "softmax": {0.0}}
 
 
 def test_the_users_own_thresholds_say_which_classes_are_many_shot(models: Path) -> None:
