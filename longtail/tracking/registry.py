@@ -1,6 +1,7 @@
 """Models under a name: each new one is the challenger; it becomes the champion if the paired tests say that it may."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,7 @@ def promote(client: Any, name: str | None, *, insist: bool) -> str:
 
 
 def _challenged(client: Any, name: str | None) -> Any:
-    found = [one for one in client.search_registered_models() if CHALLENGER in one.aliases]
+    found = [one for one in _every_model(client) if CHALLENGER in one.aliases]
     wanted = [one for one in found if name in (None, one.name)]
     if len(wanted) == 1:
         return wanted[0]
@@ -71,6 +72,15 @@ def _challenged(client: Any, name: str | None) -> Any:
         if wanted
         else f"{what} has a challenger (those that have one: {names}); `longtail evaluate` makes one"
     )
+
+
+def _every_model(client: Any) -> Iterator[Any]:
+    """A store gives a hundred at a time."""
+    found = client.search_registered_models()
+    yield from found
+    while found.token:
+        found = client.search_registered_models(page_token=found.token)
+        yield from found
 
 
 def _doubt(tags: dict[str, str]) -> str | None:

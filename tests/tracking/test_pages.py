@@ -157,6 +157,14 @@ def test_one_of_several_challengers_is_named(client: Any) -> None:
     assert tracking.promote("longtail-digits").startswith("version 1 of longtail-digits")
 
 
+@pytest.mark.parametrize("name", [None, "longtail-photos"])
+def test_a_challenger_is_found_behind_a_hundred_other_models(client: Any, name: str | None) -> None:
+    evaluate(comparison=BETTER)
+    for number in range(100):
+        client.create_registered_model(f"a{number}")
+    assert tracking.promote(name).startswith("version 1 of longtail-photos")
+
+
 def test_a_step_of_some_time_shows_its_load(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import mlflow.system_metrics.metrics.cpu_monitor  # noqa: F401 - the import's own seconds
 
