@@ -100,6 +100,35 @@ def test_samples_of_one_group_count_as_one() -> None:
     assert alone.high - alone.low < 0.5 * (grouped.high - grouped.low)
 
 
+@pytest.mark.parametrize("discordant", [1, 3, 4, 5, 6, 7])
+@pytest.mark.parametrize("copies", [1, 5])
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_few_groups_on_one_side_are_no_more_than_the_sign_test_says(discordant: int, copies: int, seeds: int) -> None:
+    """In five copies each, in every seed, with another group whose images of one class cancel."""
+    truth = np.repeat([0, 1], 50)
+    second, first = truth.copy(), truth.copy()
+    second[:discordant] = 1
+    groups = np.arange(100)
+    groups[91] = 90
+    first[90], second[91] = 0, 0
+    parts = [np.repeat(part, copies) for part in (truth, first, second, groups)]
+    found = paired_difference([Answers(*parts)] * seeds)
+    assert found.mean == pytest.approx(discordant / 100)
+    assert found.p == pytest.approx(2.0 ** (1 - discordant), abs=0.002)
+    assert found.significant == (discordant > 5)
+    turned = paired_difference([Answers(parts[0], parts[2], parts[1], parts[3])] * seeds)
+    assert turned.p == pytest.approx(found.p, abs=0.02)
+
+
+def test_the_sign_test_counts_where_all_groups_are_on_one_side_alone() -> None:
+    truth = np.repeat([0, 1], 50)
+    first, second = truth.copy(), truth.copy()
+    second[:12] = 1
+    first[12:14] = 1
+    found = paired_difference([Answers(truth, first, second, np.arange(100))])
+    assert 0.0001 < found.p < 0.02
+
+
 def test_missing_labels_and_absent_classes_are_left_out() -> None:
     truth = np.array([0, 0, 2, 2, -1, -1])
     found = paired_difference(
