@@ -72,11 +72,11 @@ def table_of(work: Path, data: Path) -> Table:
 
 
 def _gains(results: Results, task: str | None) -> dict[str, Gain]:
-    """Of every row of the table but the baseline."""
+    """Of every row of the table but the baseline; of a test subset of one group nothing was measured."""
     return {
-        ", ".join(one): _gain(found)
+        ", ".join(one): _gain(found, found.interval)
         for one in results.contenders()
-        if one != results.baseline and (found := _difference(results, task, one))
+        if one != results.baseline and (found := _difference(results, task, one)) and found.interval
     }
 
 
@@ -84,8 +84,8 @@ def _difference(results: Results, task: str | None, one: tuple[str, str]) -> Dif
     return results.difference(task, results.matrix.last_setting, one, results.baseline)
 
 
-def _gain(found: Difference) -> Gain:
-    mean, low, high = (round(100 * value, 2) for value in (found.mean, found.low, found.high))
+def _gain(found: Difference, interval: tuple[float, float]) -> Gain:
+    mean, low, high = (round(100 * value, 2) for value in (found.mean, *interval))
     return Gain(mean=mean, low=low, high=high, significant=found.significant)
 
 

@@ -173,7 +173,8 @@ def _differences(task: str | None, results: Results) -> list[str]:
 def _interval(found: Difference | None) -> str:
     if found is None:
         return "–"
-    return f"{100 * found.mean:+.2f}{_mark(found)} [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
+    within = f" [{', '.join(f'{100 * end:+.2f}' for end in found.interval)}]" if found.interval else ""
+    return f"{100 * found.mean:+.2f}{_mark(found)}{within}"
 
 
 def _mark(found: Difference) -> str:

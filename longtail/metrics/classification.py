@@ -28,7 +28,8 @@ from longtail.metrics.scores import (
 
 
 class ClassMetrics(BaseModel, frozen=True, extra="forbid"):
-    """One class: its number of training images and of test samples (support), and its scores in [0, 1].
+    """One class: its number of training images, of test samples (support) and of their groups, and its scores in
+    [0, 1].
 
     The scores are None when the class has no test sample. Precision is 0 when it has some but is never predicted.
     """
@@ -36,6 +37,7 @@ class ClassMetrics(BaseModel, frozen=True, extra="forbid"):
     name: str
     train_count: int
     support: int
+    groups: int
     precision: float | None
     recall: float | None
     f1: float | None
@@ -66,7 +68,7 @@ class Metrics(BaseModel, frozen=True, extra="forbid"):
     recalls as the mean per-class accuracy, and 0 as soon as one of them is. `confusion` holds (true, predicted, count)
     of each cell of the confusion matrix that is not 0, as codes of `classes` in ascending order; a background class has
     no true samples. `intervals` are 95 % (low, high), from resamples in which the metric exists, each over the classes
-    that it holds. `per_class` leaves the background class out.
+    that it holds; of one group there are none. `per_class` leaves the background class out.
     """
 
     classes: list[str]
@@ -145,7 +147,7 @@ def evaluate(
         samples=len(y),
         **point,
         worst_class=_worst_class(counts, classes),
-        per_class=_per_class(counts, classes, train_counts, foreground),
+        per_class=_per_class(counts, _group_counts(y, ids, K), classes, train_counts, foreground),
         confusion=list(zip(*(part.tolist() for part in (cells // K, cells % K, sizes)), strict=True)),
         intervals=_intervals(y, p, ids, sets=sets, resamples=resamples, seed=seed),
     )
@@ -166,7 +168,7 @@ def _counted(labels: Codes, predictions: Codes, foreground: Mask, groups: npt.ND
 def _intervals(
     y: Codes, p: Codes, groups: Codes, *, sets: dict[str, Mask], resamples: int, seed: int
 ) -> dict[str, tuple[float, float]]:
-    if not len(y) or not resamples:
+    if not groups.any() or not resamples:
         return {}
     K = len(sets["minority"])
     table = _group_table(y, p, groups, K)
@@ -189,6 +191,12 @@ def _group_table(y: Codes, p: Codes, groups: Codes, K: int) -> Any:
     return coo_array((np.ones(len(rows), dtype=np.int64), (rows, columns)), shape=shape).tocsr()
 
 
+def _group_counts(y: Codes, groups: Codes, K: int) -> Codes:
+    """How many groups the samples of each class belong to, (K,)."""
+    number = 1 + groups.max(initial=0)
+    return np.bincount(np.unique(y * number + groups) // number, minlength=K)
+
+
 def _worst_class(counts: ClassCounts, classes: Sequence[str]) -> WorstClass | None:
     recall = class_scores(counts)[0]
     if not (counts.support > 0).any():
@@ -198,7 +206,7 @@ def _worst_class(counts: ClassCounts, classes: Sequence[str]) -> WorstClass | No
 
 
 def _per_class(
-    counts: ClassCounts, classes: Sequence[str], train_counts: Sequence[int], foreground: Mask
+    counts: ClassCounts, groups: Codes, classes: Sequence[str], train_counts: Sequence[int], foreground: Mask
 ) -> list[ClassMetrics]:
     recall, precision, f1 = class_scores(counts)
     return [
@@ -206,6 +214,7 @@ def _per_class(
             name=classes[i],
             train_count=int(train_counts[i]),
             support=int(counts.support[i]),
+            groups=int(groups[i]),
             precision=_present(precision[i]),
             recall=_present(recall[i]),
             f1=_present(f1[i]),

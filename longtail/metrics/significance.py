@@ -37,12 +37,13 @@ class Answers:
 class Difference:
     """The first classifier's mean per-class accuracy less the second's: mean over the seeds, 95 % interval, p-value.
 
-    Of one of the `seeds` alone nothing is known of others.
+    Of one of the `seeds` alone nothing is known of others, and of one group nothing of other groups: then there is no
+    interval (`low` and `high` are None), nor where nothing was resampled.
     """
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     p: float
     seeds: int = 1
 
@@ -51,7 +52,12 @@ class Difference:
         """Whether the two-sided p-value is below 0.05."""
         return self.p < 0.05
 
-    def as_json(self) -> dict[str, float]:
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval, where there is one."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+    def as_json(self) -> dict[str, float | None]:
         """The same as numbers by name."""
         return asdict(self)
 
@@ -96,7 +102,8 @@ def paired_difference(
     difference has to hold for both, so the p-value is the larger and the interval the wider of the two. One seed
     knows nothing of the spread over seeds, and is judged by the bootstrap alone.
     Where all the d groups that speak for one classifier speak for the same, the p-value is at least the sign test's,
-    2^(1 − d): the bootstrap, whose interval this leaves as it is, calls four of them significant.
+    2^(1 − d): the bootstrap, whose interval this leaves as it is, calls four of them significant. Of one group the
+    p-value is 1.
     """
     if weights is None:
         weights = np.ones(1 + max(int(answers.truth.max()) for answers in seeds))
@@ -104,9 +111,12 @@ def paired_difference(
     drawn = _resampled(kinds, counts, len(seeds), weights, resamples, np.random.default_rng(seed))
     at_most, at_least = (1 + np.count_nonzero(drawn <= 0)), (1 + np.count_nonzero(drawn >= 0))
     p = min(1.0, max(2 * min(at_most, at_least) / (resamples + 1), _p_of_one_side(kinds, counts, len(seeds), weights)))
-    low, high = percentile_interval(drawn) or (0.0, 0.0)
+    interval = percentile_interval(drawn) if counts.sum() > 1 else None
     of_seeds = np.array([_observed(answers, weights) for answers in seeds])
     mean = float(of_seeds.mean())
+    if interval is None:
+        return Difference(mean, None, None, 1.0, len(seeds))
+    low, high = interval
     if len(seeds) > 1:
         half, p_seeds = _t_test(of_seeds)
         low, high, p = min(low, mean - half), max(high, mean + half), max(p, p_seeds)

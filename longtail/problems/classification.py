@@ -155,14 +155,13 @@ def task_means(
         whole, weights = joined(answers, classes)
         options: dict[str, Any] = {"weights": weights, "resamples": extent.resamples, "seed": extent.seed}
         reached = mean_accuracy(whole.truth, whole.first, whole.groups, **options)
-        resampled = extent.resamples > 0
         other = model == baseline and any(pages[place].reference is not None for place in known)
         found.append(
             Standing(
                 model,
                 reached.mean,
-                (reached.low, reached.high) if resampled else None,
-                paired_difference([whole], **options) if resampled and model != baseline else None,
+                reached.interval,
+                paired_difference([whole], **options) if extent.resamples and model != baseline else None,
                 rules[model],
                 mean_accuracy(whole.truth, whole.second, whole.groups, **options).mean if other else None,
             )

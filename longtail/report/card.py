@@ -21,7 +21,7 @@ from longtail.report.verdict import remarks, verdict
 
 # Classes that a table of the card has: of more, half of them the largest and half the smallest.
 MOST_CLASSES = 20
-# With fewer test images than this the 95 % interval of a class's recall is wider than half of all that is possible.
+# With fewer independent test images the 95 % interval of a class's recall is wider than half of all that is possible.
 FEW = 10
 LONGEST = 60  # columns of a class's name
 MARKS = re.compile(r"([\\`*_\[\]<>|#~])")
@@ -77,7 +77,8 @@ def _standing(report: Report, one: Standing) -> list[str]:
     """A row: model, rule, score, its interval, and the paired difference to the baseline with its own."""
     interval = f"{percent(one.interval[0])} to {percent(one.interval[1])}" if one.interval else "–"
     found = one.difference
-    gained = f"{points(found.mean)} ({points(found.low)} to {points(found.high)}), p = {found.p:.2g}" if found else "–"
+    within = f" ({' to '.join(map(points, found.interval))})" if found and found.interval else ""
+    gained = f"{points(found.mean)}{within}, p = {found.p:.2g}" if found else "–"
     if one.model == report.tasks[0].baseline:
         reached = "" if one.reference is None else f", by its adjusted head {percent(one.reference)} %"
         gained = f"baseline{reached}"
@@ -107,7 +108,7 @@ def _task(task: TaskReport) -> dict[str, Any]:
         "left_out": len(task.classes) - len(shown),
         "untrained": _names(task, [code for code in inside if not train[code]]),
         "untested": _names(task, [code for code in inside if not test[code]]),
-        "hardly_tested": _names(task, [code for code in inside if 0 < test[code] < FEW]),
+        "hardly_tested": _names(task, [code for code in inside if 0 < rows[task.classes[code]].groups < FEW]),
     }
 
 

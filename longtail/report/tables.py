@@ -94,7 +94,8 @@ def difference(found: Difference | None) -> Cell:
     if found is None:
         return Cell("–")
     mark = "*" if found.significant else ""
-    return Cell(points(found.mean) + mark, f"{points(found.low)}\u00a0to {points(found.high)}")
+    below = "\u00a0to ".join(map(points, found.interval)) if found.interval else ""
+    return Cell(points(found.mean) + mark, below)
 
 
 def _between(low: float, high: float) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-from longtail.metrics.significance import Difference
 from longtail.report.content import Report, Row, Standing, TaskReport
 from longtail.report.names import short
 from longtail.report.tables import percent, points
@@ -11,7 +10,7 @@ from longtail.rules.registry import ADJUSTED
 
 UNIT = "mean per-class accuracy on test"
 LEVEL = 0.05
-FEWEST = 10  # test images of a class
+FEWEST = 10  # independent test images of a class
 
 
 def verdict(report: Report) -> str:
@@ -48,7 +47,9 @@ def _comparison(one: Standing, baseline: Standing, over: str, of: int = 1) -> st
     who, whom = name(one.model), f"the {kind} {name(baseline.model)}"
     if found is None:
         return f"Whether {who} beats {whom} is not known, since nothing was resampled: {figures} ({by})."
-    interval = f"{by}, 95 % interval{' of it alone' if of > 1 else ''} {_between_points(found)}"
+    if found.interval is None:
+        return f"Whether {who} beats {whom} is not known, since all test images are of one group: {figures} ({by})."
+    interval = f"{by}, 95 % interval{' of it alone' if of > 1 else ''} {' to '.join(map(points, found.interval))}"
     p, best = min(1.0, of * found.p), f", for the best of {of}" if of > 1 else ""
     if p >= LEVEL:
         return (
@@ -81,16 +82,17 @@ def remarks(report: Report) -> list[str]:
 
 
 def _too_few(tasks: Sequence[TaskReport]) -> Iterator[str]:
-    """Classes of which the bootstrap sees too few images to know how much they vary."""
+    """Classes of which the bootstrap, which draws groups, sees too few to know how much they vary."""
     for task in tasks:
-        every = sorted(task.own_rows[0].metrics.per_class, key=lambda one: one.support)
-        if tiny := [one for one in every if 0 < one.support < FEWEST]:
-            named = ", ".join(f"{one.support} of {name(one.name)}" for one in tiny[:3])
+        every = sorted(task.own_rows[0].metrics.per_class, key=lambda one: one.groups)
+        if tiny := [one for one in every if 0 < one.groups < FEWEST]:
+            named = ", ".join(f"{one.groups} of {name(one.name)}" for one in tiny[:3])
             more = f" and {len(tiny) - 3} more classes" if len(tiny) > 3 else ""
             where = f" of {name(task.name)}" if len(tasks) > 1 else ""
             yield (
-                f"The test subset has few images{where}: {named}{more}. With fewer than {FEWEST} of a class intervals "
-                "are too narrow, and a difference may be called more than chance that is not."
+                f"The test subset has few independent images{where}: {named}{more}. With fewer than {FEWEST} of a "
+                "class, those of a group counting as one, intervals are too narrow, and a difference may be called "
+                "more than chance that is not."
             )
 
 
@@ -152,7 +154,3 @@ def _clearly_below(one: Sequence[float] | None, other: Sequence[float] | None) -
 
 def _between(low: float, high: float) -> str:
     return f"{percent(low)} to {percent(high)}"
-
-
-def _between_points(found: Difference) -> str:
-    return f"{points(found.low)} to {points(found.high)}"

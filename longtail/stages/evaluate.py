@@ -155,8 +155,10 @@ def _card(content: Report, lead: Indexed, packed: PackedDataset, table: Split, p
 def _comparison(content: Report) -> dict[str, str | float]:
     """The paired test of the leading model against the baseline; empty where there is none."""
     difference = content.standings[0].difference
-    baseline = content.tasks[0].baseline
-    return {"baseline": baseline, **difference.as_json()} if difference else {}
+    if difference is None:
+        return {}
+    known = {name: value for name, value in difference.as_json().items() if value is not None}
+    return {"baseline": content.tasks[0].baseline, **known}
 
 
 def _judged(models: list[Indexed], packed: PackedDataset, table: Split, params: Params, folder: Path) -> Report:

@@ -88,7 +88,7 @@ def _doubt(tags: dict[str, str]) -> str | None:
     baseline, low, high = (tags.get(f"{TAG}{key}") for key in ("baseline", "low", "high"))
     if baseline is None or low is None or high is None:
         return "no paired test compares it with a baseline: it is the baseline, or nothing was resampled"
-    return _not_above(float(low), float(high), baseline)
+    return _not_above((float(low), float(high)), baseline)
 
 
 def _doubt_beside_champion(client: Any, model: Any, version: Any) -> str | None:
@@ -106,7 +106,7 @@ def _doubt_beside_champion(client: Any, model: Any, version: Any) -> str | None:
     if not same_test(first, second):
         return f"no paired test can compare it with {who}, which was tested on other samples or labels"
     difference = compared(first, second)
-    return _not_above(difference.low, difference.high, who)
+    return _not_above(difference.interval, who)
 
 
 def _answers(client: Any, run_id: str) -> "pd.DataFrame | None":
@@ -125,8 +125,12 @@ def _answers(client: Any, run_id: str) -> "pd.DataFrame | None":
         return pd.read_parquet(Path(client.download_artifacts(run_id, ANSWERS, folder)))
 
 
-def _not_above(low: float, high: float, other: str) -> str | None:
+def _not_above(interval: tuple[float, float] | None, other: str) -> str | None:
+    if interval is None:
+        return f"no paired test can compare it with {other}: all test images are of one group"
+    low, high = interval
     if low > 0:
         return None
-    interval = f"{100 * low:+.1f} to {100 * high:+.1f} points"
-    return f"the 95 % interval of its difference to {other} is not above 0 ({interval})"
+    return (
+        f"the 95 % interval of its difference to {other} is not above 0 ({100 * low:+.1f} to {100 * high:+.1f} points)"
+    )

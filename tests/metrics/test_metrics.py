@@ -107,11 +107,11 @@ def slow_metrics(pairs: list[tuple[int, int, int]], case: Case) -> dict[str, flo
 
 
 def slow_intervals(case: Case, resamples: int, seed: int) -> dict[str, float]:
-    """Draw groups one by one, pool their samples, and take the 2.5th and 97.5th percentiles."""
+    """Draw groups one by one, pool their samples, and take the 2.5th and 97.5th percentiles; none of one group."""
     pairs = case.pairs()
     ids = sorted({g for _, _, g in pairs})
     values: dict[str, list[float]] = {name: [] for name in INTERVALS}
-    for draw in np.random.default_rng(seed).integers(len(ids), size=(resamples, len(ids))) if ids else []:
+    for draw in np.random.default_rng(seed).integers(len(ids), size=(resamples, len(ids))) if len(ids) > 1 else []:
         pooled = [pair for i in draw for pair in pairs if pair[2] == ids[i]]
         for name, value in slow_metrics(pooled, case).items():
             if name in values:
@@ -147,6 +147,7 @@ def test_per_class_scores_agree_with_the_slow_oracle(case: Case) -> None:
         expected = slow_class(pairs, c) or (None, None, None)
         assert (row.precision, row.recall, row.f1) == pytest.approx(expected)
         assert row.support == sum(y == c for y, _, _ in pairs)
+        assert row.groups == len({g for y, _, g in pairs if y == c})
         assert row.train_count == case.train_counts[c]
 
 
@@ -206,6 +207,7 @@ def test_an_absent_class_is_absent_and_an_unpredicted_one_has_precision_0() -> N
         "name": "class 2",
         "train_count": 5,
         "support": 0,
+        "groups": 0,
         "precision": None,
         "recall": None,
         "f1": None,
@@ -275,9 +277,10 @@ def test_without_counted_samples_everything_is_absent() -> None:
     assert metrics.worst_class is None
 
 
-def test_one_group_gives_an_interval_of_width_0() -> None:
+def test_one_group_gives_no_interval() -> None:
+    """One of width 0 would say that nothing is as certain."""
     metrics = Case([0, 0, 1, 1], [0, 1, 1, 1], [7, 7, 7, 7], [50, 50], None).evaluate()
-    assert metrics.intervals["accuracy"] == (0.75, 0.75)
+    assert (metrics.accuracy, metrics.intervals) == (0.75, {})
 
 
 def test_copies_of_one_object_do_not_narrow_the_interval() -> None:

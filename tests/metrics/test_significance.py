@@ -129,6 +129,16 @@ def test_the_sign_test_counts_where_all_groups_are_on_one_side_alone() -> None:
     assert 0.0001 < found.p < 0.02
 
 
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_one_group_says_nothing_of_others(seeds: int) -> None:
+    truth = np.repeat([0, 1], 100)
+    second = truth.copy()
+    second[:8] = 1
+    found = paired_difference([Answers(truth, truth, second, np.full(200, "a"))] * seeds)
+    assert (found.mean, found.interval, found.p) == (pytest.approx(0.04), None, 1)
+    assert found.as_json() == {"mean": found.mean, "low": None, "high": None, "p": 1, "seeds": seeds}
+
+
 def test_missing_labels_and_absent_classes_are_left_out() -> None:
     truth = np.array([0, 0, 2, 2, -1, -1])
     found = paired_difference(

@@ -12,8 +12,10 @@ from report_content import class_names, make_report, make_task
 from longtail.data.preprocessing import Preprocessing
 from longtail.metrics.calibration import calibration
 from longtail.metrics.scores import Shots, class_sets
+from longtail.metrics.significance import Difference
 from longtail.report import Report
 from longtail.report.card import FEW, MOST_CLASSES, model_card
+from longtail.report.content import Standing
 from longtail.report.limits import MANY_TASKS
 from longtail.report.served import ServedModel, ServedTask
 from longtail.report.tables import percent, points
@@ -118,16 +120,27 @@ def test_names_of_users_are_no_marks_and_break_no_table() -> None:
 
 
 def test_what_the_data_lack_is_said() -> None:
-    counts = {"train": [90, 40, 0, 5], "validation": [9, 4, 0, 1], "test": [30, FEW - 1, 4, 0]}
+    counts = {"train": [90, 40, 0, 5], "validation": [9, 4, 0, 1], "test": [30, 30, 30, 0]}
     task = make_task(class_names(4), counts=counts, background="class a0")
+    groups = zip(task.main.metrics.per_class, [20, FEW, FEW - 1, 0], strict=True)
+    metrics = task.main.metrics.model_copy(
+        update={"per_class": [one.model_copy(update={"groups": of}) for one, of in groups]}
+    )
+    task = replace(task, rows=[replace(row, metrics=metrics) if row is task.main else row for row in task.rows])
     text = card(make_report([task]), task={"distance": None, "calibration": None}, preprocessing=None)
     assert "- label: trained without a single image of class c2." in text
     assert "- label: nothing is known of class d3: no test image." in text
-    assert f"- label: little is known of class b1, class c2: fewer than {FEW} test images each." in text
+    assert f"- label: little is known of class c2: fewer than {FEW} independent test images each, those of a" in text
     assert "- label: no image is flagged as unlike anything trained on, since no validation image had a label." in text
     assert "No test image has a label, so it is not known how good they are." in text
     assert "- label: the background class “class a0” counts in no figure." in text
     assert "the model takes arrays, no files." in text
+
+
+def test_a_difference_of_one_group_has_no_interval() -> None:
+    means = [Standing("r3", 0.9, None, Difference(0.049, None, None, 1.0)), Standing("softmax", 0.851)]
+    text = card(make_report([make_task(class_names(3), f"task{number}") for number in range(2)], means=means))
+    assert "| r3 | – | 90.0 | – | +4.9, p = 1 |" in text
 
 
 @pytest.mark.parametrize(("embedding", "says"), [(64, "64 numbers"), (None, "the backbone's features")])

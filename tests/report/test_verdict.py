@@ -45,9 +45,15 @@ def over_tasks(*standings: Standing, tasks: int = 1) -> Report:
             "points, 95 % interval −1.5 to +0.9), which chance alone may explain (p = 0.62).",
             "worse",
         ),
+        (
+            Standing("r3", 0.9, None, Difference(0.049, None, None, 1.0)),
+            "Whether r3 beats the baseline softmax is not known, since all test images are of one group: 90.0 % "
+            "against 85.1 % in mean per-class accuracy on test (+4.9 points).",
+            "chance",
+        ),
         (Standing("r3", 0.9, None, None), "is not known, since nothing was resampled: 90.0 % against 85.1 %", "chance"),
     ],
-    ids=["worse", "better", "even", "not resampled"],
+    ids=["worse", "better", "even", "one group", "not resampled"],
 )
 def test_the_verdict_says_whether_the_leading_model_beats_the_baseline(
     lead: Standing, said: str, not_said: str
@@ -130,7 +136,7 @@ def test_a_rule_that_another_of_the_same_model_beats_is_told_of_once_a_model(tas
             metrics = row.metrics.model_copy(update={"mean_class_accuracy": score, "intervals": intervals})
             rows.append(replace(row, metrics=metrics))
         made.append(replace(task, rows=rows))
-    (found,) = [text for text in remarks(make_report(made)) if "few images" not in text]
+    (found,) = [text for text in remarks(make_report(made)) if "few independent images" not in text]
     if tasks == 1:
         assert found == (
             "softmax: with the same embedding the cluster-wise kNN reaches 82.0 %, and the softmax head, by which the "
@@ -178,18 +184,18 @@ def test_rounds_that_began_with_new_weights_started_from_none(fresh: bool, round
 
 
 @pytest.mark.parametrize(
-    ("supports", "told"), [([40, 10, 12], None), ([40, 9, 2], "2 of c, 9 of b"), ([0, 40, 3], "3 of c")]
+    ("groups", "told"), [([40, 10, 12], None), ([40, 9, 2], "2 of c, 9 of b"), ([0, 40, 3], "3 of c")]
 )
-def test_a_verdict_on_few_test_images_says_so(supports: list[int], told: str | None) -> None:
-    """Of so few images of a class the bootstrap calls differences significant that are chance."""
+def test_a_verdict_on_few_independent_test_images_says_so(groups: list[int], told: str | None) -> None:
+    """Of so few groups of a class, however large, the bootstrap calls differences significant that are chance."""
     task = make_task(["a", "b", "c"], "digit", **LIGHT)
     rows = []
     for row in task.rows:
         per_class = [
-            ClassMetrics(name=name, train_count=9, support=support, precision=None, recall=None, f1=None)
-            for name, support in zip("abc", supports, strict=True)
+            ClassMetrics(name=name, train_count=9, support=40 * of, groups=of, precision=None, recall=None, f1=None)
+            for name, of in zip("abc", groups, strict=True)
         ]
         rows.append(replace(row, metrics=row.metrics.model_copy(update={"per_class": per_class})))
-    found = [text for text in remarks(make_report([replace(task, rows=rows)])) if "few images" in text]
+    found = [text for text in remarks(make_report([replace(task, rows=rows)])) if "few independent images" in text]
     assert len(found) == (told is not None)
-    assert told is None or f"The test subset has few images: {told}." in found[0]
+    assert told is None or f"The test subset has few independent images: {told}." in found[0]
