@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 REPEATS = 5
 # With 1,797 images and one iteration there is hardly any work: what is left is start-up, reading, writing and tracking.
 FEW_DIGITS = {"source": {"kind": "digits", "copies": 1}, "image_shape": [28, 28, 1]}
-LITTLE_SHOWN = {"resamples": 10, "mistakes": 1, "map_points": 50}
+LITTLE_SHOWN = {"resamples": 200, "mistakes": 1, "map_points": 50}
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,11 @@ def test_a_missing_input_is_one_sentence(root: Path, longtail: Run) -> None:
             "train.method.margins.g3: Field required",
         ),
         ("quintuplets", {"quintuplets": {}}, "give one of pool_fraction and pool_per_class"),
+        (
+            "evaluate",
+            {"evaluate": {"models": ["r1"], "resamples": 39}},
+            "39 resamples are too few for a 95 % interval: give at least 200, or 0 for none",
+        ),
         ("index", {"index": {"search": {"neighbours": [0]}}}, "index.search.neighbours.0"),
         ("ingest", {"ingest": {"image_shape": [8, 8, 1]}}, "ingest.source: Field required"),
     ],

@@ -43,6 +43,7 @@ from longtail.rules.registry import ADJUSTED, HEAD
 from longtail.stages.contract import Input, Inputs, Output, stage
 from longtail.tracking.naming import registered
 
+FEWEST_RESAMPLES = 200  # five beyond either end of a 95 % interval
 CHOSEN = "Rounds, k, decisions and weights are chosen on the validation subset; the metrics are on the test subset."
 
 
@@ -52,7 +53,9 @@ class Params(BaseModel, extra="forbid"):
     seed: Seed = 0
     models: list[str] = Field(min_length=1, description="names of trainings; the first leads")
     baseline: str | None = Field(None, description="the model that the others are compared with; default: the first")
-    resamples: int = Field(1000, ge=0, description="bootstrap resamples for the 95 % intervals; 0: none")
+    resamples: int = Field(
+        1000, ge=0, description="bootstrap resamples for the 95 % intervals and p-values, at least 200; 0: none"
+    )
     mistakes: int = Field(24, ge=0, description="wrongly classified test images to show")
     map_points: int = Field(1000, ge=50, description="test samples on the map of the embedding")
     shots: Shots = Field(PUBLISHED, description="when a class is many-shot or few-shot; default: as is published")
@@ -61,6 +64,15 @@ class Params(BaseModel, extra="forbid"):
     def _baseline_is_a_model(self) -> "Params":
         if self.baseline is not None and self.baseline not in self.models:
             raise ValueError(f"the baseline {self.baseline!r} is none of the models {self.models}")
+        return self
+
+    @model_validator(mode="after")
+    def _enough_resamples(self) -> "Params":
+        if 0 < self.resamples < FEWEST_RESAMPLES:
+            raise ValueError(
+                f"{self.resamples} resamples are too few for a 95 % interval: give at least {FEWEST_RESAMPLES}, or 0 "
+                "for none"
+            )
         return self
 
 

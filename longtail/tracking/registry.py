@@ -11,6 +11,8 @@ from longtail.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from longtail.metrics.significance import Difference
+
 # What the leading model says of each test sample: an artifact of the run that registers it.
 ANSWERS = "answers.parquet"
 # What it is, in words: lies beside it.
@@ -85,10 +87,13 @@ def _every_model(client: Any) -> Iterator[Any]:
 
 def _doubt(tags: dict[str, str]) -> str | None:
     """Why the paired test does not speak for a version; None if it does."""
-    baseline, low, high = (tags.get(f"{TAG}{key}") for key in ("baseline", "low", "high"))
-    if baseline is None or low is None or high is None:
+    from longtail.metrics.significance import Difference
+
+    found = {key.removeprefix(TAG): value for key, value in tags.items() if key.startswith(TAG)}
+    if not {"baseline", "mean", "p"} <= set(found):
         return "no paired test compares it with a baseline: it is the baseline, or nothing was resampled"
-    return _not_above((float(low), float(high)), baseline)
+    low, high = (float(found[end]) if end in found else None for end in ("low", "high"))
+    return _not_above(Difference(float(found["mean"]), low, high, float(found["p"])), found["baseline"])
 
 
 def _doubt_beside_champion(client: Any, model: Any, version: Any) -> str | None:
@@ -105,8 +110,7 @@ def _doubt_beside_champion(client: Any, model: Any, version: Any) -> str | None:
         return f"no paired test can compare it with {who}: {where}"
     if not same_test(first, second):
         return f"no paired test can compare it with {who}, which was tested on other samples or labels"
-    difference = compared(first, second)
-    return _not_above(difference.interval, who)
+    return _not_above(compared(first, second), who)
 
 
 def _answers(client: Any, run_id: str) -> "pd.DataFrame | None":
@@ -125,12 +129,12 @@ def _answers(client: Any, run_id: str) -> "pd.DataFrame | None":
         return pd.read_parquet(Path(client.download_artifacts(run_id, ANSWERS, folder)))
 
 
-def _not_above(interval: tuple[float, float] | None, other: str) -> str | None:
-    if interval is None:
-        return f"no paired test can compare it with {other}: all test images are of one group"
-    low, high = interval
-    if low > 0:
+def _not_above(found: "Difference", other: str) -> str | None:
+    """By the test that the report's verdict goes by."""
+    if found.significant and found.mean > 0:
         return None
-    return (
-        f"the 95 % interval of its difference to {other} is not above 0 ({100 * low:+.1f} to {100 * high:+.1f} points)"
-    )
+    if found.interval is None:
+        return f"no paired test can compare it with {other}: all test images are of one group"
+    low, high = (f"{100 * end:+.1f}" for end in found.interval)
+    by = f"{100 * found.mean:+.1f} points, 95 % interval {low} to {high}, p = {found.p:.2g}"
+    return f"its difference to {other} is not above 0 by more than chance ({by})"

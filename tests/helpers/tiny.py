@@ -31,7 +31,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "optimisation": {**OPTIMISATION, "augmentation": {"rotate": 10, "shift": 0.05}},
     },
     "index": {"cluster_size": 8, "search": {"neighbours": [1, 3, 5]}},
-    "evaluate": {"models": ["r1"], "resamples": 20, "mistakes": 3, "map_points": 50},
+    "evaluate": {"models": ["r1"], "resamples": 200, "mistakes": 3, "map_points": 50},
 }
 # The artifacts of each stage: one training of `fits` called softmax, one round called r1 after it, which is evaluated.
 ARTIFACTS: dict[str, dict[str, str]] = {

@@ -75,7 +75,7 @@ class Workspace:
         values["quintuplets"]["pool_fraction"] = None  # nulls travel wherever the others do
         for section in (values["train"], *values["fits"].values()):
             section["optimisation"]["iterations"] = 20
-        shown = {"resamples": 20, "mistakes": 4, "map_points": 60}
+        shown = {"resamples": 200, "mistakes": 4, "map_points": 60}
         values["evaluate"] = {"models": ["r1", "softmax", "crl"], "baseline": "softmax", **shown}
         for section, change in changes.items():
             values[section] = merged(values[section], change) if change and isinstance(change, dict) else change

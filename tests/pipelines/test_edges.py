@@ -103,7 +103,7 @@ def tiny(params: dict[str, Any]) -> dict[str, Any]:
     for training in (*params["fits"].values(), params["train"]):
         training |= {"batch": 16}
         training["optimisation"]["iterations"] = 6
-    params["evaluate"] |= {"resamples": 20}
+    params["evaluate"] |= {"resamples": 200}
     params["detect"] |= {"stride": 6, "side": 8, "neighbours": 2}
     params["score"] |= {"thresholds": 5, "processes": 1}
     return params

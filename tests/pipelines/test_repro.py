@@ -23,9 +23,9 @@ def test_dvc_runs_what_changed_and_each_execution_is_one_run(finished: Finished,
     assert workspace.repro() == []
     assert len(workspace.parents()) == before
 
-    assert workspace.repro(evaluate={"resamples": 30}) == ["evaluate"]
+    assert workspace.repro(evaluate={"resamples": 300}) == ["evaluate"]
     of_dvc = [run for run in workspace.parents() if "longtail.execution" not in run.data.tags]
-    assert sorted(run.data.params["evaluate.resamples"] for run in of_dvc) == ["20", "30"]
+    assert sorted(run.data.params["evaluate.resamples"] for run in of_dvc) == ["200", "300"]
     assert len({run.data.metrics["test/digit/mean_class_accuracy"] for run in of_dvc}) == 1  # only intervals are new
     assert {run.info.status for run in of_dvc} == {"FINISHED"}
 

@@ -21,7 +21,7 @@ CONFIG: dict[str, Any] = {
     "train": {"method": {"kind": "lmle"}},
     "evaluate": {"models": ["r1", "softmax"]},
 }
-BETTER = {"baseline": "softmax", "mean": 0.03, "low": 0.01, "high": 0.05}
+BETTER = {"baseline": "softmax", "mean": 0.03, "low": 0.01, "high": 0.05, "p": 0.01}
 
 
 def evaluate(config: dict[str, Any] = CONFIG, comparison: dict[str, Any] | None = None, classes: int = 3) -> None:
@@ -132,8 +132,14 @@ def test_a_challenger_that_beats_the_baseline_becomes_the_champion(client: Any) 
     ("comparison", "why"),
     [
         (None, "no paired test compares it with a baseline"),
-        (BETTER | {"low": 0.0}, "its difference to softmax is not above 0"),
-        (BETTER | {"low": -0.01}, r"not above 0 \(-1.0 to \+5.0 points\)"),
+        (
+            BETTER | {"p": 0.125},
+            r"its difference to softmax is not above 0 by more than chance \(\+3.0 points, 95 % interval \+1.0 to "
+            r"\+5.0, p = 0.12\)",
+        ),
+        (BETTER | {"low": -0.01, "p": 0.3}, r"not above 0 by more than chance .*-1.0 to \+5.0, p = 0.3"),
+        (BETTER | {"mean": -0.03, "low": -0.05, "high": -0.01}, r"not above 0 by more than chance \(-3.0 points"),
+        ({"baseline": "softmax", "mean": 0.03, "p": 1.0}, "compare it with softmax: all test images are of one group"),
     ],
 )
 def test_a_challenger_without_a_better_test_stays_one_unless_the_user_insists(

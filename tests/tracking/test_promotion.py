@@ -14,7 +14,7 @@ from longtail.metrics.answers import answered, answers_of
 
 NAME = "longtail-photos"
 CONFIG = {"ingest": {"source": {"kind": "folder", "path": "data/photos"}}}
-BETTER = {"baseline": "softmax", "mean": 0.03, "low": 0.01, "high": 0.05}
+BETTER = {"baseline": "softmax", "mean": 0.03, "low": 0.01, "high": 0.05, "p": 0.01}
 TASK = Task(name="kind", classes=["a", "b"])
 SAMPLES = 40
 
@@ -39,9 +39,15 @@ def evaluate(right: int | None, *, data: str = "0f343b09", samples: int = SAMPLE
 @pytest.mark.parametrize(
     ("champion", "challenger", "why"),
     [
-        ({"right": 10}, {"right": 10}, r"to the champion \(version 1\) is not above 0 \(\+0.0 to \+0.0 points\)"),
+        ({"right": 10}, {"right": 10}, r"to the champion \(version 1\) is not above 0 .*\+0.0 to \+0.0, p = 1\)"),
         ({"right": 10}, {"right": 11}, r"to the champion \(version 1\) is not above 0"),
-        ({"right": 18}, {"right": 8}, r"to the champion \(version 1\) is not above 0 \(-.* to -.* points\)"),
+        # The bootstrap's interval of four images is above 0.
+        (
+            {"right": 10},
+            {"right": 12},
+            r"to the champion \(version 1\) is not above 0 .*interval \+.* to \+.*, p = 0.12",
+        ),
+        ({"right": 18}, {"right": 8}, r"to the champion \(version 1\) is not above 0 .*interval -.* to -.*, p = "),
         (
             {"right": 5, "data": "77777777"},
             {"right": 20},
