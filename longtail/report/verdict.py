@@ -32,11 +32,12 @@ def verdict(report: Report) -> str:
     if lead is not baseline:
         return _comparison(lead, baseline, over) + _task_by_task(report, lead.model)
     challenger = max(others, key=lambda one: one.accuracy or 0.0)
-    return _comparison(challenger, baseline, over, len(others)) + _task_by_task(report, challenger.model)
+    resamples = report.parameters.get("evaluate", {}).get("resamples", 0)
+    return _comparison(challenger, baseline, over, len(others), resamples) + _task_by_task(report, challenger.model)
 
 
-def _comparison(one: Standing, baseline: Standing, over: str, of: int = 1) -> str:
-    """`of`: so many were looked at, and this is the best."""
+def _comparison(one: Standing, baseline: Standing, over: str, of: int = 1, resamples: int = 0) -> str:
+    """`of`: so many were looked at, and this is the best. No p-value of `resamples` is below 2 / (resamples + 1)."""
     found = one.difference
     reached = baseline.accuracy if baseline.reference is None else baseline.reference
     gained = found.mean if found else (one.accuracy or 0.0) - (reached or 0.0)
@@ -51,6 +52,13 @@ def _comparison(one: Standing, baseline: Standing, over: str, of: int = 1) -> st
         return f"Whether {who} beats {whom} is not known, since all test images are of one group: {figures} ({by})."
     interval = f"{by}, 95 % interval{' of it alone' if of > 1 else ''} {' to '.join(map(points, found.interval))}"
     p, best = min(1.0, of * found.p), f", for the best of {of}" if of > 1 else ""
+    if p >= LEVEL and resamples and found.p <= 2 / (resamples + 1):
+        begun = f"Whether {who} beats {whom} is not known" if found.mean > 0 else f"{who} does not beat {whom}"
+        enough = 10 * round(2 * of / LEVEL)  # ten times the fewest: a single one beyond 0 is not to decide
+        return (
+            f"{begun}: {figures} ({interval}), but {resamples} resamples are too few to tell it from chance{best}; "
+            f"raise evaluate.resamples to {enough}."
+        )
     if p >= LEVEL:
         return (
             f"{who} does not beat {whom}: {figures} ({interval}), which chance alone may explain (p = {p:.2f}{best})."

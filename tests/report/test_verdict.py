@@ -81,6 +81,28 @@ def test_the_best_of_several_has_a_p_value_for_as_many() -> None:
     assert "chance alone may explain (p = 0.24, for the best of 8)" in text
 
 
+@pytest.mark.parametrize(
+    ("p", "mean", "resamples", "said"),
+    [
+        (2 / 1001, 0.3, 1000, "Whether r3 beats the baseline softmax is not known: 87.1 %"),
+        (2 / 1001, -0.3, 1000, "r3 does not beat the baseline softmax: 87.1 %"),
+        (4 / 1001, 0.3, 1000, None),
+        (2 / 1001, 0.3, 10_400, None),
+    ],
+)
+def test_a_p_value_that_so_few_resamples_cannot_undercut_is_not_called_chance(
+    p: float, mean: float, resamples: int, said: str | None
+) -> None:
+    """Of 1,000 resamples not one is beyond 0, and for the best of 26 that is p = 0.052."""
+    found = Difference(mean, mean - 0.1, mean + 0.1, p)
+    others = [Standing(f"m{i}", 0.8, None, EVEN) for i in range(25)]
+    report = over_tasks(BASE, Standing("r3", 0.871, None, found), *others)
+    text = verdict(replace(report, parameters={"evaluate": {"resamples": resamples}}))
+    assert ("chance alone may explain" in text) == (said is None)
+    few = "1000 resamples are too few to tell it from chance, for the best of 26; raise evaluate.resamples to 10400."
+    assert said is None or (text.startswith(said) and few in text)
+
+
 def test_a_baseline_that_leads_is_compared_by_its_adjusted_head() -> None:
     lead = replace(BASE, reference=0.866)
     text = verdict(over_tasks(lead, Standing("r3", 0.871, None, Difference(0.005, 0.001, 0.009, 0.01))))
