@@ -116,7 +116,9 @@ def test_one_failure_names_itself_and_keeps_what_is_whole(s3: S3Server, tmp_path
     s3.delete(f"longtail/files/md5/{names[2][:2]}/{names[2][2:]}")
     with pytest.raises(DataError, match=f"there is no s3://data/longtail/.*{names[2][2:]}: run `dvc push`"):
         store.get_all(names, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {names[0], names[1]}
+    found = {path.name for path in tmp_path.iterdir()}
+    assert names[2] not in found
+    assert {names[0], names[1]} <= found <= set(names)  # the next may have begun by then, and is whole
 
 
 def test_entries_are_relative_to_the_remote_and_below_the_folder(s3: S3Server, store: Remote) -> None:
