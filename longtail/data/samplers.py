@@ -1,6 +1,7 @@
 """Which samples a mini-batch has: seeded, and a function of the step alone, so that a resumed run draws the same."""
 
 from functools import lru_cache
+from itertools import takewhile
 from typing import Annotated, Literal
 
 import numpy as np
@@ -98,9 +99,14 @@ class DistinctSampler(Sampler):
         if before is None:
             return members
         begin = passed * len(members)
-        of_last = [self._step(pool, turn) for turn in range(begin - len(members), begin)]
-        of_next = [self._step(pool, turn) for turn in range(begin, begin + len(members))]
-        ended, begun = of_last.count(of_next[0]), of_next.count(of_next[0])
+        step = self._step(pool, begin)
+
+        def together(turn: int) -> bool:
+            return self._step(pool, turn) == step
+
+        # A pass over a large pool outlasts many mini-batches, so only the turns around its end are looked at.
+        ended = sum(1 for _ in takewhile(together, range(begin - 1, begin - len(members) - 1, -1)))
+        begun = sum(1 for _ in takewhile(together, range(begin, begin + len(members))))
         there = before[len(before) - ended :]
         first = members[~np.isin(members, there)][:begun]
         return np.concatenate([first, members[~np.isin(members, first)]])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from longtail.data.transforms import to_float
 from longtail.errors import DataError
 from longtail.inference.answerer import Answerer
+from longtail.network.network import on_sphere
 from longtail.rules.base import Rule
 from longtail.rules.class_mean import ClassMean
 from longtail.rules.cluster_wise import ClusterWise
@@ -179,5 +180,5 @@ class Graph(nn.Module):
     def _seen(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         if self.whole:
             return self.inference.embed_and_classify(self.network, images)
-        features = F.normalize(self.network.pooled(images), dim=1)
+        features = on_sphere(self.network.pooled(images))
         return dict.fromkeys(self.names, features), dict.fromkeys(self.names, features[:, :0])

@@ -50,7 +50,7 @@ class ClusterMethod(QuintupletMethod):
             targets = batch.targets[task]
             # Autocast would take the products in bfloat16, and near neighbours would be equally near.
             with torch.autocast(images.device.type, enabled=False):
-                losses = self.losses(embeddings[batch.rows[task]].float(), targets["classes"])
+                losses = self.losses(embeddings[batch.rows[task]], targets["classes"])
             total = total + (losses * targets["weights"]).sum()
         return {"loss": total}
 

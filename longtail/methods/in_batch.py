@@ -101,6 +101,6 @@ class AnchorMethod(InBatchMethod):
             codes, weights = self.of_views(batch, task)
             # Autocast would take the products in bfloat16, and near neighbours would be equally near.
             with torch.autocast(images.device.type, enabled=False):
-                losses = self.losses(embeddings[self.rows(batch, task)].float(), codes)
+                losses = self.losses(embeddings[self.rows(batch, task)], codes)
             total = total + (losses * weights).sum()
         return {"loss": total}

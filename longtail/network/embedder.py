@@ -7,7 +7,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from longtail.artifacts.weights import read_weights, write_weights
@@ -17,7 +16,7 @@ from longtail.errors import DataError
 from longtail.methods.catalogue import params_class
 from longtail.network.device import device
 from longtail.network.inference import Inference
-from longtail.network.network import Network, NetworkParams, is_images
+from longtail.network.network import Network, NetworkParams, is_images, on_sphere
 from longtail.network.prior_features import histograms_of_gradients, pixels
 from longtail.network.snapshot import Blueprint, Features, read_blueprint
 from longtail.progress import Advance
@@ -87,7 +86,7 @@ class Embedder:
             if self.blueprint.features == "network":
                 found = self.inference.embed(self.network, self._tensor(images))
                 return {name: value.float().cpu().numpy() for name, value in found.items()}
-            features = F.normalize(self.network.pooled(self._tensor(images)), dim=1).float().cpu().numpy()
+            features = on_sphere(self.network.pooled(self._tensor(images))).cpu().numpy()
             return {task.name: features for task in self.tasks}
 
     def _tensor(self, images: Inputs) -> Tensor:

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from operator import not_
 
 import torch
-import torch.nn.functional as F
 from pydantic import BaseModel, Field
 from torch import Tensor
 
 from longtail.data.transforms import resized, shape_of_side
 from longtail.errors import DataError
-from longtail.network.network import Network
+from longtail.network.network import Network, on_sphere
 
 Shape = tuple[int, int, int]
 ByTask = dict[str, Tensor]
@@ -96,4 +95,4 @@ def _mean(views: "list[ByTask] | tuple[ByTask, ...]") -> ByTask:
 
 
 def _unit(embeddings: ByTask) -> ByTask:
-    return {task: F.normalize(values, dim=1) for task, values in embeddings.items()}
+    return {task: on_sphere(values) for task, values in embeddings.items()}

@@ -80,7 +80,7 @@ class BalancedContrastive(InBatchMethod):
             counts = to_device(torch.from_numpy(self.class_counts(task, of_task.shape[1])), images.device)
             points, prototypes = cast(PrototypeClassifier, classifier).projected(features[task][rows])
             with torch.autocast(images.device.type, enabled=False):
-                losses = balanced_contrastive_losses(points.float(), codes, prototypes.float(), self.params.temperature)
+                losses = balanced_contrastive_losses(points, codes, prototypes, self.params.temperature)
             compensated = adjusted_cross_entropy(of_task[rows], codes, counts, 1.0)
             parts["cross_entropy"] = parts["cross_entropy"] + (compensated * weights).sum()
             parts["contrastive"] = parts["contrastive"] + (losses * weights).sum()
