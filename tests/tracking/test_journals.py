@@ -37,17 +37,22 @@ def lines_of(*events: Any) -> bytes:
     return b"".join(json.dumps(event, ensure_ascii=False).encode() + b"\n" for event in events)
 
 
-@each_example_may_reuse_the_folder
-@given(path=TEXTS, value=TEXTS)
-def test_every_event_comes_back_whatever_its_text_holds(path: str, value: str) -> None:
-    written = Journal.create(OPENING | {"config": {"path": path}}, refuse)
-    written.append("tag", key="longtail.error", value=value)
+def loaded_at_its_end(written: Journal) -> Journal:
+    """What another process loads, once it has ended, of a journal; it has every event."""
     written.append("end", status="FINISHED")
     written.close()
     read = Journal.load(written.path)
     assert read is not None
     assert read.events == written.events
-    read.remove()
+    return read
+
+
+@each_example_may_reuse_the_folder
+@given(path=TEXTS, value=TEXTS)
+def test_every_event_comes_back_whatever_its_text_holds(path: str, value: str) -> None:
+    written = Journal.create(OPENING | {"config": {"path": path}}, refuse)
+    written.append("tag", key="longtail.error", value=value)
+    loaded_at_its_end(written).remove()
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -111,9 +116,4 @@ def test_a_new_journal_is_on_disk_whenever_another_process_looks_for_what_waits(
     assert set(found) == {None}
     assert created.on_disk
     assert journal.waiting() == [created.path]
-    created.append("end", status="FINISHED")
-    created.close()
-    read = Journal.load(created.path)
-    assert read is not None
-    assert read.events == created.events
-    read.close()
+    loaded_at_its_end(created).close()
