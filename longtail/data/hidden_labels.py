@@ -11,14 +11,15 @@ HIDDEN_IN = ("train", "validation")  # the test subset measures every sample tha
 
 
 def hidden_labels(
-    task: str, labels: Ints, subset: npt.NDArray[np.str_], groups: Ints, share: float, seed: int
+    queue: str, labels: Ints, subset: npt.NDArray[np.str_], groups: Ints, share: float, seed: int
 ) -> Bools:
     """Which samples (n,) lose their label: of training and of validation, `share` of those with one.
 
     `labels` (n,) class codes, −1 missing; `groups` (n,) codes: all labels of a group in a subset are hidden or none.
-    One group of every class of either subset keeps its labels. A function of the seed and the task's name.
+    One group of every class of either subset keeps its labels. Groups lose theirs in the order of a random `queue`,
+    which seed and name decide: of two tasks in one queue, who lacks the label more seldom missing lacks the other too.
     """
-    rng = np.random.default_rng([seed, zlib.crc32(task.encode())])
+    rng = np.random.default_rng([seed, zlib.crc32(queue.encode())])
     order = rng.permutation(int(groups.max(initial=-1)) + 1)  # of each group its place in the queue
     mask = np.zeros(len(labels), np.bool_)
     for name in HIDDEN_IN:

@@ -6,6 +6,7 @@ Class Imbalance in Multi-Class Image Classification by Means of Auxiliary Featur
 2022.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -30,6 +31,15 @@ def label_agreement(codes: Tensor, others: Tensor, backgrounds: Tensor) -> tuple
     return (equal & ~background).sum(0), (equal | ~known).sum(0)
 
 
+def valid_triplets(codes: Tensor, backgrounds: Tensor) -> Tensor:
+    """Of how many triplets whose margin is positive each sample is the anchor, int64 (B,).
+
+    Parameters: `codes` (M, B) and `backgrounds` (M,) as in `label_agreement`.
+    """
+    found = [_triplets(alike, possible, len(codes)) for _, alike, possible in _blocks(codes, backgrounds)]
+    return torch.cat(found)
+
+
 def semantic_similarity_loss(distances: Tensor, codes: Tensor, backgrounds: Tensor) -> Tensor:
     """The mean of max(M(i, p, n) + Δ(i, p) − Δ(i, n), 0) over all triplets whose margin M(i, p, n) = Y(i, p) − (Y(i, n)
     + u(i, n)) is positive: by which i and p are surely more alike than i and n. 0 without such a triplet.
@@ -47,13 +57,10 @@ class _TripletHinge(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, distances: Tensor, codes: Tensor, backgrounds: Tensor) -> Tensor:
-        rows = max(1, PAIRS // max(1, len(distances)))
-        found = []
-        for start in range(0, max(1, len(distances)), rows):
-            block = slice(start, start + rows)
-            alike, possible = label_agreement(codes[:, block], codes, backgrounds)
-            alike[:, block].fill_diagonal_(0)
-            found.append(_of_anchors(distances[block], alike, possible, len(codes)))
+        found = [
+            _of_anchors(distances[block], alike, possible, len(codes))
+            for block, alike, possible in _blocks(codes, backgrounds)
+        ]
         totals, counts, gradients = zip(*found, strict=True)
         count = torch.stack(counts).sum().clamp(min=1)  # stays on the device: to look at it makes a GPU wait
         ctx.save_for_backward(torch.cat(gradients) / count.to(distances.dtype))
@@ -64,24 +71,48 @@ class _TripletHinge(torch.autograd.Function):
         return output * ctx.saved_tensors[0], None, None
 
 
+def _blocks(codes: Tensor, backgrounds: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Block after block of anchors, one of none if there are none: which they are, and their `label_agreement` with all
+    samples, of which they do not agree with themselves.
+    """
+    samples = codes.shape[1]
+    rows = max(1, PAIRS // max(1, samples))
+    for start in range(0, max(1, samples), rows):
+        block = slice(start, start + rows)
+        alike, possible = label_agreement(codes[:, block], codes, backgrounds)
+        alike[:, block].fill_diagonal_(0)
+        yield block, alike, possible
+
+
+def _triplets(alike: Tensor, possible: Tensor, tasks: int) -> Tensor:
+    """The number of valid triplets of each anchor, (A,)."""
+    levels = [(alike > level).sum(1) * (possible == level).sum(1) for level in range(tasks)]
+    return torch.stack(levels).sum(0)
+
+
 def _of_anchors(distances: Tensor, alike: Tensor, possible: Tensor, tasks: int) -> tuple[Tensor, Tensor, Tensor]:
     """Of some anchors (rows) with all others: the sum of the hinges, the number of valid triplets, and the gradient of
     the sum.
     """
     exact = distances.double()
     ordered, order = exact.sort(dim=1)
-    total, count, gradient = exact.new_zeros(()), exact.new_zeros(()), torch.zeros_like(exact)
+    total, gradient, by_rank = exact.new_zeros(()), torch.zeros_like(exact), torch.zeros_like(exact)
     for level in range(tasks):  # negatives that have the same label in so many tasks at most
         negative, positive = possible == level, alike > level
         reach = torch.where(positive, exact + (alike - level).double() / tasks, -torch.inf)
-        nearer = torch.searchsorted(ordered, reach)
+        nearer = torch.searchsorted(
+            ordered, reach
+        )  # the negatives that a positive violates are among the first so many
         among = negative.gather(1, order)
         violated = _up_to(among.double()).gather(1, nearer)
-        violating = reach.shape[1] - torch.searchsorted(reach.sort(dim=1)[0], exact, right=True)
         total += (violated * torch.where(positive, reach, 0) - _up_to(among * ordered).gather(1, nearer)).sum()
-        gradient += violated - violating * negative
-        count += (positive.sum(1) * negative.sum(1)).sum()
-    return total, count, gradient.to(distances.dtype)
+        gradient += violated
+        # How many positives violate the negative of each rank: those that reach beyond it.
+        ends = torch.zeros_like(_up_to(exact)).scatter_add_(1, nearer, torch.ones_like(exact))
+        reached = ends.cumsum(1)[:, :-1]
+        by_rank += (reach.shape[1] - reached) * among
+    gradient -= torch.zeros_like(exact).scatter_(1, order, by_rank)
+    return total, _triplets(alike, possible, tasks).sum(), gradient.to(distances.dtype)
 
 
 def _up_to(values: Tensor) -> Tensor:

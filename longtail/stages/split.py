@@ -56,6 +56,11 @@ class Params(BaseModel, extra="forbid"):
         exclude_if=lambda value: not value,
         description="by task, the share of the training and validation labels to hide at random",
     )
+    hidden_together: bool = Field(
+        False,
+        exclude_if=lambda value: not value,
+        description="whether all tasks lose labels in one order of the groups, so that those badly described lack many",
+    )
 
 
 @stage
@@ -208,7 +213,8 @@ def _hide(
     samples, records = data.samples.copy(), []
     seen = np.isin(data.subset, HIDDEN_IN)
     for name, share in params.hidden.items():
-        mask = hidden_labels(name, labels[name], data.subset, groups, share, params.seed)
+        queue = "" if params.hidden_together else name
+        mask = hidden_labels(queue, labels[name], data.subset, groups, share, params.seed)
         samples[name] = samples[name].mask(mask)
         known = int((seen & (labels[name] >= 0)).sum())
         records.append(HiddenLabels(task=name, share=share, hidden=int(mask.sum()), of=known))

@@ -56,6 +56,16 @@ def test_the_share_is_met_and_depends_on_seed_and_task_alone() -> None:
         assert (again & mask)[subset != "test"].mean() == pytest.approx(0.269**2, abs=0.03)
 
 
+def test_of_two_tasks_in_one_queue_the_larger_share_has_the_smaller() -> None:
+    rng = np.random.default_rng(0)
+    labels, subset = rng.integers(0, 5, (2, 4000)), rng.choice(SUBSETS, 4000)
+    few, many = (
+        hidden_labels("", labels[task], subset, np.arange(4000), share, 1) for task, share in enumerate((0.3, 0.9))
+    )
+    assert few.any()
+    assert not (few & ~many).any()
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_group_larger_than_what_is_to_be_hidden_does_not_end_it(seed: int) -> None:
     groups = np.array([0] * 500 + list(range(1, 501)))

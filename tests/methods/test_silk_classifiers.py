@@ -175,6 +175,26 @@ def test_costs_are_told_to_be_none_of_the_papers(kind: str) -> None:
     assert said.endswith("the papers have no class weights; theirs is `cost: false`")
 
 
+@pytest.mark.parametrize(("tasks", "together", "few"), [(13, False, True), (13, True, False), (3, False, False)])
+def test_labels_missing_one_by_one_leave_nothing_to_compare(tasks: int, together: bool, few: bool) -> None:
+    """What of two images is known of both hardly ever outweighs what is not; it does where the same images lack all."""
+    rng = np.random.default_rng(0)
+    missing = np.resize([0.269, 0.277, 0.42, 0.673, 0.93], tasks)[:, None]
+    chance = rng.random((1 if together else tasks, 3000))
+    codes = np.where(chance < missing, -1, rng.integers(0, 2, (tasks, 3000)))
+    colours = rng.integers(0, 500, (3000, 25)).astype(np.uint16)
+    setup = Setup(
+        {f"task {number}": of_task for number, of_task in enumerate(codes)},
+        Sampling(batch=180, sampling="natural", cost=False),
+        0,
+        colours=colours,
+    )
+    said = params_class("silknet")().build(setup).warnings()
+    assert [text.startswith("semantic similarity compares little: ") for text in said] == [True] * few
+    assert params_class("silknet")(semantic=0).build(setup).warnings() == []
+    assert params_class("silknet")(clustering=0).build(setup).warnings() == []
+
+
 @pytest.mark.parametrize("kind", ["silknet", "class_rectification"])
 def test_tasks_that_share_images_cannot_draw_apart(kind: str) -> None:
     with pytest.raises(ValidationError, match="leave out `together: false`"):

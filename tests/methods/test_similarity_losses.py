@@ -1,5 +1,6 @@
 """The losses of auxiliary feature clustering, against the papers' equations in plain loops."""
 
+import itertools
 import math
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from longtail.methods import semantic
-from longtail.methods.semantic import label_agreement, semantic_similarity_loss
+from longtail.methods.semantic import label_agreement, semantic_similarity_loss, valid_triplets
 from longtail.methods.similarity import (
     colour_similarity_loss,
     pairwise_distances,
@@ -42,14 +43,16 @@ def slow_margin(codes: Codes, backgrounds: list[int], i: int, p: int, n: int) ->
     return shares(i, p)[0] - sum(shares(i, n))
 
 
+def slow_triplets(codes: Codes, backgrounds: list[int]) -> list[tuple[int, int, int]]:
+    every = itertools.permutations(range(len(codes[0])), 3)
+    return [triplet for triplet in every if slow_margin(codes, backgrounds, *triplet) > 1e-9]
+
+
 def slow_semantic(distances: Tensor, codes: Codes, backgrounds: list[int]) -> float:
-    terms = []
-    for i in range(len(distances)):
-        for p in range(len(distances)):
-            for n in range(len(distances)):
-                margin = slow_margin(codes, backgrounds, i, p, n)
-                if len({i, p, n}) == 3 and margin > 1e-9:
-                    terms.append(max(margin + float(distances[i, p] - distances[i, n]), 0.0))
+    terms = [
+        max(slow_margin(codes, backgrounds, i, p, n) + float(distances[i, p] - distances[i, n]), 0.0)
+        for i, p, n in slow_triplets(codes, backgrounds)
+    ]
     return sum(terms) / len(terms) if terms else 0.0
 
 
@@ -74,7 +77,10 @@ def test_semantic_similarity_is_that_of_all_valid_triplets(seed: int, count: int
     with pytest.MonkeyPatch.context() as patch:  # however many anchors at a time
         patch.setattr(semantic, "PAIRS", pairs)
         found = semantic_similarity_loss(distances, torch.tensor(codes), torch.tensor(backgrounds))
+        counted = valid_triplets(torch.tensor(codes), torch.tensor(backgrounds))
     assert float(found) == pytest.approx(expected, abs=1e-9)
+    anchors = [anchor for anchor, _, _ in slow_triplets(codes.tolist(), backgrounds.tolist())]
+    assert counted.tolist() == np.bincount(anchors, minlength=count).tolist()
 
 
 @pytest.mark.parametrize(

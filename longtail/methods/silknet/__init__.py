@@ -12,15 +12,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from longtail.methods.base import Setup
+from longtail.methods.base import Ints, Setup
 from longtail.methods.batch import Batch, Selection
 from longtail.methods.focal import focal_loss
-from longtail.methods.similarity import (
-    ClusteringMethod,
-    ClusteringParams,
-    self_similarity_loss,
-)
+from longtail.methods.semantic import valid_triplets
+from longtail.methods.similarity import ClusteringMethod, ClusteringParams, self_similarity_loss
 from longtail.network.network import Network
+
+LOOKED_AT = 5  # mini-batches, to say how much there is to compare
+FEW = 0.2  # of their images; by SILKNOW's own labels more than a third are anchors
 
 
 class Params(ClusteringParams):
@@ -61,6 +61,29 @@ class SilkNet(ClusteringMethod):
         self.gamma, self.self_similarity = params.gamma, params.self_similarity if params.clustering else 0.0
         self.plain_first = self.self_similarity > 0
         self.views = 2 if self.plain_first else 1
+
+    def warnings(self) -> list[str]:
+        return [*super().warnings(), *self._of_triplets()]
+
+    def _of_triplets(self) -> list[str]:
+        """That few images are the anchor of any triplet: where labels are missing hardly any margin is guaranteed."""
+        if not (self.params.clustering and self.params.semantic):
+            return []
+        backgrounds = torch.tensor([self.backgrounds.get(task, -1) for task in self.labels])
+        drawn = [np.unique(self.sampler.images(step)) for step in range(LOOKED_AT)]
+        found = [valid_triplets(self._codes_of(images), backgrounds) for images in drawn]
+        anchors = float(torch.cat(found).gt(0).float().mean())
+        if anchors >= FEW:
+            return []
+        triplets = int(torch.stack([of_batch.sum() for of_batch in found]).median())
+        return [
+            f"semantic similarity compares little: {100 * anchors:.1f} % of a mini-batch's images are the anchor of a "
+            f"triplet with a positive margin (Eq. 6), and a mini-batch has {triplets:,} such triplets. Where so many "
+            "labels are missing, learn fewer tasks (`split.tasks`) or draw larger mini-batches"
+        ]
+
+    def _codes_of(self, images: Ints) -> Tensor:
+        return torch.from_numpy(np.stack([codes[images] for codes in self._drawn.values()]))
 
     def select(self, step: int) -> dict[str, Selection]:
         """As of every method that shares images; a task has the weight of its share in the step's annotations N_M."""
