@@ -100,9 +100,8 @@ def _of_anchors(distances: Tensor, alike: Tensor, possible: Tensor, tasks: int) 
     for level in range(tasks):  # negatives that have the same label in so many tasks at most
         negative, positive = possible == level, alike > level
         reach = torch.where(positive, exact + (alike - level).double() / tasks, -torch.inf)
-        nearer = torch.searchsorted(
-            ordered, reach
-        )  # the negatives that a positive violates are among the first so many
+        # The negatives that a positive violates are among the first so many.
+        nearer = torch.searchsorted(ordered, reach)
         among = negative.gather(1, order)
         violated = _up_to(among.double()).gather(1, nearer)
         total += (violated * torch.where(positive, reach, 0) - _up_to(among * ordered).gather(1, nearer)).sum()
