@@ -90,7 +90,7 @@ def check(
     lies.
     """
     from longtail.stages.ingest import check_data
-    from longtail.training.declared import check_said
+    from longtail.training.declared import check_said, schedule_warnings
 
     values, sections, faults = read_parameters(params), {}, Faults()
     with faults.collected():
@@ -102,6 +102,8 @@ def check(
     with faults.collected():
         check_data(str(params), values.get("data"), sections.get(("ingest", None)))
     faults.settle()
+    for warning in schedule_warnings(values, str(params)):
+        typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"{params}: all parameters are right")
 
 

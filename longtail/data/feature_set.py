@@ -107,14 +107,7 @@ class FeatureSet:
     def any_view(self, samples: Ints, chances: npt.NDArray[np.float64], *, plain: bool = True) -> Floats:
         """float32 (n, F), or (n, P, F): of each sample one of its views; `chances` (n,) in [0, 1) say which. `plain`:
         whether the plain one is among them; of what is not trained on there is no other.
-
-        Raises DataError if there are no others at all, and the plain one is not asked.
         """
-        if not plain and not self.info.views:
-            raise DataError(
-                f"the method compares an image with augmented views of it, and the features in {self.path} have none: "
-                "give those features `views` and `augmentation`, and make them again"
-            )
         found = self.plain(samples)
         if self._views is not None:
             view, row = (chances * (plain + self.info.views)).astype(np.int64) - plain, self._row[samples]

@@ -1,6 +1,7 @@
 """What the methods share that compare the samples of a mini-batch with each other."""
 
 import math
+import sys
 from abc import abstractmethod
 
 import numpy as np
@@ -15,9 +16,15 @@ from longtail.network.network import Network
 
 
 def check_batch(setup: Setup, least: int, wants: str, otherwise: str) -> None:
-    """Raise DataError if no class ever has `least` samples in a class-even mini-batch, so that nothing would be
-    learned. `wants` says what needs them, `otherwise` what else would help. Several tasks serve each other.
+    """Raise DataError if no class ever has `least` samples in a class-even mini-batch, or in all, so that nothing would
+    be learned. `wants` says what needs them, `otherwise` what else would help. Several tasks serve each other.
     """
+    for task, sizes in class_sizes(setup).items() if len(setup.labels) == 1 else ():
+        if len(sizes) and sizes.max() < least:
+            raise DataError(
+                f"{wants}, and no class of {task!r} has {least} images to train on"
+                + (": raise `at_most`" if setup.sampling.at_most else "")
+            )
     for task, classes in even_classes(setup).items() if len(setup.labels) == 1 else ():
         batch = setup.sampling.batch
         if (most := most_of_a_class(batch, classes)) < least:
@@ -28,14 +35,27 @@ def check_batch(setup: Setup, least: int, wants: str, otherwise: str) -> None:
 
 
 def few_of_a_class(setup: Setup, least: int) -> list[str]:
-    """What to say where most classes have fewer than `least` samples in a class-even mini-batch."""
+    """What to say where classes have fewer than `least` samples, or most have in a class-even mini-batch."""
     batch = setup.sampling.batch
+    small = {task: int((sizes < least).sum()) for task, sizes in class_sizes(setup).items()}
     return [
+        f"{count} of the {len(class_sizes(setup)[task])} classes of {task!r} have fewer than {least} images to train "
+        "on, so there is nothing to compare within them"
+        for task, count in small.items()
+        if count
+    ] + [
         f"class-even mini-batches of {batch} have {least} samples of few of the {classes} classes of {task!r}, and of "
         f"the others nothing is learned in a step: `batch` of {least * classes} or more would have of all"
         for task, classes in even_classes(setup).items()
         if batch < least * classes
     ]
+
+
+def class_sizes(setup: Setup) -> dict[str, Ints]:
+    """How many samples each class of each task that has any is trained on, (K,)."""
+    most = setup.sampling.at_most or sys.maxsize
+    sizes = {task: np.bincount(codes[codes >= 0]) for task, codes in setup.labels.items()}
+    return {task: np.minimum(of_task[of_task > 0], most) for task, of_task in sizes.items()}
 
 
 def even_classes(setup: Setup) -> dict[str, int]:

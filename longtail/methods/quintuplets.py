@@ -8,7 +8,7 @@ from torch import Tensor
 
 from longtail.data.samplers import mean_weights
 from longtail.methods.base import Floats, Ints, Method, MethodParams, Setup
-from longtail.methods.batch import Batch, Selection
+from longtail.methods.batch import Batch, Selection, once
 from longtail.methods.in_batch import check_batch, few_of_a_class
 from longtail.methods.positive_sharing import (
     PositiveSharing,
@@ -66,7 +66,7 @@ class HingeMethod(QuintupletMethod):
         super().__init__(setup, params.positive_sharing)
         self.hinge_params = params
         if params.mining == "batch":
-            wants = "a whole quintuplet has an anchor, p+ and p− of one class (`mining: batch`)"
+            wants = "the hinge between clusters takes an anchor, p+ and p− of one class (`mining: batch`)"
             check_batch(setup, 3, wants, "`mining: table`")
         self._few = few_of_a_class(setup, 3) if params.mining == "batch" else []
 
@@ -74,10 +74,12 @@ class HingeMethod(QuintupletMethod):
         return [*super().warnings(), *self._few]
 
     def select_for(self, task: str, positions: Ints, step: int) -> Selection:
-        table, rows = self.tables[task], self.tables[task].rows(positions)
-        codes, weights = self.labels[task][positions], self.anchor_weights(task, positions, step)
+        table, weights = self.tables[task], self.anchor_weights(task, positions, step)
         if self.hinge_params.mining == "batch":
-            return Selection(positions, {"weights": weights, "codes": codes, "clusters": table.clusters[rows]})
+            kept, summed = once(positions, weights)
+            clusters = table.clusters[table.rows(kept)]
+            return Selection(kept, {"weights": summed, "codes": self.labels[task][kept], "clusters": clusters})
+        rows = table.rows(positions)
         return Selection(table.members[rows], {"weights": weights, "has_other_cluster": table.has_other_cluster[rows]})
 
     def hinges(self, task: str, embeddings: Tensor, batch: Batch) -> dict[str, Tensor]:

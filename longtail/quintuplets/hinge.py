@@ -73,12 +73,13 @@ def triple_header_hinge(
 
     Parameters: `embeddings` (m, d), each image of the batch once; `quintuplets` (B, 5) rows of `embeddings`: anchor,
     p+, p−, p−−, n; `has_other_cluster` (B,) bool, False switches the first two hinges off; `weights` (B,), which sum
-    to 1: a weighted mean over the batch. Where p− is p−− the second hinge is off too: it would be g2 whatever the
-    embeddings, a floor that nothing lowers.
+    to 1: a weighted mean over the batch. Where p−− is p− or p+ once more the second hinge is off too: alone it would be
+    g2, or with the first g1 + g2 at least, whatever the embeddings, a floor that nothing lowers.
     """
     to_plus, to_minus, to_far, to_negative = anchor_distances(embeddings, quintuplets, distance).unbind(1)
     clusters = has_other_cluster.to(weights.dtype) * weights
-    within = (quintuplets[:, 2] != quintuplets[:, 3]).to(weights.dtype) * clusters
+    _, plus, minus, far, _ = quintuplets.unbind(1)
+    within = ((minus != far) & (plus != far)).to(weights.dtype) * clusters
     cluster = (clusters * torch.relu(margins.g1 + to_plus - to_minus)).sum()
     within_class = (within * torch.relu(margins.g2 + to_minus - to_far)).sum()
     between_class = (weights * torch.relu(margins.g3 + to_far - to_negative)).sum()

@@ -22,7 +22,7 @@ class Mined(NamedTuple):
     def whole(self) -> Tensor:
         """Which (B,) are whole, as in `table_shares`."""
         anchor, plus, minus, far, _ = self.members.unbind(1)
-        return (plus != anchor) & self.has_other_cluster & (minus != far) & self.has_negative
+        return (plus != anchor) & self.has_other_cluster & (minus != far) & (plus != far) & self.has_negative
 
 
 @torch.no_grad()

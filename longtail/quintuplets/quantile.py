@@ -32,10 +32,11 @@ def quantile_table(embeddings: Floats, task: Task, quantile: float, *, part: Par
     keys, classes = task.keys(pool), task.labels[pool]
     anchors = task.anchors[part.share(len(task.anchors))]
     members, has_other = np.empty((len(anchors), 5), np.int64), np.empty(len(anchors), bool)
-    size = max(1, BLOCK // len(pool))
+    size, candidates = max(1, BLOCK // len(pool)), embeddings[pool].astype(np.float64)
     for start in range(0, len(anchors), size):
         here = anchors[start : start + size]
-        distances = squared_distances(embeddings[here], embeddings[pool])
+        # In double precision and then rounded, equals stay equal whatever else is in the product.
+        distances = squared_distances(embeddings[here].astype(np.float64), candidates).astype(np.float32)
         distances[here[:, None] == pool] = np.nan  # an anchor is no partner of its own
         for row, anchor in enumerate(here):
             cluster = _run(keys, int(task.keys(anchor)))

@@ -16,12 +16,12 @@ def table_shares(table: QuintupletTable, embeddings: Floats) -> dict[str, float]
     """Shares of the rows, from 0 to 1; `embeddings` (n, d): those that the table was made of.
 
     with_p_plus: with another sample of the anchor's cluster. degenerate: without one of another cluster of its class,
-    in truth a triplet. whole: five samples, p−− not p− once more. ordered: whole, and as the loss wants it (LMLE,
-    Eq. 1): nothing is left to learn but margins.
+    in truth a triplet. whole: five samples, p−− neither p− nor p+ once more. ordered: whole, and as the loss wants it
+    (LMLE, Eq. 1): nothing is left to learn but margins.
     """
     anchor, plus, minus, far, _ = table.members.T
     has_plus = plus != anchor
-    whole = has_plus & table.has_other_cluster & (minus != far)
+    whole = has_plus & table.has_other_cluster & (minus != far) & (plus != far)
     return {
         "with_p_plus": float(has_plus.mean()),
         "whole": float(whole.mean()),

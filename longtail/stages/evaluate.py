@@ -77,8 +77,9 @@ class Params(BaseModel, extra="forbid"):
 
 
 FOR_TARGET = (
-    "index.target says how often classes come where the model is used. The adjusted head, thresholds and soft voting "
-    "are for that; the scores of this report count all classes alike, and differences are to a baseline for even ones."
+    "index.target says how often classes come where the model is used. The adjusted and the τ-normalised head, "
+    "thresholds and soft voting are for that; the scores of this report count all classes alike, and differences are "
+    "to a baseline for even ones."
 )
 
 

@@ -24,8 +24,8 @@ from longtail.rules.clusters import centroids, load_clusters
 from longtail.stages.contract import Input, Output, stage
 
 NEARER = (
-    "n is nearer than p−− in the mean: hinges on these quintuplets are least where all samples lie at one point. Lower "
-    "`quintuplets.quantile` or give a class fewer candidates, unless `train.method.mining` is batch"
+    "n is nearer than p−− in the mean: the third hinge on these quintuplets is lower with all samples at one point. "
+    "Lower `quintuplets.quantile` or give a class fewer candidates, unless `train.method.mining` is batch"
 )
 
 

@@ -76,7 +76,7 @@ def declared_trainings(values: dict[str, Any], source: str) -> Trainings:
 
 def check_said(values: dict[str, Any], source: str) -> None:
     """Raise DataError if a training leaves out what dvc.yaml has no default for: what it is trained on and, of `fits`,
-    by which method.
+    by which method; or if there are more rounds than their schedule of the learning rate has.
     """
     for section in ("fits", "rounds"):
         for name, entry in _section(values, section, source).items():
@@ -89,6 +89,33 @@ def check_said(values: dict[str, Any], source: str) -> None:
                 raise DataError(
                     f"{source}: {section}.{name} does not say its method: give it `method: {{kind: softmax}}`"
                 )
+    for last, number, schedule in _ends(values, source):
+        if number > schedule:
+            raise DataError(f"{source}: {_not_as_many(last, number, schedule)}")
+
+
+def schedule_warnings(values: dict[str, Any], source: str) -> list[str]:
+    """Where rounds end before their schedule of the learning rate does."""
+    return [f"{source}: {_not_as_many(*end)}" for end in _ends(values, source) if end[1] < end[2]]
+
+
+def _not_as_many(last: str, number: int, schedule: int) -> str:
+    return (
+        f"{last} is round {number}, and train.schedule_rounds ends the schedule of the learning rate with round "
+        f"{schedule}; give it the number of rounds, or 1 for a schedule in each"
+    )
+
+
+def _ends(values: dict[str, Any], source: str) -> list[tuple[str, int, int]]:
+    """The rounds that no round follows, the number of each, and over how many one schedule goes, if over several."""
+    train = values.get("train")
+    schedule = train.get("schedule_rounds", 1) if isinstance(train, dict) else 1
+    if not isinstance(schedule, int) or schedule < 2:
+        return []
+    declared = declared_trainings(values, source)
+    followed = {declared.after[name] for name in declared.rounds}
+    lasts = [name for name in declared.rounds if name not in followed]
+    return [(last, sum(name in declared.rounds for name in declared.up_to(last)), schedule) for last in lasts]
 
 
 def _section(values: dict[str, Any], name: str, source: str) -> dict[Any, dict[str, Any]]:

@@ -41,6 +41,9 @@ class Inputs(Protocol):
     def seen(self, loaded: Tensor) -> Tensor:
         """What the network takes of what is not varied, of the size that it is trained on."""
 
+    def without_views(self) -> str | None:
+        """Why two views of an image would be the same, and what to give; None: they differ."""
+
 
 class Images:
     """Images of a packed data set; `rows`: the row in it of each sample of the split."""
@@ -81,6 +84,11 @@ class Images:
         height, width, _ = shape_of_side(self.info.image_shape, self.augmentation.side)
         return resized(to_float(loaded), (height, width))
 
+    def without_views(self) -> str | None:
+        """None: something is varied."""
+        varies = self.augmentation.varies or self.augmentation.policy
+        return None if varies else "nothing is varied: give `optimisation.augmentation`"
+
 
 class Features:
     """Stored features of the split's samples."""
@@ -112,6 +120,14 @@ class Features:
     def seen(self, loaded: Tensor) -> Tensor:
         """As they are."""
         return loaded
+
+    def without_views(self) -> str | None:
+        """None: some are stored."""
+        missing = (
+            f"the features in {self.features.path} have none: give those features `views` and `augmentation`, and make "
+            "them again"
+        )
+        return None if self.features.info.views else missing
 
 
 def _joined(plain: Tensor, varied: Tensor) -> Tensor:

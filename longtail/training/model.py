@@ -23,7 +23,7 @@ from longtail.network.network import Network, backbone_digest
 from longtail.network.snapshot import current, write_priors
 from longtail.network.trained import keep_still, renew, set_modes
 from longtail.training.beginning import initial_network, measure_gamma
-from longtail.training.inputs import Features, Images, Inputs, open_inputs
+from longtail.training.inputs import Features, Inputs, open_inputs
 from longtail.training.loop import WHOLE_SCHEDULE, Stretch, precision, train
 from longtail.training.negatives import carry_over, trained_tasks
 from longtail.training.outcome import warn_of_collapse
@@ -131,11 +131,10 @@ def _of_validation(table: Split, task: Task) -> Ints:
 
 
 def _check_trained(params: TrainingParams, network: Network, method: Method, data: Inputs) -> None:
-    augmentation = params.optimisation.augmentation
-    if method.plain_first and isinstance(data, Images) and not (augmentation.varies or augmentation.policy):
+    if method.views > 1 and (instead := data.without_views()):
         raise DataError(
-            f"{params.called} compares images with augmented views of themselves, and nothing is varied: give "
-            "`optimisation.augmentation`, or leave that comparison out"
+            f"{params.called} compares images with augmented views of themselves, and {instead}, or leave that comparison "
+            "out"
         )
     body = [*network.backbone.parameters(), *network.pooling.parameters(), *network.embeddings.parameters()]
     body += method.parameters()

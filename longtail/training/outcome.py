@@ -49,7 +49,8 @@ def before_rounds(scoring: Scoring, model: Path, split: Split) -> State:
     those of another method cannot be gone on with.
     """
     state = State.read(model)
-    if state.rule == scoring.rule and state.history[0].scores:
+    # Round 0 has none where what the rounds follow cannot answer by the rule.
+    if state.rule == scoring.rule and (state.round or state.history[0].scores):
         return state
     if state.round:
         raise DataError(

@@ -145,7 +145,7 @@ def test_lmle_is_the_weighted_hinge_of_what_was_drawn(
             D = [float((x[0] - other).square().sum()) for other in x[1:]]
             on = weight * bool(made[task].has_other_cluster[row_of[members[0]]])
             expected["hinge_1"] += on * max(0, 0.1 + D[0] - D[1])
-            expected["hinge_2"] += on * max(0, 0.2 + D[1] - D[2]) * (members[2] != members[3])
+            expected["hinge_2"] += on * max(0, 0.2 + D[1] - D[2]) * (members[3] not in members[1:3])
             expected["hinge_3"] += weight * max(0, 0.5 + D[2] - D[3])
     assert scalars == pytest.approx(expected | {"loss": sum(expected.values())}, rel=1e-4)
 
@@ -185,8 +185,11 @@ def test_fresh_quintuplets_are_those_of_the_mini_batch_by_its_embeddings(
         own = dict(zip(made[task].members[:, 0].tolist(), made[task].clusters.tolist(), strict=True))
         clusters = np.array([own[position] for position in rows.tolist()])
         mined = batch_quintuplets(embeddings, torch.from_numpy(codes), torch.from_numpy(clusters))
-        weights = torch.tensor(class_weights(codes, cost=True))
-        five = [plus != anchor and minus != far for anchor, plus, minus, far, _ in mined.members.tolist()]
+        drawn = method.sampler.positions(1)[task]
+        weights = torch.tensor(class_weights(labels[task][drawn], cost=True))
+        assert len(rows) == len(set(drawn.tolist()))
+        weights = torch.stack([weights[drawn == position].sum() for position in rows])
+        five = [len(set(members)) == 5 for members in mined.members.tolist()]
         whole.append(float(weights[torch.tensor(five) & mined.has_other_cluster].sum()))
         expected += torch.stack(
             triple_header_hinge(embeddings, mined.members, mined.has_other_cluster, weights, MARGINS)[1:]

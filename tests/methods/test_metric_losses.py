@@ -113,7 +113,7 @@ def slow_multi_similarity(
 
 
 def multi_similarity(embeddings: Tensor, codes: Tensor, **params: float) -> Tensor:
-    setup = Setup({"task": np.arange(2)}, Sampling(), 0)
+    setup = Setup({"task": np.arange(4) % 2}, Sampling(), 0)
     found: Tensor = MultiSimilarityParams(**params).build(setup).losses(embeddings, codes)
     return found
 
@@ -270,6 +270,18 @@ def test_mini_batches_without_two_samples_of_a_class_are_refused(
             params_class(kind)().build(setup)
     if kind == "contrastive":
         assert params_class(kind)(two_views=True).build(setup).warnings() == []
+
+
+@pytest.mark.parametrize("kind", ["contrastive", "semi_hard_triplet", "multi_similarity"])
+@pytest.mark.parametrize("changes", [{"at_most": 1}, {"sampling": "natural"}])
+def test_classes_of_one_image_are_refused_or_told(kind: str, changes: dict[str, Any]) -> None:
+    """Drawn twice it is there once: of itself it is no positive."""
+    labels = {"t": np.arange(90) % 10 if "at_most" in changes else np.arange(10)}
+    with pytest.raises(DataError, match="no class of 't' has 2 images to train on"):
+        params_class(kind)().build(Setup(labels, Sampling(batch=30, **changes), 0))
+    some = {"t": np.array([0, 0, 1, 2, 2, 3])}
+    (said,) = params_class(kind)().build(Setup(some, Sampling(batch=30), 0)).warnings()
+    assert said.startswith("2 of the 4 classes of 't' have fewer than 2 images to train on")
 
 
 @pytest.mark.parametrize("kind", IN_BATCH)

@@ -22,13 +22,13 @@ def slow_hinges(
     margins: Margins,
     power: float,
 ) -> tuple[float, float, float]:
-    """The three sums of slack variables ε, τ, σ of Eq. 2; where p− is p−− its second constraint holds nothing."""
+    """The three sums of slack variables ε, τ, σ of Eq. 2, of which where p−− is p− or p+ the second constraint holds nothing."""
     epsilon = tau = sigma = 0.0
     for (i, plus, minus, far, negative), two_clusters, weight in zip(quintuplets, on, weights, strict=True):
         D = [sum((a - b) ** 2 for a, b in zip(x[i], x[j], strict=True)) ** power for j in (plus, minus, far, negative)]
         if two_clusters:
             epsilon += weight * max(0, margins.g1 + D[0] - D[1])
-            tau += weight * max(0, margins.g2 + D[1] - D[2]) * (minus != far)
+            tau += weight * max(0, margins.g2 + D[1] - D[2]) * (far not in (plus, minus))
         sigma += weight * max(0, margins.g3 + D[2] - D[3])
     return epsilon, tau, sigma
 
@@ -144,6 +144,16 @@ def test_where_p_minus_is_p_minus_minus_the_second_hinge_is_no_floor() -> None:
     apart = torch.tensor([[0.0], [1.0], [2.0], [2.0], [4.0]])
     assert float(hinges_of(apart, torch.tensor([[0, 1, 2, 2, 4]])).loss) == 0
     assert float(hinges_of(apart, torch.tensor([[0, 1, 2, 3, 4]])).within_class) == pytest.approx(MARGINS.g2)
+
+
+@given(st.lists(st.floats(0, 2), min_size=3, max_size=3))
+def test_where_p_plus_is_p_minus_minus_the_first_hinge_alone_draws_it_nearer(places: list[float]) -> None:
+    """On a line from the anchor: the two hinges would be g1 + g2 at least."""
+    minus, plus, negative = sorted(places)
+    line = torch.tensor([[0.0], [plus], [minus], [9.0], [negative]], dtype=torch.float64)
+    hinges = hinges_of(line, torch.tensor([[0, 1, 2, 1, 4]]))
+    assert float(hinges.cluster) == pytest.approx(MARGINS.g1 + plus**2 - minus**2)
+    assert float(hinges.within_class) == 0
 
 
 def test_the_bounds_are_of_the_unit_of_the_distance() -> None:

@@ -20,6 +20,7 @@ LINE = np.array([[0.0], [1.0], [2.0], [3.0], [4.0]], np.float32)
         ([0, 1, 2, 4, 3], True, {"whole", "with_p_plus"}),
         ([0, 0, 2, 3, 4], True, set()),
         ([0, 1, 3, 3, 4], True, {"with_p_plus"}),
+        ([0, 3, 1, 3, 4], True, {"with_p_plus"}),
         ([0, 1, 3, 3, 4], False, {"with_p_plus", "degenerate"}),
         ([0, 0, 0, 0, 4], False, {"degenerate"}),
     ],

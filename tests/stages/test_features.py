@@ -114,12 +114,14 @@ def test_after_a_plain_first_view_come_augmented_ones_alone(root: Path, views: i
     assert all(0 < int((view == plain).all(1).sum()) < len(plain) for view in varied)
 
 
-def test_a_further_view_of_features_without_views_is_refused_and_a_single_plain_one_is_not(root: Path) -> None:
+@pytest.mark.parametrize("method", [{"kind": "contrastive", "two_views": True}, {"kind": "balanced_contrastive"}])
+@pytest.mark.parametrize("on", ["features", "dataset"])
+def test_views_that_are_all_the_same_are_refused(root: Path, method: dict[str, Any], on: str) -> None:
     run_stage(root, "features")
-    assert len(first_step(root, 1)[0])
-    with pytest.raises(DataError, match="have none: give those features `views` and `augmentation`, and make") as error:
-        first_step(root, 2)
-    assert str(root / "features") in str(error.value)
+    says = "have none: give those features `views` and" if on == "features" else "nothing is varied: give `optimisation"
+    with pytest.raises(DataError, match=f"compares images with augmented views of themselves, and .*{says}") as error:
+        run_stage(root, "fit", paths={"dataset": on}, method=method, sampling="natural", cost=0)
+    assert (str(root / "features") in str(error.value)) == (on == "features")
 
 
 def test_they_carry_the_colours_of_the_splits_samples(root: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longtail.errors import DataError
-from longtail.training.declared import START, TAKEN, Trainings, declared_trainings
+from longtail.training.declared import START, TAKEN, Trainings, check_said, declared_trainings, schedule_warnings
 
 AFTER_START = {"after": START}
 
@@ -182,3 +182,25 @@ def test_of_no_declaration_with_a_circle_there_is_an_order(after: dict[str, str]
     circle = after | {data.draw(st.sampled_from(behind)): last}
     with pytest.raises(DataError, match=rf"{last}.* follow each other in a circle|, {last}\b.* in a circle"):
         declared_trainings(sections(circle, rounds), "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "wrong"),
+    [(1, {}), (2, {"r3": "more", "other": "fewer"}), (3, {"other": "fewer"}), (5, {"r3": "fewer"})],
+)
+def test_a_schedule_over_the_rounds_has_as_many_as_there_are(schedule: int, wrong: dict[str, str]) -> None:
+    """r1 to r3 are a chain of three, `other` is a round of its own."""
+    follows = {"r1": "start", "r2": "r1", "r3": "r2", "other": "start"}
+    values = {
+        "rounds": {name: {"after": after, "on": "dataset"} for name, after in follows.items()},
+        "train": {"schedule_rounds": schedule},
+        "evaluate": {"models": ["r3"]},
+    }
+    said = schedule_warnings(values, "params.yaml")
+    assert {name for name, how in wrong.items() if how == "fewer"} <= {one.split()[1] for one in said}
+    if "more" in wrong.values():
+        with pytest.raises(DataError, match="r3 is round 3, and train.schedule_rounds ends the schedule of the learn"):
+            check_said(values, "params.yaml")
+    else:
+        check_said(values, "params.yaml")
+    assert schedule > 1 or not said

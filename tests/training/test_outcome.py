@@ -80,6 +80,14 @@ def test_where_the_rule_cannot_answer_there_is_no_score_and_any_round_is_better(
     assert next_state(found, {"digit": 0.1, "kids": 0.1}, [], 1).best_round == 1
 
 
+def test_rounds_that_began_without_a_score_are_gone_on_with(prepared: Path, tmp_path: Path) -> None:
+    table = Split.open(prepared / "split")
+    began = before_rounds(by("head"), prepared / "start/model", table)
+    first = next_state(began, {"digit": 0.1, "kids": 0.1}, [], 1)
+    first.write(tmp_path)
+    assert before_rounds(by("head"), tmp_path, table) == first
+
+
 def test_rounds_of_another_rule_are_not_gone_on_with(tmp_path: Path, prepared: Path) -> None:
     after(0.6).write(tmp_path)
     with pytest.raises(DataError, match=f"^{tmp_path} was trained in rounds by another kind of method; let these "):
