@@ -15,6 +15,7 @@ from longtail.data.splits import Split
 from longtail.data.transforms import shape_of_side
 from longtail.errors import DataError
 from longtail.methods.base import Ints, Method, Setup
+from longtail.methods.in_batch import InBatchMethod
 from longtail.methods.similarity import ClusteringMethod
 from longtail.network.device import device
 from longtail.network.embedder import Embedder, blueprint_for, build_network, write_snapshot
@@ -131,10 +132,11 @@ def _of_validation(table: Split, task: Task) -> Ints:
 
 
 def _check_trained(params: TrainingParams, network: Network, method: Method, data: Inputs) -> None:
-    if method.views > 1 and (instead := data.without_views()):
+    compares = method.plain_first or (method.views > 1 and isinstance(method, InBatchMethod))
+    if compares and (instead := data.without_views()):
         raise DataError(
-            f"{params.called} compares images with augmented views of themselves, and {instead}, or leave that comparison "
-            "out"
+            f"{params.called} compares images with augmented views of themselves, and {instead}, or leave that "
+            "comparison out"
         )
     body = [*network.backbone.parameters(), *network.pooling.parameters(), *network.embeddings.parameters()]
     body += method.parameters()

@@ -22,7 +22,7 @@ def slow_hinges(
     margins: Margins,
     power: float,
 ) -> tuple[float, float, float]:
-    """The three sums of slack variables ε, τ, σ of Eq. 2, of which where p−− is p− or p+ the second constraint holds nothing."""
+    """The three sums of slack variables ε, τ, σ of Eq. 2; where p−− is p− or p+ its second constraint holds nothing."""
     epsilon = tau = sigma = 0.0
     for (i, plus, minus, far, negative), two_clusters, weight in zip(quintuplets, on, weights, strict=True):
         D = [sum((a - b) ** 2 for a, b in zip(x[i], x[j], strict=True)) ** power for j in (plus, minus, far, negative)]

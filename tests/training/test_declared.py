@@ -199,7 +199,7 @@ def test_a_schedule_over_the_rounds_has_as_many_as_there_are(schedule: int, wron
     said = schedule_warnings(values, "params.yaml")
     assert {name for name, how in wrong.items() if how == "fewer"} <= {one.split()[1] for one in said}
     if "more" in wrong.values():
-        with pytest.raises(DataError, match="r3 is round 3, and train.schedule_rounds ends the schedule of the learn"):
+        with pytest.raises(DataError, match=r"r3 is round 3, and train\.schedule_rounds ends the schedule"):
             check_said(values, "params.yaml")
     else:
         check_said(values, "params.yaml")
