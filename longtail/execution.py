@@ -94,7 +94,7 @@ def own_section(stage: str, params: dict[str, Any]) -> dict[str, Any]:
 
 def tracked(
     stage: str, paths: dict[str, Path], params: dict[str, Any], config: dict[str, Any]
-) -> AbstractContextManager[None]:
+) -> AbstractContextManager[object]:
     """A tracked run of a stage, named as the orchestrator names the step."""
     from longtail import tracking
 

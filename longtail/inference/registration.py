@@ -18,17 +18,22 @@ STEP = "register"
 def register(index: Path) -> str:
     """Log the model of an index directory, and register it under the name of its data, as the challenger; a sentence.
 
-    Raises DataError if it is no index, or tracking is off.
+    Raises DataError if it is no index, tracking is off, or MLflow does not take it.
     """
-    if Settings.from_environment() is None:
+    if (settings := Settings.from_environment()) is None:
         raise DataError("tracking is off, so there is no MLflow to register a model with; unset LONGTAIL_TRACKING")
     blueprint, rule = read_blueprint(index / "snapshot"), State.read(index).rule
     check_artifact(index)
     lineage = Lineage.read(index)
     config, params = lineage.parameters(), {"index": str(index), "rule": rule}
-    with tracking.stage_run(STEP, STEP, params=params, config=config, dataset=lineage.dataset, last=True):
+    with tracking.stage_run(STEP, STEP, params=params, config=config, dataset=lineage.dataset, last=True) as run:
         example = np.zeros((1, *blueprint.image_shape), np.uint8)
         tracking.log_model(index, tasks=blueprint.tasks, example=example, parent=True)
-    return (
-        f"{index} is the newest version of {registered(config, lineage.dataset)}; `longtail promote --insist` takes it"
-    )
+    name = registered(config, lineage.dataset)
+    if settings.later:
+        return f"{index} waits to be registered as {name}; `longtail sync` does so"
+    if run is None or not run.delivered:
+        raise DataError(
+            f"{index} is not registered as {name} yet, for MLflow has not taken it; `longtail sync` does so"
+        )
+    return f"{index} is the newest version of {name}; `longtail promote --insist` takes it"

@@ -41,11 +41,16 @@ UPLOAD_TIMEOUT = 60
 BYTES_PER_SECOND = 1e6
 
 # What MLflow will not take, however often it is sent. Any other failure is worth another try.
-HOPELESS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE")
+LOST = "RESOURCE_DOES_NOT_EXIST"
+HOPELESS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", LOST, "INVALID_STATE")
 
 
 class LostFileError(Exception):
     """A journalled artifact that is no longer there."""
+
+
+class LostRunError(Exception):
+    """A run that a receipt names and the store has not, as after an older database was restored."""
 
 
 class Store:
@@ -72,16 +77,22 @@ class Store:
             return
         receipt = journal.receipt(without_credentials(self.uri))
         with self._patience(self._timeout):
-            if receipt.run is None:
-                receipt.parent, receipt.run = self._runs.open(journal.opening, journal.dataset)
-                journal.acknowledge(receipt)
-            attempts = Attempts(self.client, journal.events)
-            for batch in _batches(journal.events[receipt.count :]):
-                self._send(batch, journal, receipt, attempts)
-                receipt.count += len(batch)
-                journal.acknowledge(receipt)
+            try:
+                self._deliver(journal, receipt)
+            except LostRunError:
+                self._deliver(journal, Receipt(receipt.uri))  # the journal still has it all
         if journal.ended:
             journal.remove()
+
+    def _deliver(self, journal: Journal, receipt: Receipt) -> None:
+        if receipt.run is None:
+            receipt.parent, receipt.run = self._runs.open(journal.opening, journal.dataset)
+            journal.acknowledge(receipt)
+        attempts = Attempts(self.client, journal.events)
+        for batch in _batches(journal.events[receipt.count :]):
+            self._send(batch, journal, receipt, attempts)
+            receipt.count += len(batch)
+            journal.acknowledge(receipt)
 
     def _send(self, batch: list[Event], journal: Journal, receipt: Receipt, attempts: Attempts) -> None:
         from mlflow.exceptions import MlflowException
@@ -95,7 +106,20 @@ class Store:
         except (MlflowException, LostFileError) as error:
             if isinstance(error, MlflowException) and error.error_code not in HOPELESS:
                 raise
+            if isinstance(error, MlflowException) and error.error_code == LOST:
+                self._check_there(receipt)
             print(f"tracking: left out, {batch[0]['kind']}: {error}", file=sys.stderr)
+
+    def _check_there(self, receipt: Receipt) -> None:
+        from mlflow.exceptions import MlflowException
+
+        for run in filter(None, (receipt.parent, receipt.run)):
+            try:
+                self.client.get_run(run)
+            except MlflowException as error:
+                if error.error_code == LOST:
+                    raise LostRunError(f"the store has no run {run} any more") from error
+                raise
 
     def _targets(self, event: Event, receipt: Receipt) -> list[str]:
         both = event.get("parent") or event["kind"] == "end"

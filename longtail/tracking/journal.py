@@ -145,7 +145,8 @@ class Journal:
     def receipt(self, uri: str) -> Receipt:
         """What the store at `uri` has of this journal so far."""
         if self._receipt is None and (self.path / "receipt.json").is_file():
-            self._receipt = Receipt(**json.loads((self.path / "receipt.json").read_text(encoding="utf-8")))
+            with suppress(ValueError, TypeError):  # torn as the machine went down: everything is delivered again
+                self._receipt = Receipt(**json.loads((self.path / "receipt.json").read_text(encoding="utf-8")))
         if self._receipt is None or self._receipt.uri != uri:
             self._receipt = Receipt(uri)
         return self._receipt

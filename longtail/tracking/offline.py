@@ -11,6 +11,7 @@ NOTE_SECONDS = 60.0
 
 # What MLflow's client says of an answer that tells of an error, and of one whose status it would have tried again on.
 ANSWERED = re.compile(r"(?:failed with error code|too many) (\d{3})|^(\d{3}) (?:Client|Server) Error")
+CREDENTIALS = re.compile(r"//\S*@")  # in an address that MLflow or its client quotes
 REFUSED = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
 
 
@@ -36,9 +37,14 @@ def clear() -> None:
         (journal.root() / "offline").unlink(missing_ok=True)
 
 
+def unanswered(error: Exception) -> bool:
+    """Whether it says that nobody answered, or not in time."""
+    return any(words in str(error) for words in ("Max retries exceeded", "timeout", "timed out"))
+
+
 def reason(uri: str, error: Exception) -> str:
-    """Why delivery to `uri` failed, as the beginning of a sentence."""
-    text = str(error)
+    """Why delivery to `uri`, an address without credentials, failed, as the beginning of a sentence."""
+    text = CREDENTIALS.sub("//", str(error))
     if isinstance(error, ImportError):
         return f"MLflow is not installed here ({text})"
     if getattr(error, "error_code", None) in REFUSED or "error code 401" in text or "error code 403" in text:
@@ -47,7 +53,7 @@ def reason(uri: str, error: Exception) -> str:
         )
     if status := ANSWERED.search(text):
         return f"the tracking server at {uri} answers with the HTTP status {status[1] or status[2]}"
-    if "Max retries exceeded" in text or "timeout" in text or "timed out" in text:
+    if unanswered(error):
         return f"the tracking server at {uri} does not answer"
     first = (text.strip() or type(error).__name__).splitlines()[0]
     return f"tracking to {uri} failed: {first[:200]}"

@@ -39,18 +39,19 @@ def stage_run(
     config: dict[str, Any],
     dataset: Md5,
     last: bool = False,
-) -> Iterator[None]:
+) -> Iterator["StageRun | None"]:
     """Track one step: everything logged inside lands in a nested run `name` of the pipeline's parent run, or without a
     name in the parent run itself.
 
     `params` are the step's own, `config` every parameter of the pipeline. `dataset` is the md5 of the data; the step
     that makes the data gives a function, which is called when the step has succeeded. `last` says that the pipeline is
-    finished when this step is. An exception ends the runs as FAILED and goes on; tracking itself never raises.
+    finished when this step is. Of the run, which is None with tracking off, `delivered` tells at the end whether MLflow
+    has it. An exception ends the runs as FAILED and goes on; tracking itself never raises.
     """
     global _current  # noqa: PLW0603 - one step a process
     settings = Settings.from_environment()
     if settings is None:
-        yield
+        yield None
         return
     opening = {
         "stage": stage,
@@ -62,7 +63,7 @@ def stage_run(
     # As JSON has it: a fingerprint must be the same from memory and from the journal.
     run = _current = StageRun(settings, json.loads(json.dumps(opening, default=str)), dataset)
     try:
-        yield
+        yield run
     except BaseException as error:
         run.end("FAILED" if isinstance(error, Exception) else "KILLED", f"{type(error).__name__}: {error}")
         raise
@@ -80,6 +81,7 @@ class StageRun:
         self._dataset = dataset
         self._warned = False
         self._tried = False
+        self.delivered = False  # all of it, the end as well
         self._store: Store | None = None
         self._online = not settings.later and not offline.recent(settings.public_uri)
         self._next_flush = time.monotonic() + FLUSH_SECONDS
@@ -136,6 +138,7 @@ class StageRun:
                 self._store = Store(self.settings.uri)
                 deliver_waiting(self._store)
             self._store.deliver(self.journal)
+            self.delivered = self.journal.ended
         except Exception as error:
             self._offline(error)
         now = time.monotonic()

@@ -1,9 +1,9 @@
 """Where to track, read from the environment alone."""
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Self
-from urllib.parse import urlsplit
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 DEFAULT_EXPERIMENT = "longtail"
@@ -43,7 +43,7 @@ class Settings:
     @property
     def local(self) -> bool:
         """Whether the store is a file of this machine."""
-        return urlsplit(self.uri).scheme in ("sqlite", "file", "")
+        return self.uri.partition(":")[0] in ("sqlite", "file") or ":" not in self.uri
 
     @property
     def public_uri(self) -> str:
@@ -53,5 +53,7 @@ class Settings:
 
 def without_credentials(uri: str) -> str:
     """The address without user and password, fit for files and messages."""
-    authority = urlsplit(uri).netloc
-    return uri.replace(authority, authority.rpartition("@")[2], 1) if "@" in authority else uri
+    scheme, found, rest = uri.partition("://")
+    # A password may have a /, or what else ends a host; then a port that is no number shows it.
+    host = rest if re.match(r"[^/?#@\[]*:(?!\d*([/?#]|$))", rest) else re.split(r"[/?#]", rest, maxsplit=1)[0]
+    return scheme + found + rest[host.rfind("@") + 1 :]

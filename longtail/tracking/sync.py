@@ -55,13 +55,18 @@ def promote(name: str | None = None, *, insist: bool = False) -> str:
 
 
 def deliver_waiting(store: "Store") -> None:
-    """Deliver the waiting journals meant for this store, the oldest first; one that fails stays, and is for `sync`."""
+    """Deliver the waiting journals meant for this store, the oldest first; one that fails stays, and is for `sync`.
+    Where the store does not answer the others stay too: each would wait as long.
+    """
+    uri = without_credentials(store.uri)
     for journal in filter(None, map(Journal.load, waiting())):
         try:
-            if journal.opening["uri"] == without_credentials(store.uri):
+            if journal.opening["uri"] == uri:
                 store.deliver(journal)
         except Exception as error:
-            print(f"tracking: {journal.path} stays: {offline.reason(store.uri, error)}", file=sys.stderr)
+            print(f"tracking: {journal.path} stays: {offline.reason(uri, error)}", file=sys.stderr)
+            if offline.unanswered(error):
+                break
         finally:
             journal.close()
 

@@ -231,6 +231,12 @@ def test_what_cannot_be_registered_is_one_sentence(
     with pytest.raises(DataError, match="is not a snapshot of a network"):
         register(tmp_path)
     assert not list(tmp_path.iterdir())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    with pytest.raises(DataError, match="is not registered as longtail-photos yet, for MLflow has not taken it"):
+        register(extended)
+    monkeypatch.setenv("LONGTAIL_TRACKING", "later")
+    assert register(extended).endswith("waits to be registered as longtail-photos; `longtail sync` does so")
 
 
 @pytest.mark.parametrize(

@@ -358,6 +358,68 @@ def test_delivering_again_changes_nothing(store: LocalStore, tmp_path: Path) -> 
     assert len(store.client.get_metric_history(nested.info.run_id, "loss")) == 20
 
 
+@pytest.mark.parametrize("lost", ["both", "nested"])
+def test_what_a_restored_database_has_lost_is_delivered_again(store: LocalStore, tmp_path: Path, lost: str) -> None:
+    """The receipt of a step under way names runs that were made after the backup."""
+    from longtail.tracking.delivery import Store
+
+    uri, backup = os.environ["MLFLOW_TRACKING_URI"], tmp_path / "backup.db"
+    if lost == "nested":
+        with step("split"):
+            pass
+        tracking.sync()
+    shutil.copy(tmp_path / "mlflow.db", backup)
+    with step("train"):
+        tracking.log_metrics({"loss": 1.0}, step=0)
+        delivering = Store(uri)
+        going = run.current()
+        assert going is not None
+        delivering.deliver(going.journal)
+        assert len(store.nested("train")) == 1
+        shutil.copy(backup, tmp_path / "mlflow.db")
+        tracking.log_metrics({"loss": 0.5}, step=1)
+    assert tracking.sync() == 1
+    (nested,) = LocalStore(uri).nested("train")
+    history = store.client.get_metric_history(nested.info.run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [(0, 1.0), (1, 0.5)]
+    assert (nested.info.status, journals()) == ("FINISHED", [])
+
+
+@pytest.mark.parametrize("torn", ["", "{", "[]", '{"uri": 1, "more": 2}', "null"])
+def test_a_torn_receipt_holds_nothing_up(store: LocalStore, torn: str) -> None:
+    with step("train"):
+        tracking.log_metrics({"loss": 1.0}, step=0)
+    (waiting,) = journals()
+    (waiting / "receipt.json").write_text(torn)
+    assert tracking.sync() == 1
+    (nested,) = store.nested("train")
+    assert nested.data.metrics["loss"] == 1
+
+
+@pytest.mark.parametrize(("error", "tried"), [(TimeoutError("timed out after 5 s"), 1), (ValueError("odd"), 3)])
+def test_a_store_that_does_not_answer_is_waited_for_once(
+    store: LocalStore, capsys: pytest.CaptureFixture[str], error: Exception, tried: int
+) -> None:
+    from longtail.tracking.sync import deliver_waiting
+
+    for name in ("split", "start", "train"):
+        with step(name):
+            pass
+    asked = []
+
+    class Failing:
+        uri = os.environ["MLFLOW_TRACKING_URI"]
+
+        def deliver(self, one: journal.Journal) -> None:
+            asked.append(one)
+            raise error
+
+    deliver_waiting(Failing())  # type: ignore[arg-type]
+    assert len(asked) == tried
+    assert capsys.readouterr().err.count("stays") == tried
+    assert len(journals()) == 3
+
+
 def test_the_parent_that_an_orchestrator_made_is_used_and_left_to_it(
     store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
