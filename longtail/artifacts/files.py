@@ -5,10 +5,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from longtail.errors import DataError
+
 
 @contextmanager
 def written(file: Path) -> Iterator[Path]:
-    """Where to write a file that takes its place when the block ends, and is deleted if it fails."""
+    """Where to write a file that takes its place when the block ends, and is deleted if it fails. Raises DataError if a
+    folder is there.
+    """
+    if file.is_dir():
+        raise DataError(f"{file} is a folder; name a file")
     new = file.with_name(f".{file.name}.partial")
     try:
         yield new

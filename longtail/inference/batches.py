@@ -37,6 +37,8 @@ def batch(images: Any, blueprint: Blueprint) -> Pixels:
             pixels[place] = _of_item(item, blueprint)
         except BadImageError as error:
             faults.append(f"image {place}: {shown(f'{error.reason}: {error.detail}', 240)}")
+        except DataError as error:
+            faults.append(f"image {place}: {shown(str(error), 240)}")
     if faults:
         more = f", and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
         raise DataError(f"{len(faults)} of {len(items)} images cannot be read: {'; '.join(faults[:SHOWN])}{more}")
@@ -69,8 +71,9 @@ def _is_row(item: Any) -> bool:
 
 def _only(names: list[Any], column: Callable[[Any], Any]) -> Any:
     """The column "image", or the only one there is."""
-    if len(names) != 1 and "image" not in names:
-        raise DataError(f"of {len(names)} columns none is called 'image'; give one column of images")
+    if len(names) != 1 and names.count("image") != 1:
+        called = "several are" if "image" in names else "none is"
+        raise DataError(f"of {len(names)} columns {called} called 'image'; give one column of images")
     return column(names[0] if len(names) == 1 else "image")
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -35,7 +36,11 @@ def read_classes(folder: Path, blueprint: Blueprint) -> dict[str, ClassImages]:
     """
     if not folder.exists():
         raise DataError(f"there is no folder {shown(folder, LONGEST)}; it needs one folder of images a class")
-    files = open_files(folder, Request(blueprint.image_shape, folder))
+    with TemporaryDirectory() as scratch:  # in which a compressed tar is unpacked
+        return _classes_in(folder, open_files(folder, Request(blueprint.image_shape, Path(scratch))), blueprint)
+
+
+def _classes_in(folder: Path, files: Files, blueprint: Blueprint) -> dict[str, ClassImages]:
     inside: dict[str, list[str]] = {name: [] for name in files.folders if "/" not in name}
     outside = [name for name in files.names if "/" not in name]
     for name in files.names if not outside else ():

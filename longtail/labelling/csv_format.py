@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 from longtail.labelling.decisions import Decided
 from longtail.labelling.queue import Queue
+from longtail.sources.quoting import from_spreadsheet_cell, spreadsheet_cell
 
 COLUMNS = ("item", "source", "proposed", "confidence", "who", "when", "decision", "seconds", "merged")
 NEEDED = {"item", "who", "when", "decision"}
-# A spreadsheet would take a cell that begins so for a formula, and run it.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-QUOTED = (*FORMULA, "'")  # what has a ' in front, so that reading it again gives what was written
 
 
 def written_as(queue: Queue, every: Sequence[Decided]) -> str:
@@ -21,8 +19,8 @@ def written_as(queue: Queue, every: Sequence[Decided]) -> str:
     rows.writerow(COLUMNS)
     for one in every:
         for who, entry in one.by_person.items():
-            about = (_safe(one.item.source), _safe(one.item.proposed), one.item.confidence)
-            said = (_safe(who), entry.when.isoformat(), entry.decision, entry.seconds, one.merged)
+            about = (spreadsheet_cell(one.item.source), spreadsheet_cell(one.item.proposed), one.item.confidence)
+            said = (spreadsheet_cell(who), entry.when.isoformat(), entry.decision, entry.seconds, one.merged)
             rows.writerow((one.item.item, *about, *said))
     return text.getvalue()
 
@@ -39,17 +37,9 @@ def read_from(text: str) -> list[dict[str, object]]:
     return [
         {
             **row,
-            "who": _plain(row["who"]),
-            "proposed": _plain(row.get("proposed")),
+            "who": from_spreadsheet_cell(row["who"]),
+            "proposed": from_spreadsheet_cell(row.get("proposed")),
             "seconds": row.get("seconds") or None,
         }
         for row in found
     ]
-
-
-def _safe(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(QUOTED) else cell
-
-
-def _plain(cell: str | None) -> str | None:
-    return cell[1:] if cell and cell[0] == "'" and cell[1:].startswith(QUOTED) else cell

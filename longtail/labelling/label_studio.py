@@ -24,7 +24,8 @@ def written_as(queue: Queue, every: Sequence[Decided]) -> str:
 def read_from(text: str) -> list[dict[str, object]]:
     """The decisions in a file of Label Studio's. Raises ValueError if it is none.
 
-    An annotation that was skipped has none. Who it is, is what an export of ours says, or else Label Studio's user.
+    An annotation that was skipped, or sent without a choice, has none. Who it is, is what an export of ours says, or
+    else Label Studio's user.
     """
     tasks = json.loads(text)
     if not isinstance(tasks, list):
@@ -34,7 +35,7 @@ def read_from(text: str) -> list[dict[str, object]]:
             _record(task["data"], annotation)
             for task in tasks
             for annotation in task.get("annotations", ())
-            if not annotation.get("was_cancelled")
+            if not annotation.get("was_cancelled") and annotation["result"]
         ]
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise ValueError(f"a task is not as Label Studio writes it: {error!r}") from None

@@ -18,7 +18,7 @@ from longtail.network.device import device
 from longtail.network.inference import Inference
 from longtail.network.network import Network, NetworkParams, is_images, on_sphere
 from longtail.network.prior_features import histograms_of_gradients, pixels
-from longtail.network.snapshot import Blueprint, Features, read_blueprint
+from longtail.network.snapshot import HAND_CRAFTED, Blueprint, Features, read_blueprint
 from longtail.progress import Advance
 
 Floats = npt.NDArray[np.float32]
@@ -78,7 +78,7 @@ class Embedder:
         return {task.name: np.concatenate([part[task.name] for part in parts]) for task in self.tasks}
 
     def _embed(self, images: Inputs) -> dict[str, Floats]:
-        if self.blueprint.features in ("pixels", "hog"):
+        if self.blueprint.features in HAND_CRAFTED:
             crafted = pixels(images) if self.blueprint.features == "pixels" else histograms_of_gradients(images)
             return {task.name: crafted for task in self.tasks}
         assert self.network is not None
@@ -114,10 +114,13 @@ def build_network(blueprint: Blueprint) -> Network:
 def load_embedder(snapshot: Path) -> Embedder:
     """The embedder of a snapshot directory."""
     blueprint = read_blueprint(snapshot)
-    if not (snapshot / "network.safetensors").is_file():
+    weights = snapshot / "network.safetensors"
+    if blueprint.features in HAND_CRAFTED:
         return Embedder(blueprint, None)
+    if not weights.is_file():
+        raise DataError(f"{weights} is missing: copy all of the model, or run the step that makes it again")
     network = build_network(blueprint)
-    network.load_state_dict(read_weights(snapshot / "network.safetensors"))
+    network.load_state_dict(read_weights(weights))
     return Embedder(blueprint, network)
 
 

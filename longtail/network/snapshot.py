@@ -24,6 +24,7 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 PRIOR = "prior.json"
 Features = Literal["network", "backbone", "pixels", "hog"]
+HAND_CRAFTED = ("pixels", "hog")  # by no network
 
 
 class Round(BaseModel, extra="forbid"):

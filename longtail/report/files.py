@@ -13,6 +13,7 @@ from longtail.metrics.conformal import PredictionSets
 from longtail.network.snapshot import State, mean_score
 from longtail.report.content import MEAN, Report, Row, Standing, TaskReport
 from longtail.report.limits import MANY_CLASSES, MANY_TASKS, WORST, in_full
+from longtail.sources.quoting import spreadsheet_cell
 
 # What `dvc metrics show` compares models by, beside their mean per-class accuracy.
 COMPARED = ("accuracy", "average_f1", "minority_f1", "geometric_mean", "worst_recall")
@@ -26,7 +27,9 @@ def write_tables(report: Report, state: State, folder: Path) -> None:
     """
     write_json(folder / "metrics.json", {page.name: _metrics(page) for page in report.tasks})
     per_class = [_classes(page, row) for page in report.tasks for row in page.own_rows]
-    pd.concat(per_class).to_csv(folder / "per_class.csv", index=False)
+    table = pd.concat(per_class)
+    table["class"] = table["class"].map(spreadsheet_cell)
+    table.to_csv(folder / "per_class.csv", index=False)
     _write_models(report, folder / "models")
     _write_plots(report.tasks, state, folder)
 

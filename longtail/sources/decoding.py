@@ -5,6 +5,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -169,9 +170,16 @@ def _opened(data: bytes, deep_grey: DeepGrey) -> Iterator[Image.Image]:
         yield image
 
 
+@lru_cache(maxsize=1)
+def _formats() -> list[str]:
+    """What Pillow decodes by itself: of EPS it has Ghostscript run the program that the file is."""
+    Image.init()
+    return [name for name in Image.ID if name != "EPS"]
+
+
 def _recognised(data: bytes) -> Image.Image:
     try:
-        return Image.open(io.BytesIO(data))
+        return Image.open(io.BytesIO(data), formats=_formats())
     except UnidentifiedImageError:
         if name := known_format(data):
             raise BadImageError("format not read", f"{name} is not read: convert it to JPEG or PNG") from None

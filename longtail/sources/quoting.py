@@ -1,4 +1,4 @@
-"""What a message quotes of somebody else's data: printable, on one line, and of bounded length."""
+"""What a message or a table quotes of somebody else's data: printable, on one line, of bounded length, no formula."""
 
 import re
 from collections.abc import Iterable
@@ -6,6 +6,9 @@ from collections.abc import Iterable
 HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # of surrogate pairs, but those that stand for a byte
 LONGEST = 120  # characters of one quoted cell or name
 MOST = 10  # names that a message lists
+# A spreadsheet would take a cell that begins so for a formula, and run it.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+QUOTED = (*FORMULA, "'")  # what has a ' in front, so that reading it again gives what was written
 
 
 def printable(text: str) -> str:
@@ -36,3 +39,13 @@ def listed(values: Iterable[object]) -> str:
 def counted(number: int, one: str, many: str = "") -> str:
     """The number and its noun."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def spreadsheet_cell(text: str) -> str:
+    """The text as a cell of a CSV file that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(QUOTED) else text
+
+
+def from_spreadsheet_cell(cell: str | None) -> str | None:
+    """The text of such a cell."""
+    return cell[1:] if cell and cell[0] == "'" and cell[1:].startswith(QUOTED) else cell

@@ -1,4 +1,4 @@
-"""Formats of pictures that Pillow does not read, by how their files begin: what to tell who has one."""
+"""Formats of pictures that are not read, by how their files begin: what to tell who has one."""
 
 # The brands of ISO base media files (ISO/IEC 14496-12), which stand after "ftyp".
 BRANDS = {
@@ -10,6 +10,7 @@ BRANDS = {
 SIGNATURES = {
     "JPEG XL": (b"\xff\x0a", b"\x00\x00\x00\x0cJXL "),
     "a PDF": (b"%PDF-",),
+    "EPS, a program that draws,": (b"%!PS", b"\xc5\xd0\xd3\xc6"),
     "SVG, a drawing without pixels": (b"<svg",),
 }
 

@@ -95,6 +95,14 @@ def test_new_classes_are_found_and_the_others_as_before(trained: Path, extended:
     np.testing.assert_array_equal(now.nearest.cluster[~near], before.nearest.cluster[~near])
 
 
+@pytest.mark.parametrize("archive", ["zip", "tar", "gztar", "xztar"])
+def test_new_classes_may_lie_in_an_archive(trained: Path, extended: Path, tmp_path: Path, archive: str) -> None:
+    packed = shutil.make_archive(str(tmp_path / "new"), archive, write_new(tmp_path / "folder", *NEW))
+    add(Path(packed), trained / "index/softmax", tmp_path / "index")
+    for name in ("rules.json", "snapshot/network.json"):
+        assert (tmp_path / "index" / name).read_bytes() == (extended / name).read_bytes()
+
+
 def test_answers_change_only_where_a_new_cluster_is_among_the_neighbours(trained: Path, extended: Path) -> None:
     by_neighbours = Answerer.load(trained / "index/softmax").tasks["label"].clusters
     answerer = Answerer.load(extended)

@@ -138,6 +138,11 @@ REFUSED: dict[str, tuple[Any, str]] = {
     ),
     "a list of rows": ([[[1, 2], [3]]], "1 of 1 images cannot be read: image 0: not an image: its rows are not"),
     "a list of numbers": ([1, 2, None], "3 of 3 images cannot be read"),
+    "two columns called image": (pd.DataFrame([["x", "y"]], columns=["image"] * 2), "of 2 columns several are called"),
+    "one that is too bright": (
+        [NOISE[0], [[[300] * 3] * 20] * 24],
+        "1 of 2 images cannot be read: image 1: the pixels are int64, not uint8",
+    ),
     "two columns": (pd.DataFrame({"a": ["x"], "b": ["y"]}), "of 2 columns none is called 'image'"),
     "no column": (pd.DataFrame(), "of 0 columns none is called 'image'"),
     "text": (["no such file.jpg"], "image 0: neither base64 nor a file: no such file.jpg: No such file or directory"),

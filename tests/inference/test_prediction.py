@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -160,6 +161,21 @@ def test_a_file_of_answers_is_whole_or_absent(
         predict([file], trained / "index/softmax", as_json=False, out=out)
     assert out.read_text() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.jsonl", "photo.png"]
+
+
+def test_answers_go_into_no_folder(trained: Path, tmp_path: Path) -> None:
+    file = save(picture(2, 4), tmp_path / "photo", "png")
+    (tmp_path / "answers").mkdir()
+    with pytest.raises(DataError, match="answers is a folder; name a file"):
+        predict([file], trained / "index/softmax", as_json=False, out=tmp_path / "answers")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["answers", "photo.png"]
+
+
+def test_an_index_without_its_weights_is_one_sentence(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "index/softmax", tmp_path / "index")
+    (tmp_path / "index/snapshot/network.safetensors").unlink()
+    with pytest.raises(DataError, match=r"network\.safetensors is missing: copy all of the model"):
+        Answerer.load(tmp_path / "index")
 
 
 def test_an_index_that_is_none_is_one_sentence(tmp_path: Path) -> None:

@@ -88,6 +88,7 @@ def test_what_label_studio_writes_itself_is_read(queue: Queue, tmp_path: Path) -
         {"id": 2, "data": {"item": items[1]}, "annotations": [annotation("no", {"id": 3, "email": "a@b.c"})]},
         {"id": 3, "data": {"item": items[2]}, "annotations": [annotation("no", 10, was_cancelled=True, result=[])]},
         {"id": 4, "data": {"item": items[3]}},
+        {"id": 7, "data": {"item": items[3]}, "annotations": [annotation("no", 10, result=[])]},
         {"id": 5, "data": {"item": items[4]}, "annotations": [annotation("no", 10, meta={"text": ["blurry"]})]},
         {"id": 6, "data": {"item": items[5]}, "annotations": [annotation("no", 10, meta={"text": "longtail: Zoe"})]},
     ]
@@ -174,7 +175,7 @@ SURROGATE = json.dumps(
         ("d.json", "{}", "it is no list of tasks"),
         ("d.json", "[1]", "a task is not as Label Studio writes it"),
         ("d.json", '[{"data": {}, "annotations": [{}]}]', "a task is not as Label Studio writes it"),
-        ("d.json", '[{"data": {"item": "ITEM"}, "annotations": [{"result": []}]}]', "not as Label Studio writes it"),
+        ("d.json", '[{"data": {"item": "ITEM"}, "annotations": [{"result": [{}]}]}]', "not as Label Studio writes it"),
         ("d.json", '[{"data": {"item": "ITEM"}, "annotations": null}]', "not as Label Studio writes it"),
         ("d.json", "[" * 100_000, "holds no decisions"),
         ("d.json", SURROGATE, "decision 1 has a wrong who"),

@@ -1,6 +1,7 @@
 """Very many classes, and very many tasks: the page opens, its figures are few, and its files are small."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,21 @@ def test_the_rounds_of_many_tasks_have_a_column_for_their_mean() -> None:
     heading, rows = round_rows(make_rounds(names, number=2))
     assert heading == ["round", "iterations", "final loss", f"validation: mean of {len(names)} tasks, %"]
     assert {len(row) for row in rows} == {4}
+
+
+def test_no_class_is_a_formula_of_a_spreadsheet(tmp_path: Path) -> None:
+    task = task_of(2)
+    named = [
+        one.model_copy(update={"name": name})
+        for one, name in zip(task.own_rows[0].metrics.per_class, ("=1+1", "a"), strict=True)
+    ]
+    row = replace(task.own_rows[0], metrics=task.own_rows[0].metrics.model_copy(update={"per_class": named}))
+    task = TaskReport(**{**vars(task), "rows": [row]})
+    report = make_report([task], models=[ModelReport("r3", "LMLE", "trained", "cluster_wise")], means=[])
+    answers = {"id": ["x"], "true": ["a"], "r3.head": ["b"]}
+    pd.DataFrame(answers).to_parquet(tmp_path / f"predictions-{task.name}.parquet")
+    write_tables(report, State(rule="head", history=[Round(round=0, scores={}, curve=[])]), tmp_path)
+    assert pd.read_csv(tmp_path / "per_class.csv")["class"].tolist() == ["'=1+1", "a"]
 
 
 @pytest.mark.parametrize(("K", "tasks"), [(3, 1), (2, 2), (2, MANY_TASKS + 1), (2000, 1)])

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,6 +138,8 @@ def container(brand: bytes) -> bytes:
         (b"\xff\x0a" + bytes(50), "JPEG XL"),
         (b"\x00\x00\x00\x0cJXL \r\n\x87\n" + bytes(50), "JPEG XL"),
         (b"%PDF-1.7\n" + bytes(50), "a PDF"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "EPS"),
+        (b"\xc5\xd0\xd3\xc6" + bytes(50), "EPS"),
         (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
     ],
 )
@@ -146,6 +149,18 @@ def test_a_picture_in_a_format_that_is_not_read_is_told_what_to_do(data: bytes, 
     assert refused.value.reason == "format not read"
     assert name in refused.value.detail
     assert refused.value.detail.endswith("convert it to JPEG or PNG")
+
+
+def test_no_program_is_run_to_read_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow would give an EPS to Ghostscript, which runs it."""
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    drawn = io.BytesIO()
+    Image.new("L", (9, 9)).save(drawn, "EPS")
+    with pytest.raises(BadImageError, match="EPS, a program that draws, is not read"):
+        decode(drawn.getvalue(), (4, 4, 3))
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("data", [b"hello", b"PK\x03\x04" + bytes(50), container(b"????"), bytes(100)])
