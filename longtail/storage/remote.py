@@ -193,6 +193,8 @@ def explained(client: Any, what: str) -> Iterator[None]:
         raise DataError(f"cannot reach {endpoint} for {what}: {reason}; check the endpoint and the network") from error
     except boto.BotoCoreError as error:
         raise DataError(f"cannot ask {endpoint} for {what}: {' '.join(str(error).split())}") from error
+    except KeyError as error:
+        raise DataError(f"{endpoint} lists {what} without the {error.args[0]} of each object; it is no S3") from error
 
 
 def _refusal(error: Any, what: str, endpoint: str) -> str:
@@ -209,7 +211,8 @@ def _refusal(error: Any, what: str, endpoint: str) -> str:
             return (
                 f"{endpoint} denies access to {what} ({code}): these credentials must be allowed to read and to list it"
             )
-    return f"{endpoint} refuses {what}: {code} {message}".rstrip()
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
+    return f"{endpoint} refuses {what}: {code or status} {message}".rstrip()
 
 
 def _client(endpoint: str | None, connections: int) -> Any:

@@ -287,3 +287,34 @@ def test_a_connection_that_breaks_again_and_again_is_one_sentence(
     with pytest.raises(DataError, match="cannot reach"):
         Remote("s3://data", endpoint=breaking).get(md5(Breaking.content), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+LIST = b"<ListBucketResult><Contents><Key>a</Key></Contents></ListBucketResult>"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (403, b"<html>no</html>", "refuses s3://data/f: 403"),
+        (301, b"", "refuses s3://data/f: 301"),
+        (200, LIST, "lists s3://data/f without the Size of each object; it is no S3"),
+    ],
+)
+def test_what_answers_and_is_no_s3_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, body: bytes, says: str
+) -> None:
+    class Answering(Breaking):
+        """A stub, not S3, as a proxy may be in its place."""
+
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    use_credentials(monkeypatch, CREDENTIALS)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering) as stub:
+        threading.Thread(target=stub.serve_forever, daemon=True).start()
+        with pytest.raises(DataError, match=says):
+            Remote("s3://data", endpoint=f"http://127.0.0.1:{stub.server_port}").download_all("f", tmp_path)
+        stub.shutdown()
