@@ -13,7 +13,7 @@ from components.images import CPU
 
 @functools.cache
 def evaluate(models: int) -> BaseComponent:
-    """The component for so many models, with an input index_1, index_2 … for each.
+    """The component for so many models, with an input index_1, index_2 … for each, and `models`, their names.
 
     kfp takes no list of artifacts that several tasks make, and a component's source as it stands in a file: so this
     writes the source for that number of inputs, and shows it to whoever asks for it.
@@ -33,6 +33,7 @@ def _evaluate(
     dataset: Input[Dataset],
     split: Input[Dataset],
     index_1: Input[Model],
+    models: list,
     params: dict,
     report: Output[Artifact],
     metrics: Output[Metrics],
@@ -51,14 +52,16 @@ def _evaluate(
     def show() -> None:
         """What the Kubeflow dashboard shows: the report as a page, and the confusion matrix."""
         shutil.copyfile(f"{report.path}/report.html", page.path)
-        answers = pd.read_csv(f"{report.path}/plots/confusion.csv", dtype=str)
+        # A class may be called NA, None or null.
+        answers = pd.read_csv(f"{report.path}/plots/confusion.csv", dtype=str, keep_default_na=False)
         classes = sorted({*answers["actual"], *answers["predicted"]})
         counts = pd.crosstab(answers["actual"], answers["predicted"]).reindex(index=classes, columns=classes)
         if classes:  # of very many the report alone has a picture
             confusion.log_confusion_matrix(classes, counts.fillna(0).to_numpy().tolist())
 
     with tempfile.TemporaryDirectory() as indexes:
-        for name, index in zip(params["models"], [index_1], strict=True):
+        # By the names of the graph: the parameters of a run may name fewer, or in another order.
+        for name, index in zip(models, [index_1], strict=True):
             (Path(indexes) / name).symlink_to(index.path)
         paths = {"dataset": dataset.path, "split": split.path, "indexes": indexes, "report": report.path}
         for name, value in execute_component("evaluate", paths, params, metrics.path, show).items():

@@ -92,6 +92,7 @@ class _Graph:
         self._place(
             step.evaluate(len(indexes))(
                 params=self.sections["evaluate"],
+                models=trainings.models,
                 dataset=self.dataset,
                 split=self.split,
                 **{f"index_{number}": index for number, index in enumerate(indexes, 1)},

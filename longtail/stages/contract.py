@@ -99,5 +99,7 @@ def read_inputs(kinds: Mapping[str, str], paths: Mapping[str, Path], params: Any
 def _there(inputs: dict[str, Path]) -> dict[str, Path]:
     for name, path in inputs.items():
         if not path.exists():
-            raise DataError(f"the input {name!r} does not exist: {path}; run the step that makes it first")
+            beside = sorted(one.name for one in path.parent.iterdir()) if "/" in name and path.parent.is_dir() else []
+            others = f", or name others in `models`: there are {', '.join(beside)}" if beside else ""
+            raise DataError(f"the input {name!r} does not exist: {path}; run the step that makes it first{others}")
     return inputs

@@ -61,6 +61,12 @@ class Params(BaseModel, extra="forbid"):
     shots: Shots = Field(PUBLISHED, description="when a class is many-shot or few-shot; default: as is published")
 
     @model_validator(mode="after")
+    def _each_model_once(self) -> "Params":
+        if len(set(self.models)) < len(self.models):
+            raise ValueError(f"a model is named twice: {self.models}")
+        return self
+
+    @model_validator(mode="after")
     def _baseline_is_a_model(self) -> "Params":
         if self.baseline is not None and self.baseline not in self.models:
             raise ValueError(f"the baseline {self.baseline!r} is none of the models {self.models}")

@@ -55,7 +55,8 @@ def test_a_component_has_the_artifacts_of_its_stage(stage: str, default: Compile
         shown = SHOWN | (SHOWN_BY_EVALUATE if stage == "evaluate" else {})
         assert types(component.get("inputDefinitions", {})) == inputs(stage)
         assert types(component["outputDefinitions"]) == kinds(stage, "output") | shown
-        assert component["inputDefinitions"]["parameters"] == {"params": {"parameterType": "STRUCT"}}
+        names = {"models": {"parameterType": "LIST"}} if stage == "evaluate" else {}
+        assert component["inputDefinitions"]["parameters"] == {"params": {"parameterType": "STRUCT"}} | names
 
 
 @pytest.mark.parametrize("stage", STEPS)
@@ -75,10 +76,11 @@ def test_a_component_hands_its_stage_every_artifact(stage: str, monkeypatch: pyt
         def __init__(self, name: str) -> None:
             self.path = f"/{name}"
 
-    names = [name for name in inspect.signature(component.python_func).parameters if name != "params"]
+    named = {"models": MODELS} if stage == "evaluate" else {}
+    names = inspect.signature(component.python_func).parameters.keys() - {"params", *named}
     monkeypatch.setattr("longtail.execution.execute_component", execute_component)
     with pytest.raises(InterruptedError):
-        component.python_func(params=section, **{name: Artifact(name) for name in names})
+        component.python_func(params=section, **named, **{name: Artifact(name) for name in names})
     expected = {name: f"/{name}" for name in kinds(stage, "input", "weights", "output")}
     indexes = {model: f"/index_{number}" for number, model in enumerate(MODELS, 1)} if stage == "evaluate" else {}
     assert {name: path for name, path in given.pop("paths").items() if name != "indexes"} == expected
@@ -104,7 +106,8 @@ def test_every_step_gets_its_own_section_and_every_training_of_fits_its_own(defa
     for step, task in default.tasks.items():
         stage, _, name = step.partition("@")
         section = f"{stage}_{name}" if stage in NAMED else stage
-        assert task["inputs"]["parameters"] == {"params": {"componentInputParameter": section}}
+        names = {"models": {"runtimeValue": {"constant": MODELS}}} if stage == "evaluate" else {}
+        assert task["inputs"]["parameters"] == {"params": {"componentInputParameter": section}} | names
 
 
 def test_artifacts_flow_as_in_dvc_yaml(default: Compiled) -> None:
