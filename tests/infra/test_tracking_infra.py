@@ -208,6 +208,53 @@ def test_a_backup_brings_back_what_was_lost(installation: Installation, step: di
     assert (len(runs("saved")), len(runs("after-the-backup"))) == (1, 0)
 
 
+def sql(installation: Installation, database: str, *statements: str) -> None:
+    """Run statements as the server's role; the first that fails fails the test."""
+    words = [word for statement in statements for word in ("-c", statement)]
+    installation.run("CronJob", "postgres-backup", command=["psql", "--set=ON_ERROR_STOP=1", *words, database])
+
+
+def assert_true(installation: Installation, database: str, condition: str) -> None:
+    sql(installation, database, f"select 1 / ({condition})::int")
+
+
+def test_a_restore_undoes_what_an_upgrade_has_added(installation: Installation, step: dict[str, str]) -> None:
+    """Tables that refer to those of the dump, and the version that says so: the old server would not start beside."""
+    train("before-the-upgrade")
+    installation.run("CronJob", "postgres-backup")
+    installation.kill()
+    upgraded = "update alembic_version set version_num = 'newer'"
+    runs_of = "create table newer (run varchar(32) references runs (run_uuid)); create view newest as table newer"
+    sql(installation, "mlflow", runs_of, "insert into newer select run_uuid from runs", upgraded)
+    sql(installation, "mlflow_auth", "create table newer (id int references users (id))")
+    installation.run("CronJob", "postgres-restore")
+    for database in ("mlflow", "mlflow_auth"):
+        assert_true(installation, database, "to_regclass('public.newer') is null")
+        # As initdb leaves it: an owner of its own, and open to readers.
+        owned = "select nspowner = 'pg_database_owner'::regrole from pg_namespace where nspname = 'public'"
+        assert_true(installation, database, owned)
+        assert_true(installation, database, "has_schema_privilege('public', 'public', 'usage')")
+    assert_true(installation, "mlflow", "select version_num <> 'newer' from alembic_version")
+    installation.migrate()
+    installation.start()
+    assert len(runs("before-the-upgrade")) == 1
+
+
+@pytest.mark.parametrize("left", [0.3, 0.9, 0.99])
+def test_a_restore_of_a_torn_dump_fails_and_leaves_the_database_as_it_was(
+    installation: Installation, step: dict[str, str], left: float
+) -> None:
+    installation.run("CronJob", "postgres-backup")
+    dumps = installation.folder / "backup"
+    whole = max(dumps.glob("mlflow-2*.dump")).read_bytes()
+    (dumps / "mlflow-torn.dump").write_bytes(whole[: int(len(whole) * left)])
+    sql(installation, "mlflow", "create table if not exists kept as select 1 as one")
+    with pytest.raises(AssertionError, match="pg_restore: error") as failed:
+        installation.run("CronJob", "postgres-restore", STAMP="torn")
+    assert "restored" not in str(failed.value)
+    sql(installation, "mlflow", "table kept", "drop table kept", "table experiments")
+
+
 def test_old_backups_are_removed_and_young_ones_kept(installation: Installation) -> None:
     dumps = installation.folder / "backup"
     for name, days in (("old", 20), ("young", 10)):
