@@ -20,6 +20,7 @@ FILE = "lineage.json"
 ADD = "add"  # no stage of the pipeline: it adds classes to an index
 PROPOSE = "propose"  # nor is this one: it makes a queue of what a model proposes
 GROW = "grow"  # nor this: it makes a data set with the images of queues that people said yes or no to
+BESIDE = (ADD, PROPOSE, GROW)  # of which params.yaml has no section
 
 
 class Step(BaseModel, extra="forbid", frozen=True):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from longtail.artifacts.files import remove, replace
+from longtail.artifacts.lineage import BESIDE
 from longtail.errors import DataError
 from longtail.execution import ARGUMENTS, one_sentence, tracked, upstream, write_record
 from longtail.parameters import check_section
@@ -105,7 +106,8 @@ def _bring_inputs(folder: Path, inputs: dict[str, Path], section: dict[str, Any]
     partial = folder / ".inputs.partial"
     for name, path in inputs.items():
         _copy(path, partial / name)
-    (partial / "params.json").write_text(json.dumps(_before(inputs) | {"train": section}), encoding="utf-8")
+    before = {name: values for name, values in _before(inputs).items() if name not in BESIDE}
+    (partial / "params.json").write_text(json.dumps(before | {"train": section}), encoding="utf-8")
     partial.rename(folder / "inputs")
 
 

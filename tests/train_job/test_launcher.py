@@ -19,6 +19,10 @@ from tiny import ARTIFACTS, hashes
 from torchrun import OPTIMISATION, logged_steps, run, torchrun
 from trainer_stub import ACCOUNT, NAMESPACE, Trainer
 
+from longtail.artifacts.lineage import ADD, GROW, PROPOSE, Lineage, extended
+from longtail.parameters import stage_parameters
+from longtail.stages.train import Params
+from longtail.train_job import launcher
 from longtail.train_job.launcher import job_name, launch
 
 
@@ -143,6 +147,22 @@ def test_a_finished_training_is_not_repeated_for_a_step_that_died_before_it_took
     assert (tmp_path / "model" / "state.json").is_file()
     assert trainer.created == []
     assert list(volume.iterdir()) == []
+
+
+def test_a_data_set_that_people_let_grow_is_trained_on_as_any(
+    tmp_path: Path, inputs: dict[str, Path], volume: Path
+) -> None:
+    """Behind it are steps of which params.yaml has no section; whoever reads the job's parameters would refuse them."""
+    own = {name: shutil.copytree(path, tmp_path / "inputs" / name) for name, path in inputs.items()}
+    for one in own.values():
+        here = Lineage.read(one)
+        index = extended(ADD, {"task": "digit"}, {}, {"index": here}, Lineage())
+        queue = extended(PROPOSE, {"task": "digit", "by": "confidence"}, {}, {"index": index}, Lineage())
+        extended(GROW, {"queues": ["q"]}, {}, {"queue": queue}, Lineage(dataset=here.dataset)).write(one)
+    launcher._bring_inputs(volume / "job", own, section())
+    written = volume / "job/inputs/params.json"
+    assert {"split", "train"} <= json.loads(written.read_text()).keys()
+    assert stage_parameters(written, "train", Params) == Params.model_validate(section())
 
 
 def test_the_jobs_name_follows_from_what_is_trained(
