@@ -35,7 +35,7 @@ def read_parameters(file: Path) -> dict[str, Any]:
     known = [*(stage for stage in (*STAGES, *EDGE_STAGES) if stage not in NAMED), *SHARED, *PIPELINE, CLUSTER]
     for name in values:
         if name not in known:
-            raise DataError(f"{file}: {name!r} is not a parameter{_nearest(str(name), known)}")
+            raise DataError(f"{file}: {name!r} is not a parameter{nearest(str(name), known)}")
     # What a step knows of the steps before it has no `evaluate`, and does not say what follows what.
     if "evaluate" in values and ("fits" in values or "rounds" in values):
         declared_trainings(values, str(file))
@@ -104,8 +104,10 @@ def stage_section(
     return {**shared, **section}
 
 
-def check_section(section_name: str, section: dict[str, Any], model: type[BaseModel], source: str) -> Any:
+def check_section(section_name: str, section: Any, model: type[BaseModel], source: str) -> Any:
     """The values as `model`. Raises DataError naming `source` and each wrong one, with the nearest valid name."""
+    if not isinstance(section, dict):
+        raise DataError(f"{source}: {section_name} must hold parameters by name, and is {section!r}")
     try:
         return model.model_validate(section)
     except ValidationError as error:
@@ -120,7 +122,7 @@ def check_section(section_name: str, section: dict[str, Any], model: type[BaseMo
 def _problem(section_name: str, found: dict[str, Any], known: list[str]) -> str:
     name = ".".join([section_name, *map(str, found["loc"])])
     if found["type"] == "extra_forbidden":
-        return f"{name} is not a parameter{_nearest(str(found['loc'][-1]), known)}"
+        return f"{name} is not a parameter{nearest(str(found['loc'][-1]), known)}"
     return f"{name}: {found['msg']}"
 
 
@@ -130,7 +132,8 @@ def _fields(schema: Any) -> list[str]:
     return [name for definition in definitions for name in definition.get("properties", {})]
 
 
-def _nearest(name: str, known: list[str]) -> str:
+def nearest(name: str, known: list[str]) -> str:
+    """The end of a sentence on a name that is none: which was meant, or which are known."""
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(set(known)))}"
 

@@ -12,7 +12,7 @@ import yaml
 from longtail.artifacts.lineage import merged
 from longtail.errors import DataError
 from longtail.execution import own_section
-from longtail.parameters import check_section, checked_sections, read_parameters
+from longtail.parameters import CLUSTER, check_section, checked_sections, read_parameters
 from longtail.stages import DATA_STAGES, EDGE_STAGES, STAGES
 from longtail.stages.contract import params_model
 from longtail.training.declared import Trainings, declared_trainings
@@ -56,8 +56,8 @@ def _model(step: str) -> Any:
 
 def kubernetes_settings(params: Path) -> Kubernetes:
     """The section `kubernetes` of the parameters. Raises DataError naming each wrong value."""
-    section = read_parameters(params).get("kubernetes") or {}
-    return check_section("kubernetes", section, Kubernetes, str(params))  # type: ignore[no-any-return]
+    section = read_parameters(params).get(CLUSTER)
+    return check_section(CLUSTER, {} if section is None else section, Kubernetes, str(params))  # type: ignore[no-any-return]
 
 
 def fetch_section(lock: Path, remote: str | None = None, endpoint: str | None = None) -> dict[str, Any]:

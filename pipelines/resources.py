@@ -2,9 +2,11 @@
 
 from kfp import kubernetes
 from kfp.dsl import PipelineTask
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from components import images
+from longtail.parameters import nearest
+from pipelines.quantities import Cpu, LabelKey, LabelValue, Memory, Name
 
 USER = 1000  # of the images
 GPU = "nvidia.com/gpu"
@@ -20,9 +22,10 @@ MLFLOW_LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 class Request(BaseModel, extra="forbid"):
     """What one step asks for; limits are the same as requests, so that a pod is never evicted for what it was given."""
 
-    cpu: str = Field("2", pattern=r"^(\d+(\.\d+)?|\d+m)$", description='CPUs, such as "8", "1.5" or "500m"')
-    memory: str = "8Gi"
-    hours: float = Field(2, gt=0, description="after which a pod is ended")
+    cpu: Cpu = Field("2", description='CPUs, such as "8", "1.5" or "500m"')
+    memory: Memory = Field("8Gi", description='a whole number and its unit, such as "32Gi" or "1536Mi"')
+    # Of less than a second Kubernetes would make none, and it takes no more than 68 years.
+    hours: float = Field(2, ge=0.01, le=8760, allow_inf_nan=False, description="after which a pod is ended")
 
 
 REQUESTS = {
@@ -44,6 +47,8 @@ REQUESTS = {
 # Of `train` where it only follows the job that trains. An hour more than that one has: its own end comes first.
 LAUNCHER = Request(cpu="1", memory="4Gi")
 LAUNCHER_HOURS = 1
+# Of machines, GPUs, pods or attempts: more are a slip, and would fail on the cluster alone.
+MOST = 1000
 
 
 class Kubernetes(BaseModel, extra="forbid"):
@@ -51,33 +56,49 @@ class Kubernetes(BaseModel, extra="forbid"):
     that of CPUs, which is that of threads, their last bits.
     """
 
-    gpu_nodes: dict[str, str] = Field({"nvidia.com/gpu.present": "true"}, description="node selector of the GPU pool")
-    cpu_nodes: dict[str, str] | None = Field(None, description="node selector of the torch-free steps; none: GPU pool")
-    tolerate: str = Field(GPU, description="key of the GPU pool's taint")
+    gpu_nodes: dict[LabelKey, LabelValue] = Field(
+        {"nvidia.com/gpu.present": "true"}, description="node selector of the GPU pool"
+    )
+    cpu_nodes: dict[LabelKey, LabelValue] | None = Field(
+        None, description="node selector of the torch-free steps; none: GPU pool"
+    )
+    tolerate: LabelKey = Field(GPU, description="key of the GPU pool's taint")
     quintuplets_on_gpu: bool = False
     quintuplets_pods: int = Field(
         1,
         ge=1,
+        le=MOST,
         description="pods that build a round's table together; more than one on several machines need a "
         "work_claim that all can mount",
     )
     num_nodes: int = Field(
         1,
         ge=1,
+        le=MOST,
         description="machines that train a round together. More than one GPU in all needs Kubeflow Trainer, more than "
         "one machine a work_claim that all can mount. `batch` is of each GPU: mini-batches grow with their number",
     )
-    gpus_per_node: int = Field(1, ge=1, description="of those machines; the request of `train` is for each machine")
+    gpus_per_node: int = Field(
+        1, ge=1, le=MOST, description="of those machines; the request of `train` is for each machine"
+    )
     requests: dict[str, Request] = Field({}, description="by step, instead of the defaults")
-    shared_memory: str = Field("8Gi", description="/dev/shm of the steps that train; part of their memory")
-    retries: int = Field(2, ge=0)
-    image_pull_secrets: list[str] = []
-    addresses: str = Field(
+    shared_memory: Memory = Field("8Gi", description="/dev/shm of the steps that train; part of their memory")
+    retries: int = Field(2, ge=0, le=MOST)
+    image_pull_secrets: list[Name] = []
+    addresses: Name = Field(
         "longtail-settings", description="ConfigMap of the tracking server's and the store's addresses"
     )
-    s3_secret: str = "longtail-s3"
-    mlflow_secret: str = "longtail-mlflow"
-    work_claim: str = Field("longtail-work", description="volume claim for what a retried pod needs of the first")
+    s3_secret: Name = "longtail-s3"
+    mlflow_secret: Name = "longtail-mlflow"
+    work_claim: Name = Field("longtail-work", description="volume claim for what a retried pod needs of the first")
+
+    @field_validator("requests")
+    @classmethod
+    def _of_steps(cls, requests: dict[str, Request]) -> dict[str, Request]:
+        for step in requests:
+            if step not in REQUESTS:
+                raise ValueError(f"{step!r} is no step{nearest(step, list(REQUESTS))}")
+        return requests
 
     @property
     def trains_by_job(self) -> bool:
