@@ -52,7 +52,8 @@ def stage_parameters(file: Path, stage: str, model: type[BaseModel], training: s
 
 def checked_sections(file: Path, stages: Iterable[str]) -> dict[tuple[str, str | None], dict[str, Any]]:
     """The sections, with the shared values, of those of the stages that run: by stage and None, of `fit` by the name of
-    each training. Raises DataError with everything that is wrong.
+    each training. They are as the stage understands them: what is a text to it, such as a class called 7, is one here,
+    and no transport of numbers can change it. Raises DataError with everything that is wrong.
     """
     values, faults = read_parameters(file), Faults()
     trainings = declared_trainings(values, str(file))
@@ -61,8 +62,9 @@ def checked_sections(file: Path, stages: Iterable[str]) -> dict[tuple[str, str |
         model = params_model(importlib.import_module(f"longtail.stages.{stage}").run)
         for name in _names(stage, trainings):
             with faults.collected():
-                found[stage, name] = stage_section(values, stage, model, str(file), name)
-                checked = check_section(label(stage, name), found[stage, name], model, str(file))
+                section = stage_section(values, stage, model, str(file), name)
+                checked = check_section(label(stage, name), section, model, str(file))
+                found[stage, name] = _understood(section, checked.model_dump(mode="json", exclude_unset=True))
                 if stage in PARALLEL and trainings.on_features(stage, name):
                     checked.check_stored()
                 ingested = values.get("ingest")
@@ -70,6 +72,16 @@ def checked_sections(file: Path, stages: Iterable[str]) -> dict[tuple[str, str |
                     check_colours(checked.method, ingested.get("colours"), f"{file}: {label(stage, name)}: ")
     faults.settle()
     return found
+
+
+def _understood(given: Any, dumped: Any) -> Any:
+    """The values as their model dumps them, with those that it leaves out as they were given: how many processes work
+    at a step, for instance, is no part of what it makes.
+    """
+    if not (isinstance(given, dict) and isinstance(dumped, dict)):
+        return dumped
+    left_out = {name: value for name, value in given.items() if isinstance(name, str) and name not in dumped}
+    return {name: _understood(given.get(name), value) for name, value in dumped.items()} | left_out
 
 
 def _names(stage: str, trainings: Trainings) -> Iterable[str | None]:
