@@ -11,6 +11,7 @@ from longtail.execution import one_sentence
 from pipelines import adopt as adoption
 from pipelines import submit as submission
 from pipelines.arguments import (
+    STEPS,
     default_endpoint,
     dvc_cache,
     fetch_section,
@@ -23,6 +24,7 @@ from pipelines.defaults import compile_with_defaults
 from pipelines.dependencies import write_dependencies
 from pipelines.expected import expected
 from pipelines.follow import POLL, follow
+from pipelines.graph import specification, tasks
 from pipelines.local import Runner, run_local
 from pipelines.outputs import outputs
 from pipelines.pipeline import pipeline as built
@@ -72,8 +74,8 @@ def run_here(
     """Run the pipeline on this machine."""
     fetch = fetch_section(lock, remote or str(dvc_cache()))
     pipeline = built(trainings_of(params), settings=None, edges=has_edges(params))
-    tasks = run_local(pipeline, {"fetch": fetch, **sections(params)}, runner, root, gpus=gpus)
-    typer.echo(f"the report is {tasks / 'evaluate' / 'page'}")
+    made = run_local(pipeline, {"fetch": fetch, **sections(params)}, runner, root, gpus=gpus)
+    typer.echo(f"the report is {made / 'evaluate' / 'page'}")
 
 
 @app.command()
@@ -150,11 +152,12 @@ def adopt(
     """Bring the results of a finished run into this workspace, so that `dvc repro` finds nothing to do."""
     to = access(host, namespace, token, token_file)
     params = Path("params.yaml")  # which dvc.yaml names
-    mine, pipeline = expected(params, any_commit=any_commit), built(trainings_of(params), settings=None)
+    mine = expected(params, any_commit=any_commit)
+    pipeline = built(trainings_of(params), settings=None, edges=has_edges(params))
     wanted = outputs(params, pipeline)
     client = connect(to)
     run = find_run(client, to, run_id)
-    check_run(run, to, str(pipeline.name), {"fetch", *(made.task for made in wanted)})
+    check_run(run, to, str(pipeline.name), {task.name for task in tasks(specification(pipeline))})
     store = adoption.open_store(run, to, pipeline_root, endpoint or default_endpoint())
     chooser = adoption.Chooser(store, run, mine, lambda other: find_run(client, to, other))
     copies = [chooser.choose(made) for made in wanted]
@@ -162,7 +165,8 @@ def adopt(
         if one.copy.run != run.id:
             typer.echo(f"{one.outputs.stage} came from the cache: it is what the run {one.copy.run} made")
     adoption.adopt(store, copies)
-    typer.echo(f"adopted the run {run.id}; the report is {wanted[-1].artifacts['report'] / 'report.html'}")
+    (report,) = (made.artifacts["report"] for made in wanted if made.stage == STEPS[-1])
+    typer.echo(f"adopted the run {run.id}; the report is {report / 'report.html'}")
 
 
 @app.command()

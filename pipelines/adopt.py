@@ -116,7 +116,7 @@ def adopt(remote: Remote, chosen: list[Adoptable]) -> None:
             _place(one, folder / one.outputs.stage)
     finally:
         remove(folder)
-    dvc("commit", "--force", "--quiet", *(one.outputs.stage for one in chosen))
+    dvc("commit", "--force", "--quiet", *(one.outputs.target for one in chosen))
 
 
 def _place(one: Adoptable, folder: Path) -> None:

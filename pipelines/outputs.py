@@ -11,6 +11,7 @@ from dvc.repo import Repo
 from kfp.dsl.base_component import BaseComponent
 
 from longtail.errors import DataError
+from longtail.stages import EDGE_STAGES
 from pipelines.arguments import STEPS
 from pipelines.graph import behind, specification, tasks
 
@@ -18,7 +19,8 @@ from pipelines.graph import behind, specification, tasks
 @dataclass(frozen=True)
 class Outputs:
     """The outputs of one stage of dvc.yaml ("train@r2"), which is also what the pipeline calls the step, and its `task`
-    in the specification ("train-2"): by artifact their directories, and the file of its scalars.
+    in the specification ("train-2"): by artifact their directories, and the file of its scalars. `target` is the stage
+    as DVC finds it, in whichever dvc.yaml ("edges/dvc.yaml:detect@r2").
 
     `of_rounds`: whether it comes of a round, which several processes may have trained.
     """
@@ -28,6 +30,7 @@ class Outputs:
     of_rounds: bool
     artifacts: dict[str, Path]
     metrics: Path
+    target: str
 
 
 def outputs(params: Path, pipeline: BaseComponent) -> list[Outputs]:
@@ -35,9 +38,11 @@ def outputs(params: Path, pipeline: BaseComponent) -> list[Outputs]:
     compiled = specification(pipeline)
     names = {task.step: task.name for task in tasks(compiled)}
     rounds = behind(compiled, "train")
+    # Stages of edges may be there for other parameters.
+    steps = (*STEPS, *(step for step in EDGE_STAGES if any(name.startswith(f"{step}@") for name in names)))
     try:
         with Repo() as repo:
-            stages = [stage for stage in repo.index.stages if _step(stage) in STEPS]
+            stages = [stage for stage in repo.index.stages if _step(stage) in steps]
             found = [_outputs(stage, names[stage.name], rounds) for stage in stages]
     except (DvcException, KeyError) as error:
         raise DataError(f"dvc.yaml does not fit {params}: {' '.join(str(error).split())}") from error
@@ -54,4 +59,4 @@ def _outputs(stage: Any, task: str, rounds: set[str]) -> Outputs:
     options = {path: word.removeprefix("--") for word, path in pairwise(words)}
     made = {options[out.def_path]: Path(out.def_path) for out in stage.outs}
     metrics = made.pop("metrics")
-    return Outputs(stage.name, task, task in rounds, made, metrics)
+    return Outputs(stage.name, task, task in rounds, made, metrics, stage.addressing)

@@ -72,7 +72,8 @@ def check_run(run: Run, to: Access, pipeline: str, tasks: set[str]) -> None:
         theirs, ours = (", ".join(sorted(names)) for names in (run.tasks.keys() - tasks, tasks - run.tasks.keys()))
         raise DataError(
             f"the run {run.id} has other trainings than params.yaml: it alone has the tasks {theirs or 'none'}, and "
-            f"params.yaml alone {ours or 'none'}; declare the run's in `fits`, `rounds` and `evaluate.models`"
+            f"params.yaml alone {ours or 'none'}; declare the run's in `fits`, `rounds` and `evaluate.models`, "
+            "and maps of edges by the sections `detect` and `score`"
         )
     if run.processes > 1:
         raise DataError(

@@ -1,6 +1,8 @@
 """The pipeline of edges: its graph, its components, and its workspace for DVC, on made-up photographs."""
 
 import inspect
+import shutil
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import yaml
 from annotated_photographs import write_photographs
 from compiled import DECLARED, Compiled, Tree, kinds, stage_of, trainings, types
 from kfp.compiler import Compiler
-from s3_server import dvc
+from kfp_stub import KfpStub
+from s3_server import BUCKET, CREDENTIALS, S3Server, dvc
 from tiny import hashes
 from workspace import Workspace
 
@@ -21,8 +24,9 @@ from longtail.artifacts.reading import read_json
 from longtail.artifacts.yaml_file import read_yaml
 from longtail.parameters import checked_sections
 from longtail.stages import EDGE_STAGES, STAGES
-from pipelines.arguments import recorded_parameters, sections
+from pipelines.arguments import recorded_parameters, sections, trainings_of
 from pipelines.graph import specification, tasks
+from pipelines.outputs import outputs
 from pipelines.pipeline import pipeline
 
 ROOT = Path(__file__).parents[2]
@@ -120,16 +124,47 @@ def test_an_example_is_not_made_where_the_code_lies(make: Any, tmp_path: Path, m
     assert (tmp_path / "longtail/code.py").exists()
 
 
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace of the example, after `dvc repro`."""
-    root = tmp_path_factory.mktemp("edges")
+def edges_workspace(root: Path) -> Path:
+    """A workspace of the example in which nothing has run."""
     write_photographs(root / "photographs", each=2)
     main(root / "workspace", root / "photographs")
     file = root / "workspace/params.yaml"
     file.write_text(yaml.safe_dump(tiny(read_yaml(file))))
-    dvc("repro", "--recursive", ".", cwd=root / "workspace")
     return root / "workspace"
+
+
+def test_adopt_knows_the_tasks_of_edges_and_where_dvc_has_what_they_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(edges_workspace(tmp_path))
+    params = Path("params.yaml")
+    found = {made.stage: made for made in outputs(params, pipeline(trainings_of(params), None, edges=True))}
+    assert [name for name in found if stage_of(name) in EDGE_STAGES] == [
+        *("detect@r1", "detect@softmax", "score@r1", "score@softmax")
+    ]
+    second = found["score@softmax"]
+    assert (second.task, second.target) == ("score-2", "edges/dvc.yaml:score@softmax")
+    assert second.artifacts == {"scores": Path("artifacts/softmax/scores")}
+    assert second.metrics == Path("metrics/softmax-score.json")
+    assert (found["evaluate"].target, found["evaluate"].of_rounds) == ("evaluate", True)
+    # The same workspace, for parameters without the sections.
+    plain = outputs(params, pipeline(trainings_of(params), None))
+    assert [made.stage for made in plain] == [name for name in found if stage_of(name) not in EDGE_STAGES]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace of the example, after `dvc repro`."""
+    made = edges_workspace(tmp_path_factory.mktemp("edges"))
+    dvc("repro", "--recursive", ".", cwd=made)
+    return made
+
+
+def with_code(workspace: Path) -> None:
+    """Let `python -m pipelines` run there."""
+    for name in ("components", "pipelines"):
+        if not (workspace / name).exists():
+            (workspace / name).symlink_to(ROOT / name)
 
 
 @pytest.mark.slow
@@ -150,10 +185,8 @@ def test_the_pipeline_makes_the_maps_of_dvc_and_tracks_their_scores(
 ) -> None:
     if runner == "docker":
         request.getfixturevalue("engine")
+    with_code(workspace)
     made = Workspace(workspace, new=False)
-    for name in ("components", "pipelines"):
-        if not (workspace / name).exists():
-            (workspace / name).symlink_to(ROOT / name)
     before = {run.info.run_id for run in made.parents()}
     tasks = made.local("--runner", runner)
     # kfp numbers the tasks of a component in the order of the graph.
@@ -167,3 +200,34 @@ def test_the_pipeline_makes_the_maps_of_dvc_and_tracks_their_scores(
         (scored,) = [run for run in made.steps(execution) if run.info.run_name == f"score@{model}"]
         expected = read_json(workspace / f"metrics/{model}-score.json")
         assert {name: scored.data.metrics[name] for name in expected} == pytest.approx(expected)
+
+
+@pytest.mark.slow
+def test_a_run_of_edges_is_adopted_with_its_maps_and_scores(workspace: Path, tmp_path: Path) -> None:
+    """Into a workspace that has the data alone."""
+    with_code(workspace)
+    done = Workspace(workspace, new=False)
+    done.environment["LONGTAIL_TRACKING"] = "off"
+    tasks_of_run = done.local("--runner", "subprocess")
+    own = Workspace(Path(shutil.copytree(workspace, tmp_path / "own", symlinks=True)), new=False)
+    for path in (*(own.path / "artifacts").iterdir(), *(own.path / "metrics").iterdir()):
+        if "dataset" not in path.name and "ingest" not in path.name:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    store, stub = S3Server(), KfpStub()
+    try:
+        document = {"pipeline_spec": specification(pipeline(trainings_of(own.path / "params.yaml"), None, edges=True))}
+        stub.runs["run"] = {"run_id": "run", "state": "SUCCEEDED", "pipeline_spec": document}
+        for file in (one for one in tasks_of_run.rglob("*") if one.is_file()):
+            task, _, name = file.relative_to(tasks_of_run).as_posix().partition("/")
+            store.put(f"v2/longtail/run/{task}/{uuid.uuid5(uuid.NAMESPACE_DNS, task)}/{name}", file.read_bytes())
+        own.environment |= CREDENTIALS | {"LONGTAIL_TRACKING": "off"}
+        where = ("--host", stub.address, "--endpoint", store.address, "--pipeline-root", f"s3://{BUCKET}/v2")
+        adopted = own.run("pipelines", "adopt", "run", "--any-commit", *where)
+    finally:
+        stub.stop()
+        store.kill()
+    assert adopted.returncode == 0, adopted.stderr
+    assert "the report is artifacts/report/report.html" in adopted.stdout
+    for place in ("artifacts/r1/maps", "artifacts/softmax/scores", "artifacts/report"):
+        assert hashes(own.path / place) == hashes(workspace / place)
+    assert "up to date" in own.dvc("status")
