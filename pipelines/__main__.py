@@ -126,6 +126,7 @@ def _for_cluster(
         submission.check_reachable(**fetch)
     with faults.collected():
         of_steps = sections(params)
+        submission.check_weights(of_steps["start"])
     with faults.collected():
         settings = kubernetes_settings(params)
     with faults.collected():

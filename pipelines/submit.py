@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from components import images
 from longtail.errors import DataError
 from longtail.tracking.identity import git_state
 from pipelines.graph import Task, hours, specification, tasks
+from pipelines.resources import WORK
 from pipelines.server import Access, explained, quietly
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -84,6 +85,16 @@ def check_reachable(remote: str, md5: str, endpoint: str | None = None) -> None:
         raise DataError(f"a cluster cannot fetch the data from {remote}: push it to S3 and give --remote s3://…")
     if endpoint and urlsplit(endpoint).hostname in LOOPBACK:
         raise DataError(f"in the cluster {endpoint} is not your store: give --endpoint with its address in there")
+
+
+def check_weights(start: dict[str, Any]) -> None:
+    """Raise DataError if the weights that `start` takes, as its parameters say, are in a file that no pod has."""
+    path = PurePosixPath((start.get("weights") or {}).get("path", WORK))
+    if not path.is_relative_to(WORK) or ".." in path.parts:
+        raise DataError(
+            f"no pod has the file {path} of start.weights.path: copy it to the volume of work_claim, which they have "
+            f"at {WORK}, and name it {WORK}/weights/{path.name}"
+        )
 
 
 def doubts() -> list[str]:

@@ -238,10 +238,11 @@ def test_what_abandoned_runs_left_is_cleared_away(objects: list[dict[str, Any]],
     written("resumed/deep/checkpoint.safetensors", 20)
     os.utime(tmp_path / "resumed" / "lock", (0, time.time() - 13 * 86400))
     written("tracking/20260101T000000-train-abcdef/journal.jsonl", 20)
+    written("weights/own.safetensors", 20)
     (container,) = containers(find(objects, "CronJob", "longtail-work-clean", PIPELINES[overlay]))
     command = [each.replace("/work", str(tmp_path)) for each in container["command"]]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    assert {path.name for path in tmp_path.iterdir()} == {"resumed", "tracking"}
+    assert {path.name for path in tmp_path.iterdir()} == {"resumed", "tracking", "weights"}
     assert "abandoned" in done.stdout
     longest = max(request.hours for request in REQUESTS.values()) + LAUNCHER_HOURS
     assert longest * (Kubernetes().retries + 1) < 14 * 24

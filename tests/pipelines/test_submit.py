@@ -217,6 +217,23 @@ def test_data_that_is_not_known_or_not_reachable_is_one_sentence(command: Comman
     assert not (folder / "longtail.yaml").exists()
 
 
+@pytest.mark.parametrize("words", [("submit", "--dry-run"), ("compile",)])
+@pytest.mark.parametrize("prior", ["file", "model"])
+def test_weights_are_where_pods_can_read_them(command: Command, folder: Path, words: tuple[str], prior: str) -> None:
+    def started(path: str) -> tuple[int, str, str]:
+        weights = {"path": path, "sha256": "0" * 64}
+        network = {"backbone": "timm/tf_efficientnet_lite0"}
+        write(folder, start={"prior": prior, "network": network, "weights": weights})
+        return command(*words)
+
+    for path in ("weights/own.pth", "/home/me/own.pth", "/workspace/own.pth", "/work/../etc/own.pth"):
+        said = error_of(started(path))
+        assert f"no pod has the file {path} of start.weights.path: copy it to the volume of work_claim" in said
+        assert said.endswith("/work/weights/own.pth")
+    assert not (folder / "longtail.yaml").exists()
+    assert started("/work/weights/own.pth")[0] == 0
+
+
 @pytest.mark.usefixtures("built_here")
 @pytest.mark.parametrize("words", [("submit", "--dry-run"), ("compile",)])
 def test_images_that_may_change_are_for_those_who_say_so(command: Command, folder: Path, words: tuple[str]) -> None:
