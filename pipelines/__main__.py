@@ -20,7 +20,7 @@ from pipelines.arguments import (
     sections,
     trainings_of,
 )
-from pipelines.defaults import compile_with_defaults
+from pipelines.defaults import check_output, compile_with_defaults
 from pipelines.dependencies import write_dependencies
 from pipelines.expected import expected
 from pipelines.follow import POLL, follow
@@ -57,6 +57,7 @@ def compile_pipeline(
     mutable_images: MutableImages = False,
 ) -> None:
     """Write the pipeline as YAML, for `kfp run create` or the dashboard, with the parameters as defaults."""
+    check_output(output)
     pipeline, arguments = _for_cluster(params, lock, remote, endpoint, mutable_images=mutable_images)
     compile_with_defaults(pipeline, arguments, output)
     typer.echo(f"wrote {output}")

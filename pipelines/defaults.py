@@ -6,7 +6,16 @@ from typing import Any
 from kfp.compiler import Compiler
 from kfp.dsl.base_component import BaseComponent
 
+from longtail.errors import DataError
 from longtail.parameters import NULL, marked
+
+
+def check_output(output: Path) -> None:
+    """Raise DataError if kfp would write no pipeline for a cluster to a file of that name."""
+    if output.suffix not in (".yaml", ".yml"):
+        raise DataError(
+            f"the pipeline is written as YAML: {output} must end in .yaml, as {output.stem or 'x'}.yaml does"
+        )
 
 
 def compile_with_defaults(pipeline: BaseComponent, arguments: dict[str, Any], output: Path) -> None:

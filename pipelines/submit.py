@@ -113,7 +113,7 @@ def doubts() -> list[str]:
 
 def images_commit() -> str | None:
     """The commit of the images that were pushed last; None if others are used, or if it was not noted."""
-    pushed = json.loads(images.PUSHED.read_text(encoding="utf-8")) if images.PUSHED.is_file() else {}
+    pushed = images.noted()
     used = {"cpu": images.pushed("cpu"), "cuda": images.pushed("cuda")}
     commit = pushed.get("commit", "unknown")  # as `make push` calls it without git
     return commit if used.items() <= pushed.items() and commit != "unknown" else None

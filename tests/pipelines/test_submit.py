@@ -217,6 +217,30 @@ def test_data_that_is_not_known_or_not_reachable_is_one_sentence(command: Comman
     assert not (folder / "longtail.yaml").exists()
 
 
+@pytest.mark.parametrize("name", ["out.txt", "out.json", "out", ".yaml", "out.YAML", "."])
+def test_a_pipeline_is_compiled_to_yaml_alone(command: Command, folder: Path, name: str) -> None:
+    before = sorted(folder.iterdir())
+    assert "must end in .yaml" in error_of(command("compile", name))
+    assert sorted(folder.iterdir()) == before
+    assert command("compile", "out.yml")[0] == 0
+
+
+@pytest.mark.usefixtures("built_here")
+@pytest.mark.parametrize("words", [("submit", "--dry-run"), ("compile",)])
+@pytest.mark.parametrize(
+    "content", [b"", b'{"cpu": ', b"\xff", b"[]", b'{"cpu": 3}', b'{"cpu": null}', b"null"], ids=range(7)
+)
+def test_a_damaged_note_of_the_images_is_one_sentence(
+    command: Command, folder: Path, words: tuple[str], content: bytes
+) -> None:
+    (folder / "images.json").write_bytes(content)
+    said = error_of(command(*words))
+    assert "images.json" in said
+    assert said.endswith("run `make push REGISTRY=…` again, or delete it")
+    (folder / "images.json").unlink()
+    assert command(*words, "--mutable-images")[0] == 0
+
+
 @pytest.mark.parametrize("words", [("submit", "--dry-run"), ("compile",)])
 @pytest.mark.parametrize("prior", ["file", "model"])
 def test_weights_are_where_pods_can_read_them(command: Command, folder: Path, words: tuple[str], prior: str) -> None:
