@@ -64,6 +64,21 @@ def two_weights(share: float) -> tuple[float, float]:
     return (0.5 / share, 0.5 / (1 - share)) if 0 < share < 1 else (1.0, 1.0)
 
 
+def shared_prior(prior: Floats, background: int, share: float, sharing: float) -> Floats:
+    """The prior (K,) that a classifier ends at which is trained on cross-entropy, whose own is `prior` (K,), and λ
+    times on `binary_losses` by `two_weights`.
+
+    With q₀ of the background and the half of the other loss that it has, p₀ = (q₀ + λ/2) / (1 + λ). The other classes
+    keep their ratios: the binary loss does not tell them apart.
+    """
+    half = 0.5 if 0 < share < 1 else share
+    of_background = (prior[background] + sharing * half) / (1 + sharing)
+    rest = 1 - prior[background]
+    found: Floats = (prior * ((1 - of_background) / rest if rest > 0 else 0)).astype(np.float32)
+    found[background] = of_background
+    return found
+
+
 def shared_weights(codes: Ints, background: int, share: float, *, cost: float, sharing: float) -> Floats:
     """Weights (n,) of anchors, that sum to 1 in the mean of all mini-batches: those of their classes and, λ times,
     those of `two_weights`, divided by 1 + λ. LMLE (Table 1) names both costs for edges and gives no form.

@@ -79,6 +79,50 @@ def test_a_sampling_that_changes_is_refused(changing: dict[str, Any]) -> None:
     Params().build(setup)
 
 
+PRIORS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"sampling": "natural", "cost": 0}, {}),
+    ({"sampling": "natural", "cost": 0}, {"label_smoothing": 0.2}),
+    ({"sampling": "class_even", "cost": 0}, {}),
+    ({"sampling": "class_even", "cost": 1}, {}),
+    ({"sampling": "over", "cost": 0}, {}),
+]
+
+
+@pytest.mark.parametrize("background", [0, 2])
+@pytest.mark.parametrize("sharing", [0.3, 1.0, 4.0])
+@pytest.mark.parametrize(("sampling", "own"), PRIORS)
+def test_the_prior_is_that_at_which_logits_of_all_samples_alike_end(
+    background: int, sharing: float, sampling: dict[str, Any], own: dict[str, Any]
+) -> None:
+    """One vector of logits for every sample, trained to the end on a mini-batch that draws all exactly."""
+    codes = np.repeat([0, 1, 2], [24, 6, 2])
+    batch = 32 if sampling["sampling"] == "natural" else 72
+    setup = Setup({"edge": codes}, Sampling(batch=batch, **sampling), 0, backgrounds={"edge": background})
+    method = Params(positive_sharing=sharing, **own).build(setup)
+    targets = method.select(0)["edge"].targets
+    drawn, weights = torch.from_numpy(targets["codes"]), torch.from_numpy(targets["weights"])
+    logits = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([logits], max_iter=300, line_search_fn="strong_wolfe", tolerance_change=1e-14)
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        loss = method.weighted_losses("edge", logits.expand(len(drawn), 3), drawn, weights).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimiser.step(closure)
+    learnt = torch.softmax(logits.detach(), 0).tolist()
+    assert method.trained_prior({"edge": 3}, 10)["edge"].tolist() == pytest.approx(learnt, abs=1e-4)
+
+
+@pytest.mark.parametrize("present", [[0], [1, 2]])
+def test_where_one_side_has_no_sample_its_prior_stays_0(present: list[int]) -> None:
+    codes = np.array(present * 8)
+    setup = Setup({"edge": codes}, Sampling(batch=8, sampling="natural", cost=0), 0, backgrounds={"edge": 0})
+    prior = Params(positive_sharing=1.0).build(setup).trained_prior({"edge": 3}, 10)["edge"]
+    assert prior.tolist() == pytest.approx(np.bincount(codes, minlength=3) / len(codes))
+
+
 def test_mixtures_have_no_side() -> None:
     assert "not of mixtures" in str(Params(positive_sharing=1.0, mixup=Mixup()).in_vain())
 

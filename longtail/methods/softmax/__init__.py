@@ -15,6 +15,7 @@ from longtail.methods.positive_sharing import (
     background_share,
     binary_losses,
     check_backgrounds,
+    shared_prior,
     two_weights,
 )
 
@@ -47,22 +48,30 @@ class Softmax(ClassifierMethod):
         self.label_smoothing, self.positive_sharing = params.label_smoothing, params.positive_sharing
         self._backgrounds, self._processes = setup.backgrounds, setup.processes
         check_backgrounds(setup, params.positive_sharing)
-        self._sides = {
-            task: two_weights(background_share(self._counts[task], code, setup.sampling.sampling))
+        self._shares = {
+            task: background_share(self._counts[task], code, setup.sampling.sampling)
             for task, code in setup.backgrounds.items()
         }
+        self._sides = {task: two_weights(share) for task, share in self._shares.items()}
 
     def trained_prior(self, classes: dict[str, int], iterations: int) -> dict[str, Floats]:
-        """As of every method; of smoothed labels that of what they say. A class without a sample keeps its share of 0:
-        nothing is to raise what was only ever trained as the others' remainder.
+        """As of every method; of smoothed labels that of what they say, and with positive sharing that which both
+        losses together have. A class without a sample keeps its share of 0: nothing is to raise what was only ever
+        trained as the others' remainder.
         """
         found = super().trained_prior(classes, iterations)
-        return {task: self._smoothed(shares) for task, shares in found.items()}
+        return {task: self._of_the_loss(task, shares) for task, shares in found.items()}
 
     def earlier_prior(self, classes: dict[str, int], iterations: int) -> dict[str, Floats] | None:
         """The same of the beginning."""
         found = super().earlier_prior(classes, iterations)
-        return None if found is None else {task: self._smoothed(shares) for task, shares in found.items()}
+        return None if found is None else {task: self._of_the_loss(task, shares) for task, shares in found.items()}
+
+    def _of_the_loss(self, task: str, shares: Floats) -> Floats:
+        smoothed = self._smoothed(shares)
+        if not self.positive_sharing:
+            return smoothed
+        return shared_prior(smoothed, self._backgrounds[task], self._shares[task], self.positive_sharing)
 
     def _smoothed(self, shares: Floats) -> Floats:
         if not self.label_smoothing:
