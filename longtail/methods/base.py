@@ -73,6 +73,10 @@ class Sampling(BaseModel, extra="forbid"):
         """The ends of the scale have names."""
         return {0: "natural", 1: "class_even"}.get(drawing, drawing)  # type: ignore[call-overload, no-any-return]
 
+    def takes_turns(self, tasks: int) -> bool:
+        """Whether so many tasks take turns to draw, and share what is drawn."""
+        return tasks > MANY if self.together is None else self.together
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -195,13 +199,12 @@ class Method(nn.Module, ABC):
     @cached_property
     def sampler(self) -> TaskSampler:
         """What draws the mini-batches; made when the first is drawn, since most trainings are planned by then."""
-        together = self.sampling.together
         return TaskSampler(
             self._drawn,
             self._batch,
             scheme=self.sampling.sampling,
             seed=self.seed,
-            together=self.shares_images or (len(self.labels) > MANY if together is None else together),
+            together=self.shares_images or self.sampling.takes_turns(len(self.labels)),
             steps=self._iterations,
             deferred=self._begin,
             distinct=self.distinct,

@@ -24,16 +24,30 @@ PositiveSharing = Annotated[
 
 
 def check_backgrounds(setup: Setup, sharing: float | None) -> None:
-    """Raise DataError where the loss is asked for, and a task has no background class, or what is drawn changes in the
-    course of the training: the background's share of it would be another at every step.
+    """Raise DataError where the loss is asked for, and a task has no background class, or the background's share of
+    what is drawn is not known: it changes in the course of the training, or hangs on what other tasks draw. So too of
+    images that people rejected, which are of neither side.
     """
-    if sharing and (setup.sampling.deferred or setup.sampling.sampling == "progressive"):
+    if not sharing:
+        return
+    how = setup.sampling
+    if how.deferred or how.sampling == "progressive":
         raise DataError(
             "`positive_sharing` needs a sampling that stays: leave it, or `deferred` and `progressive`, out"
         )
-    if sharing and (without := sorted(setup.labels.keys() - setup.backgrounds.keys())):
+    if without := sorted(setup.labels.keys() - setup.backgrounds.keys()):
         raise DataError(
             f"`positive_sharing` needs a background class, and the task {without[0]!r} has none: leave it out"
+        )
+    if len(setup.labels) > 1 and how.takes_turns(len(setup.labels)) and how.sampling != "natural":
+        raise DataError(
+            "`positive_sharing` needs tasks that draw for themselves, and these take turns: set `together: false` or "
+            "`sampling: natural`, or leave it out"
+        )
+    if how.negatives != "ignore":
+        raise DataError(
+            "`positive_sharing` tells the background from all other classes, and images that people rejected are "
+            "neither: leave it, or `negatives`, out"
         )
 
 

@@ -79,6 +79,48 @@ def test_a_sampling_that_changes_is_refused(changing: dict[str, Any]) -> None:
     Params().build(setup)
 
 
+def several(count: int, **sampling: Any) -> Setup:
+    """Tasks that label the same samples, each with a background class."""
+    names = [f"edge-{number}" for number in range(count)]
+    labels = {name: np.random.default_rng(number).integers(0, 3, 40) for number, name in enumerate(names)}
+    return Setup(labels, Sampling(batch=4, **sampling), 0, backgrounds=dict.fromkeys(names, 0))
+
+
+@pytest.mark.parametrize("scheme", ["class_even", "square_root", "over", 0.3])
+@pytest.mark.parametrize(("count", "together"), [(2, True), (9, None)])
+def test_tasks_that_take_turns_to_draw_are_refused_unless_they_draw_naturally(
+    count: int, together: bool | None, scheme: Any
+) -> None:
+    """What is drawn for another task has the background as often as chance has it."""
+    with pytest.raises(DataError, match="needs tasks that draw for themselves"):
+        Params(positive_sharing=1.0).build(several(count, together=together, sampling=scheme))
+    Params(positive_sharing=1.0).build(several(count, together=together, sampling="natural"))
+    Params(positive_sharing=1.0).build(several(count, together=False, sampling=scheme))
+    Params(positive_sharing=1.0).build(several(1, together=together, sampling=scheme))
+    Params().build(several(count, together=together, sampling=scheme))
+
+
+def test_tasks_that_take_turns_and_draw_naturally_have_both_sides_alike() -> None:
+    setup = several(3, together=True, sampling="natural")
+    method = Params(positive_sharing=1.0).build(setup)
+    both = np.zeros(2)
+    for step in range(600):
+        for task, drawn in method.sampler.positions(step).items():
+            codes = setup.labels[task][drawn]
+            share = background_share(np.bincount(setup.labels[task]), 0, "natural")
+            weights = shared_weights(codes, 0, share, cost=0.0, sharing=1e9)
+            both += weights[codes == 0].sum() / 1800, weights[codes != 0].sum() / 1800
+    assert both == pytest.approx([0.5, 0.5], abs=0.02)
+
+
+@pytest.mark.parametrize("negatives", ["single", "by_class"])
+def test_images_that_people_rejected_are_of_neither_side_and_refused(negatives: Any) -> None:
+    setup = Setup({"edge": np.array([0, 1, 2, 2])}, Sampling(batch=4, negatives=negatives), 0, backgrounds={"edge": 0})
+    with pytest.raises(DataError, match="images that people rejected are neither"):
+        Params(positive_sharing=1.0).build(setup)
+    Params().build(setup)
+
+
 PRIORS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"sampling": "natural", "cost": 0}, {}),
     ({"sampling": "natural", "cost": 0}, {"label_smoothing": 0.2}),
