@@ -68,12 +68,7 @@ class Bsds500(Source):
                 f"{IMAGES} and {ANNOTATIONS}, and in both train, val and test"
             )
         _, files = found
-        pairs = [pair for subset in SUBSETS for pair in self._pairs(files, subset, request)]
-        for stem, count in Counter(Path(image).stem for _, image, _ in pairs).items():
-            if count > 1:  # edge maps have the photographs' names
-                request.problems.add(
-                    "name that several photographs have", stem, f"it stands {count} times: rename them"
-                )
+        pairs = self._pairs(files, request)
         request.problems.stop_before_decoding()
 
         def read(number: int) -> Drawn | None:
@@ -85,26 +80,20 @@ class Bsds500(Source):
         request.problems.stop()
         return self._collection(drawn, request.seed)
 
-    def _pairs(self, files: Files, subset: str, request: Request) -> list[tuple[str, str, str]]:
-        """The subset of each photograph, its file, and that of its annotations."""
-        images = {
-            Path(name).stem: name for name in files.names if re.fullmatch(rf"{IMAGES}/{subset}/[^/]+\.jpe?g", name)
-        }
-        drawn = {
-            Path(name).stem: name for name in files.names if re.fullmatch(rf"{ANNOTATIONS}/{subset}/[^/]+\.mat", name)
-        }
-        for stem in sorted(images.keys() ^ drawn.keys()):
-            name, lacks = (
-                (images[stem], f"{ANNOTATIONS}/{subset}/{stem}.mat") if stem in images else (drawn[stem], "image")
-            )
-            request.problems.add(
-                "photograph without annotation" if stem in images else "annotation without photograph",
-                f"{files.path}/{name}",
-                f"there is no {lacks}",
-            )
-        return [
-            (subset, images[stem], drawn[stem]) for stem in sorted(images.keys() & drawn.keys())[: self.photographs]
-        ]
+    def _pairs(self, files: Files, request: Request) -> list[tuple[str, str, str]]:
+        """The subset of each photograph, its file, and that of its annotations; none of a name that several have."""
+        pairs = [pair for subset in SUBSETS for pair in _annotated(files, subset, request)]
+        counts = Counter(Path(image).stem for _, image, _ in pairs)
+        for _, image, _ in pairs:
+            if (count := counts[Path(image).stem]) > 1:
+                request.problems.add(
+                    "name that several photographs have",
+                    f"{files.path}/{image}",
+                    f"{count} are called {Path(image).stem}",
+                    "rename them: edge maps have the photographs' names",
+                )
+        alone = [pair for pair in pairs if counts[Path(pair[1]).stem] == 1]
+        return [pair for subset in SUBSETS for pair in [one for one in alone if one[0] == subset][: self.photographs]]
 
     def _read(
         self, files: Files, subset: str, image: str, mat: str, side: int, number: int, request: Request
@@ -180,6 +169,23 @@ def _side(request: Request) -> int:
 
 def _subsets(files: Files) -> Files | None:
     return files if f"{IMAGES}/train" in files.folders else None
+
+
+def _annotated(files: Files, subset: str, request: Request) -> list[tuple[str, str, str]]:
+    """The photographs of a subset that have annotations, sorted by name; of what lacks its partner a problem each."""
+    images = [name for name in files.names if re.fullmatch(rf"{IMAGES}/{subset}/[^/]+\.jpe?g", name)]
+    drawn = {Path(name).stem: name for name in files.names if re.fullmatch(rf"{ANNOTATIONS}/{subset}/[^/]+\.mat", name)}
+    pairs = []
+    for image in sorted(images, key=lambda name: (Path(name).stem, name)):
+        stem = Path(image).stem
+        if stem in drawn:
+            pairs.append((subset, image, drawn[stem]))
+        else:
+            lacks = f"there is no {ANNOTATIONS}/{subset}/{stem}.mat"
+            request.problems.add("photograph without annotation", f"{files.path}/{image}", lacks)
+    for stem in sorted(drawn.keys() - {Path(image).stem for image in images}):
+        request.problems.add("annotation without photograph", f"{files.path}/{drawn[stem]}", "there is no image")
+    return pairs
 
 
 def _fault(size: tuple[int, ...], boundaries: Bools, side: int) -> tuple[str, str] | None:

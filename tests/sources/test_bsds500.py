@@ -189,13 +189,44 @@ def test_a_photograph_smaller_than_a_patch_is_told(root: Path) -> None:
         )
 
 
-def test_photographs_of_one_name_in_two_subsets_are_told(files: Path) -> None:
-    """Edge maps have the photographs' names."""
-    for folder, suffix in (("images", "jpg"), ("groundTruth", "mat")):
-        name = min((files / folder / "train").glob(f"*.{suffix}"))
-        shutil.copy(name, files / folder / "test" / name.name)
-    with pytest.raises(DataError, match="name that several photographs have"):
+def names(packed: PackedDataset) -> list[str]:
+    assert packed.photographs is not None
+    return [entry.name for entry in packed.photographs.entries]
+
+
+@pytest.mark.parametrize(
+    ("one", "others"), [("train/0", ["test"]), ("val/11", ["train"]), ("test/20", ["train", "val"])]
+)
+def test_photographs_of_one_name_in_several_subsets_are_told_or_left_out(
+    files: Path, one: str, others: list[str]
+) -> None:
+    """Edge maps have the photographs' names, and would be measured by what was drawn in another."""
+    stem = Path(one).name
+    for other in others:
+        shutil.copy(files / f"images/{one}.jpg", files / f"images/{other}/{stem}.jpg")
+        shutil.copy(files / f"groundTruth/{one}.mat", files / f"groundTruth/{other}/{stem}.mat")
+    with pytest.raises(DataError, match=f"{1 + len(others)} problem") as caught:
         ingest(files)
+    assert f"name that several photographs have ({1 + len(others)} are called {stem})" in str(caught.value)
+    assert all(f"images/{other}/{stem}.jpg" in str(caught.value) for other in others)
+    kept = names(ingest(files, on_error="skip"))
+    assert stem not in [Path(name).name for name in kept]
+    assert len(kept) == 2 * len(SUBSETS) - 1
+
+
+def test_two_files_of_one_name_in_a_folder_are_told_or_left_out(files: Path) -> None:
+    """The annotation is of one of them, and which is not known."""
+    shutil.copy(files / "images/val/11.jpg", files / "images/val/10.jpeg")
+    with pytest.raises(DataError, match="name that several photographs have") as caught:
+        ingest(files)
+    assert all(f"images/val/{name}" in str(caught.value) for name in ("10.jpg", "10.jpeg"))
+    assert "val/10" not in names(ingest(files, on_error="skip"))
+
+
+def test_fewer_photographs_are_the_first_of_those_whose_name_is_their_own(files: Path) -> None:
+    for folder, suffix in (("images", "jpg"), ("groundTruth", "mat")):
+        shutil.copy(files / folder / f"train/0.{suffix}", files / folder / f"test/0.{suffix}")
+    assert names(ingest(files, {"photographs": 1}, on_error="skip")) == ["train/1", "val/10", "test/20"]
 
 
 @pytest.mark.parametrize(
