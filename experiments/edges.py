@@ -16,7 +16,7 @@ import typer
 from experiments.cell import Steps
 from experiments.edge_pictures import draw_worst
 from experiments.gradients import canny_map, sobel_map
-from experiments.matrix import Cell, experiment_file, read_matrix
+from experiments.matrix import Cell, Matrix, experiment_file, read_matrix
 from experiments.place import Place
 from longtail.artifacts.files import written
 from longtail.data.dataset import PackedDataset
@@ -92,15 +92,40 @@ def ods(counts: Counts, photographs: Ints) -> float:
 
 
 def table(found: dict[str, Evaluation], baseline: str) -> pd.DataFrame:
-    """A row for each: ODS, OIS, AP, the threshold of ODS, and ODS less the baseline's."""
+    """A row for each: its NMS, ODS, OIS, AP, the threshold of ODS, and ODS less the baseline's."""
     rows = []
     for name, one in found.items():
         gain, low, high = difference(one, found[baseline])
         star = "*" * (low > 0 or high < 0)
         to_baseline = "–" if name == baseline else f"{gain:+.3f}{star} [{low:+.3f}, {high:+.3f}]"
-        figures = {"ODS": one.ods.f, "OIS": one.ois.f, "AP": one.ap}
+        figures = {"NMS": str(one.settings.nms), "ODS": one.ods.f, "OIS": one.ois.f, "AP": one.ap}
         rows.append({"method": name, **figures, "threshold": one.ods.threshold, f"ODS, to {baseline}": to_baseline})
     return pd.DataFrame(rows)
+
+
+def chosen_cells(matrix: Matrix, source: str, methods: list[str]) -> list[Cell]:
+    """The cells of the first seed, of these methods or all. Raises DataError if one is none of the experiment's, it is
+    called as a gradient is, or there are several settings: a table has a row for each method.
+    """
+    if unknown := sorted(set(methods) - set(matrix.methods)):
+        raise DataError(f"{source} has no methods {unknown}; it has {list(matrix.methods)}")
+    if taken := sorted(set(matrix.methods) & set(GRADIENTS)):
+        raise DataError(f"{source} has the methods {taken}, which are rows of every table: give them other names")
+    if len(matrix.settings) > 1:
+        raise DataError(
+            f"{source} has the settings {list(matrix.settings)}, and a table is of one: give each a file of its own"
+        )
+    cells = [cell for cell in matrix.cells() if cell.seed == matrix.seeds[0]]
+    return [cell for cell in cells if not methods or cell.method in methods]
+
+
+def check_same(cases: list[Case], method: str, names: list[str], baseline: str) -> None:
+    """Raise DataError if the maps of a method are of other photographs, `names` being those of the first."""
+    if [case.name for case in cases] != names:
+        raise DataError(
+            f"{method!r} has maps of other photographs ({len(cases)}) than {baseline!r} ({len(names)}), and rows are "
+            "compared on the same: give both the same `detect.subset`, `detect.photographs` and `ingest`"
+        )
 
 
 def main(
@@ -115,26 +140,27 @@ def main(
         matrix = read_matrix(file)
         place = Place(data.resolve(), work, file.stem)
         place.work.mkdir(parents=True, exist_ok=True)
-        cells = [cell for cell in matrix.cells() if cell.seed == matrix.seeds[0]]
-        cells = [cell for cell in cells if methods is None or cell.method in methods]
-        if not cells:
-            raise DataError(f"{file} has no method {methods}; it has {', '.join(matrix.methods)}")
-        found, folders = {}, {}
+        cells = chosen_cells(matrix, str(file), methods or [])
+        found: dict[str, Evaluation] = {}
+        folders: dict[str, Path] = {}
         for cell in cells:
             photographs, folders[cell.method] = maps(cell, place)
+            cases = cases_of(photographs, folders[cell.method])
+            names = next(iter(found.values())).names if found else [case.name for case in cases]
+            check_same(cases, cell.method, names, cells[0].method)
             settings: Settings = cell.params("score")
-            one = found[cell.method] = evaluated(cases_of(photographs, folders[cell.method]), settings, place)
+            one = found[cell.method] = evaluated(cases, settings, place)
             print(f"{cell.method}: ODS {one.ods.f:.3f}, OIS {one.ois.f:.3f}, AP {one.ap:.3f}", flush=True)
         for gradient, (make, nms) in GRADIENTS.items():
-            folder = folders[gradient] = gradient_maps(make, photographs, one.names, place.work / "maps" / gradient)
-            cases = cases_of(photographs, folder, one.names)
+            folder = folders[gradient] = gradient_maps(make, photographs, names, place.work / "maps" / gradient)
+            cases = cases_of(photographs, folder, names)
             found[gradient] = evaluated(cases, settings.model_copy(update={"nms": nms}), place)
         baseline = matrix.baseline if matrix.baseline in found else cells[0].method
         written_table = table(found, baseline)
         written_table.to_csv(place.work / "edge_maps.csv", index=False)
         print(written_table.round(3).to_markdown(index=False))
         few = {name: found[name] for name in dict.fromkeys([baseline, cells[-1].method, *GRADIENTS])}
-        shown = {name: cases_of(photographs, folders[name], one.names) for name in few}
+        shown = {name: cases_of(photographs, folders[name], names) for name in few}
         with style():
             draw_curves(found).savefig(place.work / "precision_recall.svg", metadata={"Date": None, "Creator": None})
             draw_worst(photographs, shown, few).savefig(place.work / "worst.png")

@@ -52,15 +52,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(folder: Path, *words: str) -> str:
+def run(folder: Path, *words: str, name: str = "small", code: int = 0) -> str:
     import typer
 
     app = typer.Typer()
     app.command()(run_edges)
-    places = [str(folder / "small.yaml"), "--data", str(folder), "--work", str(folder / "work")]
+    places = [str(folder / f"{name}.yaml"), "--data", str(folder), "--work", str(folder / "work")]
     done = CliRunner().invoke(app, [*places, *words])
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == code, done.output
     return done.output
+
+
+def variant(folder: Path, name: str, **change: object) -> None:
+    """The YAML of an experiment that differs in some keys."""
+    matrix = yaml.safe_load((folder / "small.yaml").read_text(encoding="utf-8"))
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(matrix | change, sort_keys=False), encoding="utf-8")
 
 
 def test_every_row_and_both_gradients_are_scored_once(folder: Path) -> None:
@@ -69,6 +75,8 @@ def test_every_row_and_both_gradients_are_scored_once(folder: Path) -> None:
     assert found["method"].tolist() == [*METHODS, *GRADIENTS]
     assert found[["ODS", "OIS", "AP"]].stack().between(0, 1).all()
     assert found["ODS, to clusters"].tolist()[0] == "–"
+    assert found["NMS"].tolist() == ["structured_edges"] * (len(METHODS) + 1) + ["none"]  # Canny's are thin
+    assert "| NMS" in said
     assert all(method in said for method in METHODS)
     for name in ("precision_recall.svg", "worst.png"):
         assert (folder / "work/small" / name).stat().st_size > 0
@@ -77,11 +85,30 @@ def test_every_row_and_both_gradients_are_scored_once(folder: Path) -> None:
     assert sorted((folder / "work/small/counts").iterdir()) == counts
 
 
-def test_a_method_that_is_none_is_told(folder: Path) -> None:
-    from experiments.edges import main
+def test_a_method_that_is_none_is_told_beside_one_that_is(folder: Path) -> None:
+    said = run(folder, "--methods", "classes", "--methods", "classses", code=1)
+    assert "has no methods ['classses']" in said
 
-    with pytest.raises(SystemExit):
-        main(str(folder / "small.yaml"), data=folder, work=folder / "work", methods=["classses"])
+
+@pytest.mark.parametrize("change", [{"subset": "validation"}, {"photographs": 2}])
+def test_rows_on_other_photographs_are_not_compared(folder: Path, change: dict[str, object]) -> None:
+    other = {"model": "softmax", "change": {"detect": change}}
+    variant(folder, "others", methods={"clusters": METHODS["clusters"], "elsewhere": other})
+    said = " ".join(run(folder, name="others", code=1).split())
+    assert "'elsewhere' has maps of other photographs" in said
+    assert "Traceback" not in said
+    assert not (folder / "work/others/edge_maps.csv").exists()
+
+
+def test_a_table_is_of_one_setting(folder: Path) -> None:
+    """Rows of the second took the place of the first's."""
+    variant(folder, "two", settings={"all": {}, "coarser": {"detect": {"stride": 12}}})
+    assert "has the settings ['all', 'coarser']" in run(folder, name="two", code=1)
+
+
+def test_no_method_is_called_as_a_gradient_is(folder: Path) -> None:
+    variant(folder, "sobel", methods=METHODS | {"Sobel": METHODS["classes"]})
+    assert "has the methods ['Sobel']" in run(folder, name="sobel", code=1)
 
 
 @pytest.mark.parametrize("name", GRADIENTS)
