@@ -25,13 +25,13 @@ def draw_worst(photographs: Photographs, cases: Mapping[str, list[Case]], found:
     for row, place in zip(panels, shown, strict=True):
         case = next(iter(cases.values()))[place]
         boundaries = case.read()[1]
-        row[0].imshow(photographs.pixels(by_name(photographs)[case.name]).squeeze(), cmap="gray")
+        row[0].imshow(photographs.pixels(by_name(photographs)[case.name]).squeeze(), cmap="gray", vmin=0, vmax=255)
         row[0].set_title(case.name, size=8)
         row[1].imshow(boundaries.mean(axis=0), cmap="gray_r", vmin=0, vmax=1)
         row[1].set_title(f"{len(boundaries)} annotators, mean", size=8)
         for panel, (name, one), scores in zip(row[2:], found.items(), each, strict=True):
             edges = suppressed(cases[name][place].read()[0], one.settings.nms) >= (one.ods.threshold or 1)
-            panel.imshow(edges, cmap="gray_r", interpolation="none")
+            panel.imshow(edges, cmap="gray_r", vmin=0, vmax=1, interpolation="none")
             panel.set_title(f"{name}, F {scores[place]:.2f}", size=8)
         for panel in row:
             panel.set(xticks=[], yticks=[])

@@ -24,7 +24,9 @@ def draw_pictures(photographs: Photographs, cases: list[Case], evaluation: Evalu
     for row, place in zip(panels, shown, strict=True):
         pictures = _pictures(photographs, cases[place], evaluation)
         for panel, title, picture in zip(row, COLUMNS, pictures, strict=True):
-            panel.imshow(picture, cmap="gray" if title == COLUMNS[0] else "gray_r", interpolation="none")
+            grey = "gray" if title == COLUMNS[0] else "gray_r"
+            # Bounds, or a picture of one value would be drawn as an empty one.
+            panel.imshow(picture, cmap=grey, vmin=0, vmax=255, interpolation="none")
             panel.set(xticks=[], yticks=[])
             panel.set_title(
                 f"{cases[place].name}, F {scores[place]:.2f}" if title == COLUMNS[0] else title, size=8, loc="center"
