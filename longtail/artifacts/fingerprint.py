@@ -25,5 +25,6 @@ def fingerprint(params: BaseModel, *inputs: Path, processes: int = 1, precision:
             # The images are covered by dataset.json's md5, and embeddings and logits follow from the weights.
             if file.is_file() and not file.name.startswith(("images-", "embeddings-", "logits-")):
                 content = hashlib.sha256(file.read_bytes()).hexdigest()
-                digest.update(f"\n{number} {file.relative_to(path).as_posix()} {content}".encode())
+                line = f"\n{number} {file.relative_to(path).as_posix()} {content}"
+                digest.update(line.encode("utf-8", "surrogateescape"))  # a name may be any bytes
     return digest.hexdigest()

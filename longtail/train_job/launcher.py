@@ -95,7 +95,7 @@ def job_name(inputs: dict[str, Path], section: dict[str, Any], job: Job) -> str:
         for file in sorted(file for file in path.rglob("*") if file.is_file()):
             with file.open("rb") as content:
                 digest.update(hashlib.file_digest(content, "sha256").digest())
-            digest.update(f"\n{name}/{file.relative_to(path).as_posix()}\n".encode())
+            digest.update(f"\n{name}/{file.relative_to(path).as_posix()}\n".encode("utf-8", "surrogateescape"))
     return f"longtail-train-{digest.hexdigest()[:16]}"
 
 

@@ -40,6 +40,15 @@ def test_a_fingerprint_is_of_names_and_contents_wherever_they_lie(tmp_path: Path
     assert fingerprint(Params(), tmp_path / "here", empty) != fingerprint(Params(), empty, tmp_path / "here")
 
 
+def test_a_name_may_be_any_bytes(tmp_path: Path) -> None:
+    found = set()
+    for name in ("caf\udce9", "caf\udce8", "café"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / f"{name}.png").touch()
+        found.add(fingerprint(Params(), tmp_path / name))
+    assert len(found) == 3
+
+
 def test_a_fingerprint_does_not_read_what_follows_from_the_rest(tmp_path: Path) -> None:
     before = fingerprint(Params(), tmp_path)
     for name in ("images-00000.npy", "embeddings-digit.npy", "logits-digit.npy"):

@@ -76,6 +76,19 @@ def test_arrays_and_processes_make_no_difference(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "one/results.json").read_text())["ods"]["f"] == here.ods.f
 
 
+def test_names_that_are_no_utf_8_are_told_by_their_bytes(tmp_path: Path) -> None:
+    """As archives of old systems leave them."""
+    maps, truth = map(Path, write_benchmark(tmp_path, 2))
+    for folder, suffix in ((maps, ".png"), (truth, ".mat")):
+        (folder / f"image-1{suffix}").rename(folder / f"caf\udce9{suffix}")
+    maps = maps.rename(tmp_path / "mod\udce8le")
+    run(maps, truth, "-o", tmp_path / "out", "--thresholds", 3, "--processes", 1)
+    assert sorted(contents(tmp_path / "out")) == FILES
+    assert pd.read_csv(tmp_path / "out/images.csv")["image"].tolist() == [r"caf\xe9", "image-0"]
+    for name in ("report.html", "precision_recall.svg"):
+        assert r"mod\xe8le" in (tmp_path / "out" / name).read_text()
+
+
 @pytest.mark.slow
 def test_after_a_kill_it_goes_on_and_ends_alike(tmp_path: Path) -> None:
     maps, truth = write_benchmark(tmp_path, 6, LARGE)

@@ -14,6 +14,7 @@ from longtail.problems.edges.evaluation.evaluation import Evaluation
 from longtail.problems.edges.evaluation.scores import Point, f_measure
 from longtail.report.figures import Picture, picture, raster, style
 from longtail.report.page import environment
+from longtail.sources.quoting import printable
 
 FILE, PAGE = "results.json", "report.html"
 
@@ -22,6 +23,7 @@ def write_results(evaluation: Evaluation, title: str, folder: Path, pictures: Fi
     """Write results.json, thresholds.csv, images.csv, precision_recall.svg, report.html and, where they are given,
     pictures.png, which the page shows too; `title` is the map's maker.
     """
+    title = printable(title)
     write_json(folder / FILE, as_json(evaluation))
     at = thresholds(evaluation.settings.thresholds)
     _table(at, evaluation.total).to_csv(folder / "thresholds.csv", index=False)
@@ -91,5 +93,5 @@ def _table(at: Real, counts: Counts) -> pd.DataFrame:
 
 def _images(evaluation: Evaluation) -> pd.DataFrame:
     points = [asdict(point) for point in evaluation.images]
-    table = pd.DataFrame(points, index=pd.Index(evaluation.names, name="image")).reset_index()
+    table = pd.DataFrame(points, index=pd.Index(map(printable, evaluation.names), name="image")).reset_index()
     return table[["image", "threshold", "recall", "precision", "f"]]
