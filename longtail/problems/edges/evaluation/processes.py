@@ -19,7 +19,8 @@ Result = TypeVar("Result")
 def mapped(function: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Iterator[Result]:
     """Yield `function(item)` in the order of the items; with one process in this one.
 
-    Raises DataError if a process is killed, as the system does with what takes too much memory.
+    Raises DataError if a process is killed, as the system does with what takes too much memory, or does not begin, as
+    where it imports a script that starts processes whoever imports it.
     """
     processes = min(processes, len(items))
     if processes <= 1:
@@ -29,7 +30,10 @@ def mapped(function: Callable[[Item], Result], items: Sequence[Item], processes:
         try:
             yield from pool.map(function, items)
         except BrokenProcessPool as error:
-            raise DataError("a process was killed, probably for want of memory; run it again with fewer") from error
+            raise DataError(
+                "a process was killed, probably for want of memory: run it again with fewer; or a script of yours "
+                'started it without `if __name__ == "__main__":`, below which that call belongs'
+            ) from error
 
 
 @contextmanager
