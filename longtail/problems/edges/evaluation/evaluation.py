@@ -93,8 +93,8 @@ def counted(case: Case, *, settings: Settings, work: Path | None) -> Counts:
     """The counts of an image at each threshold and, at the end, of its annotators against each other."""
     edge_map, boundaries = case.read()
     file = work / f"{key(case.name, edge_map, boundaries, settings.model_dump_json())}.npy" if work else None
-    if file and file.exists():
-        return Counts(*read_array(file))
+    if file and (kept := _kept(file, settings.thresholds + 1)):
+        return kept
     at_thresholds = count(suppressed(edge_map, settings.nms), boundaries, thresholds(settings.thresholds))
     pairs = zip(at_thresholds.fields(), count_annotators(boundaries).fields(), strict=True)
     counts = Counts(*(np.append(values, last) for values, last in pairs))
@@ -102,6 +102,18 @@ def counted(case: Case, *, settings: Settings, work: Path | None) -> Counts:
         with written(file) as new, new.open("wb") as content:
             np.save(content, np.stack(counts.fields()))
     return counts
+
+
+def _kept(file: Path, length: int) -> Counts | None:
+    """Counts that an earlier run has left; None where there are none, or the file is damaged."""
+    if not file.exists():
+        return None
+    try:
+        fields = read_array(file)
+    except DataError:
+        return None
+    whole = fields.shape == (4, length) and fields.dtype.kind == "i"
+    return Counts(*fields) if whole else None
 
 
 def _check(cases: Sequence[Case]) -> None:
