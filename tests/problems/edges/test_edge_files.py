@@ -14,6 +14,8 @@ from longtail.errors import DataError
 from longtail.problems.edges.annotations import read_boundaries
 from longtail.problems.edges.edge_maps import read_edge_map
 from longtail.problems.edges.evaluation.case import Case, paired
+from longtail.problems.edges.evaluation.evaluation import evaluate
+from longtail.problems.edges.evaluation.settings import Settings
 
 HEIGHT, WIDTH = SHAPE
 
@@ -146,12 +148,44 @@ def test_files_that_are_cut_off(tmp_path: Path, kept: float) -> None:
         (np.full(SHAPE, np.nan), outlines(), "NaN"),
         (255 * np.ones(SHAPE), outlines(), "scale it"),
         (np.zeros(SHAPE), outlines(annotators=1)[:0], "no annotation"),
+        (np.zeros(SHAPE), [], "no annotation"),
+        (np.zeros(SHAPE), outlines()[0], "has the shape (60, 80); give annotators×height×width"),
+        (np.zeros(SHAPE), outlines()[None], "has the shape (1, 2, 60, 80); give annotators×height×width"),
+        (np.zeros(SHAPE), np.where(outlines(), np.nan, 0), "NaN"),
+        (np.zeros(SHAPE), [[[0, 1], [0]]], "its rows differ in length"),
+        (np.zeros(SHAPE), outlines().astype(str), "none of numbers"),
+        ([[0, 1], [0]], outlines(), "its rows differ in length"),
+        (np.zeros(SHAPE).astype(str), outlines(), "none of numbers"),
+        (0.5, outlines(), "is no edge map"),
+        (np.zeros(SHAPE), True, "has the shape (1,)"),
     ],
 )
 def test_arrays_that_do_not_fit(values: Any, drawn: Any, words: str) -> None:
     with pytest.raises(DataError) as error:
         Case("this", values, drawn).read()
     assert_sentence(error.value, "this", words)
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        255 * outlines().astype(np.uint8),
+        outlines().astype(np.float32),
+        -0.5 * outlines().astype(np.float64),
+        outlines().astype(np.int64).tolist(),
+        list(outlines()),
+    ],
+)
+def test_a_pixel_that_is_not_0_is_drawn_whatever_the_type(drawn: Any) -> None:
+    values = edge_map(outlines())
+    read_map, boundaries = Case("this", values.tolist(), drawn).read()
+    assert boundaries.dtype == np.bool_
+    assert (boundaries == outlines()).all()
+    assert (read_map == values).all()
+    found, expected = (
+        evaluate([Case("this", values, of)], Settings(thresholds=3), processes=1) for of in (drawn, outlines())
+    )
+    assert (found.ods, found.human, found.ap) == (expected.ods, expected.human, expected.ap)
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,58 @@ def test_counts_that_are_there_are_taken(tmp_path: Path, monkeypatch: pytest.Mon
     assert evaluate(cases, settings, work=work, processes=1).counts.predicted.max() > 1
 
 
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY cut off", "shape", "type", "rows"])
+def test_damaged_counts_are_made_anew(tmp_path: Path, content: bytes | str) -> None:
+    cases = [Case(str(seed), edge_map(outlines(seed=seed), seed), outlines(seed=seed)) for seed in range(2)]
+    settings, work = Settings(thresholds=4), tmp_path / "work"
+    first = evaluate(cases, settings, work=work, processes=1)
+    files = sorted(work.glob("*/*.npy"))
+    whole = [np.load(file) for file in files]
+    damaged = {"shape": whole[0][:, :-1], "type": whole[0].astype(np.float64), "rows": whole[0][:3]}
+    if isinstance(content, bytes):
+        files[0].write_bytes(content)
+    else:
+        np.save(files[0], damaged[content])
+    again = evaluate(cases, settings, work=work, processes=1)
+    for one, other in zip(again.counts.fields(), first.counts.fields(), strict=True):
+        assert one.tolist() == other.tolist()
+    assert [np.load(file).tolist() for file in files] == [counts.tolist() for counts in whole]
+
+
+def python(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A script of a user, in several processes."""
+    (folder / "script.py").write_text(script, encoding="utf-8")
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "script.py"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_example_of_the_documents_runs(tmp_path: Path) -> None:
+    write_benchmark(tmp_path, 2)
+    (tmp_path / "groundTruth").mkdir()
+    (tmp_path / "truth").rename(tmp_path / "groundTruth/test")
+    document = Path(__file__).parents[3] / "docs/edges.md"
+    script = document.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+    done = python(script, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Point(" in done.stdout
+    assert [*(tmp_path / "work").glob("*/*.npy")]
+
+
+def test_a_script_that_starts_processes_whoever_imports_it_is_told_why(tmp_path: Path) -> None:
+    write_benchmark(tmp_path, 2)
+    done = python(
+        "from pathlib import Path\n"
+        "from longtail.problems.edges.evaluation.case import paired\n"
+        "from longtail.problems.edges.evaluation.evaluation import evaluate\n"
+        "from longtail.problems.edges.evaluation.settings import Settings\n"
+        "evaluate(paired(Path('maps'), Path('truth')), Settings(thresholds=3))\n",
+        tmp_path,
+    )
+    assert done.returncode
+    assert 'started it without `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
+
+
 def test_one_annotator_is_no_agreement(tmp_path: Path) -> None:
     case = Case("a", edge_map(outlines()), outlines(annotators=1))
     assert evaluate([case], Settings(thresholds=2), processes=1).human is None
