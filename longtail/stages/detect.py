@@ -3,6 +3,8 @@
 from pydantic import Field
 
 from longtail.data.dataset import PackedDataset
+from longtail.data.splits import Split
+from longtail.errors import DataError
 from longtail.problems.edges.detector import Detector
 from longtail.problems.edges.photographs import of_subset
 from longtail.problems.edges.prediction import write_map
@@ -20,11 +22,16 @@ class Params(Settings, extra="forbid"):
 
 @stage
 def run(dataset: Input, split: Input, index: Input, maps: Output, *, params: Params) -> dict[str, float]:
-    """Write maps, PNG files of 16 bits by the photographs' names; return their number."""
+    """Write maps, PNG files of 16 bits by the photographs' names; return their number.
+
+    Raises DataError if the split has no photograph of the subset.
+    """
     photographs = PackedDataset.open(dataset).photographs
     detector = Detector.load(dataset, split, index, params)
     assert photographs is not None  # or the detector could not be loaded
-    chosen = of_subset(photographs, params.subset)[: params.photographs]
+    chosen = of_subset(photographs, Split.open(split), params.subset)[: params.photographs]
+    if not chosen:
+        raise DataError(f"{split} has no photograph of the subset {params.subset}; set `detect.subset` to another")
     for number, name in chosen:
         detector.check(photographs.entries[number].height, photographs.entries[number].width, name)
     with Advance("edges", len(chosen)) as advance:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with photographs, their dataset, split and indexes of a softmax and of what it began with."""
     root = tmp_path_factory.mktemp("edges")
     write_photographs(root / "data", each=3)
+    run_steps(root)
+    return root
+
+
+def run_steps(root: Path) -> None:
+    """The steps from `data` to the indexes."""
     source = {"kind": "bsds500", "patches": 100, "classes": 3}
     index: dict[str, Any] = {"cluster_size": 20, "search": {"neighbours": [1, 3]}}
     steps: list[tuple[str, dict[str, Any], dict[str, str]]] = [
@@ -50,7 +57,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         module = importlib.import_module(f"longtail.stages.{stage}")
         paths = {name: root / place for name, place in places.items()}
         module.run(**paths, params=module.Params.model_validate(params))
-    return root
 
 
 def predict(root: Path, images: list[Path], output: Path, *words: str, model: str = "softmax") -> tuple[int, str]:
@@ -196,6 +202,35 @@ def test_detect_and_score_are_of_the_subset_that_is_asked(trained: Path, tmp_pat
     page = (tmp_path / "scores/report.html").read_text(encoding="utf-8")
     assert f"ODS {found['ods']:.3f}, OIS {found['ois']:.3f}, AP {found['ap']:.3f} on 2 photographs" in page
     assert page.count('<img src="data:image/') == 2
+
+
+@pytest.mark.parametrize("lacking", [["val"], ["val", "test"]])
+def test_a_subset_that_the_source_lacks_is_the_splits(tmp_path: Path, lacking: list[str]) -> None:
+    """And no map is made of a photograph that the model was trained on."""
+    write_photographs(tmp_path / "data", each=8)
+    for subset in lacking:
+        for folder in ("images", "groundTruth"):
+            shutil.rmtree(tmp_path / "data" / folder / subset)
+    run_steps(tmp_path)
+    places = tmp_path / "dataset", tmp_path / "split", tmp_path / "index/hog"
+    table = Split.open(places[1]).samples
+    for subset in ("validation", "test", "train"):
+        params = detect.Params.model_validate({"stride": 20, "subset": subset})
+        detect.run(*places, tmp_path / subset, params=params)
+        groups = set(table.loc[table["subset"] == subset, "group"])
+        assert sorted(maps_of(tmp_path / subset)) == sorted(Path(group).name for group in groups)
+
+
+def test_a_subset_without_a_photograph_is_told(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "split", tmp_path / "split")
+    (tmp_path / "split/digests.json").unlink()
+    table = Split.open(tmp_path / "split")
+    table.samples["subset"] = table.samples["subset"].replace("test", "validation")
+    table.write(tmp_path / "split")
+    params = detect.Params.model_validate({"stride": 20})
+    with pytest.raises(DataError, match=r"has no photograph of the subset test; set `detect.subset` to another"):
+        detect.run(trained / "dataset", tmp_path / "split", trained / "index/hog", tmp_path / "maps", params=params)
+    assert not (tmp_path / "maps").exists()
 
 
 def test_maps_of_other_photographs_are_not_scored(trained: Path, tmp_path: Path) -> None:
