@@ -105,7 +105,8 @@ def table(found: dict[str, Evaluation], baseline: str) -> pd.DataFrame:
 
 def chosen_cells(matrix: Matrix, source: str, methods: list[str]) -> list[Cell]:
     """The cells of the first seed, of these methods or all. Raises DataError if one is none of the experiment's, it is
-    called as a gradient is, or there are several settings: a table has a row for each method.
+    called as a gradient is, or there are several settings: a table has a row for each method. So too, before anything
+    is trained, if one has wrong parameters of the maps.
     """
     if unknown := sorted(set(methods) - set(matrix.methods)):
         raise DataError(f"{source} has no methods {unknown}; it has {list(matrix.methods)}")
@@ -116,7 +117,11 @@ def chosen_cells(matrix: Matrix, source: str, methods: list[str]) -> list[Cell]:
             f"{source} has the settings {list(matrix.settings)}, and a table is of one: give each a file of its own"
         )
     cells = [cell for cell in matrix.cells() if cell.seed == matrix.seeds[0]]
-    return [cell for cell in cells if not methods or cell.method in methods]
+    chosen = [cell for cell in cells if not methods or cell.method in methods]
+    for cell in chosen:
+        for stage in ("detect", "score"):
+            cell.params(stage)
+    return chosen
 
 
 def check_same(cases: list[Case], method: str, names: list[str], baseline: str) -> None:

@@ -33,10 +33,10 @@ SECTIONS = {
 }
 METHODS = {
     "clusters": {"model": "softmax"},
-    "classes": {"model": "softmax", "change": {"detect": {"transfer": "classes"}}},
+    "classes": {"model": "softmax", "change": {"detect": {"transfer": "classes", "neighbours": None}}},
     "less the log prior": {
         "model": "softmax",
-        "change": {"detect": {"transfer": "classes", "rule": "head_adjusted"}},
+        "change": {"detect": {"transfer": "classes", "neighbours": None, "rule": "head_adjusted"}},
     },
 }
 
@@ -98,6 +98,14 @@ def test_rows_on_other_photographs_are_not_compared(folder: Path, change: dict[s
     assert "'elsewhere' has maps of other photographs" in said
     assert "Traceback" not in said
     assert not (folder / "work/others/edge_maps.csv").exists()
+
+
+def test_a_row_that_cannot_be_is_told_before_anything_is_trained(folder: Path) -> None:
+    wrong = {"model": "softmax", "change": {"detect": {"transfer": "classes"}}}
+    variant(folder, "wrong", methods={"clusters": METHODS["clusters"], "classes": wrong})
+    said = run(folder, name="wrong", code=1)
+    assert "classes, all, seed 0: detect: Value error, `neighbours` is of" in said
+    assert "clusters: ODS" not in said
 
 
 def test_a_table_is_of_one_setting(folder: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from longtail.problems.edges.evaluation.settings import Settings, Suppression
-from longtail.problems.edges.settings import Transferred
+from longtail.problems.edges.settings import NEIGHBOURS, PATCHES, Transferred
 
 edges = typer.Typer(
     help="Edge maps: made by a trained model, and how good they are.",
@@ -50,8 +50,10 @@ def predict(
     side: Annotated[int, typer.Option(min=1, help="pixels of the windows that are transferred, a side")] = 16,
     transfer: Annotated[Transferred | None, typer.Option(help="default: as the model answers")] = None,
     rule: Annotated[str | None, typer.Option(help="whose class probabilities; default: the model's own")] = None,
-    neighbours: Annotated[int, typer.Option(min=1, help="nearest clusters")] = 20,
-    patches: Annotated[int, typer.Option(min=1, help="nearest training patches in those clusters")] = 1,
+    neighbours: Annotated[int | None, typer.Option(min=1, help=f"nearest clusters; default: {NEIGHBOURS}")] = None,
+    patches: Annotated[
+        int | None, typer.Option(min=1, help=f"nearest training patches in those clusters; default: {PATCHES}")
+    ] = None,
     precision: Annotated[str, typer.Option(help="of the network: float32 or bfloat16")] = "float32",
     scale: Annotated[list[float], typer.Option(min=0.01, max=10, help="of the image; several are averaged")] = [1.0],  # noqa: B006
 ) -> None:

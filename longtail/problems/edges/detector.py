@@ -19,7 +19,7 @@ from longtail.network.embedder import Embedder, load_embedder
 from longtail.network.snapshot import State, read_embeddings
 from longtail.problems.edges import transfer
 from longtail.problems.edges.dense import Grid, patches
-from longtail.problems.edges.settings import Settings, Transferred
+from longtail.problems.edges.settings import NEIGHBOURS, PATCHES, Settings, Transferred
 from longtail.rules.base import Floats, rule_class
 from longtail.rules.cluster_wise import ClusterWise
 from longtail.rules.probabilities import Probabilities
@@ -140,6 +140,7 @@ def _transfer(
     kind: Transferred, photographs: Photographs, table: Split, index: Path, settings: Settings
 ) -> transfer.Transfer:
     (task,) = table.tasks
+    neighbours, count = settings.neighbours or NEIGHBOURS, settings.patches or PATCHES
     rows, train, side = table.samples["row"].to_numpy(), table.train_labels(task), settings.side
     if kind is Transferred.CLASSES:
         return transfer.of_classes(transfer.mean_windows(photographs, rows, train, len(task.classes), side))
@@ -147,8 +148,8 @@ def _transfer(
     points, assignment = rule.neighbours.points, rule.clusters.assignment
     if kind is Transferred.CLUSTERS:
         windows = transfer.mean_windows(photographs, rows, assignment, len(points), side)
-        return transfer.of_clusters(points, windows, settings.neighbours)
+        return transfer.of_clusters(points, windows, neighbours)
     known = np.flatnonzero(train >= 0)
     embeddings = read_embeddings(index / "snapshot", task.name)[known]
     drawn = photographs.annotation_windows(rows[known], side)
-    return transfer.of_patches(points, embeddings, assignment[known], drawn, settings.neighbours, settings.patches)
+    return transfer.of_patches(points, embeddings, assignment[known], drawn, neighbours, count)

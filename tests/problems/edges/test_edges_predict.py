@@ -27,7 +27,7 @@ from longtail.stages import detect, score
 SIDE = 35
 OPTIMISATION = {"iterations": 40, "optimiser": "adamw", "learning_rate": 0.002}
 TRAINED = {"network": {"embedding": 8}, "cluster_size": 20, "batch": 24, "optimisation": OPTIMISATION}
-WAYS = ("--stride", "3", "--neighbours", "2", "--transfer")
+WAYS = {"clusters": ("--neighbours", "2"), "patches": ("--neighbours", "2"), "classes": ()}
 SOFTMAX = {"name": "softmax", "method": {"kind": "softmax", "positive_sharing": 1.0}, "sampling": "natural", **TRAINED}
 
 
@@ -73,12 +73,13 @@ def maps_of(folder: Path) -> dict[str, npt.NDArray[np.float64]]:
 
 
 @pytest.mark.parametrize("model", ["softmax", "hog"])
-@pytest.mark.parametrize("transfer", ["clusters", "patches", "classes"])
+@pytest.mark.parametrize("transfer", WAYS)
 def test_a_map_is_high_on_boundaries_and_low_elsewhere(
     trained: Path, tmp_path: Path, model: str, transfer: str
 ) -> None:
     images = sorted((trained / "data/images/test").iterdir())
-    status, text = predict(trained, images, tmp_path / "maps", *WAYS, transfer, model=model)
+    words = ("--stride", "3", "--transfer", transfer, *WAYS[transfer])
+    status, text = predict(trained, images, tmp_path / "maps", *words, model=model)
     assert status == 0, text
     found = maps_of(tmp_path / "maps")
     assert sorted(found) == [image.stem for image in images]
@@ -130,10 +131,18 @@ def test_classes_go_by_the_rule_that_is_asked(trained: Path) -> None:
     [
         (("--rule", "nearest"), "there is no rule 'nearest'"),
         (("--rule", "head", "--transfer", "clusters"), "leave one of them out"),
+        (("--neighbours", "2", "--transfer", "classes"), "`neighbours` is of `transfer: clusters` and `patches`"),
+        (("--neighbours", "20", "--rule", "head"), "`neighbours` is of `transfer: clusters` and `patches`"),
+        (("--patches", "2", "--transfer", "classes"), "`patches` is of `transfer: patches`, not of classes"),
+        (("--patches", "1", "--transfer", "clusters"), "`patches` is of `transfer: patches`, not of clusters"),
+        (("--patches", "2"), "`patches` is of `transfer: patches`, which has to be asked"),
+        (("--patches", "2", "--rule", "head"), "`patches` is of `transfer: patches`, not of classes"),
         (("--precision", "half"), "precision: Input should be 'float32' or 'bfloat16'"),
     ],
 )
-def test_a_rule_that_cannot_be_is_told(trained: Path, tmp_path: Path, words: tuple[str, ...], sentence: str) -> None:
+def test_options_that_cannot_be_or_would_do_nothing_are_told(
+    trained: Path, tmp_path: Path, words: tuple[str, ...], sentence: str
+) -> None:
     image = sorted((trained / "data/images/test").iterdir())[:1]
     status, text = predict(trained, image, tmp_path / "maps", *words)
     assert status == 1
@@ -181,6 +190,17 @@ def test_in_half_precision_a_map_is_nearly_the_same(trained: Path) -> None:
         # The nearest cluster mostly stays the nearest.
         assert "neighbours" in way or not np.array_equal(full, half)
         assert np.corrcoef(full.ravel(), half.ravel())[0, 1] > 0.95
+
+
+def test_where_they_are_not_given_neighbours_and_patches_are_the_defaults(trained: Path) -> None:
+    places = trained / "dataset", trained / "split", trained / "index/hog"
+    pixels = photograph(outlines(SIZE, seed=9))
+    for way in ({"transfer": "clusters", "neighbours": 20}, {"transfer": "patches", "neighbours": 20, "patches": 1}):
+        asked, silent = (
+            Detector.load(*places, Settings.model_validate({"stride": 12} | how)).detect(pixels)
+            for how in (way, {"transfer": way["transfer"]})
+        )
+        np.testing.assert_array_equal(asked, silent)
 
 
 def test_several_scales_are_the_mean_of_each(trained: Path, tmp_path: Path) -> None:
