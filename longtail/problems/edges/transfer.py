@@ -50,8 +50,8 @@ def of_clusters(points: Floats, windows: Floats, neighbours: int) -> Transfer:
 def of_patches(
     points: Floats, embeddings: Floats, assignment: Ints, windows: npt.NDArray[np.bool_], clusters: int, count: int
 ) -> Transfer:
-    """The mean window of the `count` nearest training patches, (m, d) and (m, s, s), in the nearest clusters; of which
-    each patch is, `assignment` (m,). No cluster may be empty.
+    """The mean window of the `count` nearest training patches, (m, d) and (m, s, s), in the nearest clusters, or of all
+    where these have fewer; of which each patch is, `assignment` (m,). No cluster may be empty.
     """
     index = faiss.IndexIVFFlat(faiss.IndexFlatL2(points.shape[1]), points.shape[1], len(points))
     index.quantizer.add(points)
@@ -63,8 +63,9 @@ def of_patches(
 
     def transfer(queries: Floats) -> Floats:
         found = index.search(np.ascontiguousarray(queries, np.float32), count)[1]
-        found = np.where(found < 0, found[:, :1], found)  # −1: those clusters have no more
-        mean: Floats = windows[found].mean(axis=1, dtype=np.float32)
+        there = found >= 0  # −1: those clusters have no more
+        laid = windows[np.where(there, found, 0)] & there[:, :, None, None]
+        mean: Floats = laid.sum(axis=1, dtype=np.float32) / there.sum(axis=1, dtype=np.float32)[:, None, None]
         return mean
 
     return transfer

@@ -88,21 +88,23 @@ def test_the_nearest_patches_of_the_nearest_clusters_are_those_of_a_search_among
     found = of_patches(POINTS, embeddings, np.arange(30) % 4, drawn, 4, count)(queries)
     for query, of_one in zip(queries, found, strict=True):
         order = np.argsort(((embeddings - query) ** 2).sum(axis=1))[:count]
-        padded = np.concatenate([order, np.full(count - len(order), order[0])])
-        np.testing.assert_allclose(of_one, drawn[padded].mean(axis=0), atol=1e-6)
+        np.testing.assert_allclose(of_one, drawn[order].mean(axis=0), atol=1e-6)
 
 
+@pytest.mark.parametrize("count", [1, 2, 11])
 @pytest.mark.parametrize("clusters", [1, 2, 3])
-def test_patches_are_searched_in_their_own_clusters(clusters: int) -> None:
-    """Even where another cluster's centroid is nearer, or none of its patches is near its own."""
+def test_patches_are_searched_in_their_own_clusters(clusters: int, count: int) -> None:
+    """Even where another cluster's centroid is nearer, or none of its patches is near its own; where clusters have few,
+    each counts once.
+    """
     random = np.random.default_rng(4)
     embeddings, queries = random.random((40, 4), np.float32), random.random((9, 4), np.float32)
     assignment, drawn = random.permutation(np.arange(40) % 4), random.random((40, 3, 3)) < 0.5
-    found = of_patches(POINTS, embeddings, assignment, drawn, clusters, 2)(queries)
+    found = of_patches(POINTS, embeddings, assignment, drawn, clusters, count)(queries)
     for query, of_one in zip(queries, found, strict=True):
         near = np.argsort(((POINTS - query) ** 2).sum(axis=1))[:clusters]
         rows = np.flatnonzero(np.isin(assignment, near))
-        order = rows[np.argsort(((embeddings[rows] - query) ** 2).sum(axis=1))[:2]]
+        order = rows[np.argsort(((embeddings[rows] - query) ** 2).sum(axis=1))[:count]]
         np.testing.assert_allclose(of_one, drawn[order].mean(axis=0), atol=1e-6)
 
 
