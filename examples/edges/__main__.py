@@ -3,6 +3,7 @@
 python -m examples.edges artifacts/edges data/BSR/BSDS500/data
 """
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,10 +28,15 @@ def main(
         if not (workspace / "params.yaml").exists():
             text = Path(__file__).with_name("params.yaml").read_text(encoding="utf-8")
             place = str(data.resolve().parent if data.is_file() else data.resolve())
-            text = text.replace("data: null", f"data: {place}", 1)
+            text = text.replace("data: null", f"data: {_quoted(place)}", 1)
             if data.is_file():
-                text = text.replace("kind: bsds500", f"kind: bsds500, path: {data.name}", 1)
+                text = text.replace("kind: bsds500", f"kind: bsds500, path: {_quoted(data.name)}", 1)
             (workspace / "params.yaml").write_text(text, encoding="utf-8")
+
+
+def _quoted(text: str) -> str:
+    """A text as YAML, whatever is in it: a path may have `: `, `#` or a comma."""
+    return str(yaml.safe_dump(text, default_style='"', allow_unicode=True, width=math.inf)).strip()
 
 
 def _stages() -> dict[str, Any]:

@@ -124,6 +124,23 @@ def test_an_example_is_not_made_where_the_code_lies(make: Any, tmp_path: Path, m
     assert (tmp_path / "longtail/code.py").exists()
 
 
+STRANGE = ("a: b", "two # numbers", "a, b", "{a} [b]", "it's", 'of "them"', "café 😀", "back\\slash", "*", "y" * 200)
+
+
+@pytest.mark.parametrize("name", STRANGE)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_path_may_have_what_yaml_takes_for_its_own(name: str, packed: bool, tmp_path: Path) -> None:
+    data = tmp_path / name / (f"{name}.tar" if packed else "photographs")
+    data.parent.mkdir()
+    data.touch() if packed else data.mkdir()
+    main(tmp_path / "workspace", data)
+    found = read_yaml(tmp_path / "workspace/params.yaml")
+    assert found["data"] == str(data.parent if packed else data)
+    assert found["ingest"]["source"].get("path") == (data.name if packed else None)
+    assert found["ingest"]["source"]["classes"] == 150
+    assert found["seed"] == 0
+
+
 def edges_workspace(root: Path) -> Path:
     """A workspace of the example in which nothing has run."""
     write_photographs(root / "photographs", each=2)
