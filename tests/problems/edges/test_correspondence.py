@@ -67,6 +67,16 @@ def test_more_pairs_come_before_nearer_ones() -> None:
     assert int(correspondence(first, second, 3.0)[0].sum()) == 2
 
 
+@pytest.mark.parametrize("radius", [1.0, 4.3])
+def test_of_a_long_line_moved_along_the_last_pair_costs_more_than_it_brings(radius: float) -> None:
+    """All pairs a pixel apart, or all but one on the same place."""
+    longest = round(OUTLIER * radius)
+    for length, pairs in ((longest, longest), (longest + 2, longest + 1)):
+        first, second = np.zeros((2, 1, length + 1), np.bool_)
+        first[0, :-1] = second[0, 1:] = True
+        assert [int(of.sum()) for of in correspondence(first, second, radius)] == [pairs, pairs]
+
+
 def test_a_large_map_against_itself_moved() -> None:
     first = np.random.default_rng(0).random((321, 481)) < 0.05
     moved = np.roll(first, 3, axis=1)
