@@ -17,8 +17,8 @@ UNIT = 1024
 
 
 def correspondence(first: Pixels, second: Pixels, radius: float) -> tuple[Pixels, Pixels]:
-    """The matched pixels of each of two maps H×W, by the assignment of least cost: the sum of the distances, where a pair
-    fewer costs `OUTLIER` radii.
+    """The matched pixels of each of two maps H×W, by the assignment of least cost: the sum of the distances, where a
+    pair fewer costs `OUTLIER` radii.
 
     It has as many pairs as can be, unless the last one lengthens all others together by more than that: as of two lines
     of which one lies a pixel further along, if they have more than 100 radii of pixels, about 430 on BSDS500.
