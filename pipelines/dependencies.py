@@ -23,6 +23,8 @@ RULES = Path("longtail/rules")
 RULES_OF = dict.fromkeys(
     ("index", "evaluate", "detect"), tuple(f"longtail.rules.{file.stem}" for file in (ROOT / RULES).glob("*.py"))
 )
+# What a page is rendered from, which no import names.
+PAGE, TEMPLATES = Path("longtail/report/page.py"), Path("longtail/report/templates")
 # Where params.yaml names the method of a training.
 METHOD_OF = {"fit": "${item.method.kind}", "train": "${train.method.kind}"}
 
@@ -30,7 +32,8 @@ METHOD_OF = {"fit": "${item.method.kind}", "train": "${train.method.kind}"}
 def stage_dependencies(stage: str) -> list[str]:
     """The files of the package that a stage runs, sorted; a folder that it runs whole stands for its files.
 
-    Only the method's own folder, and the rules by which trainings are scored or models answer, are loaded by name.
+    Only the method's own folder, and the rules by which trainings are scored or models answer, are loaded by name. So
+    are the templates, all of which are of a stage that writes a page.
     """
     if stage in METHOD_OF:
         kinds = [kind for kind, entry in CATALOGUE.items() if stage == "train" or not entry.needs_table]
@@ -42,7 +45,9 @@ def stage_dependencies(stage: str) -> list[str]:
         return sorted([*_folders(shared), f"longtail/methods/{METHOD_OF[stage]}"])
     files = imported_files(f"longtail.stages.{stage}", *RULES_OF.get(stage, ()))
     # As a folder: a new rule is in it, and changes no line of dvc.yaml.
-    return _folders(files | (set(_sources_below(RULES)) if stage in RULES_OF else set()))
+    found = _folders(files | (set(_sources_below(RULES)) if stage in RULES_OF else set()))
+    among = any(TEMPLATES.is_relative_to(path) for path in found)
+    return sorted([*found, TEMPLATES.as_posix()]) if PAGE in files and not among else found
 
 
 def imported_files(*modules: str) -> set[Path]:

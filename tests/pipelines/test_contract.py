@@ -14,10 +14,10 @@ import yaml
 from longtail.artifacts.yaml_file import read_yaml
 from longtail.methods.catalogue import PARTS
 from longtail.parameters import PIPELINE, SHARED, read_parameters, stage_parameters
-from longtail.stages import NAMED, STAGES
+from longtail.stages import EDGE_STAGES, NAMED, STAGES
 from longtail.stages.contract import artifacts, params_model
 from longtail.training.declared import START, declared_trainings
-from pipelines.dependencies import has_code, write_dependencies
+from pipelines.dependencies import has_code, stage_dependencies, write_dependencies
 
 ROOT = Path(__file__).parents[2]
 PARAMS = ROOT / "params.yaml"
@@ -124,6 +124,14 @@ def test_dvc_yaml_names_the_sources_that_the_imports_say(tmp_path: Path) -> None
     copy = Path(shutil.copy(ROOT / "dvc.yaml", tmp_path))
     write_dependencies(copy)
     assert copy.read_text(encoding="utf-8") == (ROOT / "dvc.yaml").read_text()
+
+
+@pytest.mark.parametrize("stage", [*STAGES, *EDGE_STAGES])
+def test_templates_are_of_the_stages_that_write_a_page(stage: str) -> None:
+    """An edit of one changes the page, and nothing else."""
+    names = [Path(name) for name in stage_dependencies(stage)]
+    template = Path("longtail/report/templates/edges.html")
+    assert sum(template.is_relative_to(name) for name in names) == (stage in ("evaluate", "score"))
 
 
 @pytest.mark.parametrize("stage", LOCAL)
