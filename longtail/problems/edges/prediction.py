@@ -69,6 +69,8 @@ def _read(file: Path, channels: int) -> Pixels:
     try:
         with bounded_pillow(Limits()):
             return decode_own_size(file.read_bytes(), channels, DeepGrey())
-    except (BadImageError, OSError) as error:
-        why = error.reason if isinstance(error, BadImageError) else error.strerror
+    except BadImageError as error:
+        why = f"{error.reason}: {shown(error.detail)}"
         raise DataError(f"cannot read {shown(file)}: {why}; give image files") from error
+    except OSError as error:
+        raise DataError(f"cannot read {shown(file)}: {error.strerror or shown(error)}; give image files") from error

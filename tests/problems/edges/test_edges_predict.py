@@ -277,6 +277,18 @@ def no_image(folder: Path) -> list[Path]:
     return [folder / "a.png"]
 
 
+def empty(folder: Path) -> list[Path]:
+    (folder / "a.png").touch()
+    return [folder / "a.png"]
+
+
+def cut_off(folder: Path) -> list[Path]:
+    noise = np.random.default_rng(0).integers(0, 256, (60, 60, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(folder / "a.png")
+    (folder / "a.png").write_bytes((folder / "a.png").read_bytes()[:2000])
+    return [folder / "a.png"]
+
+
 def absent(folder: Path) -> list[Path]:
     return [folder / "a.png"]
 
@@ -291,8 +303,10 @@ def twice(folder: Path) -> list[Path]:
     ("make", "sentence"),
     [
         (small, "smaller than a patch of 35×35"),
-        (no_image, "cannot read"),
-        (absent, "cannot read"),
+        (no_image, "a.png: not an image: its format is not recognised; give image files"),
+        (empty, "a.png: not an image: the file is empty; give image files"),
+        (cut_off, "a.png: truncated image: image file is truncated; give image files"),
+        (absent, "a.png: No such file or directory; give image files"),
         (twice, "several images have the name ['a']"),
     ],
 )
