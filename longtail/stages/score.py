@@ -19,7 +19,9 @@ class Params(Settings):
     """The `score` section of params.yaml."""
 
     nms: Suppression = Suppression.STRUCTURED_EDGES
-    processes: int | None = Field(None, ge=1, exclude=True, description="at the same time; null: as many as cores")
+    processes: int | None = Field(
+        None, ge=1, exclude=True, description="at the same time; null: OMP_NUM_THREADS, or as many as cores"
+    )
 
 
 @stage

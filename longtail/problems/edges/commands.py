@@ -27,7 +27,9 @@ def evaluate(
     output: Annotated[Path, typer.Option("--output", "-o", help="folder to write; it may not exist")],
     nms: Annotated[Suppression, typer.Option(help="non-maximum suppression before thresholds")] = Suppression.NONE,
     thresholds: Annotated[int, typer.Option(min=1, max=999, help="how many, evenly spaced between 0 and 1")] = 99,
-    processes: Annotated[int | None, typer.Option(min=1, help="at the same time; as many as cores")] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="at the same time; default: OMP_NUM_THREADS, or as many as cores")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the figures as JSON")] = False,
 ) -> None:
     """Measure edge maps against annotators, by the boundary benchmark of BSDS500: ODS, OIS, AP and the curve."""
