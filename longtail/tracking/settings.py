@@ -55,5 +55,5 @@ def without_credentials(uri: str) -> str:
     """The address without user and password, fit for files and messages."""
     scheme, found, rest = uri.partition("://")
     # A password may have a /, or what else ends a host; then a port that is no number shows it.
-    host = rest if re.match(r"[^/?#@\[]*:(?!\d*([/?#]|$))", rest) else re.split(r"[/?#]", rest, maxsplit=1)[0]
+    host = rest if re.match(r"[^/?#@\[]*:(?![0-9]+([/?#]|$))", rest) else re.split(r"[/?#]", rest, maxsplit=1)[0]
     return scheme + found + rest[host.rfind("@") + 1 :]
