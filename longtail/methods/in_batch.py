@@ -19,36 +19,38 @@ def check_batch(setup: Setup, least: int, wants: str, otherwise: str) -> None:
     """Raise DataError if no class ever has `least` samples in a class-even mini-batch, or in all, so that nothing would
     be learned. `wants` says what needs them, `otherwise` what else would help. Several tasks serve each other.
     """
-    for task, sizes in class_sizes(setup).items() if len(setup.labels) == 1 else ():
-        if len(sizes) and sizes.max() < least:
-            raise DataError(
-                f"{wants}, and no class of {task!r} has {least} images to train on"
-                + (": raise `at_most`" if setup.sampling.at_most else "")
-            )
-    for task, classes in even_classes(setup).items() if len(setup.labels) == 1 else ():
-        batch = setup.sampling.batch
-        if (most := most_of_a_class(batch, classes)) < least:
-            raise DataError(
-                f"{wants}, and class-even mini-batches of {batch} have at most {most} of each of the {classes} classes "
-                f"of {task!r}: set `batch` to {least * classes} or more, or {otherwise}"
-            )
+    if len(setup.labels) != 1:
+        return
+    ((task, sizes),) = class_sizes(setup).items()
+    if len(sizes) and sizes.max() < least:
+        raise DataError(
+            f"{wants}, and no class of {task!r} has {least} images to train on"
+            + (": raise `at_most`" if setup.sampling.at_most else "")
+        )
+    batch, classes = setup.sampling.batch, len(sizes)
+    if draws_evenly(setup) and (most := most_of_a_class(batch, classes)) < least:
+        raise DataError(
+            f"{wants}, and class-even mini-batches of {batch} have at most {most} of each of the {classes} classes "
+            f"of {task!r}: set `batch` to {least * classes} or more, or {otherwise}"
+        )
 
 
 def few_of_a_class(setup: Setup, least: int) -> list[str]:
     """What to say where classes have fewer than `least` samples, or most have in a class-even mini-batch."""
-    batch = setup.sampling.batch
-    small = {task: int((sizes < least).sum()) for task, sizes in class_sizes(setup).items()}
-    return [
-        f"{count} of the {len(class_sizes(setup)[task])} classes of {task!r} have fewer than {least} images to train "
-        "on, so there is nothing to compare within them"
-        for task, count in small.items()
-        if count
-    ] + [
-        f"class-even mini-batches of {batch} have {least} samples of few of the {classes} classes of {task!r}, and of "
-        f"the others nothing is learned in a step: `batch` of {least * classes} or more would have of all"
-        for task, classes in even_classes(setup).items()
-        if batch < least * classes
+    batch, every = setup.sampling.batch, class_sizes(setup)
+    small = [
+        f"{count} of the {len(sizes)} classes of {task!r} have fewer than {least} images to train on, so there is "
+        "nothing to compare within them"
+        for task, sizes in every.items()
+        if (count := int((sizes < least).sum()))
     ]
+    few = [
+        f"class-even mini-batches of {batch} have {least} samples of few of the {len(sizes)} classes of {task!r}, and "
+        f"of the others nothing is learned in a step: `batch` of {least * len(sizes)} or more would have of all"
+        for task, sizes in every.items()
+        if draws_evenly(setup) and batch < least * len(sizes)
+    ]
+    return small + few
 
 
 def class_sizes(setup: Setup) -> dict[str, Ints]:
@@ -58,10 +60,9 @@ def class_sizes(setup: Setup) -> dict[str, Ints]:
     return {task: np.minimum(of_task[of_task > 0], most) for task, of_task in sizes.items()}
 
 
-def even_classes(setup: Setup) -> dict[str, int]:
-    """The classes of each task, if mini-batches are class-even."""
-    even = setup.sampling.sampling == "class_even"
-    return {task: len(np.unique(codes[codes >= 0])) for task, codes in setup.labels.items()} if even else {}
+def draws_evenly(setup: Setup) -> bool:
+    """Whether mini-batches are class-even."""
+    return setup.sampling.sampling == "class_even"
 
 
 def most_of_a_class(batch: int, classes: int) -> int:

@@ -36,7 +36,10 @@ def valid_triplets(codes: Tensor, backgrounds: Tensor) -> Tensor:
 
     Parameters: `codes` (M, B) and `backgrounds` (M,) as in `label_agreement`.
     """
-    found = [_triplets(alike, possible, len(codes)) for _, alike, possible in _blocks(codes, backgrounds)]
+    found = [
+        torch.stack([_pairs(*masks) for _, *masks in _levels(alike, possible, len(codes))]).sum(0)
+        for _, alike, possible in _blocks(codes, backgrounds)
+    ]
     return torch.cat(found)
 
 
@@ -84,10 +87,17 @@ def _blocks(codes: Tensor, backgrounds: Tensor) -> Iterator[tuple[slice, Tensor,
         yield block, alike, possible
 
 
-def _triplets(alike: Tensor, possible: Tensor, tasks: int) -> Tensor:
-    """The number of valid triplets of each anchor, (A,)."""
-    levels = [(alike > level).sum(1) * (possible == level).sum(1) for level in range(tasks)]
-    return torch.stack(levels).sum(0)
+def _levels(alike: Tensor, possible: Tensor, tasks: int) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """By the number of tasks in which negatives have the anchor's label at most: the positives, which surely have it in
+    more, and these negatives, (A, B).
+    """
+    for level in range(tasks):
+        yield level, alike > level, possible == level
+
+
+def _pairs(positive: Tensor, negative: Tensor) -> Tensor:
+    """Of each anchor the pairs of a positive and a negative, (A,)."""
+    return positive.sum(1) * negative.sum(1)
 
 
 def _of_anchors(distances: Tensor, alike: Tensor, possible: Tensor, tasks: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -97,8 +107,9 @@ def _of_anchors(distances: Tensor, alike: Tensor, possible: Tensor, tasks: int) 
     exact = distances.double()
     ordered, order = exact.sort(dim=1)
     total, gradient, by_rank = exact.new_zeros(()), torch.zeros_like(exact), torch.zeros_like(exact)
-    for level in range(tasks):  # negatives that have the same label in so many tasks at most
-        negative, positive = possible == level, alike > level
+    count = alike.new_zeros(())
+    for level, positive, negative in _levels(alike, possible, tasks):
+        count += _pairs(positive, negative).sum()
         reach = torch.where(positive, exact + (alike - level).double() / tasks, -torch.inf)
         # The negatives that a positive violates are among the first so many.
         nearer = torch.searchsorted(ordered, reach)
@@ -111,7 +122,7 @@ def _of_anchors(distances: Tensor, alike: Tensor, possible: Tensor, tasks: int) 
         reached = ends.cumsum(1)[:, :-1]
         by_rank += (reach.shape[1] - reached) * among
     gradient -= torch.zeros_like(exact).scatter_(1, order, by_rank)
-    return total, _triplets(alike, possible, tasks).sum(), gradient.to(distances.dtype)
+    return total, count, gradient.to(distances.dtype)
 
 
 def _up_to(values: Tensor) -> Tensor:

@@ -104,10 +104,11 @@ class Store:
             else:
                 self._send_to(runs, batch[0], journal)
         except (MlflowException, LostFileError) as error:
-            if isinstance(error, MlflowException) and error.error_code not in HOPELESS:
-                raise
-            if isinstance(error, MlflowException) and error.error_code == LOST:
-                self._check_there(receipt)
+            if isinstance(error, MlflowException):
+                if error.error_code not in HOPELESS:
+                    raise
+                if error.error_code == LOST:
+                    self._check_there(receipt)
             print(f"tracking: left out, {batch[0]['kind']}: {error}", file=sys.stderr)
 
     def _check_there(self, receipt: Receipt) -> None:
