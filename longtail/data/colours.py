@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 from pydantic import Field
 
+from longtail.artifacts.rows import RowsFile
 from longtail.progress import Advance
 from longtail.threads import budget
 
@@ -76,14 +77,14 @@ def write_histograms(
     """Write the histograms of so many images into the directory `path`; `images` gives those of some rows, `block` at a
     time. `padded`: they lie on a black ground.
     """
-    counts = np.lib.format.open_memmap(path / COLOURS, mode="w+", dtype=np.uint16, shape=(count, grid**2))
+    counts = RowsFile(path / COLOURS, (count, grid**2), np.uint16)
     # Threads, because numpy and Pillow work without the interpreter's lock.
-    with ThreadPoolExecutor(budget()) as pool, Advance("colours", count) as advance:
+    with counts, ThreadPoolExecutor(budget()) as pool, Advance("colours", count) as advance:
         for start in range(0, count, block):
             rows = np.arange(start, min(start + block, count))
-            counts[rows] = list(pool.map(lambda image: histogram(image, grid, padded=padded), images(rows)))
+            of_block = pool.map(lambda image: histogram(image, grid, padded=padded), images(rows))
+            counts.add(np.stack(list(of_block)))
             advance.add(len(rows))
-    counts.flush()
 
 
 def open_histograms(path: Path, count: int, grid: int) -> Counts:

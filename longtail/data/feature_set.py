@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field
 
 from longtail.artifacts.digests import check_file
 from longtail.artifacts.reading import UNREADABLE, reason
+from longtail.artifacts.rows import RowsFile
 from longtail.data.colours import COLOURS, Counts, open_histograms
 from longtail.data.dataset import DatasetInfo
 from longtail.data.splits import Split
@@ -144,14 +145,11 @@ def write_features(
 
 
 def _write(file: Path, shape: tuple[int, ...], blocks: Iterable[Floats], precision: Precision) -> None:
-    kept = np.lib.format.open_memmap(file, mode="w+", dtype=precision, shape=shape)
-    filled = 0
-    for block in blocks:
-        rows = slice(filled, filled + len(block))
-        with np.errstate(over="ignore"):
-            kept[rows] = block
-        if not np.isfinite(kept[rows]).all():
-            wider = " in float16: set `precision: float32`" if np.isfinite(block).all() else ""
-            raise DataError(f"the features are not finite{wider}")
-        filled += len(block)
-    kept.flush()
+    with RowsFile(file, shape, precision) as kept:
+        for block in blocks:
+            with np.errstate(over="ignore"):
+                rows = block.astype(precision)
+            if not np.isfinite(rows).all():
+                wider = " in float16: set `precision: float32`" if np.isfinite(block).all() else ""
+                raise DataError(f"the features are not finite{wider}")
+            kept.add(rows)

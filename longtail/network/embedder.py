@@ -1,6 +1,7 @@
 """From images to embeddings, whatever makes them: the trained network, its backbone alone, or hand-crafted features."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from longtail.artifacts.rows import RowsFile
 from longtail.artifacts.weights import read_weights, write_weights
 from longtail.data.dataset import DatasetInfo, Task
 from longtail.data.transforms import to_float
@@ -30,7 +32,7 @@ BLOCK = 512
 # At 224×224 a CPU takes half the time for 8 images at a time: what is between the layers then stays in its cache. On a
 # GPU their number bounds the memory, 4 GiB of a layer with 40 numbers a pixel.
 BLOCK_PIXELS = {"cpu": BLOCK * 28 * 28, "cuda": BLOCK * 224 * 224}
-LARGEST = 2**33  # bytes of embeddings, which are held in memory twice as they are written
+LARGEST = 2**33  # bytes of embeddings, all of which the steps after a training hold in memory
 
 
 class Embedder:
@@ -147,22 +149,37 @@ def write_snapshot(
 ) -> None:
     """Write network, embeddings and, if asked, logits of so many samples; `read` gives those of some positions."""
     write_network(snapshot, embedder)
-    embeddings, scores = [], []
     size = block_size(read(np.arange(1)).shape[1:])
-    with Advance("embedding", samples) as advance:
+    with ExitStack() as opened, Advance("embedding", samples) as advance:
+        arrays = _Arrays(snapshot, samples, opened)
         for start in range(0, samples, size):
             images = read(np.arange(start, min(start + size, samples)))
-            if logits:
-                of_block, of_classes = embedder.embed_and_classify(images)
-                scores.append(of_classes)
-            else:
-                of_block = embedder(images)
-            _check_size(of_block, len(images), samples)
-            embeddings.append(of_block)
+            embeddings, scores = embedder.embed_and_classify(images) if logits else (embedder(images), {})
+            _check_size(embeddings, len(images), samples)
+            arrays.add("embeddings", embeddings)
+            arrays.add("logits", scores)
             advance.add(len(images))
-    _write_rows(snapshot, "embeddings", embeddings)
-    if logits:
-        _write_rows(snapshot, "logits", scores)
+
+
+class _Arrays:
+    """The arrays of a snapshot of so many samples; each begins with its first block, and `opened` closes them.
+
+    Blocks that are kept until the end lie between what the network has freed: a training took 3 GiB for arrays of 0.2.
+    """
+
+    def __init__(self, snapshot: Path, samples: int, opened: ExitStack) -> None:
+        self.snapshot, self.samples, self.opened = snapshot, samples, opened
+        self.files: dict[tuple[str, str], RowsFile] = {}
+
+    def add(self, name: str, block: dict[str, Floats]) -> None:
+        """Write the next rows of each task."""
+        for task, rows in block.items():
+            if not np.isfinite(rows).all():
+                raise DataError(f"the network's {name} for task {task!r} are not finite: lower the learning rate")
+            if (name, task) not in self.files:
+                file = RowsFile(self.snapshot / f"{name}-{task}.npy", (self.samples, rows.shape[1]), np.float32)
+                self.files[name, task] = self.opened.enter_context(file)
+            self.files[name, task].add(rows)
 
 
 def _check_size(block: dict[str, Floats], images: int, samples: int) -> None:
@@ -173,14 +190,6 @@ def _check_size(block: dict[str, Floats], images: int, samples: int) -> None:
             f"the embeddings of {samples:,} samples have {longest:,} numbers each and would take {size / 2**30:.0f} "
             "GiB: give `network.embedding` a length, and to `start` `embeddings: false`"
         )
-
-
-def _write_rows(snapshot: Path, name: str, parts: list[dict[str, Floats]]) -> None:
-    for task in parts[0]:
-        rows = np.concatenate([part[task] for part in parts])
-        if not np.isfinite(rows).all():
-            raise DataError(f"the network's {name} for task {task!r} are not finite: lower the learning rate")
-        np.save(snapshot / f"{name}-{task}.npy", rows, allow_pickle=False)
 
 
 def blueprint_for(

@@ -1,9 +1,17 @@
-"""When an embedding has collapsed, and when it has not."""
+"""When an embedding has collapsed, and when it has not; what is in memory while a snapshot is written."""
+
+import gc
+import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny import write_tiny_dataset
 
-from longtail.network.snapshot import Floats, Ints, collapse_warning
+from longtail.data.dataset import PackedDataset
+from longtail.network.embedder import Embedder, Inputs, blueprint_for, build_network, write_snapshot
+from longtail.network.network import NetworkParams
+from longtail.network.snapshot import Floats, Ints, collapse_warning, read_embeddings
 
 RNG = np.random.default_rng(0)
 
@@ -52,3 +60,34 @@ def test_nothing_is_said_of_a_single_class_or_of_unknown_labels() -> None:
     for labels in ([0, 0, 0, 0, 0], [-1, -1, -1, -1, -1], [0, -1, -1, 0, -1]):
         assert not collapse_warning("kids", same, np.array(labels))
     assert not collapse_warning("kids", same[:1], np.array([0]))
+
+
+class Watched(Embedder):
+    """Counts how many of the blocks that it gave away are still kept."""
+
+    def embed_and_classify(self, images: Inputs) -> tuple[dict[str, Floats], dict[str, Floats]]:
+        gc.collect()
+        self.kept.append(sum(block() is not None for block in self.given))
+        both = super().embed_and_classify(images)
+        self.given += [weakref.ref(rows) for of_tasks in both for rows in of_tasks.values()]
+        return both
+
+    def watch(self) -> None:
+        self.given: list[weakref.ref[Floats]] = []
+        self.kept: list[int] = []
+
+
+def test_blocks_are_not_kept_until_all_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network's own memory comes and goes between them: what is kept there cuts up the heap."""
+    monkeypatch.setattr("longtail.network.embedder.block_size", lambda _: 4)
+    write_tiny_dataset(tmp_path / "dataset", per_class=8, two_tasks=True)
+    packed = PackedDataset.open(tmp_path / "dataset")
+    blueprint = blueprint_for(NetworkParams(embedding=4), "network", packed.info.tasks, packed.info)
+    embedder = Watched(blueprint, build_network(blueprint))
+    embedder.watch()
+    write_snapshot(tmp_path / "snapshot", embedder, packed.images, 22, logits=True)
+    assert len(embedder.kept) == 6
+    assert max(embedder.kept) <= 4, "of two tasks the embeddings and logits of the last block"
+    expected, _ = Embedder(blueprint, embedder.network).all_embedded_and_classified(packed.images(np.arange(22)))
+    for task, rows in expected.items():
+        assert np.allclose(read_embeddings(tmp_path / "snapshot", task), rows, atol=1e-6)
