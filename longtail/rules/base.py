@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from longtail.errors import DataError
 from longtail.rules.clusters import centroids, cluster_classes
-from longtail.rules.search import Search
+from longtail.rules.search import Measure, Search, reached
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -37,7 +37,8 @@ class Evidence:
     `prior` (K,): the share of each class in what the classifier was trained on; `target` (K,): its share where the
     model is to be used, None for even. `linear`: the classifier, None where it is no linear layer. `earlier` (K,): the
     prior at the beginning of a training in whose course it changed. `calibration` (n,): as `validation`, which counts
-    in metrics, and with the background class, of which probabilities are too; None: the same.
+    in metrics, and with the background class, of which probabilities are too; None: the same. `measure`: what is to be
+    as high as can be on validation.
     """
 
     embeddings: Floats
@@ -53,6 +54,11 @@ class Evidence:
     linear: Linear | None = None
     earlier: Floats | None = None
     calibration: Ints | None = None
+    measure: Measure = "mean_class_accuracy"
+
+    def reached(self, truth: Ints, answers: Ints) -> float:
+        """How good answers (n,) to samples of known class (n,) are, by the measure and under the target."""
+        return reached(self.measure, truth, answers, self.target)
 
 
 @dataclass(frozen=True)

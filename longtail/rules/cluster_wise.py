@@ -37,6 +37,7 @@ class ClusterWise(Rule):
             evidence.embeddings[known],
             evidence.validation[known],
             evidence.search,
+            evidence.measure,
         )
         return cls(choice.classifier, clusters, choice.score, choice.curve)
 

@@ -10,7 +10,7 @@ from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.network.snapshot import read_blueprint, read_embeddings, read_logits, read_priors
 from longtail.rules.base import Evidence, Floats, Linear
-from longtail.rules.search import Search
+from longtail.rules.search import Measure, Search
 
 
 def read_evidence(
@@ -22,6 +22,7 @@ def read_evidence(
     search: Search,
     seed: int,
     target: Floats | None = None,
+    measure: Measure = "mean_class_accuracy",
 ) -> Evidence:
     """The evidence of a task: training samples to fit on, validation samples to choose by."""
     logits = read_logits(snapshot, task.name)
@@ -40,6 +41,7 @@ def read_evidence(
         None if logits is None else read_linear(snapshot, task.name),
         earlier,
         split.labels_of(task, "validation"),
+        measure,
     )
 
 

@@ -54,7 +54,7 @@ class HeadAdjusted(LogitRule):
 
     @classmethod
     def _by(cls, evidence: Evidence, prior: Floats) -> tuple[Self, float]:
-        """The rule by a prior, and how accurate it is on validation under the target."""
+        """The rule by a prior, and how good it is on validation by the measure that is chosen by."""
         shifts = {tau: adjustment(prior, evidence.target, tau) for tau in STRENGTHS}
         tried = choose_strength(evidence, STRENGTHS, lambda logits, tau: logits + shifts[tau])
         curve = [{"strength": tau, "score": score} for tau, score in tried.scores.items()]

@@ -11,7 +11,7 @@ from longtail.artifacts.reading import read_json, write_json
 from longtail.rules.base import Evidence, Floats, Ints, Rule
 from longtail.rules.cluster_wise import ClusterWise
 from longtail.rules.knn import row_blocks
-from longtail.rules.search import mean_class_accuracy
+from longtail.rules.search import Measure, mean_class_accuracy, reached
 
 
 def posterior(scores: Floats, temperature: float = 1.0) -> Floats:
@@ -40,14 +40,18 @@ class Blend:
 BLENDS = [Blend(head, temperature) for head in (0.25, 0.5, 0.75) for temperature in (0.05, 0.2, 1.0)]
 
 
-def choose_blend(logits: Floats, scores: Floats, truth: Ints) -> tuple[Blend, float]:
-    """The best of BLENDS (the first of equals) on validation samples of known class (n,), and its accuracy there."""
+def choose_blend(
+    logits: Floats, scores: Floats, truth: Ints, measure: Measure = "mean_class_accuracy"
+) -> tuple[Blend, float]:
+    """The best of BLENDS (the first of equals) on validation samples of known class (n,), and its mean per-class
+    accuracy there.
+    """
     blocks = row_blocks(*logits.shape)
     tried = []
     for blend in BLENDS:
-        said = [blend.mix(logits[rows], scores[rows]).argmax(1) for rows in blocks]
-        tried.append((mean_class_accuracy(truth, np.concatenate(said)), blend))
-    score, blend = max(tried, key=lambda result: result[0])
+        said = np.concatenate([blend.mix(logits[rows], scores[rows]).argmax(1) for rows in blocks])
+        tried.append((reached(measure, truth, said), mean_class_accuracy(truth, said), blend))
+    _, score, blend = max(tried, key=lambda result: result[0])
     return blend, score
 
 
@@ -69,7 +73,7 @@ class HeadAndKNN(Rule):
         assert evidence.logits is not None
         known = evidence.validation >= 0
         _, scores = knn.predict(evidence.embeddings[known], None)
-        blend, score = choose_blend(evidence.logits[known], scores, evidence.validation[known])
+        blend, score = choose_blend(evidence.logits[known], scores, evidence.validation[known], evidence.measure)
         return cls(knn, blend, score)
 
     def predict(self, embeddings: Floats, logits: Floats | None) -> tuple[Ints, Floats]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from longtail.errors import DataError
 from longtail.rules.base import Evidence, Floats, Ints, Rule
 from longtail.rules.logits import LogitRule
-from longtail.rules.search import mean_class_accuracy
+from longtail.rules.search import Measure, mean_class_accuracy
 
 Odds = npt.NDArray[np.float64]
 
@@ -40,7 +40,7 @@ class HeadThresholds(LogitRule):
         assert evidence.logits is not None
         known = evidence.validation >= 0
         odds, truth = second_over_first(evidence.logits[known]), evidence.validation[known]
-        threshold = best_threshold(odds, truth, evidence.target)
+        threshold = best_threshold(odds, truth, evidence.target, evidence.measure)
         return cls(threshold, mean_class_accuracy(truth, (odds > threshold).astype(np.int64)))
 
     def scores(self, logits: Floats) -> Floats:
@@ -57,9 +57,9 @@ def second_over_first(logits: Floats) -> Odds:
     return difference
 
 
-def best_threshold(odds: Odds, truth: Ints, target: Floats | None) -> float:
-    """The threshold on log-odds (n,) of the second class, of true classes (n,) 0 or 1, by which most is right where
-    the two come as `target` (2,) has them, by default evenly.
+def best_threshold(odds: Odds, truth: Ints, target: Floats | None, measure: Measure = "mean_class_accuracy") -> float:
+    """The threshold on log-odds (n,) of the second class, of true classes (n,) 0 or 1, that is best by the measure
+    where the two come as `target` (2,) has them (`reached` in search.py).
 
     Every way to part the samples is tried: midway between two neighbours, beyond them all, and at even odds, where the
     head itself parts them. Of equals the one nearest to even odds stays, below them if two are. Without a sample of one
@@ -72,9 +72,15 @@ def best_threshold(odds: Odds, truth: Ints, target: Floats | None) -> float:
     thresholds = np.concatenate([[0.0, points[0] - 1, points[-1] + 1], (points[:-1] + points[1:]) / 2])
     right_first = np.searchsorted(first, thresholds, side="right")
     right_second = len(second) - np.searchsorted(second, thresholds, side="right")
-    shares = np.ones(2) if target is None else target.astype(np.float64)
-    # Over both counts, not divided by them: whole numbers for even shares, whose ties are exact.
-    reached = right_first * len(second) * shares[0] + right_second * len(first) * shares[1]
+    # Each sample of a class weighs as many as the other has: whole numbers for even shares, whose ties are exact.
+    weights = np.array([len(second), len(first)]) * (1.0 if target is None else target.astype(np.float64))
+    if measure == "average_f1":
+        weights = np.ones(2) if target is None else weights
+        wrong = weights[0] * (len(first) - right_first) + weights[1] * (len(second) - right_second)
+        right = np.stack([weights[0] * right_first, weights[1] * right_second])
+        reached = (2 * right / (2 * right + wrong)).sum(0)  # a class's F1 counts a mistake of either kind once
+    else:
+        reached = weights[0] * right_first + weights[1] * right_second
     best = thresholds[reached == reached.max()]
     return float(min(best, key=lambda threshold: (abs(threshold), threshold)))
 

@@ -8,7 +8,7 @@ from typing import Self
 
 from longtail.artifacts.reading import read_json, write_json
 from longtail.rules.base import Evidence, Floats, Ints, Rule
-from longtail.rules.search import accuracy_under, mean_class_accuracy
+from longtail.rules.search import mean_class_accuracy
 
 
 class LogitRule(Rule):
@@ -40,7 +40,7 @@ class LogitRule(Rule):
 @dataclass(frozen=True)
 class Strength:
     """The strength τ that is chosen, its mean per-class accuracy on validation, and that of each by rising strength;
-    `reached`: the accuracy of the chosen one under the target prior.
+    `reached`: how good the chosen one is by the measure that it is chosen by.
     """
 
     chosen: float
@@ -52,14 +52,14 @@ class Strength:
 def choose_strength(
     evidence: Evidence, strengths: Sequence[float], changed: Callable[[Floats, float], Floats]
 ) -> Strength:
-    """Try every strength on the validation samples; `changed` gives logits (n, K) by a strength. The most accurate one
-    under the task's target prior is chosen, the first of equals.
+    """Try every strength on the validation samples; `changed` gives logits (n, K) by a strength. The best by the
+    evidence's measure is chosen, the first of equals.
     """
     assert evidence.logits is not None
     known = evidence.validation >= 0
     logits, truth = evidence.logits[known], evidence.validation[known]
     said = {tau: changed(logits, tau).argmax(1) for tau in strengths}
-    reached = {tau: accuracy_under(truth, answers, evidence.target) for tau, answers in said.items()}
+    reached = {tau: evidence.reached(truth, answers) for tau, answers in said.items()}
     scores = {tau: mean_class_accuracy(truth, said[tau]) for tau in sorted(strengths)}
     best = max(strengths, key=reached.__getitem__)
     return Strength(best, scores[best], reached[best], scores)

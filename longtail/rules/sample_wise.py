@@ -31,6 +31,7 @@ class SampleWise(Rule):
             evidence.embeddings[queries],
             evidence.validation[queries],
             evidence.search.model_copy(update={"decisions": ["vote"]}),
+            evidence.measure,
         )
         return cls(choice.classifier, choice.score, choice.curve)
 

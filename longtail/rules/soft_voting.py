@@ -17,7 +17,7 @@ from longtail.rules.base import Addition, Evidence, Floats, Ints, Rule
 from longtail.rules.clusters import anchor_points
 from longtail.rules.distances import squared_distances
 from longtail.rules.knn import row_blocks
-from longtail.rules.search import accuracy_under, mean_class_accuracy
+from longtail.rules.search import mean_class_accuracy
 
 ANCHORS = 3  # K, anchor points of a class
 # γ, the paper's first: it stays where another is no better.
@@ -46,7 +46,7 @@ class SoftVoting(Rule):
         queries, truth = evidence.embeddings[known], evidence.validation[known]
         tried = {gamma: cls(points, codes, evidence.class_count, gamma, 0.0, []) for gamma in GAMMAS}
         said = {gamma: rule.predict(queries, None)[0] for gamma, rule in tried.items()}
-        reached = {gamma: accuracy_under(truth, answers, evidence.target) for gamma, answers in said.items()}
+        reached = {gamma: evidence.reached(truth, answers) for gamma, answers in said.items()}
         best = max(GAMMAS, key=reached.__getitem__)
         scores = {gamma: mean_class_accuracy(truth, said[gamma]) for gamma in sorted(GAMMAS)}
         curve = [{"gamma": gamma, "score": score} for gamma, score in scores.items()]

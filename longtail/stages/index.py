@@ -22,7 +22,7 @@ from longtail.rules.evidence import read_evidence
 from longtail.rules.familiarity import Familiarity
 from longtail.rules.probabilities import PROBABILITIES, Probabilities
 from longtail.rules.registry import RULES, fit_rules
-from longtail.rules.search import Search
+from longtail.rules.search import Measure, Search
 from longtail.sources.quoting import listed
 from longtail.stages.contract import Input, Output, stage
 
@@ -41,7 +41,12 @@ class Params(BaseModel, extra="forbid"):
     rules: list[str] = Field(
         list(RULES), description="those to fit where they can be; cluster_wise and the model's own in any case"
     )
-
+    choose_by: Measure = Field(
+        "mean_class_accuracy",
+        exclude_if=lambda measure: measure == "mean_class_accuracy",
+        description="by which measure k, τ, thresholds and what else rules leave open are chosen on validation: "
+        "mean_class_accuracy or average_f1",
+    )
     rule: str | None = Field(
         None,
         exclude_if=lambda key: key is None,
@@ -98,6 +103,7 @@ def run(split: Input, model: Input, index: Output, *, params: Params) -> dict[st
             search=params.search,
             seed=params.seed,
             target=params.target_of(task),
+            measure=params.choose_by,
         )
         _say_what_is_left_out(params.rules, task, evidence)
         asked = params.rule if params.rule is not None else state.rule

@@ -1,6 +1,7 @@
 """By which rule a model answers, where a user says it, and for which shares of the classes."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from longtail.data.injection import Exponential
 from longtail.data.splits import Split
 from longtail.inference.answerer import Answerer
 from longtail.network.snapshot import State, read_logits
-from longtail.rules.base import rule_class
+from longtail.rules.base import Evidence, Rule, rule_class
 from longtail.rules.head_adjusted import HeadAdjusted
 from longtail.stages.index import Params
 
@@ -58,6 +59,24 @@ def test_a_model_answers_by_the_rule_that_is_asked_for_wherever_it_answers(root:
     expected = adjusted(found).predict(embeddings["digit"], logits["digit"])[0]
     assert answerer.answer(images)["digit"].codes.tolist() == expected.tolist()
     assert (expected == 0).mean() > (logits["digit"].argmax(1) == 0).mean() - 1e-9
+
+
+def test_the_measure_that_is_asked_for_reaches_the_rules(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it changes there: tests/rules/test_measure.py."""
+    seen: list[Evidence] = []
+    fit = HeadAdjusted.fit.__func__  # type: ignore[attr-defined]
+
+    def watched(cls: type[HeadAdjusted], evidence: Evidence, fitted: Mapping[str, Rule]) -> HeadAdjusted:
+        seen.append(evidence)
+        rule: HeadAdjusted = fit(cls, evidence, fitted)
+        return rule
+
+    monkeypatch.setattr(HeadAdjusted, "fit", classmethod(watched))
+    index(root, "softmax", choose_by="average_f1")
+    index(root, "softmax")
+    assert [evidence.measure for evidence in seen] == ["average_f1", "mean_class_accuracy"]
+    with pytest.raises(ValidationError, match="average_f1"):
+        Params.model_validate({"choose_by": "f1"})
 
 
 def test_a_model_that_lacks_the_rule_keeps_its_own_and_says_so(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
