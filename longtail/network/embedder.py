@@ -156,7 +156,7 @@ def write_snapshot(
             images = read(np.arange(start, min(start + size, samples)))
             embeddings, scores = embedder.embed_and_classify(images) if logits else (embedder(images), {})
             _check_size(embeddings, len(images), samples)
-            arrays.add("embeddings", embeddings)
+            arrays.add("embeddings", {task: embeddings[task] for task in embedder.blueprint.embedded})
             arrays.add("logits", scores)
             advance.add(len(images))
 

@@ -1,8 +1,9 @@
 """What a training leaves behind: the network or prior features, and the embeddings of all samples of the split.
 
 A model directory holds `state.json` and one or two snapshots: `current`, and `best` where an earlier round was better.
-A snapshot holds `network.json`, `network.safetensors` (not for hand-crafted features), `embeddings-<task>.npy`
-and, after softmax training, `logits-<task>.npy` and `prior.json`; rows are aligned with the split's table.
+A snapshot holds `network.json`, `network.safetensors` (not for hand-crafted features), `embeddings-<task>.npy`, of the
+first task alone where all have the same, and, after softmax training, `logits-<task>.npy` and `prior.json`; rows are
+aligned with the split's table.
 """
 
 from collections.abc import Mapping
@@ -98,6 +99,11 @@ class Blueprint(BaseModel, extra="forbid"):
         """Whether all tasks have the same embedding."""
         return self.shared_embedding or self.features != "network" or self.embedding is None
 
+    @property
+    def embedded(self) -> list[str]:
+        """The tasks whose embeddings a snapshot holds: all, or the first where they are the same."""
+        return [task.name for task in self.tasks[: 1 if self.one_embedding else None]]
+
 
 def current(model: Path) -> Path:
     """The snapshot of the last round trained."""
@@ -112,6 +118,8 @@ def best(model: Path) -> Path:
 def read_embeddings(snapshot: Path, task: str) -> Floats:
     """float32 (samples of the split, d), on the unit sphere. Raises DataError if there are none."""
     file = snapshot / f"embeddings-{task}.npy"
+    if not file.is_file() and (blueprint := read_blueprint(snapshot)).one_embedding:
+        file = snapshot / f"embeddings-{blueprint.embedded[0]}.npy"
     if not file.is_file():
         raise DataError(
             f"{snapshot} has no embeddings of {task!r}: leave out `embeddings: false` of `start`, or train it again; "

@@ -91,3 +91,17 @@ def test_blocks_are_not_kept_until_all_are_written(tmp_path: Path, monkeypatch: 
     expected, _ = Embedder(blueprint, embedder.network).all_embedded_and_classified(packed.images(np.arange(22)))
     for task, rows in expected.items():
         assert np.allclose(read_embeddings(tmp_path / "snapshot", task), rows, atol=1e-6)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_an_embedding_that_tasks_share_is_kept_once(tmp_path: Path, *, shared: bool) -> None:
+    write_tiny_dataset(tmp_path / "dataset", two_tasks=True)
+    packed = PackedDataset.open(tmp_path / "dataset")
+    params = NetworkParams(embedding=4, shared_embedding=shared)
+    blueprint = blueprint_for(params, "network", packed.info.tasks, packed.info)
+    embedder = Embedder(blueprint, build_network(blueprint))
+    write_snapshot(tmp_path / "snapshot", embedder, packed.images, 10, logits=False)
+    files = {file.name for file in (tmp_path / "snapshot").glob("embeddings-*")}
+    assert files == {"embeddings-digit.npy"} | (set() if shared else {"embeddings-kids.npy"})
+    for task, rows in embedder(packed.images(np.arange(10))).items():
+        assert np.array_equal(read_embeddings(tmp_path / "snapshot", task), rows)
