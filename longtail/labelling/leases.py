@@ -76,8 +76,8 @@ class Leases:
         self._decided[item] = people
         if len(people) >= wanted:
             self._open.pop(item, None)
-        else:
-            self._open.setdefault(item)
+        elif item not in self._open:
+            self._open = {one: None for one in self._wanted if one == item or one in self._open}
 
     def _is_free(self, item: str, who: str, now: float) -> bool:
         others = {one for one, until in self._lent.get(item, {}).items() if until > now and one != who}

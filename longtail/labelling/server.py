@@ -20,18 +20,23 @@ IDLE = 60  # seconds until a connection that says nothing is closed
 
 
 class Asked(BaseModel, extra="forbid"):
-    """The body of every POST: who asks, and how many items they want before them."""
+    """The body of every POST: who asks, of which queue, and how many items they want before them.
+
+    A page that stayed open while another queue came to its address would answer what it has not shown: the same image
+    may be in both, and proposed as another class.
+    """
 
     who: Who
+    queue: str
     ahead: int = Field(ge=0, le=AHEAD)
 
 
 class Decision(Asked):
-    """What somebody says of an item, after looking at it for `seconds`."""
+    """What somebody says of an item, after looking at it for `seconds`; null if it did not arrive."""
 
     item: str
     decision: Choice
-    seconds: float = Field(ge=0, le=86_400)
+    seconds: float | None = Field(ge=0, le=86_400)
 
 
 class Undo(Asked):
@@ -72,6 +77,7 @@ def application(session: Session, guard: Guard, name: str | None) -> Flask:
     exemplars = [len(files) for files in session.queue.exemplars()]
     about = {
         "csrf": guard.csrf,
+        "queue": session.queue.digest,
         "task": session.queue.info.task,
         "name": name,
         "classes": [
@@ -108,13 +114,19 @@ def _changes(app: Flask, session: Session) -> None:
         ]
         return jsonify(items=items, progress=session.progress(asked.who)._asdict(), **more)
 
+    def asked_of(kind: type[Body]) -> Body:
+        body = _body(kind)
+        if body.queue != session.queue.digest:
+            abort(409, "this page is of another queue; load it again")
+        return body
+
     @app.post("/next")
     def next_items() -> Response:
-        return state(_body(Asked))
+        return state(asked_of(Asked))
 
     @app.post("/decide")
     def decide() -> Response:
-        asked = _body(Decision)
+        asked = asked_of(Decision)
         if asked.item not in session.queue.items:
             abort(404, "the queue has no such item")
         try:
@@ -125,7 +137,7 @@ def _changes(app: Flask, session: Session) -> None:
 
     @app.post("/undo")
     def undo() -> Response:
-        asked = _body(Undo)
+        asked = asked_of(Undo)
         try:
             item = session.undo(asked.who, asked.entry)
         except OSError as error:
@@ -140,7 +152,9 @@ def _pictures(app: Flask, session: Session) -> None:
     def image(item: str) -> Response:
         if item not in session.queue.items:
             abort(404)
-        return _jpeg(session.queue.image(item))
+        response = _jpeg(session.queue.image(item))
+        response.headers["Cache-Control"] = "private, max-age=86400"  # named by its digest
+        return response
 
     @app.get("/exemplar/<int:number>/<int:place>")
     def exemplar(number: int, place: int) -> Response:
@@ -150,9 +164,11 @@ def _pictures(app: Flask, session: Session) -> None:
 
 
 def _jpeg(file: Path) -> Response:
-    """The file; the browser may keep it for a day, and nobody on the way."""
+    """The file. The browser may keep it and asks each time whether it is the same: another queue has the same address
+    for another picture.
+    """
     response = send_file(file.absolute(), mimetype="image/jpeg")
-    response.headers["Cache-Control"] = "private, max-age=86400"
+    response.headers["Cache-Control"] = "private, no-cache"
     return response
 
 

@@ -75,7 +75,7 @@ class LabelServer:
             self.said += line
         self.address, self.host, self.port = found[1], found[2], int(found[3])
         self.cookie: str | None = None
-        self.csrf = ""
+        self.csrf = self.queue = ""
 
     def enter(self) -> None:
         """What the page does at first."""
@@ -83,17 +83,21 @@ class LabelServer:
         assert status == 200
         if cookie := headers.get("Set-Cookie"):
             self.cookie = cookie.split(";")[0]
-        self.csrf = self.ask("GET", "/queue")[1]["csrf"]
+        about = self.ask("GET", "/queue")[1]
+        self.csrf, self.queue = about["csrf"], about["queue"]
 
     def ask(
         self, method: str, path: str, body: Any = None, headers: dict[str, str | None] | None = None
     ) -> tuple[int, Any, dict[str, str]]:
-        """The status, the content (of JSON what it holds) and the headers; headers of None are left out."""
+        """The status, the content (of JSON what it holds) and the headers; headers of None are left out. A body that is
+        a dict gets the queue, as the page does it.
+        """
         own = {"Host": f"{self.host}:{self.port}", "Cookie": self.cookie}
         if method == "POST":
             own |= {"Origin": f"http://{self.host}:{self.port}", "X-CSRF-Token": self.csrf}
             own["Content-Type"] = "application/json"
         sent = {name: value for name, value in {**own, **(headers or {})}.items() if value is not None}
+        body = {"queue": self.queue, **body} if isinstance(body, dict) else body
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:

@@ -200,6 +200,28 @@ def test_a_server_that_was_killed_goes_on_where_it_was(browser: Any, tmp_path: P
     assert [entry.decision for entry in read_journal(queue.journal)] == ["yes", "no"]
 
 
+def test_a_page_left_open_does_not_answer_another_queue(browser: Any, tmp_path: Path) -> None:
+    """It asks for the same image as another class: what was pressed for the first is not written, and it is shown."""
+    first, second = make_queue(tmp_path / "first", 6), make_queue(tmp_path / "second", 3)
+    item = list(second.items)[2]
+    assert first.items[item].proposed != second.items[item].proposed
+    server = LabelServer(first.path)
+    page = come_in(browser, server, "Ada")
+    press(page, "n")
+    press(page, "n")
+    assert shown(page) == item
+    server.kill()
+    again = LabelServer(second.path, "--port", str(server.port))
+    page.keyboard.press("y")
+    page.wait_for_function("() => document.getElementById('mine').textContent === '0' && !busy", timeout=30_000)
+    page.wait_for_selector("#candidate:not([hidden])")
+    assert shown(page) == next(iter(second.items))
+    press(page, "y")
+    page.context.close()
+    again.kill()
+    assert [entry.item for entry in read_journal(second.journal)] == [next(iter(second.items))]
+
+
 def test_nobody_decides_on_what_they_have_not_seen(browser: Any, tmp_path: Path) -> None:
     """An image that comes late, and one that does not come: the picture before is away, and keys do nothing."""
     queue = make_queue(tmp_path / "queue", 6)
@@ -241,6 +263,8 @@ def test_nobody_decides_on_what_they_have_not_seen(browser: Any, tmp_path: Path)
     server.kill()
     entries = [(entry.item, entry.decision) for entry in read_journal(queue.journal)]
     assert entries == [(items[0], "yes"), (items[1], "unsure"), (items[2], "no"), (items[3], "no")]
+    looked = [entry.seconds is not None for entry in read_journal(queue.journal)]
+    assert looked == [True, False, True, True], "how long is not known of what did not arrive"
 
 
 def test_a_browser_that_keeps_nothing_will_do(browser: Any, tmp_path: Path) -> None:

@@ -87,6 +87,14 @@ def test_a_lease_that_runs_out_returns_to_the_queue() -> None:
     assert leases.lend("Ada", 2, 12) == []
 
 
+def test_what_is_taken_back_keeps_its_place_for_others() -> None:
+    leases = Leases(items(3), seconds=10)
+    leases.lend("Ada", 1, 0)
+    leases.decided("Ada", "0")
+    leases.undone("Ada", "0", 1)
+    assert leases.lend("Ben", 3, 12) == ["0", "1", "2"]
+
+
 def test_asking_again_gives_the_same_and_holds_it_longer() -> None:
     leases = Leases(items(3), seconds=10)
     for now in (0, 8, 16):

@@ -114,6 +114,28 @@ def test_a_decision_on_no_item_or_that_is_none_is_refused(open_server: LabelServ
     assert open_server.ask("POST", "/next", {"who": "Ada", "ahead": 1}, text)[0] == 415
 
 
+def test_a_page_of_another_queue_is_told_so_and_writes_nothing(open_server: LabelServer) -> None:
+    """The same image may be proposed as another class there."""
+    item = first(open_server)
+    for path, more in {
+        "/next": {},
+        "/decide": {"item": item, "decision": "yes", "seconds": None},
+        "/undo": {"entry": 0},
+    }.items():
+        body = {"who": "Ada", "ahead": 1, "queue": "0" * 64, **more}
+        status, said, _ = open_server.ask("POST", path, body)
+        assert (status, said["error"]) == (409, "this page is of another queue; load it again")
+
+
+def test_only_what_is_named_by_its_digest_is_kept_without_asking(open_server: LabelServer) -> None:
+    """Another queue at the same address has other pictures of its classes."""
+    _, _, image = open_server.ask("GET", f"/image/{first(open_server)}")
+    assert image["Cache-Control"] == "private, max-age=86400"
+    _, _, exemplar = open_server.ask("GET", "/exemplar/0/0")
+    assert exemplar["Cache-Control"] == "private, no-cache"
+    assert open_server.ask("GET", "/exemplar/0/0", headers={"If-None-Match": exemplar["ETag"]})[0] == 304
+
+
 @pytest.mark.parametrize(
     "path",
     [
