@@ -24,7 +24,8 @@ def fingerprint(params: BaseModel, *inputs: Path, processes: int = 1, precision:
         for file in sorted(path.rglob("*")):
             # The images are covered by dataset.json's md5, and embeddings and logits follow from the weights.
             if file.is_file() and not file.name.startswith(("images-", "embeddings-", "logits-")):
-                content = hashlib.sha256(file.read_bytes()).hexdigest()
+                with file.open("rb") as opened:
+                    content = hashlib.file_digest(opened, "sha256").hexdigest()
                 line = f"\n{number} {file.relative_to(path).as_posix()} {content}"
                 digest.update(line.encode("utf-8", "surrogateescape"))  # a name may be any bytes
     return digest.hexdigest()

@@ -19,14 +19,10 @@ def check_batch(setup: Setup, least: int, wants: str, otherwise: str) -> None:
     """Raise DataError if no class ever has `least` samples in a class-even mini-batch, or in all, so that nothing would
     be learned. `wants` says what needs them, `otherwise` what else would help. Several tasks serve each other.
     """
+    check_classes(setup, least, wants)
     if len(setup.labels) != 1:
         return
     ((task, sizes),) = class_sizes(setup).items()
-    if len(sizes) and sizes.max() < least:
-        raise DataError(
-            f"{wants}, and no class of {task!r} has {least} images to train on"
-            + (": raise `at_most`" if setup.sampling.at_most else "")
-        )
     batch, classes = setup.sampling.batch, len(sizes)
     if draws_evenly(setup) and (most := most_of_a_class(batch, classes)) < least:
         raise DataError(
@@ -35,22 +31,43 @@ def check_batch(setup: Setup, least: int, wants: str, otherwise: str) -> None:
         )
 
 
+def check_classes(setup: Setup, least: int, wants: str) -> None:
+    """Raise DataError if no class has `least` samples, or if there is but one and nothing to keep it apart from.
+    Several tasks serve each other.
+    """
+    if len(setup.labels) != 1:
+        return
+    ((task, sizes),) = class_sizes(setup).items()
+    if len(sizes) and sizes.max() < least:
+        raise DataError(
+            f"{wants}, and no class of {task!r} has {least} images to train on"
+            + (": raise `at_most`" if setup.sampling.at_most else "")
+        )
+    marked = setup.negatives.get(task)
+    if len(sizes) == 1 and (marked is None or not (marked >= 0).any()):
+        raise DataError(f"a class is kept apart from the samples of others, and {task!r} has one class alone")
+
+
+def small_classes(setup: Setup, least: int) -> list[str]:
+    """What to say where classes have fewer than `least` samples."""
+    return [
+        f"{count} of the {len(sizes)} classes of {task!r} have fewer than {least} images to train on, so there is "
+        "nothing to compare within them"
+        for task, sizes in class_sizes(setup).items()
+        if (count := int((sizes < least).sum()))
+    ]
+
+
 def few_of_a_class(setup: Setup, least: int) -> list[str]:
     """What to say where classes have fewer than `least` samples, or most have in a class-even mini-batch."""
     batch, every = setup.sampling.batch, class_sizes(setup)
-    small = [
-        f"{count} of the {len(sizes)} classes of {task!r} have fewer than {least} images to train on, so there is "
-        "nothing to compare within them"
-        for task, sizes in every.items()
-        if (count := int((sizes < least).sum()))
-    ]
     few = [
         f"class-even mini-batches of {batch} have {least} samples of few of the {len(sizes)} classes of {task!r}, and "
         f"of the others nothing is learned in a step: `batch` of {least * len(sizes)} or more would have of all"
         for task, sizes in every.items()
         if draws_evenly(setup) and batch < least * len(sizes)
     ]
-    return small + few
+    return small_classes(setup, least) + few
 
 
 def class_sizes(setup: Setup) -> dict[str, Ints]:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import reduce
 
 import numpy as np
 import torch
@@ -28,8 +29,11 @@ def validation_loss(
     where it takes several views, the further ones are augmented, the same every time. `halved`: in bfloat16. Raises
     DataError if it is not finite.
     """
-    labelled = np.stack([*method.labels.values()]) >= 0
-    samples = labelled.any(0).sum() if method.sampler.together else labelled.sum(1).mean()
+    every = list(method.labels.values())
+    if method.sampler.together:
+        samples = np.count_nonzero(reduce(np.logical_or, (codes >= 0 for codes in every)))
+    else:
+        samples = sum(np.count_nonzero(codes >= 0) for codes in every) / len(every)
     turns = method.sampler.turns
     steps = range(turns * max(1, math.ceil(samples / method.sampler.batch / turns)))
     network.eval()

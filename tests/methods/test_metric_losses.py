@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -282,6 +283,26 @@ def test_classes_of_one_image_are_refused_or_told(kind: str, changes: dict[str, 
     some = {"t": np.array([0, 0, 1, 2, 2, 3])}
     (said,) = params_class(kind)().build(Setup(some, Sampling(batch=30), 0)).warnings()
     assert said.startswith("2 of the 4 classes of 't' have fewer than 2 images to train on")
+
+
+@pytest.mark.parametrize("changes", [{"at_most": 1}, {"sampling": "natural"}])
+def test_so_they_are_where_positives_are_of_all_samples(changes: dict[str, Any]) -> None:
+    """Triplet-A is told: its classification goes on."""
+    labels = {"t": np.arange(90) % 10 if "at_most" in changes else np.arange(10)}
+    setup = Setup(labels, Sampling(batch=30, **changes), 0)
+    with pytest.raises(DataError, match="no class of 't' has 2 images to train on"):
+        params_class("sampled_triplet")().build(setup)
+    (said,) = params_class("anchor_triplet")().build(setup).warnings()
+    assert said.startswith("10 of the 10 classes")
+
+
+@pytest.mark.parametrize("kind", ["contrastive", "semi_hard_triplet", "multi_similarity", "sampled_triplet"])
+def test_a_class_alone_is_refused_unless_people_marked_what_is_none_of_it(kind: str) -> None:
+    alone = Setup({"t": np.array([0, 0, 0, -1])}, Sampling(batch=8), 0)
+    with pytest.raises(DataError, match="'t' has one class alone"):
+        params_class(kind)().build(alone)
+    if kind == "sampled_triplet":
+        params_class(kind)().build(replace(alone, negatives={"t": np.array([-1, -1, -1, 0])}))
 
 
 @pytest.mark.parametrize("kind", IN_BATCH)

@@ -133,6 +133,9 @@ def placed(
 def test_a_step_has_violating_triplets_alone_and_leaves_no_anchor_out_that_has_one(
     seed: int, region: float, margin: float, step: int
 ) -> None:
+    _, labels, negatives = drawn(seed)
+    sizes = np.unique(labels[labels >= 0], return_counts=True)[1]
+    assume(sizes.max() > 1 and (len(sizes) > 1 or (negatives >= 0).any()))  # others are refused
     method, points, codes = placed(seed, Params(region=region, margin=margin).build)
     selected = method.select(step)["label"]
     marked = np.flatnonzero(method.pools["label"].codes < 0)

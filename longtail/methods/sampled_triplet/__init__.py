@@ -15,6 +15,7 @@ from torch import Tensor
 from longtail.data.samplers import mean_weights
 from longtail.methods.base import Ints, MethodParams, Setup
 from longtail.methods.batch import Batch, Selection
+from longtail.methods.in_batch import check_classes, small_classes
 from longtail.methods.placed import PlacedMethod
 from longtail.methods.sampled_triplet.sampling import draw_negatives, draw_positives
 from longtail.network.network import Network
@@ -62,6 +63,12 @@ class SampledTriplet(PlacedMethod):
     def __init__(self, setup: Setup, params: TripletParams) -> None:
         super().__init__(setup, params.refresh)
         self.params: TripletParams = params
+        if not self.trains_classifier:
+            check_classes(setup, 2, "samples of one class are each other's positives")
+        self._small = small_classes(setup, 2)
+
+    def warnings(self) -> list[str]:
+        return [*super().warnings(), *self._small]
 
     def select_for(self, task: str, positions: Ints, step: int) -> Selection:
         """Anchor, positive, negative and, where there are any, marked negative; the anchor again where one is missing.
