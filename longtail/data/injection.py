@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
 
+from longtail.data.members import members
 from longtail.errors import DataError
 
 Ints = npt.NDArray[np.int64]
@@ -97,14 +98,14 @@ def choose_kept(labels: Ints, units: Ints, kept: Ints, rng: np.random.Generator)
 
     `labels` (n,) class codes, −1 missing (always kept); `units` (n,) codes: what is kept or removed together.
     """
-    keep = labels < 0
+    keep, of_class = labels < 0, members(labels)
     for code, count in enumerate(kept):
-        members = np.flatnonzero(labels == code)
-        names, inverse, sizes = np.unique(units[members], return_inverse=True, return_counts=True)
+        own = of_class[code]
+        names, inverse, sizes = np.unique(units[own], return_inverse=True, return_counts=True)
         order = rng.permutation(len(names))
         total = np.cumsum(sizes[order])
         number = max(1, int(np.argmin(np.abs(total - count))) + 1)
         chosen = np.zeros(len(names), bool)
         chosen[order[:number]] = True
-        keep[members] = chosen[inverse]
+        keep[own] = chosen[inverse]
     return keep

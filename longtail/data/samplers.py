@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from longtail.data.members import members
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Scheme = Literal["natural", "class_even", "square_root", "progressive", "over", "under"]
@@ -31,7 +33,7 @@ class Sampler:
         self.batch = batch
         self.seed = seed
         labelled = np.flatnonzero(labels >= 0)
-        classes = _by_class(labelled, labels[labelled])
+        classes = list(members(labels).values())
         match scheme:
             case "natural":
                 self._pools = [labelled]
@@ -42,7 +44,7 @@ class Sampler:
             case _:
                 self._pools = classes
         # A pass over one class outlasts many steps, so most draws find its order here.
-        self._order = lru_cache(maxsize=4 * len(self._pools) + 4)(self._draw_order)
+        self._order = lru_cache(maxsize=2 * len(self._pools) + 2)(self._draw_order)
         self._round = lru_cache(maxsize=4)(self._draw_round)
 
     def positions(self, step: int) -> Ints:
@@ -166,7 +168,8 @@ class BetweenSampler(Sampler):
         due = turns + np.random.default_rng([self.seed, 0, block]).random(self._block)
         places = np.linspace(block * self._block, (block + 1) * self._block, SPREAD)
         expected = np.stack([self.expected(place) for place in places])
-        when = [np.interp(due[pools == pool], expected[:, pool], places) for pool in range(len(counts))]
+        of_pools = np.split(due, np.cumsum(counts)[:-1])
+        when = [np.interp(of_pool, expected[:, pool], places) for pool, of_pool in enumerate(of_pools)]
         return np.stack([pools, turns])[:, np.argsort(np.concatenate(when), kind="stable")]
 
 
@@ -206,9 +209,8 @@ def sampler_of(
 
 def at_most(labels: Ints, count: int, seed: int) -> Ints:
     """The labels (n,) of a subset that is more balanced: of each class a random `count`, or all; the others −1."""
-    labelled = np.flatnonzero(labels >= 0)
     rng = np.random.default_rng([seed, count])
-    kept = np.concatenate([rng.permutation(pool)[:count] for pool in _by_class(labelled, labels[labelled])])
+    kept = np.concatenate([rng.permutation(pool)[:count] for pool in members(labels).values()])
     subset = np.full(len(labels), -1, np.int64)
     subset[kept] = labels[kept]
     return subset
@@ -284,11 +286,6 @@ class TaskSampler:
             return self._deferred.images(step)
         turn, task = divmod(step - self._begin, len(self._samplers))
         return self._samplers[task].positions(turn)
-
-
-def _by_class(positions: Ints, codes: Ints) -> list[Ints]:
-    _, counts = np.unique(codes, return_counts=True)
-    return np.split(positions[np.argsort(codes, kind="stable")], np.cumsum(counts)[:-1])
 
 
 def mean_weights(labels: Ints, *, cost: float) -> npt.NDArray[np.float32]:

@@ -83,7 +83,9 @@ def write_exemplars(folder: Path, origin: Origin | None, task: TaskAnswerer, see
 def _spread(assignment: Ints, classes: Ints, code: int, seed: int) -> Ints:
     """Positions of at most EXEMPLARS samples of a class, in turn from its clusters, the largest first."""
     drawn = np.random.default_rng([seed, code]).permutation(len(assignment))
-    of_class = [drawn[assignment[drawn] == cluster] for cluster in np.flatnonzero(classes == code)]
+    own = np.flatnonzero(classes == code)
+    drawn = drawn[np.isin(assignment[drawn], own)]
+    of_class = [drawn[assignment[drawn] == cluster] for cluster in own]
     of_class.sort(key=len, reverse=True)
     turns = [members[turn] for turn in range(EXEMPLARS) for members in of_class if turn < len(members)]
     return np.array(turns[:EXEMPLARS], np.int64)

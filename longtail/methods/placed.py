@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from longtail.data.members import members
 from longtail.methods.base import Floats, Ints, Method, Setup
 from longtail.network.network import Network
 
@@ -82,7 +83,7 @@ class Pool:
         self.positions = np.flatnonzero((codes >= 0) | marked)
         self.codes = codes[self.positions]
         self.marked, self.labelled = np.flatnonzero(self.codes < 0), np.flatnonzero(self.codes >= 0)
-        self.members = {int(code): np.flatnonzero(self.codes == code) for code in np.unique(self.codes[self.labelled])}
+        self.members = members(self.codes)
 
     def rows(self, positions: Ints) -> Ints:
         """The rows of samples at these positions, which are all in the pool."""

@@ -72,7 +72,7 @@ def _mistakes(
     wrong = drawn(np.flatnonzero((truth >= 0) & (truth != predicted)), extent.mistakes, extent.seed)
     positions = split.positions("test")[wrong]
     clusters = nearest(centres, model.embeddings[positions], 1)[1][:, 0]
-    shown = representatives(model.embeddings, knn.clusters, centres)[clusters]
+    shown = representatives(model.embeddings, knn.clusters, centres, clusters)
     rows = split.samples["row"].to_numpy()
     return [
         Mistake(
@@ -89,13 +89,16 @@ def _mistakes(
     ]
 
 
-def representatives(embeddings: Floats, clusters: Clusters, centres: Floats) -> Ints:
-    """For each cluster the position of the sample nearest to its centroid, (m,); `centres` (m, d) are the centroids."""
-    chosen = np.empty(len(centres), np.int64)
-    for number, point in enumerate(centres):
+def representatives(embeddings: Floats, clusters: Clusters, centres: Floats, asked: Ints) -> Ints:
+    """For each cluster that is `asked` for (n,) the position of the sample nearest to its centroid, (n,); `centres`
+    (m, d) are the centroids of all.
+    """
+    chosen: dict[int, int] = {}
+    for number in set(asked.tolist()):
         members = np.flatnonzero(clusters.assignment == number)
-        chosen[number] = members[np.argmin(squared_distances(point[None], embeddings[members])[0])]
-    return chosen
+        distances = squared_distances(centres[number][None], embeddings[members])[0]
+        chosen[number] = int(members[np.argmin(distances)])
+    return np.array([chosen[number] for number in asked.tolist()], np.int64)
 
 
 def drawn(positions: Ints, count: int, seed: int) -> Ints:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from longtail.data.members import members
 from longtail.quintuplets.candidates import Task
 from longtail.quintuplets.quantile import quantile_table
 from longtail.quintuplets.search import Device, quintuplet_tables
@@ -21,18 +22,14 @@ def draw_pool(
 
     At least two samples of every class (all, where it has fewer); labels of −1 are never drawn.
     """
-    return _draw(_by_class(labels), fraction, per_class, rng)
-
-
-def _by_class(labels: Ints) -> list[Ints]:
-    return [np.flatnonzero(labels == code) for code in np.unique(labels[labels >= 0])]
+    return _draw(list(members(labels).values()), fraction, per_class, rng)
 
 
 def _draw(classes: list[Ints], fraction: float | None, per_class: int | None, rng: np.random.Generator) -> Ints:
     chosen = []
-    for members in classes:
-        asked = per_class if per_class is not None else round((fraction or 1.0) * len(members))
-        chosen.append(rng.choice(members, size=min(len(members), max(2, asked)), replace=False))
+    for own in classes:
+        asked = per_class if per_class is not None else round((fraction or 1.0) * len(own))
+        chosen.append(rng.choice(own, size=min(len(own), max(2, asked)), replace=False))
     return np.sort(np.concatenate(chosen))
 
 
@@ -89,14 +86,14 @@ def _deal(
     """The pools of one task, each with its share of the anchors."""
     anchors = np.flatnonzero(labels >= 0)
     dealt = rng.integers(pools, size=len(anchors))
-    classes = _by_class(labels)
+    classes = list(members(labels).values())
     drawn = (_draw(classes, fraction, per_class, rng) for _ in range(pools))
     return [Task(labels, clusters, pool, anchors[dealt == number]) for number, pool in enumerate(drawn)]
 
 
 def _by_cluster(dealt: list[Task], per_cluster: int, rng: np.random.Generator) -> list[Task]:
     """The same anchors with pools that have so many candidates of each cluster."""
-    clusters = _by_class(dealt[0].clusters)
+    clusters = list(members(dealt[0].clusters).values())
     return [replace(task, pool=_draw(clusters, None, per_cluster, rng)) for task in dealt]
 
 

@@ -31,7 +31,7 @@ def validation_loss(
     """
     every = list(method.labels.values())
     if method.sampler.together:
-        samples = np.count_nonzero(reduce(np.logical_or, (codes >= 0 for codes in every)))
+        samples = float(np.count_nonzero(reduce(np.logical_or, (codes >= 0 for codes in every))))
     else:
         samples = sum(np.count_nonzero(codes >= 0) for codes in every) / len(every)
     turns = method.sampler.turns

@@ -23,12 +23,15 @@ def place_samples(network: Network, method: PlacedMethod, inputs: Inputs, *, ste
     as_first(world, network)
     samples = method.placed[world.share(len(method.placed))]
     size = block_size(inputs.plain(samples[:1]).shape[1:])
-    parts: dict[str, list[torch.Tensor]] = {task.name: [] for task in network.tasks}
+    # Filled block by block: kept by themselves until the end, blocks would cut up the heap.
+    filled: dict[str, torch.Tensor] = {}
     with torch.no_grad():
         for start in range(0, max(1, len(samples)), size):
             images = torch.from_numpy(np.ascontiguousarray(inputs.plain(samples[start : start + size]))).to(device())
             for task, embeddings in network.embed(inputs.seen(images)).items():
-                parts[task].append(embeddings)
-    found = {task: joined(world, torch.cat(of_task), len(method.placed)) for task, of_task in parts.items()}
+                if task not in filled:
+                    filled[task] = embeddings.new_empty(len(samples), embeddings.shape[1])
+                filled[task][start : start + len(embeddings)] = embeddings
+    found = {task: joined(world, of_task, len(method.placed)) for task, of_task in filled.items()}
     method.place({task: rows.cpu().numpy() for task, rows in found.items()}, network, step=step)
     as_first(world, network)
