@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 UNREADABLE = (OSError, EOFError, ValueError, zipfile.BadZipFile)
 
 
-def read_array(file: Path) -> "npt.NDArray[Any]":
-    """The array of a .npy file, of any type but objects. Raises DataError if it cannot be read."""
+def read_array(file: Path, *, mapped: bool = False) -> "npt.NDArray[Any]":
+    """The array of a .npy file, of any type but objects; `mapped`: in memory are the rows that are asked for, and none
+    can be written. Raises DataError if it cannot be read.
+    """
     import numpy as np  # late: the contract of every stage reads JSON, and `longtail --help` is quick
 
     try:
-        array: npt.NDArray[Any] = np.load(file, allow_pickle=False)
-        return array
+        return np.asarray(np.load(file, mmap_mode="r" if mapped else None, allow_pickle=False))
     except UNREADABLE as error:
         raise DataError(_sentence(file, error)) from error
 

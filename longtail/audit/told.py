@@ -74,6 +74,7 @@ def _scored(index: Path, split: Path, tasks: Sequence[Task]) -> dict[str, Suspec
             read_embeddings(snapshot, task.name),
             read_logits(snapshot, task.name),
             table.scored_labels(task, "validation"),
+            len(task.classes),
         )
         for task in tasks
     }

@@ -20,7 +20,7 @@ from longtail.network.device import device
 from longtail.network.inference import Inference
 from longtail.network.network import Network, NetworkParams, is_images, on_sphere
 from longtail.network.prior_features import histograms_of_gradients, pixels
-from longtail.network.snapshot import HAND_CRAFTED, Blueprint, Features, read_blueprint
+from longtail.network.snapshot import HAND_CRAFTED, NETWORK, Blueprint, Features, read_blueprint
 from longtail.progress import Advance
 
 Floats = npt.NDArray[np.float32]
@@ -32,7 +32,7 @@ BLOCK = 512
 # At 224×224 a CPU takes half the time for 8 images at a time: what is between the layers then stays in its cache. On a
 # GPU their number bounds the memory, 4 GiB of a layer with 40 numbers a pixel.
 BLOCK_PIXELS = {"cpu": BLOCK * 28 * 28, "cuda": BLOCK * 224 * 224}
-LARGEST = 2**33  # bytes of embeddings, all of which the steps after a training hold in memory
+LARGEST = 2**33  # bytes of a task's embeddings, all of which the steps after a training hold in memory
 
 
 class Embedder:
@@ -138,7 +138,7 @@ def block_size(shape: tuple[int, ...]) -> int:
 def write_network(snapshot: Path, embedder: Embedder) -> None:
     """Write the network, or how features are crafted, and nothing of any sample."""
     snapshot.mkdir(parents=True)
-    (snapshot / "network.json").write_text(embedder.blueprint.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    (snapshot / NETWORK).write_text(embedder.blueprint.model_dump_json(indent=1) + "\n", encoding="utf-8")
     if embedder.network:
         weights = {name: value.contiguous().cpu() for name, value in embedder.network.state_dict().items()}
         write_weights(weights, snapshot / "network.safetensors")
@@ -155,7 +155,7 @@ def write_snapshot(
         for start in range(0, samples, size):
             images = read(np.arange(start, min(start + size, samples)))
             embeddings, scores = embedder.embed_and_classify(images) if logits else (embedder(images), {})
-            _check_size(embeddings, len(images), samples)
+            check_length(max(rows.shape[1] for rows in embeddings.values()), samples)
             arrays.add("embeddings", {task: embeddings[task] for task in embedder.blueprint.embedded})
             arrays.add("logits", scores)
             advance.add(len(images))
@@ -182,12 +182,12 @@ class _Arrays:
             self.files[name, task].add(rows)
 
 
-def _check_size(block: dict[str, Floats], images: int, samples: int) -> None:
-    size = sum(rows.nbytes for rows in block.values()) * samples // max(1, images)
+def check_length(length: int, samples: int) -> None:
+    """Raise DataError if the embeddings of so many samples, of so many numbers each, are more than memory holds."""
+    size = 4 * length * samples
     if size > LARGEST:
-        longest = max(rows.shape[1] for rows in block.values())
         raise DataError(
-            f"the embeddings of {samples:,} samples have {longest:,} numbers each and would take {size / 2**30:.0f} "
+            f"the embeddings of {samples:,} samples have {length:,} numbers each and would take {size / 2**30:.0f} "
             "GiB: give `network.embedding` a length, and to `start` `embeddings: false`"
         )
 

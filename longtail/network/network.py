@@ -74,9 +74,9 @@ class Network(nn.Module):
         self.pooling, self.features = build_pooling(params.pooling, channels)
         embeddings = 0 if params.embedding is None else 1 if params.shared_embedding else len(tasks)
         self.embeddings = nn.ModuleList(_embedding(self.features, params) for _ in range(embeddings))
-        length = params.embedding or self.features
-        self.branches = nn.ModuleList(_layers([length, *params.task_layers]) for _ in tasks if params.task_layers)
-        seen = params.task_layers[-1] if params.task_layers else length
+        self.length = params.embedding or self.features
+        self.branches = nn.ModuleList(_layers([self.length, *params.task_layers]) for _ in tasks if params.task_layers)
+        seen = params.task_layers[-1] if params.task_layers else self.length
         self.classifiers = nn.ModuleList(head(seen, len(task.classes)) for task in tasks)
         if params.initialisation == "he":
             for layers in (self.embeddings, self.branches, self.classifiers):

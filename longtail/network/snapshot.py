@@ -23,7 +23,7 @@ from longtail.network.pooling.params import AVERAGE, PoolingParams
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-PRIOR = "prior.json"
+NETWORK, PRIOR = "network.json", "prior.json"
 Features = Literal["network", "backbone", "pixels", "hog"]
 HAND_CRAFTED = ("pixels", "hog")  # by no network
 
@@ -116,16 +116,18 @@ def best(model: Path) -> Path:
 
 
 def read_embeddings(snapshot: Path, task: str) -> Floats:
-    """float32 (samples of the split, d), on the unit sphere. Raises DataError if there are none."""
+    """float32 (samples of the split, d), on the unit sphere, read when they are asked for. Raises DataError if there
+    are none.
+    """
     file = snapshot / f"embeddings-{task}.npy"
-    if not file.is_file() and (blueprint := read_blueprint(snapshot)).one_embedding:
+    if not file.is_file() and (snapshot / NETWORK).is_file() and (blueprint := read_blueprint(snapshot)).one_embedding:
         file = snapshot / f"embeddings-{blueprint.embedded[0]}.npy"
     if not file.is_file():
         raise DataError(
             f"{snapshot} has no embeddings of {task!r}: leave out `embeddings: false` of `start`, or train it again; "
             "in place of an index that `longtail add` made give the one that it was made from"
         )
-    return read_array(file)
+    return read_array(file, mapped=True)
 
 
 SAME = 0.05  # from the median, of embeddings of length 1: no margin of the papers fits into it
@@ -150,9 +152,11 @@ def collapse_warning(task: str, embeddings: Floats, labels: Ints) -> str | None:
 
 
 def read_logits(snapshot: Path, task: str) -> Floats | None:
-    """float32 (samples of the split, K), or None where no softmax classifier was trained."""
+    """float32 (samples of the split, K), or None where no softmax classifier was trained. Of many classes they are more
+    than memory holds: take rows of them.
+    """
     file = snapshot / f"logits-{task}.npy"
-    return read_array(file) if file.is_file() else None
+    return read_array(file, mapped=True) if file.is_file() else None
 
 
 def read_priors(snapshot: Path, task: str) -> list[Floats]:
@@ -181,7 +185,7 @@ def write_priors(snapshot: Path, end: Mapping[str, Floats], beginning: Mapping[s
 def read_blueprint(snapshot: Path) -> Blueprint:
     """What the snapshot's network is. Raises DataError if it does not say."""
     try:
-        return Blueprint.model_validate_json((snapshot / "network.json").read_text(encoding="utf-8"))
+        return Blueprint.model_validate_json((snapshot / NETWORK).read_text(encoding="utf-8"))
     except UNREADABLE as error:
-        why = reason(error, "network.json")
+        why = reason(error, NETWORK)
         raise DataError(f"{snapshot} is not a snapshot of a network: {why}; train the model again") from error

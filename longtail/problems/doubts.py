@@ -25,7 +25,8 @@ SHOWN = 12  # pictures of each kind
 def suspected(index: Path, model: Judged, task: Task, split: Split) -> Suspects:
     """The validation labels that the model, answering by its own rule, denies; `index`: its directory."""
     rule, probabilities = model.rules[model.rule], Probabilities.read(index, task.name, model.rule)
-    return judged(rule, probabilities, model.embeddings, model.logits, split.scored_labels(task, "validation"))
+    truth = split.scored_labels(task, "validation")
+    return judged(rule, probabilities, model.embeddings, model.logits, truth, model.class_count)
 
 
 def doubted(

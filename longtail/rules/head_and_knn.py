@@ -1,6 +1,6 @@
 """The head and the cluster-wise kNN together: the mean of their class probabilities, weighted on validation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -41,18 +41,18 @@ BLENDS = [Blend(head, temperature) for head in (0.25, 0.5, 0.75) for temperature
 
 
 def choose_blend(
-    logits: Floats, scores: Floats, truth: Ints, measure: Measure = "mean_class_accuracy"
+    blocks: Iterable[tuple[Floats, Floats]], truth: Ints, measure: Measure = "mean_class_accuracy"
 ) -> tuple[Blend, float]:
     """The best of BLENDS (the first of equals) on validation samples of known class (n,), and its mean per-class
-    accuracy there.
+    accuracy there. `blocks`: the logits and the kNN's scores of some of them after others.
     """
-    blocks = row_blocks(*logits.shape)
-    tried = []
-    for blend in BLENDS:
-        said = np.concatenate([blend.mix(logits[rows], scores[rows]).argmax(1) for rows in blocks])
-        tried.append((reached(measure, truth, said), mean_class_accuracy(truth, said), blend))
-    _, score, blend = max(tried, key=lambda result: result[0])
-    return blend, score
+    parts: dict[Blend, list[Ints]] = {blend: [] for blend in BLENDS}
+    for logits, scores in blocks:
+        for blend, part in parts.items():
+            part.append(blend.mix(logits, scores).argmax(1))
+    said = {blend: np.concatenate(part) for blend, part in parts.items()}
+    best = max(BLENDS, key=lambda blend: reached(measure, truth, said[blend]))
+    return best, mean_class_accuracy(truth, said[best])
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,10 @@ class HeadAndKNN(Rule):
         knn = fitted["cluster_wise"] if "cluster_wise" in fitted else ClusterWise.fit(evidence, fitted)
         assert isinstance(knn, ClusterWise)
         assert evidence.logits is not None
-        known = evidence.validation >= 0
-        _, scores = knn.predict(evidence.embeddings[known], None)
-        blend, score = choose_blend(evidence.logits[known], scores, evidence.validation[known], evidence.measure)
+        logits, known = evidence.logits, np.flatnonzero(evidence.validation >= 0)
+        blocks = (known[rows] for rows in row_blocks(len(known), evidence.class_count))
+        both = ((logits[at], knn.predict(evidence.embeddings[at], None)[1]) for at in blocks)
+        blend, score = choose_blend(both, evidence.validation[known], evidence.measure)
         return cls(knn, blend, score)
 
     def predict(self, embeddings: Floats, logits: Floats | None) -> tuple[Ints, Floats]:

@@ -6,8 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+
 from longtail.artifacts.reading import read_json, write_json
 from longtail.rules.base import Evidence, Floats, Ints, Rule
+from longtail.rules.knn import row_blocks
 from longtail.rules.search import mean_class_accuracy
 
 
@@ -56,9 +59,14 @@ def choose_strength(
     evidence's measure is chosen, the first of equals.
     """
     assert evidence.logits is not None
-    known = evidence.validation >= 0
-    logits, truth = evidence.logits[known], evidence.validation[known]
-    said = {tau: changed(logits, tau).argmax(1) for tau in strengths}
+    known = np.flatnonzero(evidence.validation >= 0)
+    truth = evidence.validation[known]
+    parts: dict[float, list[Ints]] = {tau: [] for tau in strengths}
+    for rows in row_blocks(len(known), evidence.class_count):
+        logits = evidence.logits[known[rows]]
+        for tau, part in parts.items():
+            part.append(changed(logits, tau).argmax(1))
+    said = {tau: np.concatenate(part) for tau, part in parts.items()}
     reached = {tau: evidence.reached(truth, answers) for tau, answers in said.items()}
     scores = {tau: mean_class_accuracy(truth, said[tau]) for tau in sorted(strengths)}
     best = max(strengths, key=reached.__getitem__)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
+import numpy as np
+
 from longtail.artifacts.reading import read_json
 from longtail.rules.base import Evidence, Floats, Ints, Rule
-from longtail.rules.knn import NearestNeighbours, load_neighbours, save_neighbours
+from longtail.rules.knn import NearestNeighbours, load_neighbours, row_blocks, save_neighbours
 from longtail.rules.search import mean_class_accuracy
 
 
@@ -29,9 +31,10 @@ class NeighbourRule(Rule):
     @classmethod
     def fit(cls, evidence: Evidence, fitted: Mapping[str, Rule]) -> Self:
         neighbours = cls.neighbours_of(evidence, fitted)
-        known = evidence.validation >= 0
-        predicted, _ = neighbours.predict(evidence.embeddings[known])
-        return cls(neighbours, mean_class_accuracy(evidence.validation[known], predicted))
+        known = np.flatnonzero(evidence.validation >= 0)
+        blocks = row_blocks(len(known), evidence.class_count)
+        said = np.concatenate([neighbours.predict(evidence.embeddings[known[rows]])[0] for rows in blocks])
+        return cls(neighbours, mean_class_accuracy(evidence.validation[known], said))
 
     def predict(self, embeddings: Floats, logits: Floats | None) -> tuple[Ints, Floats]:
         return self.neighbours.predict(embeddings)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field
 
-from longtail.rules.knn import Decision, NearestNeighbours, decide, nearest
+from longtail.rules.knn import Decision, NearestNeighbours, decide, nearest, row_blocks
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -47,7 +47,11 @@ def choose(
     tried: list[tuple[float, float, int, Decision]] = []
     for k in sizes:
         for decision in search.decisions:
-            predicted, _ = decide(distances[:, :k], classes[neighbours[:, :k]], class_count, decision)
+            blocks = row_blocks(len(queries), class_count)
+            parts = [
+                decide(distances[rows, :k], classes[neighbours[rows, :k]], class_count, decision)[0] for rows in blocks
+            ]
+            predicted = np.concatenate(parts)
             score = mean_class_accuracy(truth, predicted)
             tried.append((reached(measure, truth, predicted), score, k, decision))
     _, score, k, decision = max(tried, key=lambda result: result[0])  # the first of equals, and k rises

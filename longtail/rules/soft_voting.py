@@ -42,10 +42,15 @@ class SoftVoting(Rule):
     @classmethod
     def fit(cls, evidence: Evidence, fitted: Mapping[str, Rule]) -> Self:
         points, codes = anchor_points(evidence.embeddings, evidence.train, ANCHORS, seed=evidence.seed)
-        known = evidence.validation >= 0
-        queries, truth = evidence.embeddings[known], evidence.validation[known]
+        known = np.flatnonzero(evidence.validation >= 0)
+        truth = evidence.validation[known]
         tried = {gamma: cls(points, codes, evidence.class_count, gamma, 0.0, []) for gamma in GAMMAS}
-        said = {gamma: rule.predict(queries, None)[0] for gamma, rule in tried.items()}
+        parts: dict[float, list[Ints]] = {gamma: [] for gamma in GAMMAS}
+        for rows in row_blocks(len(known), max(evidence.class_count, points[..., 0].size)):
+            distances = tried[GAMMAS[0]].distances(evidence.embeddings[known[rows]])
+            for gamma, rule in tried.items():
+                parts[gamma].append(rule.scores(distances).argmax(1))
+        said = {gamma: np.concatenate(part) for gamma, part in parts.items()}
         reached = {gamma: evidence.reached(truth, answers) for gamma, answers in said.items()}
         best = max(GAMMAS, key=reached.__getitem__)
         scores = {gamma: mean_class_accuracy(truth, said[gamma]) for gamma in sorted(GAMMAS)}
@@ -53,12 +58,20 @@ class SoftVoting(Rule):
         return replace(tried[best], score=scores[best], curve=curve)
 
     def predict(self, embeddings: Floats, logits: Floats | None) -> tuple[Ints, Floats]:
-        scores = np.full((len(embeddings), self.class_count), self.absent, np.float32)
-        flat = self.points.astype(np.float64).reshape(-1, self.points.shape[2])
-        for rows in row_blocks(len(embeddings), len(flat)):
-            distances = squared_distances(embeddings[rows].astype(np.float64), flat)
-            scores[rows, self.codes] = soft_votes(distances.reshape(-1, *self.points.shape[:2]), self.gamma)
+        blocks = row_blocks(len(embeddings), self.points[..., 0].size)
+        scores = np.concatenate([self.scores(self.distances(embeddings[rows])) for rows in blocks])
         return scores.argmax(1), scores
+
+    def distances(self, embeddings: Floats) -> npt.NDArray[np.float64]:
+        """The squared distances (n, C, K) of embeddings (n, d) to the anchor points."""
+        flat = self.points.astype(np.float64).reshape(-1, self.points.shape[2])
+        return squared_distances(embeddings.astype(np.float64), flat).reshape(-1, *self.points.shape[:2])
+
+    def scores(self, distances: npt.NDArray[np.float64]) -> Floats:
+        """Class scores (n, class_count) by such distances."""
+        found = np.full((len(distances), self.class_count), self.absent, np.float32)
+        found[:, self.codes] = soft_votes(distances, self.gamma)
+        return found
 
     @property
     def absent(self) -> float:

@@ -18,7 +18,7 @@ from longtail.methods.base import Ints, Method, Setup
 from longtail.methods.in_batch import InBatchMethod
 from longtail.methods.similarity import ClusteringMethod
 from longtail.network.device import device
-from longtail.network.embedder import Embedder, blueprint_for, build_network, write_snapshot
+from longtail.network.embedder import Embedder, blueprint_for, build_network, check_length, write_snapshot
 from longtail.network.inference import check_size
 from longtail.network.network import Network, backbone_digest
 from longtail.network.snapshot import current, write_priors
@@ -84,6 +84,7 @@ def train_model(
         network.pooling.requires_grad_(requires_grad=False)
     set_modes(network, freeze_batch_norm=params.optimisation.freeze_batch_norm)
     measure_gamma(network, data, table.positions("train"))
+    check_length(network.length, len(table.samples))  # not when hours of training are over
     method = params.method.build(_setup(table, data, params, seed, world, sources.table))
     _check_trained(params, network, method, data)
     for warning in method.warnings() if world.first else ():

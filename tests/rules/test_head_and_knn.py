@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-from longtail.rules import knn
-from longtail.rules.base import Floats
 from longtail.rules.head_and_knn import BLENDS, Blend, choose_blend, posterior
 
 
@@ -24,24 +22,6 @@ def test_a_blend_listens_to_both_and_the_best_on_validation_is_chosen() -> None:
     logits = np.array([[3.0, 0.0], [0.1, 0.0]], np.float32)
     scores = np.array([[0.0, 0.2], [0.0, 2.0]], np.float32)
     assert Blend(head=0.5, temperature=1.0).mix(logits, scores).argmax(1).tolist() == [0, 1]
-    blend, score = choose_blend(logits, scores, np.array([0, 1]))
+    blend, score = choose_blend([(logits, scores)], np.array([0, 1]))
     assert score == 1
     assert blend == next(b for b in BLENDS if b.mix(logits, scores).argmax(1).tolist() == [0, 1])
-
-
-def test_many_samples_of_many_classes_are_weighed_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    logits, scores = rng.normal(size=(2, 50, 7)).astype(np.float32)
-    truth = rng.integers(0, 7, 50)
-    whole = choose_blend(logits, scores, truth)
-    sizes: list[int] = []
-    mix = Blend.mix
-
-    def seen(blend: Blend, logits: Floats, scores: Floats) -> Floats:
-        sizes.append(len(logits))
-        return mix(blend, logits, scores)
-
-    monkeypatch.setattr(Blend, "mix", seen)
-    monkeypatch.setattr(knn, "BLOCK", 30)
-    assert choose_blend(logits, scores, truth) == whole
-    assert max(sizes) == 4

@@ -88,7 +88,7 @@ def test_so_is_a_blend() -> None:
     assert found.logits is not None
     logits, truth = found.logits[known], found.validation[known]
     scores = np.random.default_rng(1).normal(size=logits.shape).astype(np.float32)
-    blend, score = choose_blend(logits, scores, truth, "average_f1")
+    blend, score = choose_blend([(logits, scores)], truth, "average_f1")
     every = {one: one.mix(logits, scores).argmax(1) for one in BLENDS}
     assert average_f1(truth, every[blend]) == max(average_f1(truth, said) for said in every.values())
     assert score == mean_class_accuracy(truth, every[blend])
