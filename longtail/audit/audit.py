@@ -71,29 +71,36 @@ def audited(
     samples: pd.DataFrame,
     labels: Mapping[str, Ints],
     tasks: Sequence[Task],
-    points: Points,
+    points: Points | None,
     by: str,
     *,
     judged: Mapping[str, Suspects] | None = None,
     pixels: Callable[[Ints], Points] | None = None,
 ) -> Audit:
     """The audit of samples (n rows: group, subset) with these class codes (n,) of each task, −1 missing, and points
-    (n, d).
+    (n, d); None: copies are not looked for, which takes n² distances.
 
     Suspects are found by the neighbours' labels; `judged`: they are known from what saw no label of them. `pixels`:
     those of some samples (m, d), by which pairs are looked at again; of an embedding that was trained they have to be.
     """
     groups = samples["group"].to_numpy().astype(str)
-    found = neighbours(points, groups, K)
-    copies, limit = duplicates(found)
-    if pixels is not None:
-        copies, limit = ([], 0.0) if _collapsed(found) else (alike(copies, found, pixels), limit)
+    found = None if points is None else neighbours(points, groups, K)
+    copies, limit = ([], 0.0) if found is None or (pixels is not None and _collapsed(found)) else duplicates(found)
+    if pixels is not None and found is not None:
+        copies = alike(copies, found, pixels)
     subsets = samples["subset"].astype(object).where(samples["subset"].notna(), None).to_numpy()
+
+    def suspects_of(task: Task) -> Suspects:
+        if judged:
+            return judged[task.name]
+        assert found is not None, "without neighbours somebody has to have judged"
+        return suspects(votes(found, labels[task.name], groups, len(task.classes)), labels[task.name])
+
     by_task = [
         TaskAudit(
             task.name,
             task.classes,
-            judged[task.name] if judged else _by_neighbours(found, labels[task.name], groups, len(task.classes)),
+            suspects_of(task),
             tested(task, labels[task.name], subsets == "test", samples["group"]),
         )
         for task in tasks
@@ -101,10 +108,6 @@ def audited(
     conflicts = {task.name: {copy for copy in copies if _differ(labels[task.name], copy)} for task in tasks}
     across = {copy for copy in copies if subsets[copy.first] != subsets[copy.second]}
     return Audit(len(samples), by, copies, limit, by_task, across, conflicts)
-
-
-def _by_neighbours(found: Neighbours, labels: Ints, groups: npt.NDArray[np.str_], classes: int) -> Suspects:
-    return suspects(votes(found, labels, groups, classes), labels)
 
 
 def _collapsed(found: Neighbours) -> bool:

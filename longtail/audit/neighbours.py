@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from longtail.granularity.distance import BLOCK, Floats, Ints, Points, blocks
-from longtail.rules.knn import nearest
+from longtail.rules.knn import nearest, search_among
 
 WIDE = 4  # times as many neighbours as are asked are looked at before a group's own are left out
 BLOCK_ROWS = 10_000  # samples whose neighbours are looked for at once
@@ -27,9 +27,8 @@ def neighbours(points: Points, groups: npt.NDArray[np.generic], k: int) -> Neigh
     n = len(points)
     vectors = np.ascontiguousarray(points, np.float32)
     distances, positions = np.full((n, k), np.inf), np.full((n, k), -1, np.int64)
-    pending = np.concatenate(
-        [_among_all(vectors, known, rows, positions) for rows in np.array_split(np.arange(n), n // BLOCK_ROWS + 1)]
-    )
+    search, parts = search_among(vectors), np.array_split(np.arange(n), n // BLOCK_ROWS + 1)
+    pending = np.concatenate([_among_all(search(vectors[rows], WIDE * k)[1], known, rows, positions) for rows in parts])
     # The others' nearest are all of their own group, however many of it lie near: the others are searched alone.
     for group in np.unique(known[pending]):
         others, rows = np.flatnonzero(known != group), pending[known[pending] == group]
@@ -41,10 +40,9 @@ def neighbours(points: Points, groups: npt.NDArray[np.generic], k: int) -> Neigh
     return Neighbours(np.take_along_axis(distances, order, 1), np.take_along_axis(positions, order, 1))
 
 
-def _among_all(vectors: npt.NDArray[np.float32], known: Ints, rows: Ints, positions: Ints) -> Ints:
-    """Fill in the positions of those rows that find enough strangers near them; return the others."""
+def _among_all(found: Ints, known: Ints, rows: Ints, positions: Ints) -> Ints:
+    """Fill in the positions of those rows of whose nearest (rows, WIDE · k) enough are strangers; return the others."""
     k = positions.shape[1]
-    found = nearest(vectors, vectors[rows], WIDE * k)[1]
     strange = known[found] != known[rows][:, None]
     enough = strange.sum(1) >= k
     order = np.argsort(~strange[enough], axis=1, kind="stable")[:, :k]

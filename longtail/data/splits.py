@@ -6,6 +6,7 @@ split.json        the tasks; per subset and task the class counts and imbalance 
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -80,6 +81,11 @@ class Split:
     def labels(self, task: Task) -> Ints:
         """Class codes in the order of the task's classes; −1 where missing. Shape (samples,)."""
         return codes(self.samples, task)
+
+    @cached_property
+    def groups(self) -> Ints:
+        """The number of each sample's group, in the order of the groups' names. Shape (samples,)."""
+        return pd.factorize(self.samples["group"], sort=True)[0].astype(np.int64)
 
     def positions(self, subset: str) -> Ints:
         """Positions, in this table, of the samples of a subset."""

@@ -147,7 +147,11 @@ def task_means(
     """
     tasks = {task.name: labels(task, split) for task in split.tasks}
     known = [place for place, page in enumerate(pages) if (tasks[page.name] >= 0).any()]
-    classes, baseline, groups = [len(pages[place].classes) for place in known], pages[0].baseline, _groups(split)
+    classes, baseline, groups = (
+        [len(pages[place].classes) for place in known],
+        pages[0].baseline,
+        split.groups[split.positions("test")],
+    )
     rules = {row.model: row.rule for row in pages[0].own_rows}
     found = []
     for model in own[0] if known else []:
@@ -179,7 +183,7 @@ def measure(task: Task, answers: Mapping[str, Ints], split: Split, extent: Exten
             classes=task.classes,
             train_counts=split.info.subsets["train"].counts[task.name],
             background=task.background,
-            groups=split.samples["group"].to_numpy()[test],
+            groups=split.groups[test],
             resamples=extent.resamples,
             seed=extent.seed,
             shots=extent.shots,
@@ -199,13 +203,10 @@ def _difference(task: Task, first: Ints, second: Ints, split: Split, extent: Ext
     if not extent.resamples or not (truth >= 0).any():
         return None
     return paired_difference(
-        [Answers(truth, first, second, _groups(split))], resamples=extent.resamples, seed=extent.seed
+        [Answers(truth, first, second, split.groups[split.positions("test")])],
+        resamples=extent.resamples,
+        seed=extent.seed,
     )
-
-
-def _groups(split: Split) -> npt.NDArray[np.str_]:
-    groups: npt.NDArray[np.str_] = split.samples["group"].to_numpy()[split.positions("test")].astype(np.str_)
-    return groups
 
 
 def answers_table(task: Task, answers: Said, split: Split) -> pd.DataFrame:

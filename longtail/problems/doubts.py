@@ -20,6 +20,7 @@ from longtail.report.data_quality import Copies, CopyPictures, Doubts, SuspectPi
 from longtail.rules.probabilities import Probabilities
 
 SHOWN = 12  # pictures of each kind
+COMPARED = 200_000  # samples up to which copies are looked for, which takes their square in distances: two minutes
 
 
 def suspected(index: Path, model: Judged, task: Task, split: Split) -> Suspects:
@@ -36,9 +37,10 @@ def doubted(
     on: Callable[[Task], Judged],
     split: Split,
     packed: PackedDataset,
-) -> tuple[list[TaskReport], Copies]:
+) -> tuple[list[TaskReport], Copies | None]:
     """The pages of all tasks, those at the places `shown` with what is doubtful of their data; and the copies, by the
-    embedding of the first of them. `index`: the leading model's directory; `on` gives it on a task.
+    embedding of the first of them, None where samples are too many. `index`: the leading model's directory; `on` gives
+    it on a task.
     """
     tasks = [split.tasks[place] for place in shown]
     suspects = {task.name: suspected(index, on(task), task, split) for task in tasks}
@@ -49,14 +51,14 @@ def doubted(
         return packed.images(rows[at]).reshape(len(at), -1)
 
     lead = on(tasks[0])
-    audit = audited(split.samples, codes, tasks, lead.embeddings, "embeddings", judged=suspects, pixels=pixels)
+    points = lead.embeddings if len(split.samples) <= COMPARED else None
+    audit = audited(split.samples, codes, tasks, points, "embeddings", judged=suspects, pixels=pixels)
     doubts = {
         one.name: Doubts(one, MARGIN, needed(MARGIN), _suspects(one.suspects, one.classes, split, packed))
         for one in audit.tasks
     }
-    return [replace(page, doubts=doubts.get(page.name)) for page in pages], _copies(
-        lead.name, audit, codes, split, packed
-    )
+    found = None if points is None else _copies(lead.name, audit, codes, split, packed)
+    return [replace(page, doubts=doubts.get(page.name)) for page in pages], found
 
 
 def _suspects(found: Suspects, classes: Sequence[str], split: Split, packed: PackedDataset) -> list[SuspectPicture]:

@@ -38,7 +38,7 @@ def _map(page: TaskReport, model: Judged, knn: ClusterWise, codes: Ints, test: I
         kept = np.array(page.by_size)[np.linspace(0, len(page.classes) - 1, ON_MAP).astype(int)]
         test, shown = test[np.isin(codes[test], kept)], np.flatnonzero(np.isin(of_centres, kept))
         which = f" of {ON_MAP} of the {len(page.classes):,} classes, from the largest to the smallest"
-    points = drawn(test, extent.map_points, extent.seed)
+    points, shown = (drawn(some, extent.map_points, extent.seed) for some in (test, shown))
     plane = project(np.concatenate([model.embeddings[points], centres[shown]]), extent.seed)
     _, clusters = nearest(centres, model.embeddings[points], 1)
     places = np.full(len(centres), -1)

@@ -1,20 +1,28 @@
 """How fine the classes of a task are to the models that are judged on it."""
 
+import numpy as np
+
 from longtail.data.dataset import PackedDataset, Task
+from longtail.data.members import members
 from longtail.data.splits import Split
 from longtail.granularity.distance import euclidean
 from longtail.granularity.granularity import granularity_of
 from longtail.problems.classification import Judged, labels
+from longtail.problems.explanation import drawn
 from longtail.report.data_quality import Fineness, PairPictures
 
 PAIRS = 6
+OF_CLASS = 2_000  # samples of a class, whose medoid takes their square in distances
 
 
 def fineness(task: Task, models: list[Judged], split: Split, packed: PackedDataset) -> Fineness | None:
     """The granularity of the test samples in each model's embedding, with the finest pairs of the first model's; None
-    where the test samples have nothing to compare.
+    where the test samples have nothing to compare. Of a class with more than OF_CLASS those are drawn at random.
     """
-    test, codes = split.positions("test"), labels(task, split)
+    codes = labels(task, split)
+    kept = np.concatenate([np.flatnonzero(codes < 0), *(drawn(own, OF_CLASS, 0) for own in members(codes).values())])
+    kept.sort()
+    test, codes = split.positions("test")[kept], codes[kept]
     found = {
         model.name: granularity_of(euclidean(model.embeddings[test]), codes, task.classes, exact=False, pairs=PAIRS)
         for model in models

@@ -1,7 +1,8 @@
 """Nearest-neighbour classification (LMLE, section 4): cluster-wise with the large-margin decision, and sample-wise."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -59,7 +60,12 @@ class NearestNeighbours:
 
 def nearest(points: Floats, queries: Floats, k: int) -> tuple[Floats, Ints]:
     """Squared distances and positions, both (n, k), of the k nearest points, nearest first; k > m means all of them."""
-    return _search(_flat_index(points), points, queries, k)
+    return search_among(points)(queries, k)
+
+
+def search_among(points: Floats) -> Callable[[Floats, int], tuple[Floats, Ints]]:
+    """`nearest` among the same points (m, d) for several queries, which copies them once."""
+    return partial(_search, _flat_index(points), points)
 
 
 def _flat_index(points: Floats) -> faiss.IndexFlatL2:

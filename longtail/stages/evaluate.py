@@ -57,7 +57,7 @@ class Params(BaseModel, extra="forbid"):
         1000, ge=0, description="bootstrap resamples for the 95 % intervals and p-values, at least 200; 0: none"
     )
     mistakes: int = Field(24, ge=0, description="wrongly classified test images to show")
-    map_points: int = Field(1000, ge=50, description="test samples on the map of the embedding")
+    map_points: int = Field(1000, ge=50, description="test samples, and clusters, on the map of the embedding")
     shots: Shots = Field(PUBLISHED, description="when a class is many-shot or few-shot; default: as is published")
 
     @model_validator(mode="after")
@@ -212,6 +212,10 @@ def _judged(models: list[Indexed], packed: PackedDataset, table: Split, params: 
             pages[place] = replace(page, fineness=fineness(task, [one.on(task) for one in models], table, packed))
             advance.add(note=short(task.name))
     pages, copies = doubted(pages, shown, models[0].path, models[0].on, table, packed)
+    if copies is None:
+        warnings.append(
+            f"Near-duplicates among {len(table.samples):,} images were not looked for: `longtail audit` does."
+        )
     return replace(_report(pages, models, packed, table, params, warnings), means=means, copies=copies)
 
 

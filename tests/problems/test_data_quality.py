@@ -9,7 +9,9 @@ from report_content import class_names, make_report, make_task
 from longtail.audit.audit import audited
 from longtail.data.dataset import PackedDataset, Task
 from longtail.data.splits import Split
-from longtail.problems.classification import Judged
+from longtail.problems import doubts
+from longtail.problems import fineness as finely
+from longtail.problems.classification import Judged, labels
 from longtail.problems.doubts import doubted
 from longtail.problems.fineness import PAIRS, fineness
 from longtail.report import render
@@ -37,6 +39,38 @@ def test_the_finest_pairs_have_pictures_of_test_images(trained: Path) -> None:
         assert (pictures.between[1] == test[pair.between[1]]).all()
 
 
+def test_of_a_large_class_some_samples_are_measured(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And all of a small one; pictures are still those of the samples that are meant."""
+    split, packed = Split.open(trained / "split"), PackedDataset.open(trained / "dataset")
+    task = split.tasks[0]
+    model = judged(trained / "index/softmax", split, task)
+    sizes = np.bincount(labels(task, split)[labels(task, split) >= 0])
+    most = int(sizes.max()) - 1
+    monkeypatch.setattr(finely, "OF_CLASS", most)
+    found = fineness(task, [model], split, packed)
+    assert found is not None
+    assert found.lead.samples == np.minimum(sizes, most).sum() < sizes.sum()
+    test = packed.images(split.samples["row"].to_numpy()[split.positions("test")])
+    for pictures in found.pairs:
+        for code, image in zip(pictures.classes, pictures.medoids, strict=True):
+            of_class = test[labels(task, split) == task.classes.index(code)]
+            assert (of_class == image).all(axis=(1, 2, 3)).any()
+
+
+def test_among_too_many_images_copies_are_not_looked_for(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    split, packed = Split.open(trained / "split"), PackedDataset.open(trained / "dataset")
+    task, index = split.tasks[0], trained / "index/softmax"
+    model = judged(index, split, task)
+    page = make_task(task.classes, task.name)
+    with_all, _ = doubted([page], [0], index, lambda _: model, split, packed)
+    monkeypatch.setattr(doubts, "COMPARED", len(split.samples) - 1)
+    pages, copies = doubted([page], [0], index, lambda _: model, split, packed)
+    assert copies is None
+    assert pages[0].doubts is not None
+    assert with_all[0].doubts is not None
+    assert pages[0].doubts.audit == with_all[0].doubts.audit, "labels that may be wrong are told as before"
+
+
 def test_a_task_without_test_labels_is_not_measured(trained: Path) -> None:
     split, packed = Split.open(trained / "split"), PackedDataset.open(trained / "dataset")
     task = split.tasks[0]
@@ -50,16 +84,18 @@ def test_a_planted_copy_is_in_the_report_and_no_other(trained: Path) -> None:
     model = judged(index, split, task)
     page = make_task(task.classes, task.name)
     before = doubted([page], [0], index, lambda _: model, split, packed)[1]
+    assert before is not None
     assert (before.pairs, before.pictures) == (0, [])
     first, second = split.positions("train")[0], split.positions("test")[-1]
     model.embeddings[second] = model.embeddings[first]
     split.samples.loc[second, "row"] = split.samples["row"].iloc[first]
     pages, copies = doubted([page], [0], index, lambda _: model, split, packed)
+    assert copies is not None
     assert (copies.pairs, copies.across) == (1, 1)
     assert set(copies.pictures[0].ids) == set(split.samples["id"].iloc[[first, second]])
-    doubts = pages[0].doubts
-    assert doubts is not None
-    judged_labels = doubts.audit.suspects.judged + doubts.audit.suspects.unjudged
+    told = pages[0].doubts
+    assert told is not None
+    judged_labels = told.audit.suspects.judged + told.audit.suspects.unjudged
     assert judged_labels == (split.scored_labels(task, "validation") >= 0).sum()
 
 
