@@ -287,6 +287,14 @@ class TaskSampler:
         turn, task = divmod(step - self._begin, len(self._samplers))
         return self._samplers[task].positions(turn)
 
+    def labelled(self, steps: int) -> dict[str, float]:
+        """For each task how many labelled samples a mini-batch has on average, of those of the first `steps` that have
+        any; 1 if none has.
+        """
+        had = np.array([[len(of_task) for of_task in self.positions(step).values()] for step in range(steps)])
+        means = np.maximum(had.sum(0), 1) / np.maximum((had > 0).sum(0), 1)
+        return dict(zip(self.labels, means.tolist(), strict=True))
+
 
 def mean_weights(labels: Ints, *, cost: float) -> npt.NDArray[np.float32]:
     """Weights (n,) that sum to 1, in proportion to n_c^(−cost), n_c the samples of the class in the mini-batch.

@@ -64,7 +64,7 @@ class Sampling(BaseModel, extra="forbid"):
         gt=0,
         exclude_if=lambda value: value == OFTEN,
         description="how often such an image is drawn, an image of the classes being drawn once. They are drawn on top "
-        "of `batch`, at least one and at most `batch` a step and task",
+        "of `batch`, at least one and at most `batch` a step and task, and none where a step has no image of the task",
     )
 
     @field_validator("sampling")

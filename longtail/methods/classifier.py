@@ -34,8 +34,7 @@ class ClassifierMethod(Method):
     def __init__(self, setup: Setup, mixup: Mixup | None = None) -> None:
         super().__init__(setup)
         self.mixup = mixup
-        of_tasks = {task: HardNegatives.of(setup, task, self._drawn[task], self._batch) for task in setup.labels}
-        self._negatives = {task: found for task, found in of_tasks.items() if found is not None}
+        self._negatives = HardNegatives.of_tasks(setup, self._drawn, self._batch)
         self._on_top = self._negatives
 
     def select(self, step: int) -> dict[str, Selection]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from interruption import interrupted
 from rejected import COUNT, write_with_negatives
@@ -17,7 +17,7 @@ from longtail.data.dataset import DatasetInfo
 from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.inference.answerer import Answerer
-from longtail.methods.base import Ints, Sampling, Setup
+from longtail.methods.base import Floats, Ints, Sampling, Setup
 from longtail.methods.catalogue import CATALOGUE
 from longtail.methods.softmax import Params, Softmax
 from longtail.network.embedder import blueprint_for, build_network, load_embedder
@@ -184,6 +184,106 @@ def test_they_are_drawn_as_often_as_asked(data: Any) -> None:
     )
     drawn = len(Softmax(setup).select(0)["a"].positions) - batch
     assert drawn == max(1, round(0.1 * batch * negatives / images))
+
+
+def shared_labels(tasks: int, seed: int, *, known: float) -> dict[str, Ints]:
+    """Task → labels of 600 images, of three uneven classes: each image of one task at least, of others by chance."""
+    rng = np.random.default_rng(seed)
+    labels = rng.choice(3, (tasks, 600), p=[0.6, 0.3, 0.1])
+    owned = rng.integers(tasks, size=600) == np.arange(tasks)[:, None]
+    there = owned | (rng.random((tasks, 600)) < known)
+    there[:, :3], labels[:, :3] = True, np.arange(3)  # every task has every class
+    return {f"task {number}": np.where(there[number], labels[number], -1) for number in range(tasks)}
+
+
+def method_of(labels: dict[str, Ints], seed: int, **changes: Any) -> Softmax:
+    """A method on those images, and 500 more that each task has as hard negatives."""
+    rejected = np.random.default_rng(seed).choice(3, 500, p=[0.2, 0.5, 0.3])
+    whole = {task: np.concatenate([codes, np.full(500, -1)]) for task, codes in labels.items()}
+    negatives = dict.fromkeys(labels, np.concatenate([np.full(600, -1), rejected]))
+    return Softmax(Setup(whole, Sampling(**changes), seed, negatives=negatives, classes=dict.fromkeys(labels, 3)))
+
+
+def simulated(method: Softmax, task: str, classes: int, steps: int) -> tuple[Floats, Floats]:
+    """Of the first steps of a training of so many, the draws (K,) of each class of a task and their weights (K,)."""
+    method.plan(steps)
+    draws, weights = np.zeros(classes), np.zeros(classes)
+    for step in range(steps):
+        targets = method.select(step)[task].targets
+        np.add.at(draws, targets["codes"], 1)
+        np.add.at(weights, targets["codes"], targets["weights"])
+    return draws, weights
+
+
+def check_what_is_counted(method: Softmax, task: str, labels: Ints, *, steps: int, within: float) -> Floats:
+    """That hard negatives are drawn as often, and weigh as much, as a method counts them; the draws are returned."""
+    classes = 6 if method.sampling.negatives == "by_class" else 4
+    counted = method.class_counts(task, classes)
+    draws, weights = simulated(method, task, classes, steps)
+    assert counted[:3].tolist() == np.bincount(labels[labels >= 0], minlength=3).tolist()
+    for found in (draws, weights):
+        of_images = found[3:] / found[:3].sum() * counted[:3].sum()
+        assert (abs(of_images - counted[3:]) < 1 + within * counted[3:]).all(), (of_images, counted)  # rounded up
+    return draws
+
+
+@pytest.mark.parametrize("scheme", ["natural", "class_even", "square_root", 0.3, "progressive", "over", "under"])
+@pytest.mark.parametrize("negatives", ["single", "by_class"])
+@pytest.mark.parametrize("together", [None, False])
+def test_tasks_that_share_mini_batches_have_as_many_as_asked_of_their_own_samples(
+    scheme: Any, negatives: Any, together: bool | None
+) -> None:
+    """Each image has a label of one of ten tasks, so a mini-batch of 64 has some six of a task; or, in the turns of
+    one, 64 of it and hardly any of the others.
+    """
+    labels = shared_labels(10, 0, known=0.0)
+    method = method_of(labels, 0, batch=64, sampling=scheme, negatives=negatives, together=together)
+    draws = check_what_is_counted(method, "task 3", labels["task 3"], steps=400, within=0.05)
+    often = draws[3:].sum() / 500 / (draws[:3].sum() / (labels["task 3"] >= 0).sum())
+    whole = 0.1 * draws[:3].sum() / 400 * 500 / (labels["task 3"] >= 0).sum()  # a step, before it is rounded
+    assert often == pytest.approx(0.1, rel=0.05 + 0.5 / whole)
+
+
+def test_natural_mini_batches_have_of_a_task_its_share_of_all_labelled_samples() -> None:
+    labels = shared_labels(4, 0, known=0.2)
+    method = method_of(labels, 0, batch=60, sampling="natural", negatives="single", together=True)
+    for task, codes in labels.items():
+        images = int((codes >= 0).sum())
+        drawn = int((method.select(0)[task].targets["codes"] == 3).sum())
+        assert drawn == round(0.1 * (60 * images / 600) * 500 / images)
+        assert method.class_counts(task, 4)[3] == pytest.approx(drawn * 600 / 60, abs=1.01)
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_what_is_counted_is_what_is_drawn(data: Any) -> None:
+    """However few samples of a task a mini-batch has: one hard negative is then too many, and is counted as that."""
+    tasks, seed = data.draw(st.integers(1, 5)), data.draw(st.integers(0, 100))
+    labels = shared_labels(tasks, seed, known=data.draw(st.sampled_from([0.0, 0.3, 0.9])))
+    method = method_of(
+        labels,
+        seed,
+        batch=data.draw(st.sampled_from([1, 3, 16, 50])),
+        sampling=data.draw(st.sampled_from(["natural", "class_even", "square_root", "progressive", 0.7])),
+        deferred=data.draw(st.sampled_from([0.0, 0.5])),
+        together=data.draw(st.booleans()),
+        negatives=data.draw(st.sampled_from(["single", "by_class"])),
+        negatives_often=data.draw(st.floats(0.01, 1)),
+    )
+    check_what_is_counted(method, "task 0", labels["task 0"], steps=120 * tasks, within=0.25)
+
+
+def test_a_step_without_samples_of_a_task_has_none_of_its_hard_negatives() -> None:
+    labels = shared_labels(10, 0, known=0.0)
+    method = method_of(labels, 0, batch=8, sampling="class_even", negatives="single")
+    seen = set()
+    for step in range(40):
+        for one in method.select(step).values():
+            own, behind = one.targets["codes"] < 3, one.targets["codes"] == 3
+            seen.add(bool(own.any()))
+            assert own.any() == behind.any()
+            assert float(one.targets["weights"].sum()) == pytest.approx(float(own.any()), abs=1e-5)
+    assert seen == {False, True}
 
 
 @pytest.mark.parametrize("kind", KINDS)
