@@ -29,6 +29,6 @@ class Bilinear(MapPooling):
         products = maps.transpose(1, 2) @ maps / maps.shape[1]
         return products.flatten(1)[:, self.places] * self.weights
 
-    def working_bytes(self, positions: int) -> int:
-        """The products, and a handful of their halves."""
+    def working_bytes(self, positions: int, *, gradients: bool) -> int:
+        """The products, and a handful of their halves, there and back."""
         return 4 * 6 * self.length

@@ -48,6 +48,12 @@ class TensorSketch(nn.Module):
         spectrum: Tensor = torch.fft.rfft(sketched, dim=0)
         return spectrum
 
-    def working_bytes(self, positions: int) -> int:
-        """The sums, the transforms and their products for an image's positions."""
-        return 4 * 4 * (self.dimension + 2) * positions
+    def working_bytes(self, positions: int, *, gradients: bool) -> int:
+        """For an image's positions the vectors with and without signs, the sums, the transforms and their product.
+
+        With gradients the way back needs the signed vectors and the sums of each order, and both factors of each
+        product; it has four such transforms at work beside them.
+        """
+        order, channels = self.places.shape
+        transforms, vectors = (order + 2 * (order - 1) + 4, order) if gradients else (4, 2)
+        return 4 * (transforms * (self.dimension + 2) + vectors * channels) * positions

@@ -27,9 +27,10 @@ class CompactBilinear(MapPooling):
         sketched: Tensor = products
         return sketched
 
-    def working_bytes(self, positions: int) -> int:
-        """Those of the sketch."""
-        return self.sketch.working_bytes(positions)
+    def working_bytes(self, positions: int, *, gradients: bool) -> int:
+        """See `MapPooling`; and those of the sketch."""
+        of_sketch = self.sketch.working_bytes(positions, gradients=gradients)
+        return super().working_bytes(positions, gradients=gradients) + of_sketch
 
 
 class Kernel(MapPooling):
@@ -59,6 +60,8 @@ class Kernel(MapPooling):
         levels = [torch.ones_like(first[:, :1]), first, *self.sketch(scaled)]
         return torch.cat([alpha * level for alpha, level in zip(self.coefficients, levels, strict=True)], dim=1)
 
-    def working_bytes(self, positions: int) -> int:
-        """Those of the sketch, and of the levels."""
-        return self.sketch.working_bytes(positions) + 4 * 4 * self.length
+    def working_bytes(self, positions: int, *, gradients: bool) -> int:
+        """See `MapPooling`; those of the sketch, and the scaled maps."""
+        of_sketch = self.sketch.working_bytes(positions, gradients=gradients)
+        scaled = 4 * positions * self.sketch.places.shape[1]
+        return super().working_bytes(positions, gradients=gradients) + of_sketch + scaled

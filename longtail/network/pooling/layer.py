@@ -28,7 +28,8 @@ class MapPooling(nn.Module):
                 return self._pooled(maps)
             if not len(maps):  # FFT refuses no images
                 return maps.new_zeros((0, self.length), dtype=torch.float32)
-            size = max(1, WORKING_BYTES // self.working_bytes(maps.shape[1]))
+            gradients = torch.is_grad_enabled() and maps.requires_grad
+            size = max(1, WORKING_BYTES // self.working_bytes(maps.shape[1], gradients=gradients))
             if len(maps) <= size:
                 return self._pooled(maps)
             blocks = torch.split(maps, size)
@@ -41,9 +42,12 @@ class MapPooling(nn.Module):
         """float32 N×P×C to the mean over the positions of what the pooling makes of each, N×`length`."""
         raise NotImplementedError
 
-    def working_bytes(self, positions: int) -> int:
-        """About how much is computed on the way for an image."""
-        raise NotImplementedError
+    def working_bytes(self, positions: int, *, gradients: bool) -> int:
+        """About how much memory an image takes on the way; `gradients`: there and back, where they go on to the maps.
+
+        Here: what is as long as the result, from the means on.
+        """
+        return 4 * (8 if gradients else 4) * self.length
 
 
 def signed_square_root(values: Tensor) -> Tensor:
