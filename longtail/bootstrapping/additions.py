@@ -51,19 +51,28 @@ def without_known(
     how: Preprocessing,
     rejected: Collection[bytes],
 ) -> list[tuple[Verdict, bytes]]:
-    """The verdicts on images whose pixels are not among the `known` digests, nor those of one before, each with its
-    digest. Of what is among the `rejected` a yes is new, and a no is not.
+    """The verdicts on images whose pixels are not among the `known` digests, one for each, with its digest and in their
+    order: the first yes, or where there is none the first no. Of what is among the `rejected` a yes is new, and a no is
+    not. Raises DataError if people said yes to two classes of the same pixels.
     """
-    new: list[tuple[Verdict, bytes]] = []
-    seen, waiting = {*known, *rejected}, set(rejected)
-    for verdict in found:
+    given = list(found)
+    digests = []
+    for verdict in given:
         with bounded_pillow(Limits()):
-            key = pixel_digest(preprocess(_content(verdict, files), how))
-        if key not in seen or (verdict.accepted and key in waiting):
-            seen.add(key)
-            waiting.discard(key)
-            new.append((verdict, key))
-    return new
+            digests.append(pixel_digest(preprocess(_content(verdict, files), how)))
+    first: dict[bytes, int] = {}
+    # The order of digests is no order in time: a yes takes the place of a no, whichever comes first.
+    for place in sorted(range(len(given)), key=lambda place: not given[place].accepted):
+        verdict, key = given[place], digests[place]
+        if key in known or (key in rejected and not verdict.accepted):
+            continue
+        before = given[first.setdefault(key, place)]
+        if verdict.accepted and verdict.name != before.name:
+            raise DataError(
+                f"{shown(before.source, LONGEST)} and {shown(verdict.source, LONGEST)} have the same pixels, and are "
+                f"accepted as {shown(before.name)!r} and as {shown(verdict.name)!r}; decide one of them anew"
+            )
+    return [(given[place], digests[place]) for place in sorted(first.values())]
 
 
 def stored(added: Sequence[Verdict], files: Mapping[str, Path], how: Preprocessing) -> Iterator[Block]:

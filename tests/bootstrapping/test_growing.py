@@ -1,6 +1,8 @@
 """Growing: what people said yes and no to joins the training samples, and nothing else changes."""
 
+import hashlib
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,18 @@ import pytest
 from growing_set import decide, pool_files, queue_of, write_growing_set
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny import DIGIT, hashes, write_tiny_dataset
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from tiny import DIGIT, SHAPE, hashes, write_tiny_dataset
 
 from longtail.artifacts.digests import check_artifact
 from longtail.artifacts.lineage import Lineage
+from longtail.bootstrapping.additions import pixel_digest, without_known
 from longtail.bootstrapping.growing import Grown, grow
 from longtail.bootstrapping.pool import files_by_digest
-from longtail.bootstrapping.verdicts import is_done, tally, undecided, verdicts
+from longtail.bootstrapping.verdicts import Verdict, is_done, tally, undecided, verdicts
 from longtail.data.dataset import SUBSETS, PackedDataset
+from longtail.data.preprocessing import Preprocessing
 from longtail.data.splits import Split
 from longtail.errors import DataError
 from longtail.inference.pixels import from_file
@@ -221,6 +227,89 @@ def test_a_later_yes_takes_the_place_of_a_hard_negative(seed: Path, tmp_path: Pa
     for item in items:
         pixels = packed.images(np.array([table.samples["row"][place[item]]]))[0]
         assert (pixels == from_file(pool_files(seed)[item].read_bytes(), blueprint)).all()
+
+
+def encoded_twice(root: Path, pool: Path) -> list[str]:
+    """Two files of the same picture in another pool, by their digests."""
+    (pool / "pool").mkdir(parents=True)
+    with Image.open(pool_files(root)[named(root, "one", 1)[0]]) as picture:
+        for level in (1, 9):
+            picture.save(pool / f"pool/level-{level}.png", compress_level=level)
+    found = sorted(pool_files(pool))
+    assert len(found) == 2
+    return found
+
+
+@pytest.mark.parametrize("later", [0, 1])
+@pytest.mark.parametrize("before", [[], ["no"], ["yes"]])
+def test_of_two_files_of_a_picture_a_yes_counts_whatever_their_digests(
+    seed: Path, tmp_path: Path, later: int, before: list[str]
+) -> None:
+    """As a later yes to the same file does; also where the data set has it from another turn already."""
+    items = encoded_twice(seed, tmp_path / "twice")
+    accepted, rejected = items[later], items[1 - later]
+    files = pool_files(tmp_path / "twice")
+    root = seed
+    for said in before:
+        queue_of(tmp_path / "earlier", pool_files(seed), {named(seed, "one", 1)[0]: "two"})
+        decide(tmp_path / "earlier", {named(seed, "one", 1)[0]: said})
+        grown(seed, tmp_path / "dataset", tmp_path / "earlier")
+        divided(tmp_path / "dataset", tmp_path / "split")
+        root = tmp_path
+    queue_of(tmp_path / "queue", files, {accepted: "one", rejected: "two"})
+    decide(tmp_path / "queue", {accepted: "yes", rejected: "no"})
+    there = before == ["yes"]
+    found = grown(root, tmp_path / "again", tmp_path / "queue", pool=tmp_path / "twice")
+    assert found == (Grown(0, 0, 2) if there else Grown(1, 0, 1))
+    table = divided(tmp_path / "again", tmp_path / "new")
+    place = {name: number for number, name in enumerate(table.samples["id"])}
+    assert rejected not in place
+    assert len(place) == len(Split.open(seed / "split").samples) + 1
+    assert there or (table.train_labels(DIGIT)[place[accepted]], table.negatives(DIGIT)[place[accepted]]) == (1, -1)
+
+
+@pytest.mark.parametrize("later", [0, 1])
+def test_two_classes_of_the_same_pixels_are_refused(seed: Path, tmp_path: Path, later: int) -> None:
+    items = encoded_twice(seed, tmp_path / "twice")
+    files = pool_files(tmp_path / "twice")
+    proposed = {items[later]: "one", items[1 - later]: "two"}
+    queue = queue_of(tmp_path / "queue", files, proposed).path
+    decide(queue, dict.fromkeys(items, "yes"))
+    first, second = (files[item].name for item in items)
+    sentence = f"{first} and .*{second} have the same pixels, and are accepted as {proposed[items[0]]!r} and as "
+    assert re.search(sentence, refused(seed, tmp_path / "out", queue, files=files))
+    decide(queue, {items[0]: "no"})
+    assert grown(seed, tmp_path / "out", queue, pool=tmp_path / "twice") == Grown(1, 0, 1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(said=st.lists(st.tuples(st.integers(0, 3), st.sampled_from(DIGIT.classes), st.booleans()), max_size=8))
+def test_one_verdict_of_each_picture_is_new_and_a_yes_before_a_no(
+    tmp_path_factory: pytest.TempPathFactory, said: list[tuple[int, str, bool]]
+) -> None:
+    """Of pictures one that the data set has, one that it has as a hard negative, and two that are new."""
+    root, how = tmp_path_factory.getbasetemp(), Preprocessing(image_shape=SHAPE)
+    files, verdicts_, pictures = {}, [], []
+    for number, (picture, name, accepted) in enumerate(said):
+        file = root / f"encoded-{picture}-{number}.png"
+        about = PngInfo()
+        about.add_text("number", str(number))  # other bytes, the same pixels
+        Image.fromarray(np.full(SHAPE[:2], 50 * picture, np.uint8)).save(file, pnginfo=about)
+        files[hashlib.sha256(file.read_bytes()).hexdigest()] = file
+        verdicts_.append(Verdict(hashlib.sha256(file.read_bytes()).hexdigest(), file.name, name, accepted))
+        pictures.append(picture)
+    keys = [pixel_digest(np.full(SHAPE, 50 * picture, np.uint8)) for picture in range(4)]
+    of = {p: [v for v, q in zip(verdicts_, pictures, strict=True) if p == q] for p in range(4)}
+    if any(len({one.name for one in of[picture] if one.accepted}) > 1 for picture in (1, 2, 3)):
+        with pytest.raises(DataError, match="have the same pixels"):
+            without_known(verdicts_, {keys[0]}, files, how, {keys[1]})
+        return
+    expected = []
+    for picture in (1, 2, 3):
+        yes, no = ([one for one in of[picture] if one.accepted is said_] for said_ in (True, False))
+        expected += [(one, keys[picture]) for one in (yes or ([] if picture == 1 else no))[:1]]
+    found = without_known(verdicts_, {keys[0]}, files, how, {keys[1]})
+    assert found == sorted(expected, key=lambda one: verdicts_.index(one[0]))
 
 
 @pytest.mark.parametrize("output", ["queues", "queues/1", "dataset", "pool", "."])
