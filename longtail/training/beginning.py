@@ -3,6 +3,7 @@
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -63,7 +64,7 @@ def measure_gamma(network: Network, inputs: Inputs, training: Ints) -> None:
     if not isinstance(pooling, Kernel) or not pooling.gamma.isnan():
         return
     backbone, means = deepcopy(network.backbone), []
-    drawn = training[:: max(1, len(training) // MEASURED)][:MEASURED]
+    drawn = training[np.linspace(0, len(training) - 1, min(MEASURED, len(training))).astype(int)]
     for start in range(0, len(drawn), MEASURED // 4):
         taken = torch.from_numpy(inputs.plain(drawn[start : start + MEASURED // 4]))
         with torch.no_grad():
