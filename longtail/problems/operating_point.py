@@ -41,16 +41,22 @@ class Labelled:
         return np.bincount(self.truth, minlength=class_count)
 
     def scores(self, model: Judged, rule: str) -> Blocks:
-        """Those of a rule of a model, block by block; of the head they are the logits."""
+        """Those of a rule of a model, block by block; of the head they are the logits. If there are several, each is
+        made anew whenever they are gone through.
+        """
+        parts = row_blocks(len(self.positions), model.class_count)
 
         def blocks() -> Iterator[tuple[Logits, Ints]]:
-            for rows in row_blocks(len(self.positions), model.class_count):
+            for rows in parts:
                 at = self.positions[rows]
                 if len(at):
                     logits = None if model.logits is None else model.logits[at]
                     yield model.rules[rule].predict(model.embeddings[at], logits)[1], self.truth[rows]
 
-        return blocks
+        if len(parts) > 1:
+            return blocks
+        found = list(blocks())
+        return lambda: iter(found)
 
 
 @dataclass(frozen=True)

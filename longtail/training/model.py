@@ -4,12 +4,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from longtail.artifacts.fingerprint import fingerprint
 from longtail.artifacts.work import work_directory
-from longtail.data.dataset import Task
 from longtail.data.feature_set import FeatureSet
 from longtail.data.splits import Split
 from longtail.data.transforms import shape_of_side
@@ -101,7 +99,7 @@ def train_model(
         fingerprint=key,
         stretch=stretch,
         world=world,
-        validation={task.name: _of_validation(table, task) for task in table.tasks},
+        validation=_of_validation(table) if params.optimisation.early_stopping else None,
     )
     if not world.first:
         return None
@@ -123,13 +121,14 @@ def _setup(
 ) -> Setup:
     labels = {task.name: table.train_labels(task) for task in table.tasks}
     backgrounds = {task.name: task.classes.index(task.background) for task in table.tasks if task.background}
-    negatives = {task.name: table.negatives(task) for task in table.tasks}
+    rejected = {task.name: table.negatives(task) for task in table.tasks}
+    negatives = {task: of_task for task, of_task in rejected.items() if (of_task >= 0).any()}
     classes = {task.name: len(task.classes) for task in table.tasks}
     return Setup(labels, params, seed, world.size, quintuplets, backgrounds, data.colours, negatives, classes)
 
 
-def _of_validation(table: Split, task: Task) -> Ints:
-    return np.where(table.subset == "validation", table.labels(task), -1)
+def _of_validation(table: Split) -> dict[str, Ints]:
+    return {task.name: table.labels_of(task, "validation") for task in table.tasks}
 
 
 def _check_trained(params: TrainingParams, network: Network, method: Method, data: Inputs) -> None:
