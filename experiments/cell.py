@@ -8,13 +8,13 @@ work, and a stopped cell goes on where it was.
 
 import fcntl
 import hashlib
-import json
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
@@ -24,7 +24,7 @@ import torch
 from experiments.choices import chosen
 from experiments.matrix import Cell
 from longtail.artifacts.files import remove
-from longtail.artifacts.reading import read_json
+from longtail.artifacts.reading import read_json, write_json
 from longtail.data.splits import Split
 from longtail.execution import one_sentence
 from longtail.network.snapshot import State
@@ -90,7 +90,7 @@ def _alone(lock: Path) -> Iterator[None]:
 
 
 def run_cell(cell: Cell, data: Path, work: Path, result: Path) -> None:
-    """Run a cell and write the directory `result`: `answers-<task>.npz` and, last, `result.json`.
+    """Run a cell and write the directory `result`, whole or not at all: `answers-<task>.npz` and `result.json`.
 
     The answers are class codes of the test samples: `truth` (−1 where the label is missing), `groups` (names), and one
     array a rule. Raises DataError on bad parameters or data.
@@ -101,27 +101,29 @@ def run_cell(cell: Cell, data: Path, work: Path, result: Path) -> None:
     table = steps.run(split, dataset)
     model = steps.model(dataset, table)
     indexed = steps.run(index, table, model)
-    remove(result)
-    result.mkdir(parents=True)
-    fitted = read_json(indexed / "rules.json")
-    tasks = _answers(Split.open(table), Indexed.open(cell.model, indexed), result)
-    state = State.read(model)
-    best = {"round": state.best_round} if cell.model in cell.rounds else {}
-    written = {
-        "commits": sorted(steps.made_by),
-        "data": str(data),
-        "machine": _machine(),
-        "cell": cell.model_dump(mode="json"),
-        "seconds": round(time.perf_counter() - began, 1),
-        "best_round": state.best_round,
-        "history": [past.model_dump(mode="json") for past in state.history],
-        "validation": {task: {rule: found["score"] for rule, found in of.items()} for task, of in fitted.items()},
-        "chosen": {task: {rule: best | chosen(found) for rule, found in of.items()} for task, of in fitted.items()},
-        "tasks": tasks,
-    }
-    partial = result / ".result.json"
-    partial.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
-    partial.rename(result / "result.json")
+    result.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=result.parent, prefix=".") as name:
+        made = Path(name, result.name)
+        made.mkdir()
+        tasks = _answers(Split.open(table), Indexed.open(cell.model, indexed), made)
+        fitted = read_json(indexed / "rules.json")
+        state = State.read(model)
+        best = {"round": state.best_round} if cell.model in cell.rounds else {}
+        written = {
+            "commits": sorted(steps.made_by),
+            "data": str(data),
+            "machine": _machine(),
+            "cell": cell.model_dump(mode="json"),
+            "seconds": round(time.perf_counter() - began, 1),
+            "best_round": state.best_round,
+            "history": [past.model_dump(mode="json") for past in state.history],
+            "validation": {task: {rule: found["score"] for rule, found in of.items()} for task, of in fitted.items()},
+            "chosen": {task: {rule: best | chosen(found) for rule, found in of.items()} for task, of in fitted.items()},
+            "tasks": tasks,
+        }
+        write_json(made / "result.json", written)
+        remove(result)
+        made.rename(result)
 
 
 def _answers(table: Split, model: Indexed, result: Path) -> dict[str, Any]:

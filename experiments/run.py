@@ -75,7 +75,9 @@ def _workers(processes: int) -> Iterator[tuple[ThreadPoolExecutor, list[subproce
 
 
 def _run(cell: Cell, place: Place, processes: int, children: list[subprocess.Popen[bytes]]) -> tuple[int, float]:
-    """A cell in a process of its own; its exit status and seconds."""
+    """A cell in a process of its own; its exit status and seconds. One that another call has done since is not run."""
+    if place.done(cell) is not None:
+        return 0, 0.0
     log = place.log(cell)
     log.parent.mkdir(parents=True, exist_ok=True)
     described = log.with_suffix(".json")

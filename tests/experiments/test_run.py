@@ -15,6 +15,9 @@ import yaml
 from few_digits import MATRIX
 from mlflow import MlflowClient
 
+from experiments import cell, run
+from experiments.matrix import read_matrix
+from experiments.place import Place
 from longtail.rules.registry import RULES
 
 pytestmark = pytest.mark.slow
@@ -70,6 +73,24 @@ def test_a_killed_cell_leaves_the_others_and_is_tried_again_by_the_next_call(fol
     assert second.count("done in") == 1
     assert "6 of 6 cells were done before" in third
     assert third.count("done in") == 0
+
+
+def test_what_another_call_has_done_is_left_alone_and_what_fails_takes_nothing_away(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(folder.resolve(), folder / "work", "few")
+    cell_ = read_matrix(folder / "few.yaml").cells()[0]
+    before = place.done(cell_)
+    assert before is not None
+    began = (folder / "began").read_text()
+    assert run._run(cell_, place, 1, []) == (0, 0.0)
+    assert (folder / "began").read_text() == began
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(cell, "_answers", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cell.run_cell(cell_, place.data, place.steps.resolve(), place.result(cell_).resolve())
+    assert place.done(cell_) == before
+    assert {path.name for path in place.result(cell_).parent.iterdir()} == {place.result(cell_).name}
 
 
 def test_told_to_end_it_ends_its_cells_and_says_so_in_a_sentence(tmp_path: Path) -> None:
