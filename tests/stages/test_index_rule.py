@@ -62,7 +62,7 @@ def test_a_model_answers_by_the_rule_that_is_asked_for_wherever_it_answers(root:
 
 
 def test_the_measure_that_is_asked_for_reaches_the_rules(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it changes there: tests/rules/test_measure.py."""
+    """What it changes there: tests/rules/test_chosen_by_measure.py."""
     seen: list[Evidence] = []
     fit = HeadAdjusted.fit.__func__  # type: ignore[attr-defined]
 
