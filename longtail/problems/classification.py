@@ -147,11 +147,8 @@ def task_means(
     """
     tasks = {task.name: labels(task, split) for task in split.tasks}
     known = [place for place, page in enumerate(pages) if (tasks[page.name] >= 0).any()]
-    classes, baseline, groups = (
-        [len(pages[place].classes) for place in known],
-        pages[0].baseline,
-        split.groups[split.positions("test")],
-    )
+    classes, baseline = [len(pages[place].classes) for place in known], pages[0].baseline
+    groups = split.groups[split.positions("test")]
     rules = {row.model: row.rule for row in pages[0].own_rows}
     found = []
     for model in own[0] if known else []:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from longtail.errors import DataError
 from longtail.rules.clusters import centroids, cluster_classes
+from longtail.rules.knn import row_blocks
 from longtail.rules.search import Measure, Search, reached
 
 Floats = npt.NDArray[np.float32]
@@ -55,6 +56,11 @@ class Evidence:
     earlier: Floats | None = None
     calibration: Ints | None = None
     measure: Measure = "mean_class_accuracy"
+
+    def validated(self) -> list[Ints]:
+        """The positions of the labelled validation samples, in blocks of which memory holds a score for each class."""
+        known = np.flatnonzero(self.validation >= 0)
+        return [known[rows] for rows in row_blocks(len(known), self.class_count)]
 
     def reached(self, truth: Ints, answers: Ints) -> float:
         """How good answers (n,) to samples of known class (n,) are, by the measure and under the target."""

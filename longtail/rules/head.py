@@ -7,7 +7,6 @@ from typing import Self
 import numpy as np
 
 from longtail.rules.base import Evidence, Floats, Rule
-from longtail.rules.knn import row_blocks
 from longtail.rules.logits import LogitRule
 from longtail.rules.search import mean_class_accuracy
 
@@ -23,10 +22,8 @@ class Head(LogitRule):
     @classmethod
     def fit(cls, evidence: Evidence, fitted: Mapping[str, Rule]) -> Self:
         assert evidence.logits is not None
-        known = np.flatnonzero(evidence.validation >= 0)
-        blocks = row_blocks(len(known), evidence.class_count)
-        said = np.concatenate([evidence.logits[known[rows]].argmax(1) for rows in blocks])
-        return cls(mean_class_accuracy(evidence.validation[known], said))
+        said = np.concatenate([evidence.logits[at].argmax(1) for at in evidence.validated()])
+        return cls(mean_class_accuracy(evidence.validation[evidence.validation >= 0], said))
 
     def scores(self, logits: Floats) -> Floats:
         return logits

@@ -10,7 +10,6 @@ import numpy as np
 from longtail.artifacts.reading import read_json, write_json
 from longtail.rules.base import Evidence, Floats, Ints, Rule
 from longtail.rules.cluster_wise import ClusterWise
-from longtail.rules.knn import row_blocks
 from longtail.rules.search import Measure, mean_class_accuracy, reached
 
 
@@ -71,10 +70,9 @@ class HeadAndKNN(Rule):
         knn = fitted["cluster_wise"] if "cluster_wise" in fitted else ClusterWise.fit(evidence, fitted)
         assert isinstance(knn, ClusterWise)
         assert evidence.logits is not None
-        logits, known = evidence.logits, np.flatnonzero(evidence.validation >= 0)
-        blocks = (known[rows] for rows in row_blocks(len(known), evidence.class_count))
-        both = ((logits[at], knn.predict(evidence.embeddings[at], None)[1]) for at in blocks)
-        blend, score = choose_blend(both, evidence.validation[known], evidence.measure)
+        logits, truth = evidence.logits, evidence.validation[evidence.validation >= 0]
+        both = ((logits[at], knn.predict(evidence.embeddings[at], None)[1]) for at in evidence.validated())
+        blend, score = choose_blend(both, truth, evidence.measure)
         return cls(knn, blend, score)
 
     def predict(self, embeddings: Floats, logits: Floats | None) -> tuple[Ints, Floats]:

@@ -10,7 +10,6 @@ import numpy as np
 
 from longtail.artifacts.reading import read_json, write_json
 from longtail.rules.base import Evidence, Floats, Ints, Rule
-from longtail.rules.knn import row_blocks
 from longtail.rules.search import mean_class_accuracy
 
 
@@ -59,11 +58,10 @@ def choose_strength(
     evidence's measure is chosen, the first of equals.
     """
     assert evidence.logits is not None
-    known = np.flatnonzero(evidence.validation >= 0)
-    truth = evidence.validation[known]
+    truth = evidence.validation[evidence.validation >= 0]
     parts: dict[float, list[Ints]] = {tau: [] for tau in strengths}
-    for rows in row_blocks(len(known), evidence.class_count):
-        logits = evidence.logits[known[rows]]
+    for at in evidence.validated():
+        logits = evidence.logits[at]
         for tau, part in parts.items():
             part.append(changed(logits, tau).argmax(1))
     said = {tau: np.concatenate(part) for tau, part in parts.items()}

@@ -10,7 +10,7 @@ import numpy as np
 
 from longtail.artifacts.reading import read_json
 from longtail.rules.base import Evidence, Floats, Ints, Rule
-from longtail.rules.knn import NearestNeighbours, load_neighbours, row_blocks, save_neighbours
+from longtail.rules.knn import NearestNeighbours, load_neighbours, save_neighbours
 from longtail.rules.search import mean_class_accuracy
 
 
@@ -31,10 +31,8 @@ class NeighbourRule(Rule):
     @classmethod
     def fit(cls, evidence: Evidence, fitted: Mapping[str, Rule]) -> Self:
         neighbours = cls.neighbours_of(evidence, fitted)
-        known = np.flatnonzero(evidence.validation >= 0)
-        blocks = row_blocks(len(known), evidence.class_count)
-        said = np.concatenate([neighbours.predict(evidence.embeddings[known[rows]])[0] for rows in blocks])
-        return cls(neighbours, mean_class_accuracy(evidence.validation[known], said))
+        said = np.concatenate([neighbours.predict(evidence.embeddings[at])[0] for at in evidence.validated()])
+        return cls(neighbours, mean_class_accuracy(evidence.validation[evidence.validation >= 0], said))
 
     def predict(self, embeddings: Floats, logits: Floats | None) -> tuple[Ints, Floats]:
         return self.neighbours.predict(embeddings)
