@@ -82,7 +82,7 @@ class Kubernetes(BaseModel, extra="forbid"):
         1, ge=1, le=MOST, description="of those machines; the request of `train` is for each machine"
     )
     requests: dict[str, Request] = Field({}, description="by step, instead of the defaults")
-    shared_memory: Memory = Field("8Gi", description="/dev/shm of the steps that train; part of their memory")
+    shared_memory: Memory = Field("8Gi", description="/dev/shm of the steps with torch; part of their memory")
     retries: int = Field(2, ge=0, le=MOST)
     image_pull_secrets: list[Name] = []
     addresses: Name = Field(

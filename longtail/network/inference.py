@@ -1,6 +1,6 @@
 """How a trained network sees an image: at which size, and in which views, over which its answers are averaged.
 
-Source: Cui, "Fine-grained and long-tailed recognition", sections 4.2.1 and 4.4.2 (Table 4.5: 12 crops).
+Source: Cui, "Learning from fine-grained and long-tailed visual data", sections 4.2.1 and 4.4.2 (Table 4.5: 12 crops).
 """
 
 from collections.abc import Iterator

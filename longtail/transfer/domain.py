@@ -1,6 +1,6 @@
 """A domain: the mean features of its classes, each with the number of its images.
 
-Source: Cui, "Fine-grained and long-tailed recognition", section 4.3.1, after Cui et al., CVPR 2018.
+Source: Cui, "Learning from fine-grained and long-tailed visual data", section 4.3.1, after Cui et al., CVPR 2018.
 """
 
 from collections.abc import Iterable

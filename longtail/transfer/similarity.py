@@ -1,6 +1,6 @@
 """Domain similarity: the Earth Mover's Distance between the class means of two domains (Eq. 4.1 to 4.3).
 
-Source: Cui, "Fine-grained and long-tailed recognition", section 4.3; Cui et al., CVPR 2018.
+Source: Cui, "Learning from fine-grained and long-tailed visual data", section 4.3; Cui et al., CVPR 2018.
 """
 
 from typing import Any
