@@ -28,6 +28,7 @@ from pipelines.graph import specification, tasks
 from pipelines.local import Runner, run_local
 from pipelines.outputs import outputs
 from pipelines.pipeline import pipeline as built
+from pipelines.reference import write_reference
 from pipelines.runs import check_run, find_run
 from pipelines.server import access, connect
 
@@ -175,6 +176,12 @@ def adopt(
 def dependencies() -> None:
     """Write into dvc.yaml which source files each stage runs, as the imports say."""
     write_dependencies(Path("dvc.yaml"))
+
+
+@app.command()
+def parameters() -> None:
+    """Write docs/parameters.md, which has every parameter of params.yaml, from the code."""
+    write_reference()
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ class Kubernetes(BaseModel, extra="forbid"):
         None, description="node selector of the torch-free steps; none: GPU pool"
     )
     tolerate: LabelKey = Field(GPU, description="key of the GPU pool's taint")
-    quintuplets_on_gpu: bool = False
+    quintuplets_on_gpu: bool = Field(False, description="whether `quintuplets` asks for a GPU")
     quintuplets_pods: int = Field(
         1,
         ge=1,
@@ -83,13 +83,13 @@ class Kubernetes(BaseModel, extra="forbid"):
     )
     requests: dict[str, Request] = Field({}, description="by step, instead of the defaults")
     shared_memory: Memory = Field("8Gi", description="/dev/shm of the steps with torch; part of their memory")
-    retries: int = Field(2, ge=0, le=MOST)
-    image_pull_secrets: list[Name] = []
+    retries: int = Field(2, ge=0, le=MOST, description="of a step whose pod failed")
+    image_pull_secrets: list[Name] = Field([], description="of a private registry")
     addresses: Name = Field(
         "longtail-settings", description="ConfigMap of the tracking server's and the store's addresses"
     )
-    s3_secret: Name = "longtail-s3"
-    mlflow_secret: Name = "longtail-mlflow"
+    s3_secret: Name = Field("longtail-s3", description="Secret with the store's key")
+    mlflow_secret: Name = Field("longtail-mlflow", description="Secret with the tracking server's account")
     work_claim: Name = Field("longtail-work", description="volume claim for what a retried pod needs of the first")
 
     @field_validator("requests")

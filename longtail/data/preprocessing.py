@@ -1,10 +1,13 @@
 """How a picture's file becomes the pixels that a network sees: written by `ingest`, carried in every model."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-Fit = Literal["stretch", "crop", "pad"]
+Fit = Annotated[
+    Literal["stretch", "crop", "pad"],
+    Field(description="how images get the packed shape: stretched, their middle, or whole on black"),
+]
 """How an image of another aspect ratio gets the asked one: distorted, cut at the middle, or on a black ground."""
 
 

@@ -49,7 +49,7 @@ class QuintupletMethod(Method):
 class HingeParams(MethodParams):
     """The parameters of a method with the hinges of Eq. 2."""
 
-    margins: Margins = DEFAULT_MARGINS
+    margins: Margins = Field(DEFAULT_MARGINS, description="of the three hinges, in the unit of `distance`")
     positive_sharing: PositiveSharing = None
     distance: Distance = Field("squared", description="D of the hinges; the margins are in its unit")
     mining: Literal["table", "batch"] = Field(

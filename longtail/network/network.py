@@ -22,7 +22,10 @@ Head = Callable[[int, int], nn.Module]
 class NetworkParams(BaseModel, extra="forbid"):
     """The `network` section of params.yaml."""
 
-    backbone: Annotated[str, AfterValidator(check_name)] = "small_cnn"
+    backbone: Annotated[str, AfterValidator(check_name)] = Field(
+        "small_cnn",
+        description="small_cnn, resnet32, resnet18, resnet50, resnet152, deep_contour, or timm/ and a name of timm's",
+    )
     pooling: PoolingParams = Field(
         AVERAGE, exclude_if=lambda pooling: pooling == AVERAGE, description="from the backbone's map to its features"
     )

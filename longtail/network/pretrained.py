@@ -42,7 +42,7 @@ class WeightsFile(BaseModel, extra="forbid"):
     `mean` and `std` are of [0, 1] images, as the network that was trained saw them; a model directory has its own.
     """
 
-    path: Path
+    path: Path = Field(description="of the file, or of the model's directory")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="a change of the file is a change of this")
     mean: Channels = IMAGENET[0]
     std: Channels = IMAGENET[1]

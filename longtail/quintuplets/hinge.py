@@ -14,9 +14,9 @@ Distance = Literal["squared", "euclidean"]
 class Margins(BaseModel, extra="forbid"):
     """g1 between clusters, g2 within the class, g3 between classes; in the unit of the distances that they part."""
 
-    g1: float = Field(ge=0)
-    g2: float = Field(ge=0)
-    g3: float = Field(ge=0)
+    g1: float = Field(ge=0, description="between clusters of the class")
+    g2: float = Field(ge=0, description="within the class")
+    g3: float = Field(ge=0, description="between classes")
 
 
 DEFAULT_MARGINS = Margins(g1=0.02, g2=0.1, g3=0.5)

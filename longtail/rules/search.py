@@ -19,8 +19,12 @@ Measure = Literal["mean_class_accuracy", "average_f1"]
 class Search(BaseModel, extra="forbid"):
     """What is tried on validation. A k beyond the number of clusters means all of them and is tried once."""
 
-    neighbours: list[Annotated[int, Field(ge=1)]] = Field([1, 2, 3, 5, 7, 10, 15, 20, 30, 50], min_length=1)
-    decisions: list[Decision] = Field(list(get_args(Decision)), min_length=1)
+    neighbours: list[Annotated[int, Field(ge=1)]] = Field(
+        [1, 2, 3, 5, 7, 10, 15, 20, 30, 50], min_length=1, description="the k of kNN"
+    )
+    decisions: list[Decision] = Field(
+        list(get_args(Decision)), min_length=1, description="large_margin: Eq. 3 of LMLE; vote: of the k nearest"
+    )
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from longtail.sources.rotback import Photographs
 class Backgrounds(BaseModel, extra="forbid"):
     """The images that match `pattern` in a directory, zip or tar; their patches are chosen as in `Photographs`."""
 
-    path: str
+    path: str = Field(description="a directory, zip or tar of photographs")
     pattern: str = "*"
-    min_deviation: float = Field(15.0, ge=0)
-    max_brightness: float = Field(180.0, ge=0)
+    min_deviation: float = Field(15.0, ge=0, description="of a patch's grey levels, the least standard deviation")
+    max_brightness: float = Field(180.0, ge=0, description="of a patch's grey levels, the greatest mean")
 
 
 def read_photographs(root: Path, backgrounds: Backgrounds, request: Request) -> Photographs:

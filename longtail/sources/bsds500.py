@@ -39,8 +39,8 @@ class Drawn(NamedTuple):
 
 
 class Bsds500(Source):
-    """BSDS500 in a folder, zip or tar at `path`, which holds images/train/*.jpg and groundTruth/train/*.mat, and so for
-    val and test.
+    """BSDS500 in a folder, zip or tar at `path`, which holds `images/train/*.jpg` and `groundTruth/train/*.mat`, and so
+    for val and test.
 
     Of each photograph `patches` are drawn, of those of val and test `held_out` where that is given: half of them with
     a boundary pixel of an annotator at the centre, the others farther than `clearance` pixels from whatever anybody has
@@ -56,7 +56,9 @@ class Bsds500(Source):
     classes: int = Field(150, ge=2)
     clearance: float = Field(2.0, ge=0, description="pixels")
     photographs: int | None = Field(None, ge=1)
-    licence: str = "non-commercial research and education"
+    licence: str = Field(
+        "non-commercial research and education", description="of the images; the report and MLflow show it"
+    )
 
     def load(self, root: Path, request: Request) -> Collection:
         """See `Source.load`."""

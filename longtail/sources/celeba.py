@@ -43,15 +43,19 @@ class CelebA(Source):
     """
 
     kind: Literal["celeba"]
-    path: str = "."
-    attributes: str = "list_attr_celeba.txt"
-    partition: str | None = "list_eval_partition.txt"
-    identities: str | None = "identity_CelebA.txt"
-    landmarks: str | None = None
+    path: str = Field(".", description="what holds the lists and `images`: a folder, zip or tar")
+    attributes: str = Field("list_attr_celeba.txt", description="the list of attributes")
+    partition: str | None = Field("list_eval_partition.txt", description="the list of official subsets; null: none")
+    identities: str | None = Field(
+        "identity_CelebA.txt", description="the list of identities; null: every image is its own group"
+    )
+    landmarks: str | None = Field(None, description="the list of landmarks, by which faces are aligned")
     images: str = Field("img_align_celeba", description="a folder, or a zip of one")
     tasks: list[str] | None = Field(None, description="attributes to keep; null: all")
     fit: Fit = "crop"
-    licence: str = "CelebA agreement: non-commercial research only"
+    licence: str = Field(
+        "CelebA agreement: non-commercial research only", description="of the images; the report and MLflow show it"
+    )
 
     def load(self, root: Path, request: Request) -> Collection:
         """See `Source.load`."""

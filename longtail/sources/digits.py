@@ -39,11 +39,11 @@ class Digits(Source):
 
     kind: Literal["digits"]
     copies: int = Field(10, ge=1)
-    rotate: bool = True
-    mirror: bool = True
-    scale: tuple[float, float] = (0.9, 1.1)
-    min_deviation: float = Field(15.0, ge=0)
-    max_brightness: float = Field(180.0, ge=0)
+    rotate: bool = Field(True, description="turn each copy by a random angle")
+    mirror: bool = Field(True, description="mirror each copy with probability one half")
+    scale: tuple[float, float] = Field((0.9, 1.1), description="each copy is resized by a factor in this range")
+    min_deviation: float = Field(15.0, ge=0, description="of a patch's grey levels, the least standard deviation")
+    max_brightness: float = Field(180.0, ge=0, description="of a patch's grey levels, the greatest mean")
     imbalance: Injection = NONE
 
     def load(self, root: Path, request: Request) -> Collection:

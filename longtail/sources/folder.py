@@ -45,12 +45,14 @@ class Folder(Source):
 
     kind: Literal["folder"]
     path: str = "."
-    task: str = "label"
-    classes: list[ClassName] | None = None
-    background: ClassName | None = None
+    task: str = Field("label", description="name of the task")
+    classes: list[ClassName] | None = Field(
+        None, description="in their order; null: the folders, sorted, numbers as numbers"
+    )
+    background: ClassName | None = Field(None, description="the class that counts in no metric; null: none")
     ignore: list[str] = Field(default_factory=list)
     fit: Fit = "stretch"
-    licence: str = "not stated"
+    licence: str = Field("not stated", description="of the images; the report and MLflow show it")
 
     def load(self, root: Path, request: Request) -> Collection:
         """See `Source.load`."""

@@ -35,20 +35,20 @@ class Idx(Source):
     """
 
     kind: Literal["idx"]
-    train: IdxPair
-    test: IdxPair | None = None
+    train: IdxPair = Field(description="files of training images and labels")
+    test: IdxPair | None = Field(None, description="files of test images and labels; null: the split draws them")
     pool: bool = False
     train_count: int | None = Field(None, ge=1)
     test_count: int | None = Field(None, ge=1)
     classes: list[ClassName] | None = None
-    task: str = "label"
+    task: str = Field("label", description="name of the task")
     attributes: dict[str, Attribute] = Field({})
     rotate: bool = False
     backgrounds: Backgrounds | None = None
     copies: int = Field(1, ge=1)
     mirror: bool = True
     scale: tuple[float, float] = (0.9, 1.1)
-    licence: str = "not stated"
+    licence: str = Field("not stated", description="of the images; the report and MLflow show it")
 
     def load(self, root: Path, request: Request) -> Collection:
         """See `Source.load`."""

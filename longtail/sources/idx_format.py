@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from longtail.errors import DataError
 from longtail.sources.files import read_regular
@@ -18,8 +18,8 @@ from longtail.sources.limits import Limits
 class IdxPair(BaseModel, extra="forbid"):
     """An images file and its labels file, each .gz or not."""
 
-    images: str
-    labels: str
+    images: str = Field(description="idx file of uint8 images, or its .gz")
+    labels: str = Field(description="idx file of their labels, or its .gz")
 
 
 def read_pair(root: Path, pair: IdxPair, limits: Limits) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:

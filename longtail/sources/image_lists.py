@@ -49,10 +49,10 @@ class ImageLists(Source):
     validation: str | None = None
     test: str | None = None
     names: str = Field("folder", description="folder, code, or a text file with the name of a class a line")
-    task: str = "label"
-    background: ClassName | None = None
+    task: str = Field("label", description="name of the task")
+    background: ClassName | None = Field(None, description="the class that counts in no metric; null: none")
     fit: Fit = "stretch"
-    licence: str = "not stated"
+    licence: str = Field("not stated", description="of the images; the report and MLflow show it")
 
     def load(self, root: Path, request: Request) -> Collection:
         """See `Source.load`."""

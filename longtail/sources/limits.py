@@ -21,9 +21,9 @@ class Reader(Protocol):
 class Limits(BaseModel, extra="forbid"):
     """Megabytes of a file, megapixels of an image, and to how many times its size a compressed file may inflate."""
 
-    file_megabytes: float = Field(1000, gt=0)
-    image_megapixels: float = Field(100, gt=0)
-    inflation: float = Field(200, ge=1)
+    file_megabytes: float = Field(1000, gt=0, description="largest file that is read")
+    image_megapixels: float = Field(100, gt=0, description="largest image that is decoded")
+    inflation: float = Field(200, ge=1, description="to how many times its size a compressed file may inflate")
 
     def check_file(self, size: int) -> None:
         """Raise OSError for a file of more bytes than may be read at once."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import pandas as pd
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from longtail.sources.classes import ClassName
 from longtail.sources.files import Files, has_image_suffix, matches
@@ -22,12 +22,12 @@ class LabelColumn(BaseModel, extra="forbid"):
     An empty cell and the values of `missing` are missing labels; a row with a value of `drop` is left out.
     """
 
-    column: str
-    name: str | None = None
+    column: str = Field(description="of the labels")
+    name: str | None = Field(None, description="of the task; null: that of the column")
     classes: list[ClassName] | None = None
     missing: list[ClassName] = []
     drop: list[ClassName] = []
-    background: ClassName | None = None
+    background: ClassName | None = Field(None, description="the class that counts in no metric; null: none")
 
     @property
     def task(self) -> str:

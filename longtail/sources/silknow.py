@@ -30,7 +30,9 @@ class SilkNow(Source):
     images: str | None = Field(None, description="a folder, zip or tar")
     official: bool = True
     fit: Fit = "stretch"
-    licence: str = "tables: BSD 3-Clause, LUH; images: see each museum"
+    licence: str = Field(
+        "tables: BSD 3-Clause, LUH; images: see each museum", description="of the images; the report and MLflow show it"
+    )
 
     def load(self, root: Path, request: Request) -> Collection:
         """See `Source.load`."""

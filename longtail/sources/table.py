@@ -59,16 +59,16 @@ class LabelTable(Source):
     kind: Literal["table"]
     path: str = "."
     table: str
-    separator: Annotated[str, AfterValidator(_one_character)] = ","
+    separator: Annotated[str, AfterValidator(_one_character)] = Field(",", description="of a CSV, one character")
     images: str = "."
-    suffix: str = ""
+    suffix: str = Field("", description="appended to each image's name")
     image: str = "image"
-    labels: list[LabelColumn]
+    labels: list[LabelColumn] = Field(description="a task a column")
     group: str | None = None
-    subset: str | None = None
+    subset: str | None = Field(None, description="column of official subsets: train, validation, test, or empty")
     ignore: list[str] = Field(default_factory=list)
     fit: Fit = "stretch"
-    licence: str = "not stated"
+    licence: str = Field("not stated", description="of the images; the report and MLflow show it")
 
     def load(self, root: Path, request: Request) -> Collection:
         """See `Source.load`."""

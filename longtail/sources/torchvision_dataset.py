@@ -38,15 +38,15 @@ class TorchvisionDataset(Source):
     """
 
     kind: Literal["torchvision"]
-    name: str
+    name: str = Field(description="of the class in torchvision.datasets")
     path: str = "."
-    download: bool = False
+    download: bool = Field(False, description="fetch it where it is not there")
     splits: dict[Subset, str] = Field(default_factory=_train_and_test)
     kwargs: dict[str, Any] = Field(default_factory=dict)
     classes: list[ClassName] | None = None
-    task: str = "label"
+    task: str = Field("label", description="name of the task")
     fit: Fit = "stretch"
-    licence: str = "see the data set's own page"
+    licence: str = Field("see the data set's own page", description="of the images; the report and MLflow show it")
 
     def load(self, root: Path, request: Request) -> Collection:
         """See `Source.load`."""

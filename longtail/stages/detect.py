@@ -16,7 +16,7 @@ from longtail.stages.contract import Input, Output, stage
 class Params(Settings, extra="forbid"):
     """The `detect` section of params.yaml."""
 
-    subset: Subset = Subset.TEST
+    subset: Subset = Field(Subset.TEST, description="of whose photographs maps are made")
     photographs: int | None = Field(None, ge=1, description="how many, the first by their names; null: all")
 
 

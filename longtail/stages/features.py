@@ -30,7 +30,7 @@ class Params(BaseModel, extra="forbid"):
     name: str = Field("features", pattern=r"^\w+$", description="the key of the entry")
     precision: Precision = Field("float16", description="in which features are kept")
     views: int = Field(0, ge=0, le=100, description="augmented views of each training image, beside the image itself")
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = Field(Augmentation(), description="how `views` are made")
 
     @model_validator(mode="after")
     def _views_differ(self) -> "Params":

@@ -55,14 +55,14 @@ class Params(BaseModel, extra="forbid"):
     `on_error: fail` stops with the first problems listed; `skip` leaves them out and counts them in the result.
     """
 
-    source: AnySource
+    source: AnySource = Field(description="where images and labels come from")
     image_shape: tuple[Length, Length, Literal[1, 3]]
     storage: Literal["raw", "jpeg"] | None = None
     quality: int | None = Field(None, ge=1, le=100)
     white: float | None = Field(None, gt=0)
     colours: Grid | None = Field(None, exclude_if=not_)
     on_error: OnError = "fail"
-    limits: Limits = Limits()
+    limits: Limits = Field(Limits(), description="beyond which files are refused")
     workers: int = Field(2, ge=1, exclude=True)
     seed: Seed = 0
 

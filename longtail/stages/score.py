@@ -18,7 +18,9 @@ from longtail.stages.contract import Input, Output, stage
 class Params(Settings):
     """The `score` section of params.yaml."""
 
-    nms: Suppression = Suppression.STRUCTURED_EDGES
+    nms: Suppression = Field(
+        Suppression.STRUCTURED_EDGES, description="non-maximum suppression of maps before thresholds"
+    )
     processes: int | None = Field(
         None, ge=1, exclude=True, description="at the same time; null: OMP_NUM_THREADS, or as many as cores"
     )

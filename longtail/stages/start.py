@@ -37,8 +37,12 @@ class Params(BaseModel, extra="forbid"):
 
     seed: Seed = 0
     network: NetworkParams = NetworkParams()
-    prior: Literal["random", "imagenet", "file", "model", "pixels", "hog"] = "random"
-    weights: WeightsFile | None = None
+    prior: Literal["random", "imagenet", "file", "model", "pixels", "hog"] = Field(
+        "random",
+        description="what trainings begin with: fresh weights; those of ImageNet, of a file, of a model of another "
+        "pipeline; or embeddings by pixels or HOG",
+    )
+    weights: WeightsFile | None = Field(None, description="of the priors `file` and `model`")
     embeddings: bool = Field(
         True,
         description="false spares a pass over all images where neither a round nor a report is of `start` itself",

@@ -14,17 +14,19 @@ class Optimisation(BaseModel, extra="forbid"):
 
     iterations: int | None = Field(None, ge=1, description="mini-batches, or else:")
     image_passes: int | None = Field(None, ge=1, description="images that go through the network in all")
-    optimiser: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: float = Field(0.01, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(0.0005, ge=0)
-    schedule: Literal["constant", "cosine", "step"] = "cosine"
+    optimiser: Literal["sgd", "adamw"] = Field("sgd", description="stochastic gradient descent with momentum, or AdamW")
+    learning_rate: float = Field(0.01, gt=0, description="at the beginning, or after `warm_up`")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    weight_decay: float = Field(0.0005, ge=0, description="of all weights but those that a method spares")
+    schedule: Literal["constant", "cosine", "step"] = Field(
+        "cosine", description="of the learning rate: constant, to 0 along a cosine, or in steps"
+    )
     milestones: list[Share] = Field(
         [0.8, 0.9],
         description="of the schedule step: shares of the training, after each "
         "of which the learning rate is multiplied by `decay`",
     )
-    decay: float = Field(0.01, gt=0, lt=1)
+    decay: float = Field(0.01, gt=0, lt=1, description="factor of the learning rate at each of `milestones`")
     warm_up: int = Field(0, ge=0, description="iterations over which the learning rate rises from 0")
     precision: Literal["float32", "bfloat16"] | None = Field(
         None, description="of convolutions and products; null: bfloat16 on GPUs, float32 on CPUs"
@@ -44,7 +46,7 @@ class Optimisation(BaseModel, extra="forbid"):
     )
     compile: bool = Field(False, description="by torch.compile: minutes at first, then faster on GPUs")
     freeze_batch_norm: bool = Field(False, description="normalise by the statistics that the network came with")
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = Field(Augmentation(), description="of training images")
     checkpoint_every: int = Field(200, ge=1, exclude=True, description="iterations")
     log_every: int = Field(20, ge=1, description="iterations over which logged scalars are averaged")
 

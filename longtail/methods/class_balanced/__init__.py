@@ -31,11 +31,13 @@ class Params(ClassifierParams):
     """
 
     kind: Literal["class_balanced"] = "class_balanced"
-    loss: Loss = "softmax"
-    beta: float = Field(0.999, ge=0, lt=1)
-    gamma: float = Field(0.5, ge=0)
-    max_margin: float = Field(0.5, gt=0)
-    scale: float = Field(30.0, gt=0)
+    loss: Loss = Field("softmax", description="which loss is weighed")
+    beta: float = Field(
+        0.999, ge=0, lt=1, description="β of Eq. 5.1: 0 weighs all alike, towards 1 by the inverse of class sizes"
+    )
+    gamma: float = Field(0.5, ge=0, description="γ, of `loss: focal`")
+    max_margin: float = Field(0.5, gt=0, description="of `loss: ldam`")
+    scale: float = Field(30.0, gt=0, description="of `loss: ldam`")
     normalise: Literal["samples", "weights"] = "samples"
 
     def in_vain(self) -> str | None:

@@ -36,8 +36,14 @@ class Params(MethodParams):
 
     kind: Literal["class_rectification"] = "class_rectification"
     shares_images = True
-    mining: Literal["instance", "class"] = "instance"
-    comparison: Literal["relative", "absolute", "distribution"] = "relative"
+    mining: Literal["instance", "class"] = Field(
+        "instance",
+        description="hard samples of each anchor, by distances (instance level), or of each class, by scores",
+    )
+    comparison: Literal["relative", "absolute", "distribution"] = Field(
+        "relative",
+        description="the loss on mined triplets: relative margins, absolute distances, or histograms of both",
+    )
     hard: int = Field(
         5, ge=1, le=64, description="K: hard positives and negatives of an anchor, which make K² triplets"
     )

@@ -15,7 +15,7 @@ class Params(ClassifierParams):
     """γ of the paper's Eq. 4; 0 is cross-entropy."""
 
     kind: Literal["focal"] = "focal"
-    gamma: float = Field(2.0, ge=0)
+    gamma: float = Field(2.0, ge=0, description="γ of Eq. 4; 0 is cross-entropy")
 
     def build(self, setup: Setup) -> "Focal":
         return Focal(setup, self)

@@ -22,8 +22,8 @@ class Params(ClassifierParams):
     """The largest of the margins, which are proportional to n^(−1/4), and the scale of the cosines."""
 
     kind: Literal["ldam"] = "ldam"
-    max_margin: float = Field(0.5, gt=0)
-    scale: float = Field(30.0, gt=0)
+    max_margin: float = Field(0.5, gt=0, description="that of the smallest class; others are proportional to n^(−1/4)")
+    scale: float = Field(30.0, gt=0, description="s: what cosines are multiplied by")
 
     def build(self, setup: Setup) -> "LDAM":
         return LDAM(setup, self)

@@ -20,7 +20,7 @@ class Params(MethodParams):
     """The gap α between clusters, in units of the negative log-likelihood, and the size of a group, M·D samples."""
 
     kind: Literal["magnet"] = "magnet"
-    gap: float = Field(1.0, ge=0)
+    gap: float = Field(1.0, ge=0, description="α, in units of the negative log-likelihood")
     clusters: int = Field(8, ge=2, le=64, description="M: clusters of a group, the seed and those nearest to it")
     samples: int = Field(4, ge=2, le=64, description="D: samples of each cluster of a group")
 

@@ -26,7 +26,7 @@ TRIES = 3  # samples of a class that are tried in the place of one without a neg
 class TripletParams(MethodParams):
     """The margin m, on squared distances of the unit sphere, and how triplets are sampled; defaults are the paper's."""
 
-    margin: float = Field(0.2, gt=0, le=4)
+    margin: float = Field(0.2, gt=0, le=4, description="m, on squared distances of the unit sphere")
     negatives: Literal["hard", "random"] = Field(
         "hard", description="hard: at random among those that violate the margin; random: among all of other classes"
     )

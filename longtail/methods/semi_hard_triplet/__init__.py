@@ -19,7 +19,7 @@ class Params(MethodParams):
     """The margin α, on squared distances of the unit sphere; the paper's is 0.2."""
 
     kind: Literal["semi_hard_triplet"] = "semi_hard_triplet"
-    margin: float = Field(0.2, ge=0, le=4)
+    margin: float = Field(0.2, ge=0, le=4, description="α, on squared distances of the unit sphere")
 
     def build(self, setup: Setup) -> "SemiHardTriplet":
         return SemiHardTriplet(setup, self.margin)

@@ -19,8 +19,8 @@ class Params(MethodParams):
     """The margin between classes, in the unit of the distance."""
 
     kind: Literal["triplet"] = "triplet"
-    margin: float = Field(0.5, ge=0)
-    distance: Distance = "squared"
+    margin: float = Field(0.5, ge=0, description="between classes, in the unit of `distance`")
+    distance: Distance = Field("squared", description="D of the hinge; the margin is in its unit")
     positive_sharing: PositiveSharing = None
 
     def build(self, setup: Setup) -> "Triplet":

@@ -34,7 +34,10 @@ class Settings(BaseModel, extra="forbid"):
 
     stride: int = Field(2, ge=1, description="pixels between the centres of patches")
     side: int = Field(16, ge=1, description="pixels of the windows that are transferred, a side (16 of N⁴-Fields)")
-    transfer: Transferred | None = None
+    transfer: Transferred | None = Field(
+        None,
+        description="what was drawn in the nearest clusters, in the nearest patches of them, or in all classes",
+    )
     rule: str | None = Field(None, description="whose probabilities `classes` go by; null: the model's own")
     neighbours: int | None = Field(
         None, ge=1, description=f"nearest clusters, of `clusters` and `patches`; null: {NEIGHBOURS}, as LMLE"

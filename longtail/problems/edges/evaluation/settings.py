@@ -18,4 +18,4 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     nms: Suppression = Suppression.NONE
-    thresholds: int = Field(99, ge=1, le=999)
+    thresholds: int = Field(99, ge=1, le=999, description="evenly spaced between 0 and 1")
