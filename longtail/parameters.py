@@ -2,7 +2,8 @@
 
 import difflib
 import importlib
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ def check_section(section_name: str, section: Any, model: type[BaseModel], sourc
     if not isinstance(section, dict):
         raise DataError(f"{source}: {section_name} must hold parameters by name, and is {section!r}")
     try:
-        return model.model_validate(section)
+        checked = model.model_validate(section)
     except ValidationError as error:
         known = _fields(model.model_json_schema())
         method = section.get("method")
@@ -129,6 +130,18 @@ def check_section(section_name: str, section: Any, model: type[BaseModel], sourc
             known += _fields(params_class(method["kind"]).model_json_schema())
         problems = [_problem(section_name, dict(found), known) for found in error.errors()]
         raise DataError(f"{source}: " + "; ".join(problems)) from error
+    if endless := list(_not_finite(checked.model_dump(), section_name)):
+        raise DataError(f"{source}: " + "; ".join(f"{name}: give a finite number" for name in endless))
+    return checked
+
+
+def _not_finite(value: Any, name: str) -> Iterator[str]:
+    """The names of the numbers that are infinite or NaN, which YAML writes .inf and .nan: no bound is above them."""
+    if isinstance(value, dict | list | tuple):
+        for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _not_finite(one, f"{name}.{key}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield name
 
 
 def _problem(section_name: str, found: dict[str, Any], known: list[str]) -> str:

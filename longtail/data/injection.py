@@ -90,7 +90,9 @@ def gaussian_rates(counts: Ints, removed: float) -> npt.NDArray[np.float64]:
     # scipy's optimisers take half a second to import, and only this kind of imbalance needs one.
     from scipy.optimize import brentq
 
-    return rates(float(brentq(surplus, -3.0, 10.0)))
+    # With σ = K / √removed at most an eighth of `removed` goes: the distances are K / 2 at most.
+    widest = max(10.0, math.log(len(counts)) - math.log(removed) / 2)
+    return rates(float(brentq(surplus, -3.0, widest)))
 
 
 def choose_kept(labels: Ints, units: Ints, kept: Ints, rng: np.random.Generator) -> npt.NDArray[np.bool_]:

@@ -52,6 +52,11 @@ class HardNegatives:
         often = count / draws * images / negatives
         return cls(codes, classes, often, draws, Sampler(codes, count, scheme="natural", seed=seed))
 
+    @property
+    def labelled(self) -> float:
+        """The part of the loss that samples of the task's own classes have."""
+        return self.draws / (self.draws + self.sampler.batch)
+
     def joined(self, selected: Selection, step: int) -> Selection:
         """The samples of a step, and behind them its hard negatives. Each of these weighs as much as a sample does on
         average; all weights sum to 1, as those of the samples did. A step without samples has none of either: by them

@@ -16,7 +16,7 @@ from longtail.network.network import Network
 
 
 def check_batch(setup: Setup, least: int, wants: str, otherwise: str) -> None:
-    """Raise DataError if no class ever has `least` samples in a class-even mini-batch, or in all, so that nothing would
+    """Raise DataError if no class ever has `least` samples in a mini-batch, or in all, so that nothing would
     be learned. `wants` says what needs them, `otherwise` what else would help. Several tasks serve each other.
     """
     check_classes(setup, least, wants)
@@ -24,6 +24,8 @@ def check_batch(setup: Setup, least: int, wants: str, otherwise: str) -> None:
         return
     ((task, sizes),) = class_sizes(setup).items()
     batch, classes = setup.sampling.batch, len(sizes)
+    if batch < least:
+        raise DataError(f"{wants}, and mini-batches have {batch}: set `batch` to {least} or more")
     if draws_evenly(setup) and (most := most_of_a_class(batch, classes)) < least:
         raise DataError(
             f"{wants}, and class-even mini-batches of {batch} have at most {most} of each of the {classes} classes "

@@ -25,7 +25,7 @@ class Mixup(BaseModel, extra="forbid", frozen=True):
     1 − `tau`, the label is the rarer one's alone.
     """
 
-    alpha: float = Field(1.0, gt=0, description="α of the Beta distribution of shares")
+    alpha: float = Field(1.0, ge=0.01, le=1000, description="α of the Beta distribution of shares")
     kappa: float | None = Field(None, ge=1, description="null: mixup; the paper of Remix has 3")
     tau: float = Field(TAU, ge=0, le=1)
 

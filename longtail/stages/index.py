@@ -26,7 +26,7 @@ from longtail.rules.search import Measure, Search
 from longtail.sources.quoting import listed
 from longtail.stages.contract import Input, Output, stage
 
-Share = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=1e-9, lt=1)]
 
 
 class Params(BaseModel, extra="forbid"):

@@ -39,6 +39,13 @@ def test_gaussian_rates_are_a_gaussian_over_the_class_order(classes: int, remove
     assert curvature[0] < 0
 
 
+@given(st.floats(1e-9, 0.01), st.integers(3, 20_000))
+def test_gaussian_removes_as_little_as_is_asked_of_as_many_classes(removed: float, classes: int) -> None:
+    rates = gaussian_rates(np.full(classes, 50), removed)
+    assert rates.mean() == pytest.approx(1 - removed, abs=1e-11)
+    assert (rates[0] < 1) == (rates[-1] < 1)
+
+
 def test_gaussian_keeps_one_sample_of_every_class_when_nearly_all_goes() -> None:
     assert kept_counts(np.full(11, 100), Gaussian(kind="gaussian", removed=0.9)).min() == 1
 

@@ -262,6 +262,18 @@ def test_the_rectification_of_a_process_counts_as_its_share(
     assert half > 0
 
 
+@pytest.mark.parametrize("mining", ["instance", "class"])
+def test_a_process_whose_share_has_no_image_adds_nothing(network: Network, images: torch.Tensor, mining: Any) -> None:
+    labels = {"digit": np.array([0, 0, 0, 1]), "kids": np.array([0, 1, 0, 0])}
+    setup = Setup(labels, Sampling(batch=1, sampling="natural", cost=0), 0, 3)
+    rectified = ClassRectification(setup, Params(mining=mining))
+    rectified.plan(50)
+    parts = [rectified.batch(step, World(rank, 3)) for step in range(50) for rank in range(3)]
+    empty = next(part for part in parts if not len(part.samples))
+    scalars = rectified.loss(network, images[:0], empty)
+    assert {name: float(value.detach()) for name, value in scalars.items()} == dict.fromkeys(scalars, 0.0)
+
+
 def test_a_mini_batch_in_which_a_task_has_no_label_trains_the_others(network: Network, images: torch.Tensor) -> None:
     labels = {"digit": np.arange(60) % 3, "kids": np.full(60, -1)}
     rectified = method(labels)

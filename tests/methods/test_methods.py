@@ -160,8 +160,11 @@ def test_fresh_quintuplets_of_single_samples_are_refused(labels: dict[str, Ints]
 
     build(batch=5)
     build(batch=7)
-    build(batch=2, sampling="natural")
-    for batch, most in ((2, 2), (3, 1), (4, 2), (6, 2)):
+    build(batch=3, sampling="natural")
+    for sampling in ("natural", "class_even"):
+        with pytest.raises(DataError, match="mini-batches have 2: set `batch` to 3 or more"):
+            build(batch=2, sampling=sampling)
+    for batch, most in ((3, 1), (4, 2), (6, 2)):
         says = f"{batch} have at most {most} of each of the 3 classes of 'digit': set `batch` to 9 or more"
         with pytest.raises(DataError, match=says):
             build(batch=batch)
@@ -242,6 +245,23 @@ def test_the_gradient_of_the_triplet_hinge() -> None:
     x = torch.randn((6, 3), dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
     triplets, weights = torch.tensor([[0, 1, 2], [3, 4, 5]]), torch.tensor([0.25, 0.75], dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda x: triplet_hinge(x, triplets, weights, 9.0), x)
+
+
+@pytest.mark.parametrize("cost", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("sampling", ["class_even", "natural"])
+def test_joint_with_fresh_quintuplets_classifies_what_is_drawn(cost: float, sampling: Any, tmp_path: Path) -> None:
+    """A rare sample that is drawn again and again is there once, and counts as often as it was drawn."""
+    labels = {"digit": np.repeat([0, 1], [390, 10])}
+    save_tables(tmp_path, tables(labels))
+    setup = Setup(labels, Sampling(batch=128, cost=cost, sampling=sampling), 0, 1, tmp_path, classes={"digit": 2})
+    method = params_class("joint")(mining="batch").build(setup)
+    method.plan(500)
+    found = np.zeros(2)
+    for step in range(100):
+        codes, weights = method.classifier_targets("digit", method.select(step))
+        np.add.at(found, codes, weights)
+        assert weights.sum() == pytest.approx(1)
+    assert method.trained_prior({"digit": 2}, 500)["digit"] == pytest.approx(found / found.sum(), abs=0.02)
 
 
 def test_joint_is_the_hinges_and_the_cross_entropy_of_all_members(

@@ -98,19 +98,17 @@ def slow_multi_similarity(
     z: Points, y: list[int], alpha: float, beta: float, base: float, epsilon: float
 ) -> list[float]:
     """Wang et al.: a positive is kept if it is less similar than the most similar negative plus ε, a negative if it is
-    more so than the least similar positive minus ε; then the two logarithms of sums. The library leaves a mini-batch
-    alone in which it kept no more than one of each.
+    more so than the least similar positive minus ε; then the two logarithms of sums.
     """
-    found, pairs = [], (0, 0)
+    found = []
     for i in range(len(z)):
         positives = [dot(z[i], z[k]) for k in range(len(z)) if k != i and y[k] == y[i]]
         negatives = [dot(z[i], z[k]) for k in range(len(z)) if y[k] != y[i]]
         kept = [s for s in positives if s - epsilon < max(negatives)] if negatives else []
         hard = [s for s in negatives if s + epsilon > min(positives)] if positives else []
-        pairs = (pairs[0] + len(kept), pairs[1] + len(hard))
         plus = math.log(1 + sum(math.exp(-alpha * (s - base)) for s in kept)) / alpha
         found.append(plus + math.log(1 + sum(math.exp(beta * (s - base)) for s in hard)) / beta)
-    return found if max(pairs) > 1 else [0.0] * len(z)
+    return found
 
 
 def multi_similarity(embeddings: Tensor, codes: Tensor, **params: float) -> Tensor:
@@ -156,6 +154,16 @@ def test_multi_similarity_is_that_of_the_paper(seed: int) -> None:
         names = dict(zip(("alpha", "beta", "base", "epsilon"), params, strict=True))
         expected = slow_multi_similarity(z.tolist(), y.tolist(), *params)
         assert multi_similarity(z, y, **names).tolist() == pytest.approx(expected, abs=1e-9)
+
+
+def test_multi_similarity_learns_from_one_pair_of_either_kind() -> None:
+    """The library's own loss is 0 there, which gets common as classes come apart."""
+    z = unit(np.array([[1, 0.2], [0.2, 1], [1, 0]])).requires_grad_()
+    found = multi_similarity(z, torch.tensor([1, 1, 2]))
+    assert found.tolist() == pytest.approx(slow_multi_similarity(z.tolist(), [1, 1, 2], 2, 50, 0.5, 0.1))
+    found.sum().backward()
+    assert z.grad is not None
+    assert z.grad.abs().max() > 0.1
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -271,6 +279,13 @@ def test_mini_batches_without_two_samples_of_a_class_are_refused(
             params_class(kind)().build(setup)
     if kind == "contrastive":
         assert params_class(kind)(two_views=True).build(setup).warnings() == []
+
+
+@pytest.mark.parametrize("kind", ["contrastive", "semi_hard_triplet", "multi_similarity"])
+def test_mini_batches_of_one_image_are_refused_however_they_are_drawn(kind: str) -> None:
+    setup = Setup({"t": np.arange(90) % 3}, Sampling(batch=1, sampling="natural"), 0)
+    with pytest.raises(DataError, match="mini-batches have 1: set `batch` to 2 or more"):
+        params_class(kind)().build(setup)
 
 
 @pytest.mark.parametrize("kind", ["contrastive", "semi_hard_triplet", "multi_similarity"])

@@ -48,6 +48,22 @@ def test_remix_labels_a_pair_as_its_equation_says(share: float, counts: list[int
             assert of_own == pytest.approx(remix(share, counts[i], counts[j], kappa, tau))
 
 
+@pytest.mark.parametrize("alpha", [0.01, 0.05, 1.0, 1000.0])
+def test_shares_are_drawn_from_beta_at_both_ends_of_what_alpha_may_be(alpha: float) -> None:
+    """torch's own sampler has 1/2 where both of its gammas underflow, which is likely below 0.01."""
+    torch.manual_seed(0)
+    shares = np.array([mix(torch.zeros(1, 1, 1, 1), Mixup(alpha=alpha)).share for _ in range(4000)])
+    for low, high in ((0.25, 0.75), (0.45, 0.55)):
+        within = beta.cdf(high, alpha, alpha) - beta.cdf(low, alpha, alpha)
+        assert ((shares > low) & (shares < high)).mean() == pytest.approx(within, abs=0.01)
+
+
+@pytest.mark.parametrize("alpha", [0.001, float("inf")])
+def test_an_alpha_that_torch_cannot_draw_is_refused(alpha: float) -> None:
+    with pytest.raises(ValidationError):
+        Mixup(alpha=alpha)
+
+
 def test_mixup_labels_by_the_share_and_a_partner_without_a_label_changes_nothing() -> None:
     codes, partners, counts = torch.tensor([0, 1, 0]), torch.tensor([1, 0, -1]), torch.tensor([100, 1])
     assert Mixed(NO_IMAGES, NO_IMAGES, 0.3, Mixup()).label_shares(codes, partners, counts).tolist() == pytest.approx(

@@ -186,6 +186,25 @@ def test_of_smoothed_labels_it_is_what_they_say(epsilon: float) -> None:
     assert one.trained_prior({"label": 5}, 100)["label"] == pytest.approx(expected / expected.sum(), abs=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["single", "by_class"])
+@pytest.mark.parametrize("often", [0.5, 1.0])
+def test_of_smoothed_labels_beside_hard_negatives_it_is_what_both_say(kind: Any, often: float) -> None:
+    """The mass that constant logits would have at their best, of the loss as it is, over many mini-batches."""
+    epsilon, codes = 0.3, labels(900, 100, missing=500)
+    negatives = np.where(codes < 0, np.arange(len(codes)) % 2, -1)
+    sampling = Sampling(batch=100, cost=0, sampling="natural", negatives=kind, negatives_often=often)
+    setup = Setup({"label": codes}, sampling, 0, 1, negatives={"label": negatives}, classes={"label": 2})
+    one = params_class("softmax")(label_smoothing=epsilon).build(setup)
+    width = 3 if kind == "single" else 4
+    mass = np.zeros(width)
+    for step in range(200):
+        targets = one.select(step)["label"].targets
+        said = (1 - epsilon) * np.eye(width)[targets["codes"]] + epsilon / width
+        mass += targets["weights"] @ said
+    expected = mass[:2] / mass[:2].sum()
+    assert one.trained_prior({"label": 2}, 200)["label"] == pytest.approx(expected, abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("sampling", "changes"),
     [

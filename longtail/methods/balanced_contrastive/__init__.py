@@ -25,7 +25,7 @@ class Params(MethodParams):
     """The temperature τ and the weight of the contrastive loss are those of the authors' code."""
 
     kind: Literal["balanced_contrastive"] = "balanced_contrastive"
-    temperature: float = Field(0.07, gt=0, le=10, description="τ: what cosines are divided by")
+    temperature: float = Field(0.07, ge=0.001, le=10, description="τ: what cosines are divided by")
     weight: float = Field(0.35, ge=0, description="of the contrastive loss beside the cross-entropy")
     projection: int = Field(128, ge=2, description="length of what samples and classes are compared by")
     two_views: bool = Field(True, description="two warps of each image, which are positives of each other")

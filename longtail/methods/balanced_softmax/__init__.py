@@ -21,7 +21,7 @@ class Params(ClassifierParams):
     """The strength τ: 1 is balanced softmax, and what it leaves to correct afterwards is nothing."""
 
     kind: Literal["balanced_softmax"] = "balanced_softmax"
-    strength: float = Field(1.0, gt=0, description="τ; 1 is balanced softmax")
+    strength: float = Field(1.0, gt=0, le=5, description="τ; 1 is balanced softmax")
 
     def in_vain(self) -> str | None:
         """As of every method."""

@@ -89,7 +89,7 @@ def mine_by_instance(labels: Tensor, scores: Tensor, features: Tensor, k: int, *
     anchors = find_anchors(labels, scores.shape[2])
     candidates = scores.argmax(2) != labels if misclassified else labels >= 0
     found = []
-    size = max(1, BLOCK // labels.shape[1] ** 2)
+    size = max(1, BLOCK // max(1, labels.shape[1]) ** 2)  # a process may have no image
     for first in range(0, len(labels), size):
         mine = (anchors.tasks >= first) & (anchors.tasks < first + size)
         tasks, rows = anchors.tasks[mine], anchors.rows[mine]

@@ -16,7 +16,7 @@ class Params(MethodParams):
     """
 
     kind: Literal["contrastive"] = "contrastive"
-    temperature: float = Field(0.1, gt=0, le=10, description="τ: what cosines are divided by")
+    temperature: float = Field(0.1, ge=0.001, le=10, description="τ: what cosines are divided by")
     two_views: bool = Field(False, description="two warps of each image, which are positives of each other")
 
     def build(self, setup: Setup) -> "Contrastive":

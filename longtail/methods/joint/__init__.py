@@ -14,7 +14,7 @@ from torch import Tensor
 
 from longtail.data.samplers import mean_weights
 from longtail.methods.base import Floats, Ints, Setup
-from longtail.methods.batch import Batch, Selection
+from longtail.methods.batch import Batch, Selection, once
 from longtail.methods.quintuplets import HingeMethod, HingeParams
 from longtail.network.network import Network
 
@@ -42,7 +42,11 @@ class Joint(HingeMethod):
     def select_for(self, task: str, positions: Ints, step: int) -> Selection:
         selected = super().select_for(task, positions, step)
         codes = self.labels[task][selected.positions]
-        class_weights = mean_weights(codes.ravel(), cost=self.cost(step)).reshape(codes.shape)
+        if self.keeps_shares:
+            # An image that was drawn twice is there once, and counts twice.
+            _, class_weights = once(positions, mean_weights(self.labels[task][positions], cost=self.cost(step)))
+        else:
+            class_weights = mean_weights(codes.ravel(), cost=self.cost(step)).reshape(codes.shape)
         return replace(selected, targets=selected.targets | {"codes": codes, "class_weights": class_weights})
 
     def classifier_targets(self, task: str, selected: dict[str, Selection]) -> tuple[Ints, Floats]:

@@ -28,13 +28,13 @@ class MultiSimilarity(AnchorMethod):
     def __init__(self, setup: Setup, params: Params) -> None:
         from pytorch_metric_learning.losses import MultiSimilarityLoss
         from pytorch_metric_learning.miners import MultiSimilarityMiner
-        from pytorch_metric_learning.reducers import DoNothingReducer
 
         super().__init__(setup)
         self.miner = MultiSimilarityMiner(params.epsilon)
-        self.of_pairs = MultiSimilarityLoss(params.alpha, params.beta, params.base, reducer=DoNothingReducer())
+        self.of_pairs = MultiSimilarityLoss(params.alpha, params.beta, params.base)
 
     def losses(self, embeddings: Tensor, codes: Tensor) -> Tensor:
-        found = self.of_pairs(embeddings, codes, self.miner(embeddings, codes))["loss"]["losses"]
-        # The library has the number 0 where it mined no pairs, and else a column.
-        return found[:, 0] if isinstance(found, Tensor) else 0 * embeddings.sum(1)
+        # By the matrix of cosines: where one positive and one negative pair are mined, the library's `forward` has 0.
+        cosines = self.of_pairs.distance(embeddings)
+        losses: Tensor = self.of_pairs.mat_based_loss(cosines, self.miner(embeddings, codes))["loss"]["losses"]
+        return losses.flatten()

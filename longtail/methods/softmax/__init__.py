@@ -68,15 +68,20 @@ class Softmax(ClassifierMethod):
         return None if found is None else {task: self._of_the_loss(task, shares) for task, shares in found.items()}
 
     def _of_the_loss(self, task: str, shares: Floats) -> Floats:
-        smoothed = self._smoothed(shares)
+        smoothed = self._smoothed(task, shares)
         if not self.positive_sharing:
             return smoothed
         return shared_prior(smoothed, self._backgrounds[task], self._shares[task], self.positive_sharing)
 
-    def _smoothed(self, shares: Floats) -> Floats:
+    def _smoothed(self, task: str, shares: Floats) -> Floats:
         if not self.label_smoothing:
             return shares
-        said = (1 - self.label_smoothing) * shares + self.label_smoothing / len(shares)
+        # Hard negatives have a part of the loss, and their classes a part of what is spread over all.
+        part, trained_classes = 1.0, len(shares)
+        if task in self._negatives:
+            part = self._negatives[task].labelled
+            trained_classes += 1 if self.sampling.negatives == "single" else len(shares)
+        said = (1 - self.label_smoothing) * part * shares + self.label_smoothing / trained_classes
         said = np.where(shares > 0, said, 0)
         trained: Floats = (said / said.sum()).astype(np.float32)
         return trained
