@@ -26,6 +26,7 @@ from longtail.stages.contract import params_model
 from pipelines.resources import Kubernetes
 
 PAGE = Path(__file__).parents[1] / "docs" / "parameters.md"
+SECTIONS = (*(NAMED.get(stage, stage) for stage in (*STAGES, *EDGE_STAGES)), CLUSTER)
 WIDTH = 100
 WORDS = {int: "whole number", float: "number", bool: "`true` or `false`", str: "text", Path: "path", type(None): "null"}
 BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
@@ -54,8 +55,9 @@ class Part:
 
     @property
     def fields(self) -> dict[str, FieldInfo]:
-        """What a user may set in it, and not for several steps at once. The heading says the kind."""
-        return {name: one for name, one in self.model.model_fields.items() if name not in ("kind", *SHARED)}
+        """What a user may set in it, and of a section not for several at once. The heading says the kind."""
+        elsewhere = ("kind", *(SHARED if self.heading in SECTIONS else ()))
+        return {name: one for name, one in self.model.model_fields.items() if name not in elsewhere}
 
 
 Parts = dict[type[BaseModel], Part]
@@ -69,7 +71,8 @@ def write_reference() -> None:
 def reference() -> str:
     """The page: the shared values, every section with what lies within it, the methods, and `kubernetes`."""
     parts = all_parts()
-    sections, methods = ([part.link for part in parts.values() if of(part)] for of in (_is_section, _is_method))
+    sections = [part.link for part in parts.values() if part.heading in SECTIONS]
+    methods = [part.link for part in parts.values() if part.paper]
     contents = f"Sections: {', '.join(sections)}. Methods: {', '.join(methods)}."
     shared = {name: one for part in parts.values() for name, one in part.model.model_fields.items() if name in SHARED}
     outside = "Each of these is the default of every section that has a parameter of its name."
@@ -108,14 +111,6 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for inner in get_args(annotation):
         yield from _models(inner)
-
-
-def _is_section(part: Part) -> bool:
-    return part.heading in (*STAGES, *EDGE_STAGES, *NAMED.values(), CLUSTER)
-
-
-def _is_method(part: Part) -> bool:
-    return part.paper is not None
 
 
 def _chapter(part: Part, parts: Parts) -> str:
