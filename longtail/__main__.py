@@ -13,9 +13,10 @@ from typing import Annotated, Any
 import typer
 
 from longtail.advice.commands import advise
+from longtail.artifacts.files import written
 from longtail.audit.commands import audit
 from longtail.bootstrapping.commands import bootstrap, grow
-from longtail.errors import Faults
+from longtail.errors import DataError, Faults
 from longtail.execution import execute, one_sentence
 from longtail.granularity.commands import granularity
 from longtail.labelling.commands import label, propose
@@ -42,12 +43,13 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line; bad input is one sentence on stderr and exit status 1."""
-    asked = sys.argv[1] if len(sys.argv) > 1 else ""
-    for name in (*STAGES, *EDGE_STAGES):
-        # Only the stage that was asked for is imported: the others may need torch, which takes seconds.
-        app.command(name, help=_summary(name))(_command(name) if name == asked else _nothing)
-    with one_sentence(), first_speaks(World.from_environment() if asked in PARALLEL else ALONE):
-        app()
+    asked = next((word for word in sys.argv[1:] if word != "--"), "")
+    with one_sentence():
+        for name in (*STAGES, *EDGE_STAGES):
+            # Only the stage that was asked for is imported: the others may need torch, which takes seconds.
+            app.command(name, help=_summary(name))(_command(name) if name == asked else _nothing)
+        with first_speaks(World.from_environment() if asked in PARALLEL else ALONE):
+            app()
 
 
 def _version(asked: bool) -> None:
@@ -172,6 +174,7 @@ def _command(stage: str) -> Callable[..., None]:
     kinds = artifacts(run)
 
     def command(params: Path, metrics: Path | None, name: str | None = None, **paths: Path) -> None:
+        check_metrics(metrics)
         values = stage_parameters(params, stage, params_model(run), name)
         config = {key: value for key, value in read_parameters(params).items() if key != CLUSTER}
         execute(stage, paths, values, config, lambda report: write_metrics(metrics, report))
@@ -185,11 +188,19 @@ def _command(stage: str) -> Callable[..., None]:
     return command
 
 
-def write_metrics(file: Path | None, report: dict[str, float]) -> None:
-    """Write the scalars as JSON; not those of a training's other processes, which have none."""
-    if file and report:
+def check_metrics(file: Path | None) -> None:
+    """Raise DataError, or OSError, before a step begins whose scalars could not be written at its end."""
+    if file:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        if file.is_dir():
+            raise DataError(f"{file} of --metrics is a folder; name a file")
+
+
+def write_metrics(file: Path | None, report: dict[str, float]) -> None:
+    """Write the scalars as JSON, whole; not those of a training's other processes, which have none."""
+    if file and report:
+        with written(file) as new:
+            new.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def _option(name: str, kind: Any, text: str, default: Any = inspect.Parameter.empty) -> inspect.Parameter:

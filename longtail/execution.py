@@ -142,6 +142,11 @@ def one_sentence() -> Iterator[None]:
     except termination.Terminated as error:
         print(f"error: {error}; nothing half-written is left, and checkpoints are kept", file=sys.stderr)
         sys.exit(error.status)
+    except KeyboardInterrupt:  # typer has its own way once a command runs
+        print("error: interrupted; nothing half-written is left, and checkpoints are kept", file=sys.stderr)
+        sys.exit(130)
+    except MemoryError as error:
+        sys.exit(f"error: there is not memory enough: {error or 'lower the sizes that were asked for'}")
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())
         # numpy names neither the file nor the reason when it could not write all of an array.

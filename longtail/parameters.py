@@ -102,7 +102,7 @@ def stage_section(
 ) -> dict[str, Any]:
     """The values of one stage's section, after the shared ones that it has a field for. Raises DataError."""
     shared = {name: values[name] for name in SHARED if name in values and name in model.model_fields}
-    section = values.get(stage) or {}
+    section = {} if values.get(stage) is None else values[stage]
     if stage in NAMED:
         entries = values.get(NAMED[stage]) or {}
         if training not in entries:
@@ -130,18 +130,22 @@ def check_section(section_name: str, section: Any, model: type[BaseModel], sourc
             known += _fields(params_class(method["kind"]).model_json_schema())
         problems = [_problem(section_name, dict(found), known) for found in error.errors()]
         raise DataError(f"{source}: " + "; ".join(problems)) from error
-    if endless := list(_not_finite(checked.model_dump(), section_name)):
-        raise DataError(f"{source}: " + "; ".join(f"{name}: give a finite number" for name in endless))
+    if impossible := list(_impossible(checked.model_dump(), section_name)):
+        raise DataError(f"{source}: " + "; ".join(impossible))
     return checked
 
 
-def _not_finite(value: Any, name: str) -> Iterator[str]:
-    """The names of the numbers that are infinite or NaN, which YAML writes .inf and .nan: no bound is above them."""
+def _impossible(value: Any, name: str) -> Iterator[str]:
+    """What is wrong wherever it stands: numbers that are infinite or NaN, which YAML writes .inf and .nan, and texts
+    with a NUL, which no file's name has.
+    """
     if isinstance(value, dict | list | tuple):
         for key, one in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _not_finite(one, f"{name}.{key}")
+            yield from _impossible(one, f"{name}.{key}")
     elif isinstance(value, float) and not math.isfinite(value):
-        yield name
+        yield f"{name}: give a finite number"
+    elif isinstance(value, str) and "\0" in value:
+        yield f"{name} holds the character NUL; leave it out"
 
 
 def _problem(section_name: str, found: dict[str, Any], known: list[str]) -> str:

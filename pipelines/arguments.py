@@ -84,7 +84,7 @@ def dataset_md5(lock: Path) -> str:
     try:
         outputs = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]["ingest"]["outs"]
         return next(str(out["md5"]) for out in outputs if out["path"] == DATASET)
-    except (OSError, yaml.YAMLError, KeyError, TypeError, StopIteration) as error:
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, StopIteration) as error:
         raise DataError(f"{lock} has no md5 of {DATASET}: run `dvc repro ingest`, then `dvc push`") from error
 
 

@@ -25,6 +25,7 @@ def numbers() -> Iterator[Any]:
     for name in ("learning_rate", "weight_decay", "clip"):
         yield pytest.param({"optimisation": {name: ...}}, id=name)
     yield pytest.param({"optimisation": {"augmentation": {"rotate": ...}}}, id="augmentation.rotate")
+    yield pytest.param({"optimisation": {"augmentation": {"noise": ...}}}, id="augmentation.noise")
     yield pytest.param({"method": {"kind": "softmax", "mixup": {"kappa": ...}}}, id="mixup.kappa")
     yield pytest.param({"method": {"kind": "lmle", "margins": {"g1": ..., "g2": 0.1, "g3": 0.1}}}, id="margins.g1")
 

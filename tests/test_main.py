@@ -132,6 +132,19 @@ def test_a_missing_input_is_one_sentence(root: Path, longtail: Run) -> None:
         ),
         ("index", {"index": {"search": {"neighbours": [0]}}}, "index.search.neighbours.0"),
         ("ingest", {"ingest": {"image_shape": [8, 8, 1]}}, "ingest.source: Field required"),
+        ("ingest", {"ingest": {"image_shape": [8, 65501, 1]}}, "ingest.image_shape.1"),
+        (
+            "ingest",
+            {"ingest": {"source": {"kind": "digits"}, "image_shape": [20_000, 20_000, 1]}},
+            "image_shape has 400 megapixels, and limits.image_megapixels is 100",
+        ),
+        (
+            "ingest",
+            {"ingest": {"source": {"kind": "folder", "path": "a\0b"}, "image_shape": [8, 8, 1]}},
+            "ingest.source.path holds the character NUL",
+        ),
+        ("start", {"network": {"embedding": 10**12}}, "start.network.embedding"),
+        ("train", {"train": {"batch": 10**20, "optimisation": {"iterations": 1}}}, "train.batch"),
     ],
 )
 def test_a_wrong_parameter_is_named(
@@ -162,6 +175,49 @@ def test_a_file_that_holds_no_parameters_is_one_sentence(root: Path, longtail: R
     assert status == 1
     assert_one_sentence(error)
     assert says in error
+
+
+@pytest.mark.parametrize("content", [False, [], 0, "", "none"])
+def test_a_section_that_is_no_mapping_is_refused(root: Path, longtail: Run, content: object) -> None:
+    (root / "p.yaml").write_text(yaml.safe_dump({"split": content}))
+    status, error = longtail(*split(root, "--params", root / "p.yaml"))
+    assert status == 1
+    assert_one_sentence(error)
+    assert "split must hold parameters by name" in error
+    (root / "p.yaml").write_text("split:\nseed: 0\n")
+    assert longtail(*split(root, "--params", root / "p.yaml"))[0] == 0
+
+
+def test_a_truth_value_is_no_seed(root: Path, longtail: Run) -> None:
+    (root / "p.yaml").write_text("seed: true\n")
+    status, error = longtail(*split(root, "--params", root / "p.yaml"))
+    assert (status, "true and false are no numbers" in error) == (1, True)
+
+
+def test_scalars_that_cannot_be_written_are_told_of_before_the_step_begins(root: Path, longtail: Run) -> None:
+    (root / "p.yaml").write_text("seed: 0\n")
+    (root / "folder").mkdir()
+    for place in (root / "folder", root / "p.yaml" / "metrics.json"):
+        status, error = longtail(*split(root, "--params", root / "p.yaml", "--metrics", place))
+        assert status == 1
+        assert_one_sentence(error)
+        assert str(root) in error
+        assert not (root / "split").exists()
+
+
+def test_interrupted_while_it_begins_a_command_ends_in_a_sentence(
+    longtail: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(__main__, "_command", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    status, error = longtail("fit")
+    assert status == 130
+    assert error.startswith("error: interrupted; nothing half-written is left")
+
+
+def test_a_command_behind_two_dashes_is_that_command(root: Path, longtail: Run) -> None:
+    (root / "p.yaml").write_text("seed: 0\n")
+    assert longtail("--", *split(root, "--params", root / "p.yaml"))[0] == 0
+    assert (root / "split/split.json").is_file()
 
 
 def test_a_missing_file_of_parameters_is_one_sentence(root: Path, longtail: Run) -> None:

@@ -22,6 +22,8 @@ def written_whole(outputs: Mapping[str, Path], inputs: Iterable[Path] = ()) -> I
     read = [path.resolve() for path in inputs]
     for output in outputs.values():
         _check_apart(output, read)
+        if output.name in ("", ".."):
+            raise DataError(f"{output} is where something else lies; name a folder to make, as {output / 'dataset'}")
         _check_replaceable(output)
     partial = {name: path.with_name(f".{path.name}.partial") for name, path in outputs.items()}
     with ExitStack() as locks:

@@ -9,12 +9,14 @@ import yaml
 from longtail.errors import DataError
 
 MERGE, BOOLEAN = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:bool"
+INTEGER, FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 LONGEST = 80  # characters of a key that a message shows
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2, as DVC reads it, so that `on` and `yes` are texts; a key that a mapping has twice is refused, of which
-    YAML would take the last in silence.
+    """YAML 1.2, as DVC reads it, so that `on`, `yes` and `1:30` are texts; so are numbers that are written in another
+    way than decimals are, as 010 and 1_000: a class may be called so, and for a number the text does as well. A key
+    that a mapping has twice is refused, of which YAML would take the last in silence.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -30,10 +32,16 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != BOOLEAN]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (BOOLEAN, INTEGER, FLOAT)]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(BOOLEAN, re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+_Loader.add_implicit_resolver(INTEGER, re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    FLOAT,
+    re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$|^[-+]?\.(?:inf|Inf|INF)$|^\.(?:nan|NaN|NAN)$"),
+    list("-+.0123456789"),
+)
 
 
 def _twice(first: yaml.ScalarNode, again: yaml.ScalarNode) -> str:

@@ -46,6 +46,8 @@ def look(source: Path, split: Path | None, dataset: Path | None, task: str | Non
                 "a trained embedding may draw together images that are no copies: give the packed data set that they "
                 "are in, as --dataset"
             )
+        if not (dataset / "dataset.json").is_file():
+            raise DataError(f"{shown(dataset)} is no packed data set: give what `ingest` wrote, as --dataset")
         seen = open_images(dataset, split)
         pixels, suspects = (lambda at: seen.points(tasks[0], at)), _scored(source, split, tasks)
     points = images.points(tasks[0], everything)

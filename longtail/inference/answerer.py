@@ -49,13 +49,16 @@ class TaskAnswerer:
     def load(cls, index: Path, key: str, task: Task) -> Self:
         """That of the rule of this key in an index directory. Raises DataError if it cannot be read."""
         rules = index / "rules"
-        return cls(
-            task,
-            rule_class(key).load(rules, task.name),
-            Probabilities.read(index, task.name, key),
-            ClusterWise.load(rules, task.name),
-            Familiarity.load(rules, task.name),
-        )
+        try:
+            return cls(
+                task,
+                rule_class(key).load(rules, task.name),
+                Probabilities.read(index, task.name, key),
+                ClusterWise.load(rules, task.name),
+                Familiarity.load(rules, task.name),
+            )
+        except (TypeError, KeyError) as error:  # JSON that holds something else
+            raise DataError(f"{rules} does not hold what `longtail index` writes ({error}): run it again") from error
 
     def answer(self, embeddings: Floats, logits: Floats | None) -> Answers:
         """From embeddings (n, d) and, where the rule needs them, logits (n, K)."""

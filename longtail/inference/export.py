@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from longtail.artifacts.digests import check_artifact
 from longtail.artifacts.files import written
 from longtail.errors import DataError
 from longtail.inference.answerer import Answerer
@@ -20,7 +21,7 @@ TRIED = 8  # random images that the file and the model both answer
 def export(index: Path, file: Path) -> str:
     """Write the model of an index directory, whole or not at all; a sentence on what was written.
 
-    Raises DataError if the extra `export` is missing, or the model has no form for ONNX.
+    Raises DataError if the extra `export` is missing, the index has changed, or the model has no form for ONNX.
     """
     try:
         import onnx  # noqa: F401
@@ -28,6 +29,7 @@ def export(index: Path, file: Path) -> str:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise DataError(f"export needs the package {error.name}: install longtail with its extra `export`") from error
+    check_artifact(index)
     answerer = Answerer.load(index)
     with written(file) as new:
         _write(answerer, State.read(index).rule, new)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from longtail.artifacts.digests import check_artifact
 from longtail.artifacts.files import written
 from longtail.errors import DataError
 from longtail.inference.answerer import Answerer, Answers
@@ -30,9 +31,12 @@ def predict(paths: list[Path], index: Path, *, as_json: bool, out: Path | None, 
     """Answer every file; print a table, or JSON lines if asked, and write JSON lines to the file `out`, whole or not.
 
     With `refuse` an image unlike anything that was trained on has the class REFUSED. A file without answer is named on
-    stderr. Raises DataError at the end if there was one, and at once if the index cannot be read or its model takes no
-    files.
+    stderr. Raises DataError at the end if there was one, and at once if the index cannot be read or has changed, its
+    model takes no files, or `out` would replace what is no file of answers.
     """
+    if out is not None and out.is_file() and out.stat().st_size and out.open("rb").read(1) != b"{":
+        raise DataError(f"{out} is there, and holds no JSON lines; name another file, or move it away")
+    check_artifact(index)
     answerer = Answerer.load(index)
     preprocessing(answerer.embedder.blueprint)
     table, faults, count = _table(len(answerer.tasks) > 1), 0, 0

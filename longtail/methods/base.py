@@ -27,13 +27,16 @@ Negatives = Literal["ignore", "single", "by_class"]
 OFTEN = 0.1  # epochs over the hard negatives in one over the images of the classes (the thesis, section 2.4.3)
 # Mini-batches of which a prior is measured, if there are as many; of more data two passes, unless it changes meanwhile.
 MEASURED = 200
+LARGEST_BATCH = 2**20  # samples: what is more was a slip
 MANY = 8  # tasks: each draws for itself up to here, and a step has their mini-batches one beside the other
 
 
 class Sampling(BaseModel, extra="forbid"):
     """How mini-batches are drawn: parameters of every training."""
 
-    batch: int = Field(128, ge=1, description="samples, of methods with a table anchors, a step and task and process")
+    batch: int = Field(
+        128, ge=1, le=LARGEST_BATCH, description="samples, of methods with a table anchors, a step and task and process"
+    )
     sampling: Drawing = Field(
         "class_even",
         description="natural, square_root, progressive, class_even, a number from 0 (natural) to 1 (class_even), or "

@@ -14,6 +14,7 @@ from longtail.metrics.bootstrap import percentile_interval
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+LEVEL = 0.05  # of p-values, below which a difference is significant
 BLOCK = 200  # resamples at a time: with 20,000 groups 64 MB
 DENSE = 2**25  # numbers of a table that is kept whole (256 MiB)
 
@@ -49,8 +50,8 @@ class Difference:
 
     @property
     def significant(self) -> bool:
-        """Whether the two-sided p-value is below 0.05."""
-        return self.p < 0.05
+        """Whether the two-sided p-value is below LEVEL."""
+        return self.p < LEVEL
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -102,21 +103,22 @@ def paired_difference(
     difference has to hold for both, so the p-value is the larger and the interval the wider of the two. One seed
     knows nothing of the spread over seeds, and is judged by the bootstrap alone.
     Where all the d groups that speak for one classifier speak for the same, the p-value is at least the sign test's,
-    2^(1 − d): the bootstrap, whose interval this leaves as it is, calls four of them significant. Of one group the
-    p-value is 1.
+    2^(1 − d): the bootstrap calls four of them significant. Where that is not below LEVEL the interval reaches to 0.
+    Of one group the p-value is 1.
     """
     if weights is None:
         weights = np.ones(1 + max(int(answers.truth.max()) for answers in seeds))
     kinds, counts = _kinds_of_groups(seeds, len(weights))
     drawn = _resampled(kinds, counts, len(seeds), weights, resamples, np.random.default_rng(seed))
     at_most, at_least = (1 + np.count_nonzero(drawn <= 0)), (1 + np.count_nonzero(drawn >= 0))
-    p = min(1.0, max(2 * min(at_most, at_least) / (resamples + 1), _p_of_one_side(kinds, counts, len(seeds), weights)))
+    one_side = _p_of_one_side(kinds, counts, len(seeds), weights)
+    p = min(1.0, max(2 * min(at_most, at_least) / (resamples + 1), one_side))
     interval = percentile_interval(drawn) if counts.sum() > 1 else None
     of_seeds = np.array([_observed(answers, weights) for answers in seeds])
     mean = float(of_seeds.mean())
     if interval is None:
         return Difference(mean, None, None, 1.0, len(seeds))
-    low, high = interval
+    low, high = interval if one_side < LEVEL else (min(interval[0], 0.0), max(interval[1], 0.0))
     if len(seeds) > 1:
         half, p_seeds = _t_test(of_seeds)
         low, high, p = min(low, mean - half), max(high, mean + half), max(p, p_seeds)

@@ -30,7 +30,10 @@ class NetworkParams(BaseModel, extra="forbid"):
         AVERAGE, exclude_if=lambda pooling: pooling == AVERAGE, description="from the backbone's map to its features"
     )
     embedding: int | None = Field(
-        64, ge=2, description="length of the embedding; null: the backbone's features are it, under linear classifiers"
+        64,
+        ge=2,
+        le=65536,
+        description="length of the embedding; null: the backbone's features are it, under linear classifiers",
     )
     shared_embedding: bool = Field(False, description="one embedding for all tasks, and not one each")
     relu: bool | Literal["classifier"] = Field(

@@ -178,6 +178,16 @@ class Report:
     copies: Copies | None = None
 
     @property
+    def used(self) -> int:
+        """How many of the images are in a subset."""
+        return sum(self.samples.values()) or self.images
+
+    @property
+    def resampled(self) -> bool:
+        """Whether anything has an interval: with `evaluate.resamples` of 0, or without a test image, nothing has."""
+        return any(row.metrics.intervals for task in self.tasks for row in task.rows)
+
+    @property
     def standings(self) -> list[Standing]:
         """How the models stand to each other, over all tasks."""
         if self.means or not self.tasks:

@@ -111,15 +111,23 @@ def _write_models(report: Report, folder: Path) -> None:
             interval = row.metrics.intervals.get("mean_class_accuracy")
             scalars = row.metrics.scalars()
             compared[page.name] = _standing(
-                Standing(row.model, row.metrics.mean_class_accuracy, interval, row.difference), baseline
+                Standing(
+                    row.model,
+                    row.metrics.mean_class_accuracy,
+                    interval,
+                    row.difference,
+                    reference=page.reference_accuracy if row.model == baseline else None,
+                ),
+                baseline,
             ) | {name: scalars.get(name) for name in COMPARED}
         write_json(folder / f"{one.model}.json", compared)
 
 
 def _standing(one: Standing, baseline: str) -> dict[str, float | None]:
     low, high = one.interval or (None, None)
-    # The baseline's difference to itself: a dash would look like something that failed.
-    itself = 0.0 if one.model == baseline else None
+    # The baseline's difference to what others are compared with: a dash would look like something that failed.
+    compared = one.accuracy if one.reference is None else one.reference
+    itself = None if one.model != baseline or one.accuracy is None or compared is None else one.accuracy - compared
     difference = one.difference.mean if one.difference else itself
     return {"mean_class_accuracy": one.accuracy, "low": low, "high": high, "difference": difference}
 
@@ -159,5 +167,5 @@ def _answers(page: TaskReport, folder: Path, *, prefix: bool) -> pd.DataFrame:
     """What the leading model says of each labelled test sample; of several tasks, with their names."""
     answers = pd.read_parquet(folder / f"predictions-{page.name}.parquet").dropna()
     pairs = answers.rename(columns={"true": "actual", page.main.key: "predicted"})[["actual", "predicted"]]
-    pairs = pairs[pairs["actual"] != page.background]
+    pairs = pairs[pairs["actual"] != page.background].map(spreadsheet_cell)
     return page.name + ": " + pairs if prefix else pairs

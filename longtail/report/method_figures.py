@@ -38,7 +38,8 @@ def intervals(task: TaskReport) -> Picture | None:
         panel.margins(x=0.12)
         panel.locator_params(axis="x", nbins=4)
         panel.set_xlabel("%")
-    return picture(figure, f"Metrics of each method on {task.name} with 95 % intervals")
+    known = any(row.metrics.intervals for row in rows)
+    return picture(figure, f"Metrics of each method on {task.name}{' with 95 % intervals' if known else ''}")
 
 
 def gains(tasks: Sequence[TaskReport]) -> Picture | None:

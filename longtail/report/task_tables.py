@@ -90,6 +90,12 @@ def _compared_accuracy(row: Row, task: TaskReport) -> float | None:
     return row.metrics.mean_class_accuracy if of_reference is None else of_reference
 
 
+def compared_title(row: Row, task: TaskReport) -> str:
+    """The row as `_compared_accuracy` takes it."""
+    by_reference = row.model == task.baseline and task.reference_accuracy is not None
+    return task.baseline_title if by_reference else row_title(row, task)
+
+
 def gain_rows(tasks: Sequence[TaskReport]) -> list[tuple[str, float | None, float]]:
     """Task, imbalance ratio (None: an empty class), and what the leading model gains over its rival, in [−1, 1]; the
     least imbalanced first. Tasks without a rival, or without test samples, are out.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from longtail.metrics.significance import LEVEL
 from longtail.report.content import Report, Row, Standing, TaskReport
 from longtail.report.names import short
 from longtail.report.tables import percent, points
@@ -9,7 +10,6 @@ from longtail.report.titles import rule_title
 from longtail.rules.registry import ADJUSTED
 
 UNIT = "mean per-class accuracy on test"
-LEVEL = 0.05
 FEWEST = 10  # independent test images of a class
 
 
@@ -108,7 +108,7 @@ def _behind_their_start(report: Report) -> Iterator[str]:
     standings = {one.model: one for one in report.standings}
     for model in report.models:
         one, start = standings.get(model.name), standings.get(model.after or "")
-        if one and start and _clearly_below(_interval(one), _interval(start)):
+        if one and start and _clearly_below(one.interval, start.interval):
             lost = (start.accuracy or 0.0) - (one.accuracy or 0.0)
             yield (
                 f"{name(model.name)} is {100 * lost:.1f} points below {name(start.model)}, from which it was trained: "
@@ -146,17 +146,12 @@ def _accuracy(row: Row) -> float:
     return row.metrics.mean_class_accuracy or 0.0
 
 
-def _interval(one: Standing) -> Sequence[float] | None:
-    return one.interval or (None if one.accuracy is None else (one.accuracy, one.accuracy))
-
-
 def _row_interval(row: Row) -> Sequence[float] | None:
-    found = row.metrics.mean_class_accuracy
-    return row.metrics.intervals.get("mean_class_accuracy") or (None if found is None else (found, found))
+    return row.metrics.intervals.get("mean_class_accuracy")
 
 
 def _clearly_below(one: Sequence[float] | None, other: Sequence[float] | None) -> bool:
-    """Whether two intervals do not even touch."""
+    """Whether two intervals do not even touch; where nothing was resampled, that is not known."""
     return bool(one and other and one[1] < other[0])
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, field_validator
 
@@ -38,6 +39,17 @@ class Params(BaseModel, extra="forbid"):
                 bucket_and_prefix(url)
         except DataError as error:
             raise ValueError(str(error)) from error
+        return url
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_a_url(cls, url: str | None) -> str | None:
+        try:
+            known = url is None or (urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname))
+        except ValueError:  # [::1 without its end
+            known = False
+        if not known:
+            raise ValueError(f"{url!r} is no address of a store; give one such as https://s3.example.org:9000")
         return url
 
     @field_validator("md5")

@@ -36,7 +36,7 @@ AnySource = Annotated[
     Bsds500 | CelebA | Digits | Folder | Idx | ImageLists | LabelTable | SilkNow | TorchvisionDataset,
     Field(discriminator="kind"),
 ]
-Length = Annotated[int, Field(ge=1)]
+Length = Annotated[int, Field(ge=1, le=65500)]  # of a side: longer ones no JPEG has
 JPEG_SIDE = 128  # images of this shorter side or more are kept as JPEGs, where nobody has said
 QUALITY = 95
 
@@ -65,6 +65,16 @@ class Params(BaseModel, extra="forbid"):
     limits: Limits = Field(Limits(), description="beyond which files are refused")
     workers: int = Field(2, ge=1, exclude=True)
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _check_shape(self) -> Self:
+        height, width, _ = self.image_shape
+        if height * width > self.limits.image_megapixels * 1e6:
+            raise ValueError(
+                f"image_shape has {height * width / 1e6:,.0f} megapixels, and limits.image_megapixels is "
+                f"{self.limits.image_megapixels:g}: make the images smaller, or raise the limit"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_colours(self) -> Self:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from longtail.data.splits import Split
 from longtail.errors import DataError
-from longtail.methods.base import AnyMethod
+from longtail.methods.base import LARGEST_BATCH, AnyMethod
 from longtail.network.snapshot import State, best, current, mean_score
 from longtail.stages.contract import Input, Output, stage
 from longtail.training.distributed import parallel
@@ -22,7 +22,7 @@ class Params(TrainingParams):
     """The `train` section of params.yaml, with the shared seed, cluster_size, network and search."""
 
     method: AnyMethod = Field({"kind": "lmle"}, validate_default=True)
-    batch: int = Field(40, ge=1, description="anchors a step and task, of each process")
+    batch: int = Field(40, ge=1, le=LARGEST_BATCH, description="anchors a step and task, of each process")
     patience: int = Field(1, ge=1, description="rounds without improvement before training stops")
     fresh: bool = Field(
         False,

@@ -8,7 +8,7 @@ from longtail.errors import DataError
 from longtail.tracking import offline, registry
 from longtail.tracking.database import ensure_whole
 from longtail.tracking.journal import Journal, root, waiting
-from longtail.tracking.settings import DEFAULT_URI, without_credentials
+from longtail.tracking.settings import DEFAULT_URI, Settings, without_credentials
 
 if TYPE_CHECKING:
     from longtail.tracking.delivery import Store
@@ -43,8 +43,11 @@ def sync() -> int:
 def promote(name: str | None = None, *, insist: bool = False) -> str:
     """Make the challenger among the models called `name` the champion; a sentence of it.
 
-    Raises DataError if the store does not answer, there is no challenger, or a paired test does not speak for it.
+    Raises DataError if the store does not answer, tracking is off, there is no challenger, or a paired test does not
+    speak for it.
     """
+    if Settings.from_environment() is None:
+        raise DataError("tracking is off, so there is no MLflow to promote a model in; unset LONGTAIL_TRACKING")
     uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     try:
         return registry.promote(_store(uri).client, name, insist=insist)

@@ -102,6 +102,10 @@ def read_domain(
 
     Raises DataError if either cannot be read, or they are not of the same split.
     """
+    if not features.is_dir():
+        raise DataError(
+            f"there is no directory {shown(features)} of stored features, as the step `features` writes them"
+        )
     split = split or features.parent / SPLIT
     check_same_rows("similarity", {"features": Lineage.read(features), "split": Lineage.read(split)})
     table = Split.open(split)

@@ -137,6 +137,14 @@ def test_what_a_step_has_written_is_replaced(tmp_path: Path, put: Callable[[Path
     assert [path.name for path in (tmp_path / "output").iterdir()] == ["new"]
 
 
+@pytest.mark.parametrize("place", [".", "..", "/"])
+def test_an_output_needs_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="name a folder to make"), written_whole({"dataset": Path(place)}):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("place", ["set", "set/link/..", "link"])
 def test_what_is_read_is_not_replaced(tmp_path: Path, place: str) -> None:
     an_artifact(tmp_path / "set")

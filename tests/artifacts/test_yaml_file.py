@@ -1,8 +1,12 @@
 """YAML that people write: a key that stands twice is named with both lines."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from longtail.artifacts.yaml_file import read_yaml
 from longtail.errors import DataError
@@ -31,7 +35,7 @@ def test_a_key_that_stands_twice(tmp_path: Path, text: str, key: str, first: int
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("True", "true"), ("FALSE", "false"), ("1", "0x1"), ("1", "1.0"), ("1", "true"), ("~", "null"), ("1", "1_")],
+    [("True", "true"), ("FALSE", "false"), ("1", "1.0"), ("1", "true"), ("~", "null"), ("1.5", "1.50")],
 )
 def test_keys_that_are_spelled_differently_and_read_alike(tmp_path: Path, one: str, other: str) -> None:
     (tmp_path / "params.yaml").write_text(f"target:\n  {one}: 0.5\n  {other}: 0.5\n", encoding="utf-8")
@@ -46,6 +50,29 @@ def test_keys_that_are_spelled_differently_and_read_alike(tmp_path: Path, one: s
 def test_only_true_and_false_are_no_texts_as_dvc_reads_it(tmp_path: Path, word: str) -> None:
     (tmp_path / "params.yaml").write_text(f"{word}: {word}\nfirst: true\nsecond: False\n", encoding="utf-8")
     assert read_yaml(tmp_path / "params.yaml") == {word: word, "first": True, "second": False}
+
+
+@pytest.mark.parametrize("word", ["010", "007", "1_000", "1:30", "1:30.5", "0x1F", "0b11", "0o17", "00", "-01"])
+def test_a_number_that_is_not_written_as_decimals_are_stays_a_text(tmp_path: Path, word: str) -> None:
+    """YAML 1.1, which is PyYAML's, makes 8 of 010 and 90 of 1:30; DVC does not. A class may be called so."""
+    (tmp_path / "params.yaml").write_text(f"classes: [{word}]\n", encoding="utf-8")
+    assert read_yaml(tmp_path / "params.yaml") == {"classes": [word]}
+
+
+@given(st.one_of(st.integers(), st.floats(allow_nan=False), st.from_regex(r"[-+]?[0-9_:.eExob]{1,8}", fullmatch=True)))
+def test_what_is_read_as_a_number_dvc_reads_as_the_same(value: object) -> None:
+    """DVC's reader is ruamel.yaml, for YAML 1.2."""
+    text = value if isinstance(value, str) else repr(value)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "params.yaml"
+        file.write_text(f"a: [{text}]\n", encoding="utf-8")
+        try:
+            (ours,) = read_yaml(file)["a"]
+        except (DataError, ValueError):  # no YAML, as of several scalars
+            return
+    if isinstance(ours, int | float):
+        (theirs,) = YAML(typ="safe", pure=True).load(f"a: [{text}]\n")["a"]
+        assert theirs == ours
 
 
 def test_a_long_key_is_shown_in_part(tmp_path: Path) -> None:

@@ -163,6 +163,42 @@ def test_a_file_of_answers_is_whole_or_absent(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["answers.jsonl", "photo.png"]
 
 
+@pytest.mark.parametrize("content", [b"\x89PNG of somebody", b"file,class\n"])
+def test_answers_replace_nothing_but_answers(trained: Path, tmp_path: Path, content: bytes) -> None:
+    file, mine = save(picture(2, 4), tmp_path / "photo", "png"), tmp_path / "mine"
+    mine.write_bytes(content)
+    for out in (mine, file):
+        before = out.read_bytes()
+        with pytest.raises(DataError, match=f"{out} is there, and holds no JSON lines"):
+            predict([file], trained / "index/softmax", as_json=False, out=out)
+        assert out.read_bytes() == before
+    (tmp_path / "empty").touch()
+    predict([file], trained / "index/softmax", as_json=False, out=tmp_path / "empty")
+    predict([file], trained / "index/softmax", as_json=False, out=tmp_path / "empty")
+
+
+def test_an_index_that_has_changed_does_not_answer(trained: Path, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    shutil.copytree(trained / "index/softmax", index)
+    rules = index / "rules.json"
+    rules.write_text(rules.read_text().replace("temperature", "temperature "))
+    with pytest.raises(DataError, match=r"rules\.json"):
+        predict([save(picture(2, 4), tmp_path / "photo", "png")], index, as_json=False, out=None)
+
+
+@pytest.mark.parametrize("name", ["head-*.json", "cluster_wise-*/about.json", "familiarity-*.json"])
+def test_rules_that_hold_something_else_are_one_sentence(trained: Path, tmp_path: Path, name: str) -> None:
+    index = tmp_path / "index"
+    shutil.copytree(trained / "index/softmax", index)
+    (index / "digests.json").unlink()
+    found = list((index / "rules").glob(name))
+    assert found
+    for file in found:
+        file.write_text("{}")
+    with pytest.raises(DataError, match="index"):
+        predict([save(picture(2, 4), tmp_path / "photo", "png")], index, as_json=False, out=None)
+
+
 def test_answers_go_into_no_folder(trained: Path, tmp_path: Path) -> None:
     file = save(picture(2, 4), tmp_path / "photo", "png")
     (tmp_path / "answers").mkdir()

@@ -116,6 +116,8 @@ def test_few_groups_on_one_side_are_no_more_than_the_sign_test_says(discordant: 
     assert found.mean == pytest.approx(discordant / 100)
     assert found.p == pytest.approx(2.0 ** (1 - discordant), abs=0.002)
     assert found.significant == (discordant > 5)
+    assert found.interval is not None
+    assert found.significant or found.interval[0] <= 0, "an interval beyond 0 would say the contrary"
     turned = paired_difference([Answers(parts[0], parts[2], parts[1], parts[3])] * seeds)
     assert turned.p == pytest.approx(found.p, abs=0.02)
 

@@ -77,6 +77,24 @@ def test_it_says_what_the_report_says() -> None:
         assert part in text, part
 
 
+@pytest.mark.parametrize("samples", [{}, {"train": 7340, "validation": 2160, "test": 3590}, {"train": 17970}])
+def test_it_counts_the_images_that_are_used(samples: dict[str, int]) -> None:
+    text = card(make_report([make_task(class_names(3))], samples=samples))
+    used = sum(samples.values())
+    assert (f"{used:,} images of 17,970 packed: train 7,340" in text) == (0 < used < 17970)
+    assert ("\n17,970 images" in text) == (used in (0, 17970))
+
+
+def test_without_resampling_it_promises_no_intervals() -> None:
+    task = make_task(class_names(3))
+    rows = [
+        replace(row, metrics=row.metrics.model_copy(update={"intervals": {}}), difference=None) for row in task.rows
+    ]
+    text = card(make_report([replace(task, rows=rows)]))
+    assert "in percent; nothing was resampled, so there are no intervals." in text
+    assert "bootstrap" not in text.split("## What it reaches")[1].split("##")[0]
+
+
 @pytest.mark.parametrize("classes", [2, MOST_CLASSES, MOST_CLASSES + 1, 300])
 def test_of_many_classes_it_shows_the_largest_and_the_smallest(classes: int) -> None:
     text = card(make_report([make_task(class_names(classes))]))

@@ -1,6 +1,7 @@
 """Very many classes, and very many tasks: the page opens, its figures are few, and its files are small."""
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,26 @@ def test_no_class_is_a_formula_of_a_spreadsheet(tmp_path: Path) -> None:
     pd.DataFrame(answers).to_parquet(tmp_path / f"predictions-{task.name}.parquet")
     write_tables(report, State(rule="head", history=[Round(round=0, scores={}, curve=[])]), tmp_path)
     assert pd.read_csv(tmp_path / "per_class.csv")["class"].tolist() == ["'=1+1", "a"]
+    answers = {"id": ["x"], "true": ["=1+1"], task.main.key: ["@a"]}
+    pd.DataFrame(answers).to_parquet(tmp_path / f"predictions-{task.name}.parquet")
+    for old in ("models", "plots"):
+        shutil.rmtree(tmp_path / old)
+    write_tables(report, State(rule="head", history=[Round(round=0, scores={}, curve=[])]), tmp_path)
+    (pair,) = pd.read_csv(tmp_path / "plots/confusion.csv").to_dict("records")
+    assert pair == {"actual": "'=1+1", "predicted": "'@a"}
+
+
+@pytest.mark.parametrize("reference", [None, 0.7])
+def test_the_baseline_differs_from_what_others_are_compared_with(tmp_path: Path, reference: float | None) -> None:
+    task = replace(task_of(2), baseline="r3", reference_accuracy=reference, reference=reference and "head_adjusted")
+    report = make_report([task], models=[ModelReport("r3", "LMLE", "trained", "cluster_wise")], means=[])
+    pd.DataFrame({"id": ["x"], "true": ["a"], "r3.head": ["b"]}).to_parquet(
+        tmp_path / f"predictions-{task.name}.parquet"
+    )
+    write_tables(report, State(rule="head", history=[Round(round=0, scores={}, curve=[])]), tmp_path)
+    found = read_json(tmp_path / "models/r3.json")[task.name]
+    accuracy = task.main.metrics.mean_class_accuracy
+    assert found["difference"] == pytest.approx(0 if reference is None else accuracy - reference)
 
 
 @pytest.mark.parametrize(("K", "tasks"), [(3, 1), (2, 2), (2, MANY_TASKS + 1), (2000, 1)])

@@ -23,7 +23,7 @@ from longtail.report.names import columns, short
 from longtail.report.round_figures import training_curves, validation_curve
 from longtail.report.tables import comparison_rows, metric_table, parameter_sections, round_rows
 from longtail.report.task_tables import gain_rows, task_rows
-from longtail.report.titles import rule_title
+from longtail.report.titles import row_title, rule_title
 from longtail.rules.registry import RULES
 
 NASTY = [
@@ -143,6 +143,39 @@ def test_a_leading_baseline_gains_over_the_next_model() -> None:
     assert gain == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize("leads", [True, False])
+def test_gains_are_called_by_what_is_compared(leads: bool) -> None:
+    """A baseline whose adjusted head others are compared with is drawn by it, whether it leads or not."""
+    task = with_accuracies(make_task(["no", "yes"]), {"r3": 0.8, "softmax": 0.6})
+    own = task.own_rows if leads else task.own_rows[::-1]
+    base = own[0 if leads else 1].model
+    task = replace(task, rows=own, baseline=base, reference="head_adjusted", reference_accuracy=0.5)
+    tasks = [replace(task, name=name) for name in ("one", "two")]
+    page = " ".join(render(make_report(tasks)).split())
+    other = row_title(own[1 if leads else 0], task)
+    names = (f"{base}, adjusted", other) if leads else (other, f"{base}, adjusted")
+    assert "What {} gains over {} in mean per-class accuracy".format(*names) in page
+
+
+def test_a_report_of_which_nothing_was_resampled_speaks_of_no_intervals() -> None:
+    task = make_task(class_names(3))
+    rows = [
+        replace(row, metrics=row.metrics.model_copy(update={"intervals": {}}), difference=None) for row in task.rows
+    ]
+    tasks = [replace(task, name=name, rows=rows) for name in ("one", "two")]
+    page = " ".join(render(make_report(tasks)).split())
+    for words in ("bootstrap", "p &lt; 0.05", "95 % interval"):
+        assert words not in page, words
+    assert "Dots, without intervals: nothing was resampled" in page
+
+
+def test_mistakes_that_nobody_asked_for_are_counted_all_the_same() -> None:
+    task = make_task(class_names(3))
+    wrong = sum(count for true, predicted, count in task.main.metrics.confusion if true != predicted)
+    page = render(make_report([replace(task, mistakes=())]))
+    assert f"None of the {wrong} test images that {LEADING} gets wrong is shown: evaluate.mistakes is 0." in page
+
+
 def test_models_stand_side_by_side_with_their_differences_to_the_baseline() -> None:
     task = with_accuracies(make_task(class_names(3)), {"r3": 0.801, "softmax": 0.66, "crl": 0.666})
     rows = comparison_rows(task, make_models(["label"]))
@@ -241,7 +274,7 @@ def test_absent_parts_are_sentences() -> None:
     for sentence in (
         "No map of the embedding was made",
         "No k was searched",
-        "There is no wrongly classified image",
+        "evaluate.mistakes is 0",
         "there is no curve of the loss",
         "No parameters were recorded",
     ):

@@ -141,6 +141,8 @@ def test_a_model_below_its_own_start_is_told_of() -> None:
     (found,) = [text for text in remarks(report) if "trained" in text]
     assert found.startswith("r3 is 12.1 points below softmax, from which it was trained: 73.0 % against 85.1 %")
     assert found in render(report)
+    unknown = [replace(below, interval=None), replace(BASE, interval=None)]
+    assert not [text for text in remarks(replace(report, means=unknown)) if "trained" in text], "nothing was resampled"
     touching = replace(report, means=[replace(below, accuracy=0.82, interval=(0.80, 0.84)), BASE])
     assert not [text for text in remarks(touching) if "trained" in text]
 
