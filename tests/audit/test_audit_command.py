@@ -133,6 +133,8 @@ def test_an_index_judges_labels_of_validation_alone(trained: Path) -> None:
     words = [trained / "index/softmax", "--split", trained / "split"]
     with pytest.raises(DataError, match="give the packed data set that they are in, as --dataset"):
         said(*words)
+    with pytest.raises(DataError, match="split is no packed data set: give what `ingest` wrote, as --dataset"):
+        said(*words, "--dataset", trained / "split")
     found = values(*words, "--dataset", trained / "dataset")
     split = Split.open(trained / "split")
     assert found["by"] == "embeddings"

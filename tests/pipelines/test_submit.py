@@ -214,7 +214,18 @@ def test_data_that_is_not_known_or_not_reachable_is_one_sentence(command: Comman
     assert "is not your store" in error_of(command(name, "--endpoint", "http://localhost:9000"))
     (folder / "dvc.lock").write_text("stages: {}\n")
     assert "dvc.lock has no md5 of artifacts/dataset: run `dvc repro ingest`" in error_of(command(name))
+    (folder / "dvc.lock").write_bytes(b"\x8c\xff")
+    assert "dvc.lock has no md5 of artifacts/dataset: run `dvc repro ingest`" in error_of(command(name))
     assert not (folder / "longtail.yaml").exists()
+
+
+def test_a_pipeline_replaces_nothing_but_a_pipeline(command: Command, folder: Path) -> None:
+    before = (folder / "params.yaml").read_bytes()
+    assert "params.yaml is there, and is no compiled pipeline" in error_of(command("compile", "params.yaml"))
+    assert (folder / "params.yaml").read_bytes() == before
+    for _ in range(2):
+        assert command("compile", "out.yaml")[0] == 0
+    assert [path.name for path in folder.glob(".*.partial")] == []
 
 
 @pytest.mark.parametrize("name", ["out.txt", "out.json", "out", ".yaml", "out.YAML", "."])

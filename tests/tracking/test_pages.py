@@ -118,6 +118,17 @@ def test_the_model_has_its_own_metrics_its_data_and_a_version(client: Any) -> No
         assert len(client.get_metric_history(run.info.run_id, "test/kind/accuracy")) == 1
 
 
+def test_with_tracking_off_nothing_is_promoted_and_no_store_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("LONGTAIL_TRACKING", "off")
+    with pytest.raises(DataError, match="tracking is off"):
+        tracking.promote()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_challenger_that_beats_the_baseline_becomes_the_champion(client: Any) -> None:
     for _ in range(2):
         evaluate(comparison=BETTER)

@@ -52,6 +52,8 @@ def test_what_is_wrong_with_a_domain_is_one_sentence(domains: Path, tmp_path: Pa
         read_domain(domains / "photos/features", domains / "birds/split")
     with pytest.raises(DataError, match="is not a split"):
         read_domain(shutil.copytree(domains / "birds/features", tmp_path / "features"))
+    with pytest.raises(DataError, match=r"there is no directory .*nowhere.* of stored features"):
+        read_domain(tmp_path / "nowhere")
 
 
 def similarity(*words: object) -> str:
