@@ -36,7 +36,7 @@ AnySource = Annotated[
     Bsds500 | CelebA | Digits | Folder | Idx | ImageLists | LabelTable | SilkNow | TorchvisionDataset,
     Field(discriminator="kind"),
 ]
-Length = Annotated[int, Field(ge=1, le=65500)]  # of a side: longer ones no JPEG has
+Length = Annotated[int, Field(ge=1, le=10**6)]  # of a side: what is more was a slip
 JPEG_SIDE = 128  # images of this shorter side or more are kept as JPEGs, where nobody has said
 QUALITY = 95
 

@@ -49,7 +49,7 @@ def test_every_link_has_its_heading() -> None:
 
 def test_rows_say_values_bounds_and_defaults() -> None:
     fits = rows("fits")
-    assert fits["batch"][:2] == ("whole number ≥ 1", "`128`")
+    assert fits["batch"][:2] == ("whole number ≥ 1, ≤ 1,048,576", "`128`")
     assert fits["method"][0] == "one of the methods"
     assert rows("optimisation")["schedule"][:2] == ("`constant`, `cosine`, `step`", "`cosine`")
     assert rows("optimisation")["milestones"][:2] == ("list of number > 0, < 1", "`[0.8, 0.9]`")
