@@ -2,7 +2,7 @@
 
 colours.npy   uint16, n×G²: of every image the counts on a grid of G×G cells, row after row
 
-Sources: Dorozynski, SilkNet, 2023, section 3.2 (colour similarity, Eq. 7), and their code, in which G
+Sources: Dorozynski, SilkNet, 2023, section 3.2 (colour similarity, Eq. 7), and the authors' code, in which G
 is 5. The resized image's hue H and saturation S, both in [0, 1], are polar coordinates: x = S cos 2πH along a row and
 y = S sin 2πH across the rows of a grid over the square [−1, 1]². Grey pixels lie at its centre.
 """

@@ -34,8 +34,7 @@ def predict(paths: list[Path], index: Path, *, as_json: bool, out: Path | None, 
     stderr. Raises DataError at the end if there was one, and at once if the index cannot be read or has changed, its
     model takes no files, or `out` would replace what is no file of answers.
     """
-    if out is not None and out.is_file() and out.stat().st_size and out.open("rb").read(1) != b"{":
-        raise DataError(f"{out} is there, and holds no JSON lines; name another file, or move it away")
+    _check_replaceable(out)
     check_artifact(index)
     answerer = Answerer.load(index)
     preprocessing(answerer.embedder.blueprint)
@@ -59,6 +58,13 @@ def predict(paths: list[Path], index: Path, *, as_json: bool, out: Path | None, 
         Console(width=None if sys.stdout.isatty() else Console(width=WIDEST).measure(table).maximum).print(table)
     if faults:
         raise DataError(f"{faults} of {count} files have no answer; each is named above")
+
+
+def _check_replaceable(out: Path | None) -> None:
+    if out is not None and out.is_file():
+        with out.open("rb") as file:
+            if file.read(1) not in (b"{", b""):
+                raise DataError(f"{out} is there, and holds no JSON lines; name another file, or move it away")
 
 
 def answered(files: Iterable[Picture], answerer: Answerer, *, refuse: bool = False) -> Iterator[Line]:

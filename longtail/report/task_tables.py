@@ -91,7 +91,7 @@ def _compared_accuracy(row: Row, task: TaskReport) -> float | None:
 
 
 def compared_title(row: Row, task: TaskReport) -> str:
-    """The row as `_compared_accuracy` takes it."""
+    """How the row is called where `_compared_accuracy` compares it."""
     by_reference = row.model == task.baseline and task.reference_accuracy is not None
     return task.baseline_title if by_reference else row_title(row, task)
 

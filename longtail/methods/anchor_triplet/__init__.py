@@ -1,9 +1,8 @@
 """Triplets beside a classifier of anchor points that are learned with the network (Triplet-A).
 
 Source: Cui, Zhou, Lin and Belongie, CVPR 2016; sections 2.3.4 and 2.3.5 (Eq. 2.3 to 2.5) of Cui's dissertation. Where
-the anchor
-points begin it does not say: here with k-means of the embeddings that the training begins with, as the paper finds the
-points of a network that has been trained.
+the anchor points begin it does not say: here with k-means of the embeddings that the training begins with, as the paper
+finds the points of a network that has been trained.
 """
 
 from typing import Literal, cast
