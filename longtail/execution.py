@@ -145,8 +145,12 @@ def one_sentence() -> Iterator[None]:
     except KeyboardInterrupt:  # typer has its own way once a command runs
         print("error: interrupted; nothing half-written is left, and checkpoints are kept", file=sys.stderr)
         sys.exit(130)
-    except MemoryError as error:
-        sys.exit(f"error: there is not memory enough: {error or 'lower the sizes that were asked for'}")
+    except (MemoryError, RuntimeError) as error:
+        # torch has no type of its own for a CPU's memory: "can't allocate memory", of a GPU's "out of memory".
+        said = str(error).partition("\n")[0]
+        if isinstance(error, RuntimeError) and not any(words in said for words in ("allocate memory", "out of memory")):
+            raise
+        sys.exit(f"error: there is not memory enough; lower `batch`, or the sizes of network and images ({said})")
     except OSError as error:
         reason = error.strerror or " ".join(str(error).split())
         # numpy names neither the file nor the reason when it could not write all of an array.

@@ -214,6 +214,32 @@ def test_interrupted_while_it_begins_a_command_ends_in_a_sentence(
     assert error.startswith("error: interrupted; nothing half-written is left")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried\nat"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee documentation"),
+        MemoryError("Unable to allocate 7.45 GiB for an array"),
+        MemoryError(),
+    ],
+    ids=["cpu", "gpu", "numpy", "bare"],
+)
+def test_where_memory_does_not_suffice_it_is_one_sentence(
+    longtail: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    monkeypatch.setattr(__main__, "_command", lambda _: (_ for _ in ()).throw(error))
+    status, said = longtail("fit")
+    assert status == 1
+    assert_one_sentence(said)
+    assert "there is not memory enough; lower `batch`" in said
+
+
+def test_any_other_error_of_a_library_keeps_its_traceback(longtail: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(__main__, "_command", lambda _: (_ for _ in ()).throw(RuntimeError("shapes do not match")))
+    with pytest.raises(RuntimeError, match="shapes"):
+        longtail("fit")
+
+
 def test_a_command_behind_two_dashes_is_that_command(root: Path, longtail: Run) -> None:
     (root / "p.yaml").write_text("seed: 0\n")
     assert longtail("--", *split(root, "--params", root / "p.yaml"))[0] == 0
