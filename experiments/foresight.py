@@ -22,6 +22,7 @@ from longtail.advice.advice import Advice, advise
 from longtail.advice.ladder import ADJUSTED_STEP
 from longtail.advice.measured import Gain, Table, tables
 from longtail.execution import one_sentence
+from longtail.metrics.significance import LEVEL
 from longtail.stages import ingest, split
 
 HEADING = (
@@ -32,7 +33,6 @@ CLASSES = (
     "\n| table | classes × rows × seeds | differences as large as said: told | smaller: not told |\n"
     "| --- | ---: | ---: | ---: |\n"
 )
-LEVEL = 0.05
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from pipelines.resources import Kubernetes
 PAGE = Path(__file__).parents[1] / "docs" / "parameters.md"
 SECTIONS = (*(NAMED.get(stage, stage) for stage in (*STAGES, *EDGE_STAGES)), CLUSTER)
 WIDTH = 100
-WORDS = {int: "whole number", float: "number", bool: "`true` or `false`", str: "text", Path: "path", type(None): "null"}
+WORDS = {int: "whole number", float: "number", bool: "`true` or `false`", str: "text", Path: "path"}
 BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 BEGIN = """Look up here what params.yaml may hold: its sections, their parameters, values and defaults. What they are
 good for is in [data.md](data.md) (`ingest`, `split`), [pretrained.md](pretrained.md) (`start`, `features`),

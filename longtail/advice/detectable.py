@@ -16,7 +16,9 @@ from functools import cache
 import numpy as np
 from scipy import stats
 
-LEVEL, POWER = 0.05, 0.8
+from longtail.metrics.significance import LEVEL
+
+POWER = 0.8
 Z_LEVEL, Z_POWER = float(stats.norm.ppf(1 - LEVEL / 2)), float(stats.norm.ppf(POWER))
 # Of fewer discordant images even all on one side are chance: 2 · 0.5⁵ = 0.06.
 FEWEST = 6

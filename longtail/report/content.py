@@ -104,6 +104,21 @@ class TaskReport:
         """The baseline, as headings of differences to it have it."""
         return f"{self.baseline}, adjusted" if self.reference else self.baseline
 
+    def reference_of(self, row: Row) -> float | None:
+        """What the baseline's row reaches by the rule by which others are compared with it, where that is another."""
+        return self.reference_accuracy if row.model == self.baseline else None
+
+    def standing(self, row: Row) -> Standing:
+        """How the row's model stands in this task."""
+        return Standing(
+            row.model,
+            row.metrics.mean_class_accuracy,
+            row.metrics.intervals.get("mean_class_accuracy"),
+            row.difference,
+            row.rule,
+            self.reference_of(row),
+        )
+
     @property
     def main(self) -> Row:
         """The row that leads, and that the figures show."""
@@ -192,14 +207,4 @@ class Report:
         """How the models stand to each other, over all tasks."""
         if self.means or not self.tasks:
             return list(self.means)
-        return [
-            Standing(
-                row.model,
-                row.metrics.mean_class_accuracy,
-                row.metrics.intervals.get("mean_class_accuracy"),
-                row.difference,
-                row.rule,
-                self.tasks[0].reference_accuracy if row.model == self.tasks[0].baseline else None,
-            )
-            for row in self.tasks[0].own_rows
-        ]
+        return [self.tasks[0].standing(row) for row in self.tasks[0].own_rows]

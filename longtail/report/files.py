@@ -108,18 +108,9 @@ def _write_models(report: Report, folder: Path) -> None:
         compared: dict[str, Any] = {MEAN: _standing(one, baseline)} if report.means else {}
         for page in report.tasks if len(report.tasks) <= MANY_TASKS else ():
             row = next(row for row in page.own_rows if row.model == one.model)
-            interval = row.metrics.intervals.get("mean_class_accuracy")
             scalars = row.metrics.scalars()
-            compared[page.name] = _standing(
-                Standing(
-                    row.model,
-                    row.metrics.mean_class_accuracy,
-                    interval,
-                    row.difference,
-                    reference=page.reference_accuracy if row.model == baseline else None,
-                ),
-                baseline,
-            ) | {name: scalars.get(name) for name in COMPARED}
+            own = {name: scalars.get(name) for name in COMPARED}
+            compared[page.name] = _standing(page.standing(row), baseline) | own
         write_json(folder / f"{one.model}.json", compared)
 
 

@@ -86,14 +86,13 @@ def _imbalance(task: TaskReport) -> str:
 
 def _compared_accuracy(row: Row, task: TaskReport) -> float | None:
     """Of the baseline that by the rule by which others are compared with it."""
-    of_reference = task.reference_accuracy if row.model == task.baseline else None
+    of_reference = task.reference_of(row)
     return row.metrics.mean_class_accuracy if of_reference is None else of_reference
 
 
 def compared_title(row: Row, task: TaskReport) -> str:
     """How the row is called where `_compared_accuracy` compares it."""
-    by_reference = row.model == task.baseline and task.reference_accuracy is not None
-    return task.baseline_title if by_reference else row_title(row, task)
+    return row_title(row, task) if task.reference_of(row) is None else task.baseline_title
 
 
 def gain_rows(tasks: Sequence[TaskReport]) -> list[tuple[str, float | None, float]]:
