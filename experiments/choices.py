@@ -12,6 +12,7 @@ WORDS = {
     "strength": "τ {}",
     "prior": "{}",
     "power": "τ {}",
+    "anchors": "{} points a class",
     "gamma": "γ {}",
     "threshold": "threshold {}",
     "head": "head {}",

@@ -14,6 +14,7 @@ from longtail.rules.knn import Decision, NearestNeighbours, decide, nearest, row
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Measure = Literal["mean_class_accuracy", "average_f1"]
+ANCHORS = [3, 10, 20, 50]  # the paper's first: it stays where another is no better
 
 
 class Search(BaseModel, extra="forbid"):
@@ -24,6 +25,13 @@ class Search(BaseModel, extra="forbid"):
     )
     decisions: list[Decision] = Field(
         list(get_args(Decision)), min_length=1, description="large_margin: Eq. 3 of LMLE; vote: of the k nearest"
+    )
+    anchors: list[Annotated[int, Field(ge=1)]] = Field(
+        ANCHORS,
+        min_length=1,
+        exclude_if=lambda counts: counts == ANCHORS,
+        description="K of soft_voting, anchor points in every class; beside the first, those of which there are fewer "
+        "than training samples",
     )
 
 

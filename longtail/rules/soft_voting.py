@@ -1,7 +1,7 @@
 """Soft voting of anchor points: a class by how near all of its points are, the nearer ones with the larger part.
 
 Source: Cui, Zhou, Lin and Belongie, CVPR 2016, Eq. 2.3 by the number that it has in Cui's dissertation (Cornell
-University, 2019). K is the paper's; γ it finds by cross-validation, and it is chosen on validation here.
+University, 2019). Its K is 3, and γ it finds by cross-validation; both are chosen on validation here.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,6 @@ from longtail.rules.distances import squared_distances
 from longtail.rules.knn import row_blocks
 from longtail.rules.search import mean_class_accuracy
 
-ANCHORS = 3  # K, anchor points of a class
 # γ, the paper's first: it stays where another is no better.
 GAMMAS = (5.0, 10.0, 2.0, 20.0, 1.0, 50.0)
 FARTHEST = 4.0  # squared distance of a point on the sphere to one inside of it
@@ -28,7 +27,9 @@ BEHIND = 20.0  # by how much the score of a class without a point lies below the
 
 @dataclass(frozen=True)
 class SoftVoting(Rule):
-    """`points` (C, K, d): the anchor points of the classes `codes` (C,); of all classes `class_count`. `gamma` is γ."""
+    """`points` (C, K, d): the anchor points of the classes `codes` (C,); of all classes `class_count`. `gamma` is γ.
+    `curve`: the mean per-class accuracy on validation of each K and γ.
+    """
 
     title = "soft voting of anchor points"
 
@@ -41,21 +42,30 @@ class SoftVoting(Rule):
 
     @classmethod
     def fit(cls, evidence: Evidence, fitted: Mapping[str, Rule]) -> Self:
-        points, codes = anchor_points(evidence.embeddings, evidence.train, ANCHORS, seed=evidence.seed)
+        labelled = evidence.train[evidence.train >= 0]
+        classes, (first, *others) = len(np.unique(labelled)), evidence.search.anchors
+        counts = [first, *(count for count in others if count * classes < len(labelled))]
+        tried = [one for count in counts for one in cls._tried(evidence, count)]
+        best, _ = max(tried, key=lambda one: one[1])  # of equals the first
+        curve = [{"anchors": rule.points.shape[1], "gamma": rule.gamma, "score": rule.score} for rule, _ in tried]
+        return replace(best, curve=sorted(curve, key=lambda one: (one["anchors"], one["gamma"])))
+
+    @classmethod
+    def _tried(cls, evidence: Evidence, count: int) -> list[tuple[Self, float]]:
+        """The rule of so many anchor points with every γ, and what it reaches on validation by the measure."""
+        points, codes = anchor_points(evidence.embeddings, evidence.train, count, seed=evidence.seed)
         known = np.flatnonzero(evidence.validation >= 0)
         truth = evidence.validation[known]
-        tried = {gamma: cls(points, codes, evidence.class_count, gamma, 0.0, []) for gamma in GAMMAS}
-        parts: dict[float, list[Ints]] = {gamma: [] for gamma in GAMMAS}
+        rules = [cls(points, codes, evidence.class_count, gamma, 0.0, []) for gamma in GAMMAS]
+        said = [np.empty(len(known), np.int64) for _ in rules]
         for rows in row_blocks(len(known), max(evidence.class_count, points[..., 0].size)):
-            distances = tried[GAMMAS[0]].distances(evidence.embeddings[known[rows]])
-            for gamma, rule in tried.items():
-                parts[gamma].append(rule.scores(distances).argmax(1))
-        said = {gamma: np.concatenate(part) for gamma, part in parts.items()}
-        reached = {gamma: evidence.reached(truth, answers) for gamma, answers in said.items()}
-        best = max(GAMMAS, key=reached.__getitem__)
-        scores = {gamma: mean_class_accuracy(truth, said[gamma]) for gamma in sorted(GAMMAS)}
-        curve = [{"gamma": gamma, "score": score} for gamma, score in scores.items()]
-        return replace(tried[best], score=scores[best], curve=curve)
+            distances = rules[0].distances(evidence.embeddings[known[rows]])
+            for rule, answers in zip(rules, said, strict=True):
+                answers[rows] = rule.scores(distances).argmax(1)
+        return [
+            (replace(rule, score=mean_class_accuracy(truth, answers)), evidence.reached(truth, answers))
+            for rule, answers in zip(rules, said, strict=True)
+        ]
 
     def predict(self, embeddings: Floats, logits: Floats | None) -> tuple[Ints, Floats]:
         blocks = row_blocks(len(embeddings), self.points[..., 0].size)

@@ -14,8 +14,8 @@ from test_rules_extended import addition
 
 from longtail.metrics.probabilities import probabilities
 from longtail.rules.clusters import anchor_points
-from longtail.rules.search import mean_class_accuracy
-from longtail.rules.soft_voting import ANCHORS, GAMMAS, SoftVoting
+from longtail.rules.search import ANCHORS, Search, mean_class_accuracy
+from longtail.rules.soft_voting import GAMMAS, SoftVoting
 
 Floats = npt.NDArray[np.float32]
 
@@ -99,19 +99,33 @@ def test_anchor_points_are_the_means_of_each_class_by_k_means(seed: int, count: 
                 assert np.allclose(own[nearest == place].mean(0), of_class[place], atol=0.2)
 
 
-def test_gamma_is_that_of_the_paper_unless_another_is_better_on_validation() -> None:
-    found = evidence()
+@pytest.mark.parametrize("seed", range(4))
+def test_points_and_gamma_are_those_of_the_paper_unless_others_are_better_on_validation(seed: int) -> None:
+    found = evidence(seed)
     rule, known = SoftVoting.fit(found, {}), found.validation >= 0
     scores = {}
-    for gamma in GAMMAS:
-        codes, _ = replace(rule, gamma=gamma).predict(found.embeddings[known], None)
-        scores[gamma] = mean_class_accuracy(found.validation[known], codes)
-    assert rule.score == max(scores.values()) == scores[rule.gamma]
-    assert rule.gamma == next(gamma for gamma in GAMMAS if scores[gamma] == rule.score)
-    curve = [{"gamma": gamma, "score": scores[gamma]} for gamma in sorted(GAMMAS)]
-    assert rule.summary() == {"score": rule.score, "anchors": ANCHORS, "gamma": rule.gamma, "curve": curve}
+    for count in (3, 10, 20):  # of the 150 samples of four classes: 50 each would be more than there are
+        points, codes = anchor_points(found.embeddings, found.train, count)
+        for gamma in GAMMAS:
+            said, _ = SoftVoting(points, codes, CLASSES, gamma, 0.0, []).predict(found.embeddings[known], None)
+            scores[count, gamma] = mean_class_accuracy(found.validation[known], said)
+    assert rule.score == max(scores.values())
+    best = next(key for key, score in scores.items() if score == rule.score)
+    assert (rule.points.shape[1], rule.gamma) == best
+    curve = [{"anchors": count, "gamma": gamma, "score": score} for (count, gamma), score in sorted(scores.items())]
+    assert rule.summary() == {"score": rule.score, "anchors": best[0], "gamma": best[1], "curve": curve}
+
+
+def test_of_equals_the_papers_stay() -> None:
+    found = evidence()
     apart = replace(found, embeddings=np.eye(CLASSES + 1, dtype=np.float32)[np.maximum(found.train, found.validation)])
-    assert SoftVoting.fit(apart, {}).gamma == GAMMAS[0] == 5
+    rule = SoftVoting.fit(apart, {})
+    assert (rule.points.shape[1], rule.gamma) == (ANCHORS[0], GAMMAS[0]) == (3, 5)
+
+
+def test_the_first_number_of_points_is_tried_however_few_samples_there_are() -> None:
+    found = replace(evidence(), search=Search(anchors=[500, 3]))
+    assert {one["anchors"] for one in SoftVoting.fit(found, {}).curve} == {500, 3}
 
 
 @pytest.mark.parametrize("counts", [[1], [2, 40]])
@@ -119,7 +133,7 @@ def test_an_added_class_has_points_of_its_own_and_wins_where_they_are_the_neares
     rule, more = SoftVoting.fit(evidence(), {}), addition(1, counts, spread=0.05)
     extended = rule.extended(more)
     assert np.array_equal(extended.points[: len(rule.points)], rule.points)
-    assert extended.points.shape[:2] == (CLASSES + len(counts), ANCHORS)
+    assert extended.points.shape[:2] == (CLASSES + len(counts), rule.points.shape[1])
     codes, scores = extended.predict(more.embeddings, None)
     assert scores.shape == (len(more.labels), CLASSES + len(counts))
     assert (codes == more.labels).mean() > 0.9
