@@ -16,6 +16,7 @@ from experiments.cell import Steps
 from experiments.matrix import Cell
 from experiments.place import Place
 from experiments.unknown_classes import without_labels
+from longtail.artifacts.outputs import written_whole
 from longtail.bootstrapping.people import answer
 from longtail.data.dataset import Task, rejected_column
 from longtail.data.splits import Split, make_split
@@ -175,7 +176,8 @@ def _answers(ground: Ground, labels: Ints, rejected: Ints) -> dict[str, Answers]
     name = hashlib.sha256(np.concatenate([labels, rejected]).tobytes()).hexdigest()[:12]
     table = ground.steps.work / f"{ground.start.name}-turn-{name}"
     if not table.exists():
-        grown(ground.split, labels, rejected).write(table)
+        with written_whole({"split": table}) as partial:
+            grown(ground.split, labels, rejected).write(partial["split"])
     indexed = ground.steps.run(index, table, ground.model(table))
     embeddings = read_embeddings(indexed / "snapshot", ground.task.name)
     logits = read_logits(indexed / "snapshot", ground.task.name)

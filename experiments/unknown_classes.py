@@ -20,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 from experiments.cell import Steps
 from experiments.matrix import Cell, experiment_file, read_matrix
 from experiments.place import Place
+from longtail.artifacts.outputs import written_whole
 from longtail.data.dataset import PackedDataset, Task, write_dataset
 from longtail.data.splits import Split
 from longtail.errors import DataError
@@ -52,7 +53,9 @@ def without_labels(dataset: Path, unknown: list[str]) -> Path:
         samples = packed.samples.assign(**{task.name: labels.where(~labels.isin(unknown), None)})
         kept = Task(name=task.name, classes=[name for name in task.classes if name not in unknown])
         about = {name: getattr(packed.info, name) for name in COPIED}
-        write_dataset(new, samples, [packed.images(np.arange(len(packed)))], tasks=[kept], **about)
+        blocks = (packed.stored(rows) for rows in np.array_split(np.arange(len(packed)), len(packed) // 1024 + 1))
+        with written_whole({"dataset": new}, [dataset]) as partial:
+            write_dataset(partial["dataset"], samples, blocks, tasks=[kept], **about)
     return new
 
 

@@ -167,14 +167,15 @@ def counts_by_subset(subset: npt.NDArray[np.str_], labels: Ints, classes: int) -
 def stratify(
     labels: list[Ints], groups: Ints, shares: dict[str, float], rng: np.random.Generator
 ) -> npt.NDArray[np.str_]:
-    """Assign every group to a subset by iterative stratification, the rarest class first.
+    """Assign every group to a subset by iterative stratification, the rarest class first, and of a class the largest
+    groups: those of one power of two are equals, in random order, or else the sizes alone would decide.
 
     Parameters: `labels` one array (n,) a task, −1 missing; `groups` (n,) codes; `shares` sum to 1.
     Source: Sechidis, Tsoumakas and Vlahavas 2011, with groups in the place of instances and (task, class) as labels.
     """
     sizes = np.bincount(groups)
     order = rng.permutation(len(sizes))
-    order = order[np.argsort(-sizes[order], kind="stable")]
+    order = order[np.argsort(-np.frexp(sizes[order])[1], kind="stable")]
     table = group_counts(labels, groups)[order]  # its rows in the order in which groups are assigned
     columns = table.tocsc()
     wanted = np.outer(np.array(list(shares.values())), table.sum(0)).astype(np.float64)

@@ -14,6 +14,7 @@ from longtail.sources.problems import Problems
 from longtail.sources.quoting import listed, shown
 
 LONGEST_NAME = 200  # characters: file names and the lines of a report end somewhere
+UNSEEN = ("Cf", "Cc")  # Unicode's categories of zero-width spaces, soft hyphens and control characters
 LONGEST_NUMBER = 100  # digits; Python refuses to read numbers of thousands
 
 
@@ -26,8 +27,11 @@ def class_name(text: str) -> str:
 
 
 def look(name: str) -> str:
-    """What names have in common that look alike: they differ in case, spaces or the form of their characters."""
-    return "".join(unicodedata.normalize("NFKC", name).casefold().split())
+    """What names have in common that look alike: they differ in case, spaces, the form of their characters, or in
+    characters that nobody sees.
+    """
+    seen = (one for one in unicodedata.normalize("NFKC", name).casefold() if unicodedata.category(one) not in UNSEEN)
+    return "".join("".join(seen).split())
 
 
 def _as_text(value: object) -> object:

@@ -5,7 +5,9 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
+from numbers import Integral
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -70,32 +72,46 @@ class Shard:
         return Table(self.name, "row", text.set_axis(range(1, file.metadata.num_rows + 1)), names)
 
 
-class ImageCells:
-    """The images in the cells of a column, by row from 1. A row group a worker is in memory, and one more."""
+class RowGroups:
+    """The row groups of a column's images that are in memory: one a worker, and one more, of all shards together. No
+    file stays open.
+    """
 
-    def __init__(self, shard: Shard, column: str, workers: int) -> None:
-        self._file, self._column = shard.open(), column
-        metadata = self._file.metadata
-        self._ends = np.cumsum([metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)])
-        self._lock = threading.Lock()
-        self._group: Callable[[int], Any] = lru_cache(maxsize=workers + 1)(self._read_group)
+    def __init__(self, column: str, workers: int) -> None:
+        self._column, self._lock = column, threading.Lock()
+        self._read: Callable[[Shard, int], Any] = lru_cache(maxsize=workers + 1)(self._read_anew)
+
+    def read(self, shard: Shard, group: int) -> Any:
+        """The cells of a row group. Raises OSError if the file does not give them."""
+        with self._lock:
+            try:
+                return self._read(shard, group)
+            except (*UNREADABLE, DataError) as error:
+                raise OSError(f"the row group is broken: {error}") from error
+
+    def _read_anew(self, shard: Shard, group: int) -> Any:
+        with shard.open() as file:
+            cells = file.read_row_group(group, columns=[self._column]).column(0)
+            said = file.metadata.row_group(group).num_rows
+        if len(cells) != said:
+            raise ValueError(f"it says {said} rows and has {len(cells)}")
+        return pc.struct_field(cells, "bytes") if pa.types.is_struct(cells.type) else cells
+
+
+class ImageCells:
+    """The images in the cells of a shard's column, by row from 1."""
+
+    def __init__(self, shard: Shard, groups: RowGroups) -> None:
+        self._shard, self._groups = shard, groups
+        with shard.open() as file:
+            sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+        self._ends = np.cumsum(sizes)
 
     def read(self, row: int) -> bytes:
         """The bytes of an image; none where the cell is empty. Raises OSError if the file does not give them."""
         group = int(np.searchsorted(self._ends, row - 1, side="right"))
-        with self._lock:
-            try:
-                cells = self._group(group)
-            except UNREADABLE as error:
-                raise OSError(f"the row group is broken: {error}") from error
+        cells = self._groups.read(self._shard, group)
         return cells[row - 1 - int(self._ends[group]) + len(cells)].as_py() or b""
-
-    def _read_group(self, group: int) -> Any:
-        cells = self._file.read_row_group(group, columns=[self._column]).column(0)
-        said = self._file.metadata.row_group(group).num_rows
-        if len(cells) != said:
-            raise ValueError(f"it says {said} rows and has {len(cells)}")
-        return pc.struct_field(cells, "bytes") if pa.types.is_struct(cells.type) else cells
 
 
 def _binary(kind: Any) -> bool:
@@ -113,9 +129,12 @@ def _text(cells: "pd.Series[Any]", names: list[str] | None) -> "pd.Series[str]":
     def text(cell: Any) -> str:
         if pd.isna(cell):
             return ""
-        if names is not None and -1 <= cell < len(names):
-            return names[cell] if cell >= 0 else ""  # −1: a subset without labels
-        return str(cell)
+        # pandas writes integers with a gap as 3.0, which is 3 in another shard, and the code 3 of a class.
+        whole = int(cell) if isinstance(cell, float | np.floating | Decimal) and cell % 1 == 0 else cell
+        code = int(whole) if isinstance(whole, Integral) else None
+        if names is not None and code is not None and -1 <= code < len(names):
+            return names[code] if code >= 0 else ""  # −1: a subset without labels
+        return str(whole)
 
     return cells.astype(object).map(text)
 

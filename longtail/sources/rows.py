@@ -65,7 +65,7 @@ class Rows:
                 unknown = ~rows[label.column].isin(["", *label.missing, *declared])
                 details = label.column + ": " + rows[label.column]
                 bad |= self._report(rows, unknown, "label outside the declared classes", details)
-        self.left = rows[[line not in bad for line in rows.index]]
+        self.left = rows.loc[[line not in bad for line in rows.index]]
 
     def find_files(self, image: str, suffix: str, files: Files, ignore: list[str]) -> "pd.Series[str]":
         """The file of each row that is left. A row without a file, a second row of a file and a file without a row are
@@ -80,7 +80,7 @@ class Rows:
         details = self.left[image] + f", first on {unit} " + first.astype("Int64").astype(str)
         bad |= self._report(self.left, names.duplicated() & names.notna(), "two rows for one id", details)
         self._orphans(files, set(found.dropna()), ignore)
-        self.left = self.left[[line not in bad for line in self.left.index]]
+        self.left = self.left.loc[[line not in bad for line in self.left.index]]
         return names[self.left.index]
 
     def _without_file(self, names: "pd.Series[str]", cells: "pd.Series[str]", files: Files, lookup: Lookup) -> set[int]:

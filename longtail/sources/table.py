@@ -17,7 +17,7 @@ from longtail.sources.collection import Collection, Pixels, Request, Source
 from longtail.sources.decoding import decode, read_bytes
 from longtail.sources.files import open_files
 from longtail.sources.lookup import around
-from longtail.sources.parquet import ImageCells, Shard
+from longtail.sources.parquet import ImageCells, RowGroups, Shard
 from longtail.sources.quoting import listed, shown
 from longtail.sources.rows import LabelColumn, Rows
 from longtail.sources.spool import blocks, spool
@@ -76,7 +76,8 @@ class LabelTable(Source):
         base, contents = find_tables(root / self.path, self.table, request)
         shards = [Shard(name, content) for name, content in contents.items() if Shard.is_one(name)]
         if shards and all(shard.holds_images(self.image) for shard in shards):
-            parts = [self._with_images(shard, request) for shard in shards]
+            groups = RowGroups(self.image, request.workers)
+            parts = [self._with_images(shard, groups, request) for shard in shards]
         elif len(contents) > 1:
             raise DataError(f"{self.table} names {listed(contents)}: several tables need images in the column `image`")
         else:
@@ -109,10 +110,10 @@ class LabelTable(Source):
         columns = [*(label.column for label in self.labels), self.group, self.subset]
         return list(dict.fromkeys(column for column in columns if column))
 
-    def _with_images(self, shard: Shard, request: Request) -> _Part:
+    def _with_images(self, shard: Shard, groups: RowGroups, request: Request) -> _Part:
         rows = self._rows(shard.read(self._columns()), request)
         table, numbers = rows.table, rows.left.index.tolist()
-        cells = ImageCells(shard, self.image, request.workers)
+        cells = ImageCells(shard, groups)
         places = [table.place(number) for number in numbers]
         ids = pd.Series(places, index=rows.left.index, dtype=object)
         samples = self._samples(rows.left, ids, ids)
@@ -138,7 +139,7 @@ class LabelTable(Source):
         return _Part(table, samples, places, lambda i: files.read(found[i]))
 
     def _rows(self, table: Table, request: Request) -> Rows:
-        for column in {label.column for label in self.labels}:
+        for column in {*(label.column for label in self.labels), *([self.group] if self.group else [])}:
             values = table.rows[column]
             table.rows[column] = values.map({value: class_name(value) for value in values.unique()}).astype(object)
         rows = Rows(table, request.problems)

@@ -18,7 +18,7 @@ from longtail.sources.classes import ClassName, make_task, ordered, without_empt
 from longtail.sources.collection import Bools, Collection, Ints, Pixels, Request, Source
 from longtail.sources.decoding import damage_reported, decode, pixels_of, read_bytes
 from longtail.sources.files import read_regular
-from longtail.sources.quoting import shown
+from longtail.sources.quoting import listed, shown
 from longtail.sources.spool import blocks, spool
 
 Subset = Literal["train", "validation", "test"]
@@ -88,6 +88,11 @@ class TorchvisionDataset(Source):
                 ("test", {"train": False}),
             ]
             choices = [(subset, choice) for subset, choice in choices if subset in self.splits]
+            if len(choices) < len(self.splits) or not choices:
+                raise DataError(
+                    f"torchvision.datasets.{self.name} has the subsets train and test alone; name these in `splits`, "
+                    f"which has {listed(self.splits)}"
+                )
         elif "split" in arguments and "split" not in self.kwargs:
             choices = [(subset, {"split": value}) for subset, value in self.splits.items()]
         else:

@@ -163,6 +163,8 @@ def check_data(file: str, data: object, section: Mapping[str, Any] | None) -> No
 def _check(collection: Collection) -> None:
     if collection.samples.empty:
         raise DataError("no image is left; nothing to train on")
+    if not collection.tasks:
+        raise DataError("no task is left: each has one class alone; give data in which images differ in some label")
     for task in collection.tasks:
         scored = [name for name in task.classes if name != task.background]
         if len(scored) < 2:

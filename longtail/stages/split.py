@@ -43,7 +43,9 @@ class Params(BaseModel, extra="forbid"):
         description="by task, the classes to use, as `longtail similarity --classes` writes them; samples of others "
         "are left out",
     )
-    imbalance_task: str | None = Field(None, description="the task whose classes are thinned; default: the first")
+    imbalance_task: str | None = Field(
+        None, description="the task whose classes are thinned; default: the first that is learned"
+    )
     imbalance_unit: str = Field("group", pattern="^(group|sample)$", description="what is removed together")
     rare_classes: Literal["error", "background"] = Field(
         "error",
@@ -76,7 +78,10 @@ def run(dataset: Input, split: Output, *, params: Params) -> dict[str, float]:
     check_classes_left(learned, data.rare)
     needed = SUBSETS if params.rare_classes == "error" else ("train",)
     check_every_class(data.subset, labels, learned, groups, background_in=needed)
-    injected = _inject(data.subset, labels, groups, params, params.imbalance or packed.info.imbalance, rng)
+    thinned = _thinned(data.tasks, learned, params.imbalance_task)
+    injected = _inject(
+        data.subset, thinned, labels, groups, params.imbalance_unit, params.imbalance or packed.info.imbalance, rng
+    )
     check_every_class(data.subset, labels, learned, groups, background_in=needed)
     samples, hidden = _hide(data, labels, groups, params)
     made = make_split(samples, data.subset, learned, injected, data.rare, hidden, chosen)
@@ -142,7 +147,9 @@ def _subsets(
     official = set(subset) - {""}
     free = used & ~np.isin(groups, groups[_rejected(packed)])  # hard negatives are training samples alone
     if "test" not in official:
-        _draw(subset, free & np.isin(subset, ["", "train"]), "test", params.test, labels, groups, rng)
+        pool = free & np.isin(subset, ["", "train"])
+        share = params.test * int(free.sum()) / max(1, int(pool.sum()))
+        _draw(subset, pool, "test", min(1.0, share), labels, groups, rng)
     if "validation" not in official:
         _draw(subset, free & np.isin(subset, ["", "train"]), "validation", params.validation, labels, groups, rng)
     subset[subset == ""] = "train"
@@ -184,26 +191,35 @@ def _check_groups(subset: npt.NDArray[np.str_], groups: "pd.Series[str]") -> Non
         )
 
 
+def _thinned(tasks: list[Task], learned: list[Task], name: str | None) -> Task:
+    """The task whose classes injected imbalance thins: the one of that name or, without, the first that is learned."""
+    for task in tasks:
+        if task.name == (name or learned[0].name):
+            return task
+    raise DataError(f"split.imbalance_task is {name!r}; the tasks are {sorted(task.name for task in tasks)}")
+
+
 def _inject(
     subset: npt.NDArray[np.str_],
+    task: Task,
     labels: dict[str, npt.NDArray[np.int64]],
     groups: npt.NDArray[np.int64],
-    params: Params,
+    unit: str,
     imbalance: Injection,
     rng: np.random.Generator,
 ) -> Injected | None:
-    """Take samples out of train, in place, so that the chosen task has the asked imbalance; say how many."""
+    """Take samples out of train, in place, so that the task has the asked imbalance; say how many. Its background is
+    no class of a long tail, and stays.
+    """
     if isinstance(imbalance, Balanced):
         return None
-    name = params.imbalance_task or next(iter(labels))
-    if name not in labels:
-        raise DataError(f"split.imbalance_task is {name!r}; the tasks are {sorted(labels)}")
     train = np.flatnonzero(subset == "train")
-    codes = labels[name][train]
-    units = groups[train] if params.imbalance_unit == "group" else np.arange(len(train))
+    known, foreground = labels[task.name][train], np.array([name != task.background for name in task.classes])
+    codes = np.where((known >= 0) & foreground[known], (np.cumsum(foreground) - 1)[known], -1)
+    units = groups[train] if unit == "group" else np.arange(len(train))
     kept = choose_kept(codes, units, kept_counts(np.bincount(codes[codes >= 0]), imbalance), rng)
     subset[train[~kept]] = ""
-    return Injected(kind=imbalance.kind, task=name, removed=int((~kept).sum()), of=len(train))
+    return Injected(kind=imbalance.kind, task=task.name, removed=int((~kept).sum()), of=len(train))
 
 
 def _hide(

@@ -121,33 +121,48 @@ class Remote:
         return "/".join(part for part in (self.prefix, name.strip("/")) if part)
 
     def _write(self, name: str, path: Path) -> str:
-        """Write an object to a file; return its md5."""
-        digest = hashlib.md5(usedforsecurity=False)
-        with path.open("wb") as file:
-            for chunk in self._chunks(name):
-                digest.update(chunk)
-                file.write(chunk)
-                self._progress.advance(self._bar, len(chunk))
-        return digest.hexdigest()
-
-    def _chunks(self, name: str) -> Iterator[bytes]:
-        """The bytes of an object; where the connection breaks, another goes on from there."""
-        done = 0
-        with explained(self._client, f"{self.url}/{name}"):
+        """Write an object to a file; return its md5. Where the connection breaks, another goes on from there, if the
+        object is still the same, and begins anew if not.
+        """
+        digest, done, tag = hashlib.md5(usedforsecurity=False), 0, None
+        with path.open("wb") as file, explained(self._client, f"{self.url}/{name}"):
             for attempts_left in reversed(range(ATTEMPTS)):
-                rest = {"Range": f"bytes={done}-"} if done else {}
-                answer = self._client.get_object(Bucket=self.bucket, Key=self._key(name), **rest)
+                rest = self._rest(name, done, tag) if done and tag else None
+                if rest is None and done:
+                    file.seek(0)
+                    file.truncate()
+                    self._progress.advance(self._bar, -done)
+                    digest, done = hashlib.md5(usedforsecurity=False), 0
+                answer = rest or self._client.get_object(Bucket=self.bucket, Key=self._key(name))
+                tag = answer.get("ETag")
                 try:
                     with closing(answer["Body"]) as body:
                         for chunk in body.iter_chunks(CHUNK):
                             if self._stopped.is_set():
                                 raise CancelledError
+                            digest.update(chunk)
+                            file.write(chunk)
                             done += len(chunk)
-                            yield chunk
-                    return
+                            self._progress.advance(self._bar, len(chunk))
+                    break
                 except (boto.IncompleteReadError, boto.ResponseStreamingError):
                     if not attempts_left:
                         raise
+        return digest.hexdigest()
+
+    def _rest(self, name: str, done: int, tag: str) -> Any:
+        """The answer with the bytes from `done` on; None where the object is another or the store sends other bytes."""
+        asked = {"Bucket": self.bucket, "Key": self._key(name), "Range": f"bytes={done}-", "IfMatch": tag}
+        try:
+            answer = self._client.get_object(**asked)
+        except boto.ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] in (412, 416):
+                return None
+            raise
+        if str(answer.get("ContentRange", "")).startswith(f"bytes {done}-"):
+            return answer
+        answer["Body"].close()
+        return None
 
     def _each(self, function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
         """The results of `function` in any order, several at a time; the first failure stops the others."""

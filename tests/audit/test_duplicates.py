@@ -66,6 +66,17 @@ def test_clean_data_has_none_and_planted_copies_are_found(kind: str, dimensions:
         assert sorted(pairs(np.concatenate([points, moved]))) == sorted(planted)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_copies_among_images_that_are_alike_nearly_everywhere_are_found(seed: int) -> None:
+    """Of blank pages float32 does not tell the nearest apart, far from their mean as they are."""
+    rng = np.random.default_rng(seed)
+    pages = np.full((SAMPLES, 64 * 64 * 3), 250, np.uint8)
+    for page in pages:
+        page[rng.choice(len(page), 10, replace=False)] -= rng.integers(1, 4, 10).astype(np.uint8)
+    found = pairs(np.concatenate([pages, pages[:20]]))
+    assert {(i, SAMPLES + i) for i in range(20)} <= set(found)
+
+
 def test_many_copies_do_not_hide_each_other() -> None:
     rng = np.random.default_rng(0)
     points = gaussian(rng, 20)

@@ -114,6 +114,15 @@ def test_images_in_a_zip(load: Load, root: Path) -> None:
     assert np.array_equal(load(CelebA(kind="celeba", images="img_align_celeba.zip"), SHAPE).pixels, whole)
 
 
+def test_where_all_faces_are_alike_there_is_no_task(root: Path, tmp_path: Path) -> None:
+    alike = "4\nBald Smiling\n" + "".join(f"00000{i}.jpg -1 1\n" for i in range(1, 5))
+    (root / "list_attr_celeba.txt").write_text(alike)
+    params = ingest.Params.model_validate({"source": {"kind": "celeba"}, "image_shape": SHAPE, "on_error": "skip"})
+    with pytest.raises(DataError, match="no task is left"):
+        ingest.run(root, tmp_path / "dataset", params=params)
+    assert not (tmp_path / "dataset").exists()
+
+
 def test_a_bad_row_is_named_with_its_line(load: Load, root: Path) -> None:
     (root / "list_attr_celeba.txt").write_text(ATTRIBUTES.replace("000003.jpg  1", "000003.jpg  0"))
     (root / "img_align_celeba/000004.jpg").unlink()

@@ -3,8 +3,11 @@
 import contextlib
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable
+from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from longtail.errors import DataError
-from longtail.sources.parquet import ImageCells, Shard
+from longtail.sources.parquet import ImageCells, RowGroups, Shard
 from longtail.sources.table import LabelColumn, LabelTable
 
 Load = Callable[..., Any]
@@ -30,10 +33,19 @@ def png(colour: int) -> bytes:
     return data.getvalue()
 
 
-def write_shard(path: Path, images: list[bytes | None], labels: list[int | None], **changes: Any) -> None:
-    options = {"struct": True, "names": NAMES, "rows": 2, **changes}
-    column: Any = [{"bytes": one, "path": f"{i}.png"} for i, one in enumerate(images)] if options["struct"] else images
-    table = pa.table({"image": column, "label": pa.array(labels, pa.int64())})
+def large(seed: int) -> bytes:
+    """An image of 12 kB."""
+    data = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(256, size=(64, 64, 3), dtype=np.uint8)).save(data, "PNG")
+    return data.getvalue()
+
+
+def write_shard(path: Path, images: list[bytes | None], labels: list[Any], **changes: Any) -> None:
+    options = {"struct": True, "names": NAMES, "rows": 2, "kind": pa.int64(), "more": {}, **changes}
+    cells = [{"bytes": one, "path": f"{i}.png"} for i, one in enumerate(images)]
+    struct = pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    column: Any = pa.array(cells, struct) if options["struct"] else images
+    table = pa.table({"image": column, "label": pa.array(labels, options["kind"])} | options["more"])
     features = {"image": {"_type": "Image"}, "label": {"names": options["names"], "_type": "ClassLabel"}}
     if options["names"]:
         table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
@@ -97,6 +109,54 @@ def test_bad_cells_are_reported_with_their_row_and_in_few_characters(load: Load,
     assert len(loaded.report) < 1000
 
 
+@pytest.mark.parametrize(
+    ("kind", "codes"),
+    [
+        (pa.float64(), [0.0, 1.0, None]),  # as pandas writes integers with a gap
+        (pa.float32(), [0.0, 1.0, None]),
+        (pa.decimal128(4, 1), [Decimal(0), Decimal(1), None]),
+        (pa.int8(), [0, 1, None]),
+        (pa.string(), ["cat", "dog", None]),
+    ],
+)
+def test_declared_classes_are_found_whatever_the_type_of_their_codes(
+    load: Load, root: Path, kind: Any, codes: list[Any]
+) -> None:
+    write_shard(root / "one.parquet", [png(i) for i in range(3)], codes, kind=kind, names=["cat", "dog"])
+    loaded = load(source("one.parquet"))
+    assert loaded.samples["label"].tolist() == ["cat", "dog", None]
+    assert loaded.problems.found == []
+
+
+def test_what_is_no_code_is_outside_the_declared_classes(load: Load, root: Path) -> None:
+    write_shard(
+        root / "one.parquet", [png(i) for i in range(4)], [0.0, 1.0, 0.5, 2.0], kind=pa.float64(), names=["a", "b"]
+    )
+    loaded = load(source("one.parquet"))
+    assert loaded.samples["label"].tolist() == ["a", "b"]
+    assert len(loaded.problems.found) == 2
+
+
+def test_a_group_is_the_same_in_shards_of_other_types(load: Load, root: Path) -> None:
+    groups = pa.array([0, 0, 1, 2]), pa.array([0.0, None, 1.0, 2.0])
+    for number, column in enumerate(groups):
+        write_shard(root / f"data/{number}.parquet", [png(i) for i in range(4)], [0, 1, 2, 3], more={"person": column})
+    found = load(source(group="person")).samples["group"].tolist()
+    assert found == ["0", "0", "1", "2", "0", "ungrouped data/1.parquet, row 2", "1", "2"]
+
+
+@pytest.mark.parametrize("labels", [[], [4, 4]], ids=["no row", "all dropped"])
+def test_a_shard_of_which_nothing_is_left_leaves_the_others(load: Load, root: Path, labels: list[int]) -> None:
+    names = [*NAMES, "unknown"]
+    write_shard(root / "data/0.parquet", [png(0)] * len(labels), labels, names=names)
+    write_shard(root / "data/1.parquet", [png(i) for i in range(4)], [0, 1, 2, 3], names=names)
+    column = LabelColumn(column="label", drop=["unknown"])
+    loaded = load(LabelTable(kind="table", table="data/*.parquet", labels=[column]))
+    assert loaded.samples["label"].tolist() == NAMES
+    (root / "data/1.parquet").unlink()
+    assert load(LabelTable(kind="table", table="data/*.parquet", labels=[column])).samples.empty
+
+
 def test_a_column_of_images_is_no_label(load: Load, root: Path) -> None:
     write_shard(root / "one.parquet", [png(0)], [0])
     with pytest.raises(DataError, match=r"the column 'image' holds struct.*neither text nor numbers") as caught:
@@ -104,18 +164,26 @@ def test_a_column_of_images_is_no_label(load: Load, root: Path) -> None:
     assert len(str(caught.value)) < 300
 
 
-def test_only_the_row_groups_in_use_are_in_memory(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_shard(root / "one.parquet", [png(i) for i in range(40)], [0] * 40)
-    cells = ImageCells(Shard("one.parquet", str(root / "one.parquet")), "image", workers=2)
-    read: list[int] = []
-    whole = cells._file.read_row_group
-    monkeypatch.setattr(cells, "_file", cells._file)
-    monkeypatch.setattr(
-        cells._file, "read_row_group", lambda group, columns: read.append(group) or whole(group, columns)
-    )
-    assert [cells.read(row) for row in range(1, 41)] == [png(i) for i in range(40)]
-    assert read == list(range(20))
-    assert cells._group.cache_info().maxsize == 3
+def test_only_the_row_groups_in_use_are_in_memory_and_no_file_is_open(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = RowGroups("image", workers=2)
+    read: list[tuple[str, int]] = []
+    whole = groups._read_anew
+    monkeypatch.setattr(groups, "_read", lru_cache(3)(lambda one, at: read.append((one.name, at)) or whole(one, at)))
+    held, files = [], []
+    for name in ("one", "two", "three"):
+        write_shard(root / f"{name}.parquet", [large(i) for i in range(40)], [0] * 40)
+    before = pa.total_allocated_bytes()
+    for name in ("one", "two", "three"):
+        cells = ImageCells(Shard(name, str(root / f"{name}.parquet")), groups)
+        assert [cells.read(row) for row in range(1, 41)] == [large(i) for i in range(40)]
+        held.append(pa.total_allocated_bytes() - before)
+        files.append(len(os.listdir("/proc/self/fd")))
+    assert read == [(name, group) for name in ("one", "two", "three") for group in range(20)]
+    assert RowGroups("image", workers=2)._read.cache_info().maxsize == 3  # type: ignore[attr-defined]
+    assert max(held) < 6 * 2 * len(large(0)), "of 60 row groups of two images three are held"
+    assert files == [files[0]] * 3
 
 
 @pytest.mark.parametrize("pattern", ["nothing/*.parquet", "data/*.csv"])

@@ -42,6 +42,19 @@ def test_a_row_without_a_group_is_alone(load: Load, write: Callable[[str], None]
     assert load(source(group="sender")).samples["group"].tolist() == ["1", "1", "2", "ungrouped e"]
 
 
+def test_groups_that_look_alike_are_one_and_white_space_is_none(load: Load, write: Callable[[str], None]) -> None:
+    composed = unicodedata.normalize("NFC", "é")
+    rows = [("a", "p 1"), ("b", " p  1 "), ("c", composed), ("d", unicodedata.normalize("NFD", "é")), ("e", "  ")]
+    write("image,kind,person\n" + "".join(f"{image},{'xy'[i % 2]},{who}\n" for i, (image, who) in enumerate(rows)))
+    found = load(source(group="person")).samples["group"].tolist()
+    assert found == ["p 1", "p 1", composed, composed, "ungrouped e"]
+
+
+def test_a_table_of_which_no_row_is_left_has_no_image(load: Load, write: Callable[[str], None]) -> None:
+    write("image,kind\n" + "".join(f"{image},Skip\n" for image in "abcde"))
+    assert load(source()).samples.empty
+
+
 def test_the_subset_column_is_official(load: Load, write: Callable[[str], None]) -> None:
     write(CSV)
     assert load(source(subset="part")).samples["subset"].tolist()[:3] == ["train", "train", "validation"]

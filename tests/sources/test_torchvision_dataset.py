@@ -55,6 +55,13 @@ def test_one_subset_can_be_asked_alone(load: Load, mnist: None) -> None:
     assert len(load(source, (28, 28, 1)).samples) == 10
 
 
+@pytest.mark.parametrize("splits", [{"validation": "val"}, {"train": "train", "validation": "val"}])
+def test_a_subset_that_the_data_set_does_not_have_is_an_error(load: Load, mnist: None, splits: dict[str, str]) -> None:
+    source = TorchvisionDataset.model_validate({"kind": "torchvision", "name": "MNIST", "splits": splits})
+    with pytest.raises(DataError, match="MNIST has the subsets train and test alone"):
+        load(source, (28, 28, 1))
+
+
 def test_a_data_set_without_splits_is_read_whole(load: Load, eurosat: Path) -> None:
     loaded = load(TorchvisionDataset(kind="torchvision", name="EuroSAT"))
     assert loaded.classes == ["Forest", "River"]

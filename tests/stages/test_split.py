@@ -80,6 +80,23 @@ def test_shares_are_met_within_a_group_or_two(sizes: list[int], seed: int) -> No
         assert abs((drawn[of_class] == "b").sum() - 0.25 * of_class.sum()) <= 2 * max(sizes)
 
 
+@pytest.mark.parametrize("sizes", ["one to sixty", "geometric"])
+def test_other_seeds_draw_other_groups_where_groups_differ_in_size(sizes: str) -> None:
+    """Of independent draws of a fifth a ninth is common to two; by the size of groups alone all was."""
+    rng = np.random.default_rng(0)
+    of_groups = np.arange(1, 61) if sizes == "one to sixty" else rng.geometric(0.05, 300)
+    groups = np.repeat(np.arange(len(of_groups)), of_groups)
+    labels = rng.integers(5, size=len(of_groups))[groups]
+    drawn = []
+    for seed in range(8):
+        said = stratify([labels], groups, {"a": 0.8, "b": 0.2}, np.random.default_rng(seed)) == "b"
+        assert said.mean() == pytest.approx(0.2, abs=0.03)
+        drawn.append(set(groups[said]))
+    common = [len(one & other) / len(one | other) for i, one in enumerate(drawn) for other in drawn[:i]]
+    assert max(common) < 1
+    assert np.mean(common) < 0.4
+
+
 def test_two_tasks_with_missing_labels_are_both_stratified() -> None:
     rng = np.random.default_rng(0)
     one, two = rng.integers(-1, 3, 3000), rng.integers(-1, 2, 3000)
@@ -109,7 +126,7 @@ def test_an_official_validation_is_kept_and_test_comes_from_the_rest(tmp_path: P
     write(tmp_path / "dataset", digit=digits(100, 100, 100), subset=official)
     made = split(tmp_path, test=0.5)
     assert made.samples["row"][made.subset == "validation"].tolist() == list(range(2, 300, 3))
-    assert len(made.positions("test")) == pytest.approx(100, abs=2)
+    assert len(made.positions("test")) == pytest.approx(150, abs=2), "of all samples"
 
 
 def test_official_subsets_alone_leave_nothing_to_draw(tmp_path: Path) -> None:
@@ -185,8 +202,8 @@ def test_the_task_whose_classes_are_thinned_can_be_chosen(tmp_path: Path) -> Non
     step = {"kind": "step", "factor": 4, "minority": 0.3}
     before, after = split(tmp_path), split(tmp_path, imbalance=step, imbalance_task="kids")
     counts = [made.info.subsets["train"].counts["kids"] for made in (before, after)]
-    assert counts[1][:2] == counts[0][:2]
-    assert counts[1][2] < counts[0][2]
+    assert counts[1][1] < counts[0][1]
+    assert counts[1][::2] == counts[0][::2]  # its background, the last, is no class of the tail
     # A missing label is no class: its samples all stay.
     missing = [int((made.train_labels(made.tasks[1])[made.positions("train")] < 0).sum()) for made in (before, after)]
     assert missing[0] == missing[1]
@@ -196,6 +213,26 @@ def test_an_unknown_task_to_thin_is_named(tmp_path: Path) -> None:
     write(tmp_path / "dataset", digit=digits(30, 30, 30))
     with pytest.raises(DataError, match="imbalance_task is 'digits'; the tasks are"):
         split(tmp_path, imbalance={"kind": "step", "factor": 2}, imbalance_task="digits")
+
+
+@pytest.mark.parametrize("background", ["zero", "one", "two"])
+def test_the_background_is_no_class_of_an_injected_tail(tmp_path: Path, background: str) -> None:
+    sizes = {"zero": 200, "one": 200, "two": 200} | {background: 20}
+    task = DIGIT.model_copy(update={"background": background})
+    write(tmp_path / "dataset", tasks=[task], digit=digits(*sizes.values()))
+    counts = split(tmp_path, imbalance={"kind": "exponential", "factor": 10}).info.subsets["train"].counts["digit"]
+    left = dict(zip(DIGIT.classes, counts, strict=True))
+    assert left.pop(background) == 14  # of 20, 0.7 · 20
+    assert list(left.values()) == pytest.approx([144, 14], abs=1)
+
+
+def test_without_a_name_the_first_task_that_is_learned_is_thinned(tmp_path: Path) -> None:
+    one = Task(name="one", classes=["x", "y"])
+    write(tmp_path / "dataset", tasks=[one, DIGIT], one=["x", *["y"] * 299], digit=digits(100, 100, 100))
+    made = split(tmp_path, tasks=["digit"], imbalance={"kind": "step", "factor": 5})
+    assert made.info.injected is not None
+    assert made.info.injected.task == "digit"
+    assert made.info.subsets["train"].counts["digit"][0] == 72
 
 
 def test_missing_labels_and_the_background_count_in_no_metric(tmp_path: Path) -> None:

@@ -257,6 +257,9 @@ class Breaking(http.server.BaseHTTPRequestHandler):
         rest = self.content[start:]
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(rest)))
+        self.send_header("ETag", '"one"')
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(self.content) - 1}/{len(self.content)}")
         self.end_headers()
         self.wfile.write(rest[:1000])
         self.close_connection = True
@@ -277,6 +280,42 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(
 ) -> None:
     use_credentials(monkeypatch, CREDENTIALS)
     assert Remote("s3://data", endpoint=breaking).get(md5(Breaking.content), tmp_path)
+
+
+@pytest.mark.parametrize("store", ["ignores ranges", "has a new object", "has a new object and no ETags"])
+def test_what_is_no_rest_of_the_same_object_is_not_put_behind_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, store: str
+) -> None:
+    old, new = bytes(range(250)) * 10, b"new" * 700
+
+    class Changing(Breaking):
+        """A stub, not S3: the first answer breaks off, and then the object is another or comes whole."""
+
+        asked = 0
+
+        def do_GET(self) -> None:
+            Changing.asked += 1
+            range_, tagged = self.headers.get("Range"), "no ETags" not in store
+            content = old if Changing.asked == 1 or store == "ignores ranges" else new
+            if range_ and content is new and self.headers.get("If-Match") != '"2"' and tagged:
+                self.send_response(412)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            if tagged:
+                self.send_header("ETag", '"1"' if content is old else '"2"')
+            self.end_headers()
+            self.wfile.write(content[:1000] if Changing.asked == 1 else content)
+            self.close_connection = True
+
+    use_credentials(monkeypatch, CREDENTIALS)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Changing) as stub:
+        threading.Thread(target=stub.serve_forever, daemon=True).start()
+        Remote("s3://data", endpoint=f"http://127.0.0.1:{stub.server_port}").download("a", tmp_path / "a")
+        stub.shutdown()
+    assert (tmp_path / "a").read_bytes() == (old if store == "ignores ranges" else new)
 
 
 def test_a_connection_that_breaks_again_and_again_is_one_sentence(
