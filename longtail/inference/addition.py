@@ -64,9 +64,21 @@ def add(folder: Path, index: Path, output: Path, task: str | None = None) -> str
         lineage.write(partial["index"])
         write_digests(partial["index"])
     counts = ", ".join(f"{shown(name)} ({one['images']})" for name, one in list(about.items())[:10])
-    return (
+    said = (
         f"{output}: {own.name} has {len(new.classes)} classes, new are {counts}; it answers by {rule_class(key).title}"
     )
+    return said + _not_told_apart(rules[own.name][key].rule, addition, new)
+
+
+def _not_told_apart(rule: Rule, addition: Addition, task: Task) -> str:
+    """Of which new classes the images themselves are answered otherwise, though the rule has them; empty of none."""
+    answers, _ = rule.predict(addition.embeddings, None)
+    lost = []
+    for code in np.unique(addition.labels):
+        of_class = addition.labels == code
+        if wrong := int((answers[of_class] != code).sum()):
+            lost.append(f"{shown(task.classes[code])} ({wrong} of {of_class.sum()} images)")
+    return f"; of what was added it answers otherwise: {', '.join(lost[:10])}" if lost else ""
 
 
 def _check_places(folder: Path, index: Path, output: Path) -> None:

@@ -10,7 +10,7 @@ from longtail.inference.pixels import Pixels, from_file
 from longtail.network.snapshot import Blueprint
 from longtail.sources.collection import Request
 from longtail.sources.decoding import BadImageError
-from longtail.sources.files import open_files, read_regular
+from longtail.sources.files import is_note, open_files, read_regular
 from longtail.sources.limits import Limits
 from longtail.sources.quoting import shown
 
@@ -32,7 +32,8 @@ class Picture(NamedTuple):
 def pictures(paths: list[Path], blueprint: Blueprint, *, keep: bool = False) -> Iterator[Picture]:
     """Of each path the file, or the files of the folder and of all folders in it, in the order of their names.
 
-    Hidden files are passed over. Whatever else is no image has a fault. `keep`: with their bytes.
+    In folders texts, tables and hidden files are passed over, as `ingest` does. Whatever else is no image has a fault.
+    `keep`: with their bytes.
     """
     for path in paths:
         if path.is_dir():
@@ -47,9 +48,10 @@ def _in_folder(folder: Path, blueprint: Blueprint, keep: bool) -> Iterator[Pictu
     except (DataError, OSError) as error:
         yield Picture(str(folder), fault=shown(error, LONGEST))
         return
-    if not files.names and not files.faults:
-        yield Picture(str(folder), fault="a folder without files")
-    for name in sorted({*files.names, *files.faults}):
+    names = sorted({*(name for name in files.names if not is_note(name)), *files.faults})
+    if not names:
+        yield Picture(str(folder), fault="a folder without images")
+    for name in names:
         place = f"{folder}/{name}"
         if name in files.faults:
             yield Picture(place, fault=shown(files.faults[name], LONGEST))

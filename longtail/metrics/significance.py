@@ -15,6 +15,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 LEVEL = 0.05  # of p-values, below which a difference is significant
+FEWEST = 10  # independent samples of a class, below which the bootstrap's intervals are too narrow
 BLOCK = 200  # resamples at a time: with 20,000 groups 64 MB
 DENSE = 2**25  # numbers of a table that is kept whole (256 MiB)
 

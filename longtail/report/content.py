@@ -56,7 +56,8 @@ class TaskReport:
 
     `counts` maps each subset to the samples of each of `classes`; `imbalance` measures the training subset. The rows of
     the model that leads come first. `baseline` names the model that the others are compared with, `reference` the rule
-    by which, where that is not its own, and `reference_accuracy` what it reaches by that.
+    by which, where that is not its own, and `reference_accuracy` what it reaches by that. `challenger` names the model
+    that the verdict sets against a baseline that leads.
     Raises ValueError if no row is a model's own, or a subset has not one count a class.
     """
 
@@ -76,6 +77,7 @@ class TaskReport:
     doubts: Doubts | None = None
     reference: str | None = None
     reference_accuracy: float | None = None
+    challenger: str | None = None
 
     def __post_init__(self) -> None:
         if not self.own_rows or self.baseline not in [row.model for row in self.own_rows]:
@@ -126,11 +128,12 @@ class TaskReport:
 
     @property
     def rival(self) -> Row | None:
-        """The row of the training that the leading one is set against: the baseline's, or the next model's where that
-        one leads itself; None where there is one model alone.
+        """The row of the training that the leading one is set against: the baseline's or, where that one leads itself,
+        the challenger's; None where there is one model alone.
         """
         others = self.own_rows[1:]
-        return next((row for row in others if row.model == self.baseline), others[0] if others else None)
+        named = self.challenger if self.main.model == self.baseline else self.baseline
+        return next((row for row in others if row.model == named), others[0] if others else None)
 
     @property
     def beside(self) -> Row | None:
@@ -208,3 +211,12 @@ class Report:
         if self.means or not self.tasks:
             return list(self.means)
         return [self.tasks[0].standing(row) for row in self.tasks[0].own_rows]
+
+    @property
+    def challenger(self) -> Standing | None:
+        """Where the baseline leads, the best of the others; None where it does not, or is alone."""
+        known = [one for one in self.standings if one.accuracy is not None]
+        names = [one.model for one in known]
+        if not known or self.tasks[0].baseline in names[1:]:
+            return None
+        return max(known[1:], key=lambda one: one.accuracy or 0.0, default=None)

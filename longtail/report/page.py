@@ -96,6 +96,7 @@ def task_parts(task: TaskReport, report: Report) -> dict[str, Any]:
         "intervals": intervals(task),
         "confusion": confusion(task) if metrics.samples else None,
         "grouped": many,
+        "counted": len(rows) <= MOST_WITH_COUNTS,
         "confused": metrics.most_confused(WORST) if len(rows) > MOST_WITH_COUNTS else [],
         "wrong": sum(count for true, predicted, count in metrics.confusion if true != predicted),
         "minority": task.imbalance.minority[:WORST],

@@ -70,4 +70,4 @@ def _line(panel: Axes, measured: Calibration | None, colour: str) -> None:
             y.append(100 * one.accuracy)
             size.append(12 + 250 * one.images / measured.images)
     panel.plot(x, y, color=colour, linewidth=1.2, alpha=0.7)
-    panel.scatter(x, y, size, color=colour, alpha=0.75, linewidths=0, zorder=3)
+    panel.scatter(x, y, size, color=colour, alpha=0.75, linewidths=0, zorder=3, clip_on=False)

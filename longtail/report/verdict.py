@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from longtail.metrics.significance import LEVEL
+from longtail.metrics.significance import FEWEST, LEVEL
 from longtail.report.content import Report, Row, Standing, TaskReport
 from longtail.report.names import short
 from longtail.report.tables import percent, points
@@ -10,7 +10,6 @@ from longtail.report.titles import rule_title
 from longtail.rules.registry import ADJUSTED
 
 UNIT = "mean per-class accuracy on test"
-FEWEST = 10  # independent test images of a class
 
 
 def verdict(report: Report) -> str:
@@ -24,20 +23,29 @@ def verdict(report: Report) -> str:
         return "No test image has a label, so nothing can be said of the models."
     over = f", the mean of {len(report.tasks)} tasks" if len(report.tasks) > 1 else ""
     lead, baseline = known[0], next((one for one in known if one.model == report.tasks[0].baseline), known[0])
-    others = [one for one in known if one is not baseline]
-    if not others:
+    challenger = report.challenger
+    if lead is baseline and challenger is None:
         interval = f" (95 % interval {_between(*lead.interval)})" if lead.interval else ""
         reached = f"{name(lead.model)} reaches {percent(lead.accuracy)} % in {UNIT}{over}{interval}"
         return f"{reached}. It stands alone: no baseline says whether that is much."
-    if lead is not baseline:
-        return _comparison(lead, baseline, over) + _task_by_task(report, lead.model)
-    challenger = max(others, key=lambda one: one.accuracy or 0.0)
+    fewest = fewest_of_a_class(report.tasks)
+    few = f", as far as test images can tell of which a class has {fewest}" if fewest < FEWEST else ""
+    if challenger is None:
+        return _comparison(lead, baseline, over, few) + _task_by_task(report, lead.model)
     resamples = report.parameters.get("evaluate", {}).get("resamples", 0)
-    return _comparison(challenger, baseline, over, len(others), resamples) + _task_by_task(report, challenger.model)
+    said = _comparison(challenger, baseline, over, few, len(known) - 1, resamples)
+    return said + _task_by_task(report, challenger.model)
 
 
-def _comparison(one: Standing, baseline: Standing, over: str, of: int = 1, resamples: int = 0) -> str:
-    """`of`: so many were looked at, and this is the best. No p-value of `resamples` is below 2 / (resamples + 1)."""
+def fewest_of_a_class(tasks: Sequence[TaskReport]) -> int:
+    """How many independent test images the class has that has the fewest, of those that have any."""
+    return min((one.groups for task in tasks for one in task.main.metrics.per_class if one.groups), default=0)
+
+
+def _comparison(one: Standing, baseline: Standing, over: str, few: str, of: int = 1, resamples: int = 0) -> str:
+    """`few`: what is to be said where test images are. `of`: so many models were looked at, and this is the best. No
+    p-value of `resamples` is below 2 / (resamples + 1).
+    """
     found = one.difference
     reached = baseline.accuracy if baseline.reference is None else baseline.reference
     gained = found.mean if found else (one.accuracy or 0.0) - (reached or 0.0)
@@ -64,8 +72,11 @@ def _comparison(one: Standing, baseline: Standing, over: str, of: int = 1, resam
             f"{who} does not beat {whom}: {figures} ({interval}), which chance alone may explain (p = {p:.2f}{best})."
         )
     if found.mean > 0:
-        return f"{who} beats {whom}: {figures} ({interval}), which is more than chance (p = {p:.2g}{best})."
-    return f"{who} does not beat {whom}, it is worse: {figures} ({interval}), more than by chance (p = {p:.2g}{best})."
+        return f"{who} beats {whom}: {figures} ({interval}), which is more than chance (p = {p:.2g}{best}){few}."
+    return (
+        f"{who} does not beat {whom}, it is worse: {figures} ({interval}), more than by chance (p = {p:.2g}{best})"
+        f"{few}."
+    )
 
 
 def _task_by_task(report: Report, model: str) -> str:

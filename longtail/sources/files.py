@@ -27,6 +27,24 @@ KINDS = {
     stat.S_IFBLK: "a device, no regular file",
 }
 
+# Files that come with images: lists, annotations, readmes.
+NOTES = (
+    ".csv",
+    ".tsv",
+    ".txt",
+    ".md",
+    ".json",
+    ".jsonl",
+    ".xml",
+    ".yaml",
+    ".yml",
+    ".html",
+    ".htm",
+    ".log",
+    ".ini",
+    ".pdf",
+)
+
 
 @dataclass(frozen=True)
 class Files:
@@ -69,6 +87,11 @@ class Files:
 def has_image_suffix(name: str) -> bool:
     """Whether a file's name says that it is an image: what tells a stray photograph from a README."""
     return suffix(name) in _image_suffixes()
+
+
+def is_note(name: str) -> bool:
+    """Whether a file's name says that it comes with images and is none: a list, annotations, a readme."""
+    return suffix(name) in NOTES
 
 
 def suffix(name: str) -> str:

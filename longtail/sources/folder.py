@@ -10,29 +10,11 @@ from longtail.data.preprocessing import Fit
 from longtail.errors import DataError
 from longtail.sources.classes import ClassName, class_name, found_classes, make_task, without_empty_classes
 from longtail.sources.collection import Collection, Request, Source
-from longtail.sources.files import Files, has_image_suffix, matches, open_files, suffix
+from longtail.sources.files import Files, has_image_suffix, is_note, matches, open_files
 from longtail.sources.problems import Problems
 from longtail.sources.quoting import shown
 from longtail.sources.spool import blocks, spool_files
 from longtail.sources.subsets import Layout, layout, subset_named
-
-# Files that come with images: lists, annotations, readmes.
-NOTES = (
-    ".csv",
-    ".tsv",
-    ".txt",
-    ".md",
-    ".json",
-    ".jsonl",
-    ".xml",
-    ".yaml",
-    ".yml",
-    ".html",
-    ".htm",
-    ".log",
-    ".ini",
-    ".pdf",
-)
 
 
 class Folder(Source):
@@ -79,7 +61,7 @@ class Folder(Source):
     def _samples(self, files: Files, where: Layout, classes: set[str], problems: Problems) -> pd.DataFrame:
         rows = []
         for name in files.names:
-            if suffix(name) in NOTES or matches(name, self.ignore):
+            if is_note(name) or matches(name, self.ignore):
                 continue
             folders = name.split("/")[:-1]
             subset, folder = where.place(folders)

@@ -1,5 +1,6 @@
 """A table of labels, and the images in a directory, zip or tar, or in the cells of parquet files."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from pydantic import AfterValidator, Field
 from longtail.data.dataset import Task
 from longtail.data.preprocessing import Fit
 from longtail.errors import DataError
-from longtail.sources.classes import check_task_name, class_name, found_classes, make_task, without_empty_classes
+from longtail.sources.classes import check_task_name, class_name, found_classes, look, make_task, without_empty_classes
 from longtail.sources.collection import Collection, Pixels, Request, Source
 from longtail.sources.decoding import decode, read_bytes
 from longtail.sources.files import open_files
@@ -82,6 +83,7 @@ class LabelTable(Source):
             raise DataError(f"{self.table} names {listed(contents)}: several tables need images in the column `image`")
         else:
             parts = [self._beside_images(base, *next(iter(contents.items())), request)]
+        self._say_unused([part.table for part in parts])
         if any(part.table.classes != parts[0].table.classes for part in parts):
             raise DataError(f"the files {listed(contents)} declare different classes; read one kind of them alone")
         ends = np.cumsum([len(part.samples) for part in parts])
@@ -105,6 +107,18 @@ class LabelTable(Source):
             )
         for name in names:
             check_task_name(name)
+
+    def _say_unused(self, tables: list[Table]) -> None:
+        """Warn of values that count as missing, or drop a row, and are in no cell: another may be meant."""
+        for label in self.labels:
+            values = {value for table in tables for value in table.rows[label.column].unique()}
+            alike = {look(value): value for value in values if value}
+            for value in [*label.missing, *label.drop]:
+                if value not in values:
+                    near = alike.get(look(value))
+                    hint = f"; did you mean {shown(near)!r}?" if near else ""
+                    said = f"{self.table}: no cell of the column {label.column!r} is {shown(value)!r}{hint}"
+                    print(f"warning: {said}", file=sys.stderr)
 
     def _columns(self) -> list[str]:
         columns = [*(label.column for label in self.labels), self.group, self.subset]

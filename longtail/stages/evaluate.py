@@ -35,7 +35,7 @@ from longtail.report.limits import in_full
 from longtail.report.names import short
 from longtail.report.scalars import row_scalars, step_scalars
 from longtail.report.titles import rule_title
-from longtail.report.verdict import verdict
+from longtail.report.verdict import fewest_of_a_class, verdict
 from longtail.rules.base import rule_class
 from longtail.rules.cluster_wise import ClusterWise
 from longtail.rules.head_adjusted import HeadAdjusted
@@ -172,12 +172,17 @@ def _card(content: Report, lead: Indexed, packed: PackedDataset, table: Split, p
 
 
 def _comparison(content: Report) -> dict[str, str | float]:
-    """The paired test of the leading model against the baseline; empty where there is none."""
-    difference = content.standings[0].difference
-    if difference is None:
-        return {}
-    known = {name: value for name, value in difference.as_json().items() if value is not None}
-    return {"baseline": content.tasks[0].baseline, **known}
+    """The paired test of the leading model against the baseline, as far as there is one, and how many independent test
+    images the rarest class has.
+    """
+    lead = content.standings[0]
+    found = lead.difference.as_json() if lead.difference else {}
+    return {
+        "model": lead.model,
+        "baseline": content.tasks[0].baseline,
+        "fewest": fewest_of_a_class(content.tasks),
+        **{name: value for name, value in found.items() if value is not None},
+    }
 
 
 def _judged(models: list[Indexed], packed: PackedDataset, table: Split, params: Params, folder: Path) -> Report:
@@ -216,7 +221,9 @@ def _judged(models: list[Indexed], packed: PackedDataset, table: Split, params: 
         warnings.append(
             f"Near-duplicates among {len(table.samples):,} images were not looked for: `longtail audit` does."
         )
-    return replace(_report(pages, models, packed, table, params, warnings), means=means, copies=copies)
+    made = replace(_report(pages, models, packed, table, params, warnings), means=means, copies=copies)
+    challenger = made.challenger.model if made.challenger else None
+    return replace(made, tasks=[replace(page, challenger=challenger) for page in pages])
 
 
 def _answers(packed: PackedDataset, table: Split, said: list[npt.NDArray[np.int64]]) -> pd.DataFrame:

@@ -59,7 +59,12 @@ def promote(client: Any, name: str | None, *, insist: bool) -> str:
         )
     client.set_registered_model_alias(model.name, CHAMPION, version.version)
     client.delete_registered_model_alias(model.name, CHALLENGER)
-    return f"version {version.version} of {model.name} is the champion" + (f", although {doubt}" if doubt else "")
+    from longtail.metrics.significance import FEWEST
+
+    said = f"version {version.version} of {model.name} is the champion" + (f", although {doubt}" if doubt else "")
+    fewest = int(version.tags.get(f"{TAG}fewest", FEWEST))
+    few = f"; a class has {fewest} independent test images, so that intervals are too narrow" if fewest < FEWEST else ""
+    return said + few
 
 
 def _challenged(client: Any, name: str | None) -> Any:
@@ -90,8 +95,13 @@ def _doubt(tags: dict[str, str]) -> str | None:
     from longtail.metrics.significance import Difference
 
     found = {key.removeprefix(TAG): value for key, value in tags.items() if key.startswith(TAG)}
+    if found.get("model") and found["model"] == found.get("baseline"):
+        return (
+            f"it is {found['baseline']}, the baseline itself, which no test compares with another; what is to be "
+            "promoted comes first in evaluate.models, before `longtail evaluate`"
+        )
     if not {"baseline", "mean", "p"} <= set(found):
-        return "no paired test compares it with a baseline: it is the baseline, or nothing was resampled"
+        return "no paired test compares it with a baseline: nothing was resampled"
     low, high = (float(found[end]) if end in found else None for end in ("low", "high"))
     return _not_above(Difference(float(found["mean"]), low, high, float(found["p"])), found["baseline"])
 

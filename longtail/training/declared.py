@@ -54,6 +54,12 @@ def declared_trainings(values: dict[str, Any], source: str) -> Trainings:
             raise DataError(
                 f"{source}: {twice[0]} stands in `{one[0]}` and in `{other[0]}`; give one of them another name"
             )
+    for name, entry in {**fits, **rounds}.items():
+        if any(key is True for key in list[object](entry)):
+            raise DataError(
+                f"{source}: {name} has a key `true`, which libraries of YAML 1.1 make of `on`: write `on`, and use one "
+                "of YAML 1.2, as ruamel.yaml"
+            )
     for name, entry in rounds.items():
         if more := sorted(set(entry) - {"after", "on"}, key=str):
             raise DataError(f"{source}: rounds.{name}.{more[0]}: all rounds are trained as the section `train` says")

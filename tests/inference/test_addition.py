@@ -70,7 +70,8 @@ def extended(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, before = tmp_path_factory.mktemp("extended"), hashes(trained / "index/softmax")
     said = add(write_new(folder / "new", *NEW), trained / "index/softmax", folder / "index")
     assert said == (
-        f"{folder / 'index'}: label has 5 classes, new are half (5), ring (5); it answers by cluster-wise kNN"
+        f"{folder / 'index'}: label has 5 classes, new are half (5), ring (5); it answers by cluster-wise kNN; of what "
+        "was added it answers otherwise: half (1 of 5 images)"
     )
     assert hashes(trained / "index/softmax") == before
     assert sorted(path.name for path in folder.iterdir()) == ["index", "new"]

@@ -71,6 +71,8 @@ def test_files_of_every_kind_in_folders_of_folders(
     files = [save(picture(code, 7 + code), folder / name, kind) for code, name in enumerate(CLASSES)]
     no_text = os.fsdecode(os.fsencode(files[0]) + b"\xe9")  # a name that another system gave
     files[0] = files[0].rename(no_text)
+    for name in (".DS_Store", "notes.txt", "labels.CSV", "readme.md"):  # `ingest` passes them over too
+        (folder / name).write_text("hello")
     lines, errors = predicted(capsys, trained, tmp_path)
     assert (sorted(lines), errors) == (sorted(printable(str(file)) for file in files), "")
     assert all("tasks" in line for line in lines.values())
@@ -91,6 +93,14 @@ def test_what_is_unlike_the_training_gets_no_class_if_asked(
     assert found[True]["circle.png"]["class"] == "circle"
     assert found[False]["dark.png"]["class"] in CLASSES
     assert found[True]["dark.png"] == {**found[False]["dark.png"], "class": ""}
+
+
+def test_a_folder_of_notes_alone_has_no_image(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    lines, _ = predicted(capsys, trained, tmp_path)
+    assert lines[str(tmp_path)]["fault"] == "a folder without images"
 
 
 def write_bad_files(folder: Path) -> dict[str, str]:

@@ -30,13 +30,15 @@ def over_tasks(*standings: Standing, tasks: int = 1) -> Report:
         (
             Standing("r3", 0.838, None, WORSE),
             "r3 does not beat the baseline softmax, it is worse: 83.8 % against 85.1 % in mean per-class accuracy on "
-            "test (−1.3 points, 95 % interval −2.3 to −0.3), more than by chance (p = 0.012).",
+            "test (−1.3 points, 95 % interval −2.3 to −0.3), more than by chance (p = 0.012), as far as test images "
+            "can tell of which a class has 2.",
             " may ",
         ),
         (
             Standing("r3", 0.871, None, BETTER),
             "r3 beats the baseline softmax: 87.1 % against 85.1 % in mean per-class accuracy on test (+2.0 points, "
-            "95 % interval +1.0 to +3.0), which is more than chance (p = 0.001).",
+            "95 % interval +1.0 to +3.0), which is more than chance (p = 0.001), as far as test images can tell of "
+            "which a class has 2.",
             "not",
         ),
         (
@@ -68,6 +70,21 @@ def test_the_verdict_says_whether_the_leading_model_beats_the_baseline(
 def test_where_the_baseline_leads_the_best_of_the_others_is_judged() -> None:
     others = [Standing("crl", 0.80, None, WORSE), Standing("r3", 0.847, None, EVEN)]
     assert verdict(over_tasks(BASE, *others)).startswith("r3 does not beat the baseline softmax: 84.7 % against 85.1 %")
+    challenger = over_tasks(BASE, *others).challenger
+    assert challenger is not None
+    assert challenger.model == "r3"
+    assert over_tasks(*others, BASE).challenger is None
+
+
+@pytest.mark.parametrize("model", ["r3", "crl"])
+def test_figures_show_the_model_beside_a_leading_baseline_that_the_verdict_is_about(model: str) -> None:
+    task = make_task(["a", "b"], **LIGHT)
+    rows = sorted(task.rows, key=lambda row: row.model != "softmax")
+    leading = replace(task, rows=rows, challenger=model)
+    assert leading.main.model == "softmax"
+    assert leading.rival is not None
+    assert leading.rival.model == model
+    assert replace(task, challenger=model).rival == next(row for row in task.own_rows if row.model == "softmax")
 
 
 def test_the_best_of_several_has_a_p_value_for_as_many() -> None:
@@ -220,6 +237,8 @@ def test_a_verdict_on_few_independent_test_images_says_so(groups: list[int], tol
             for name, of in zip("abc", groups, strict=True)
         ]
         rows.append(replace(row, metrics=row.metrics.model_copy(update={"per_class": per_class})))
-    found = [text for text in remarks(make_report([replace(task, rows=rows)])) if "few independent images" in text]
+    report = make_report([replace(task, rows=rows)], means=[Standing("r3", 0.871, None, BETTER), BASE])
+    found = [text for text in remarks(report) if "few independent images" in text]
     assert len(found) == (told is not None)
+    assert ("as far as test images can tell" in verdict(report)) == (told is not None)
     assert told is None or f"The test subset has few independent images: {told}." in found[0]

@@ -55,6 +55,19 @@ def test_a_table_of_which_no_row_is_left_has_no_image(load: Load, write: Callabl
     assert load(source()).samples.empty
 
 
+def test_a_value_that_is_in_no_cell_is_said(
+    load: Load, write: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(CSV)
+    for missing, drop, said in (
+        (["Not sure"], ["Skip"], ""),
+        (["not sure"], ["Skip"], "no cell of the column 'kind' is 'not sure'; did you mean 'Not sure'?"),
+        (["Not sure"], ["rubbish"], "no cell of the column 'kind' is 'rubbish'\n"),
+    ):
+        load(source(labels=[LabelColumn(column="kind", missing=missing, drop=drop)]))
+        assert said in capsys.readouterr().err
+
+
 def test_the_subset_column_is_official(load: Load, write: Callable[[str], None]) -> None:
     write(CSV)
     assert load(source(subset="part")).samples["subset"].tolist()[:3] == ["train", "train", "validation"]

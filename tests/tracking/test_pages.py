@@ -139,10 +139,21 @@ def test_a_challenger_that_beats_the_baseline_becomes_the_champion(client: Any) 
         tracking.promote()
 
 
+@pytest.mark.parametrize(("fewest", "told"), [(4, True), (10, False)])
+def test_a_promotion_on_few_test_images_says_so(client: Any, fewest: int, told: bool) -> None:
+    evaluate(comparison=BETTER | {"model": "crl", "fewest": fewest})
+    assert (f"a class has {fewest} independent test images" in tracking.promote()) == told
+
+
 @pytest.mark.parametrize(
     ("comparison", "why"),
     [
         (None, "no paired test compares it with a baseline"),
+        (
+            {"model": "softmax", "baseline": "softmax", "fewest": 30},
+            "it is softmax, the baseline itself, .* comes first in evaluate.models",
+        ),
+        ({"model": "crl", "baseline": "softmax", "fewest": 30}, "nothing was resampled"),
         (
             BETTER | {"p": 0.125},
             r"its difference to softmax is not above 0 by more than chance \(\+3.0 points, 95 % interval \+1.0 to "

@@ -10,6 +10,9 @@ from longtail.errors import DataError
 from longtail.training.declared import START, TAKEN, Trainings, check_said, declared_trainings, schedule_warnings
 
 AFTER_START = {"after": START}
+OF_YAML_1_1 = (
+    "{} has a key `true`, which libraries of YAML 1.1 make of `on`: write `on`, and use one of YAML 1.2, as ruamel.yaml"
+)
 
 
 def declared(**changes: Any) -> Trainings:
@@ -98,6 +101,8 @@ def test_nothing_need_be_trained(empty: Any) -> None:
             {"rounds": {"r1": {"after": "b", "batch": 8}}},
             "rounds.r1.batch: all rounds are trained as the section `train` says",
         ),
+        ({"rounds": {"r1": {"after": "b", True: "dataset"}}}, OF_YAML_1_1.format("r1")),
+        ({"fits": {"b": {"after": "start", True: "dataset"}}}, OF_YAML_1_1.format("b")),
         (
             {"rounds": {"r1": {"after": "b", "batch": 8, 1: 2}}},
             "rounds.r1.1: all rounds are trained as the section `train` says",
