@@ -22,6 +22,7 @@ from longtail.data.interventions import ChosenClasses, HiddenLabels, Injected, R
 from longtail.errors import DataError
 
 Ints = npt.NDArray[np.int64]
+NAMED = 6  # tasks in a sentence
 
 
 class SubsetCounts(BaseModel):
@@ -48,9 +49,26 @@ class SplitInfo(BaseModel):
     chosen: list[ChosenClasses] = Field([], exclude_if=lambda value: not value)
 
     def sentences(self) -> list[str]:
-        """What the split has changed of its data."""
+        """What the split has changed of its data, and of how many images it has no label."""
         changes = [*self.chosen, self.rare, self.injected, *self.hidden]
-        return [change.sentence() for change in changes if change is not None]
+        return [*(change.sentence() for change in changes if change is not None), *self._unlabelled()]
+
+    def missing(self) -> dict[str, int]:
+        """By task how many samples have no label, of tasks in which some have none."""
+        found: dict[str, int] = {}
+        for task in self.tasks:
+            count = sum(of.samples - sum(of.counts[task.name]) for of in self.subsets.values())
+            found |= {task.name: count} if count else {}
+        return found
+
+    def _unlabelled(self) -> list[str]:
+        most = sorted(self.missing().items(), key=lambda one: -one[1])
+        if not most:
+            return []
+        told = ", ".join(f"{count:,} of {name}" for name, count in most[:NAMED])
+        more = f" and fewer of {len(most) - NAMED} more tasks" if len(most) > NAMED else ""
+        total = sum(of.samples for of in self.subsets.values())
+        return [f"of {total:,} images some have no label: {told}{more}"]
 
 
 class Split:

@@ -101,6 +101,7 @@ def _scalars(split: Split) -> dict[str, float]:
     if info.rare:
         report |= {"rare_classes": float(len(info.rare.classes)), "rare_left_out": float(info.rare.left_out)}
     report |= {f"{one.task}_hidden": float(one.hidden) for one in info.hidden}
+    report |= {f"{task}_missing": float(count) for task, count in info.missing().items()}
     for name, measures in info.subsets["train"].tasks.items():
         scalars = {"K": measures.K, "IR": measures.IR, "minority_classes": measures.m, "BD": measures.BD}
         report |= {f"{name}_{key}": float(value) for key, value in scalars.items() if value is not None}

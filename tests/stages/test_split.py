@@ -245,6 +245,26 @@ def test_missing_labels_and_the_background_count_in_no_metric(tmp_path: Path) ->
     assert (made.train_labels(kids)[made.subset != "train"] == -1).all()
 
 
+@pytest.mark.parametrize("tasks", [1, 9])
+def test_of_how_many_images_a_label_is_missing_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tasks: int
+) -> None:
+    rng = np.random.default_rng(0)
+    names = [f"t{number}" for number in range(tasks)]
+    columns = {name: rng.choice(["a", "b"], 200).astype(object) for name in [*names, "whole"]}
+    for number, name in enumerate(names):
+        columns[name][: 10 + number] = None
+    write(tmp_path / "dataset", tasks=[Task(name=name, classes=["a", "b"]) for name in columns], **columns)
+    report = run(tmp_path / "dataset", tmp_path / "split", params=Params())
+    assert {key: value for key, value in report.items() if key.endswith("_missing")} == {
+        f"{name}_missing": 10.0 + number for number, name in enumerate(names)
+    }
+    (said,) = Split.open(tmp_path / "split").info.sentences()
+    assert f"split: {said}\n" in capsys.readouterr().err
+    one, many = "10 of t0", "18 of t8, 17 of t7, 16 of t6, 15 of t5, 14 of t4, 13 of t3 and fewer of 3 more tasks"
+    assert said == f"of 200 images some have no label: {one if tasks == 1 else many}"
+
+
 def test_class_counts_and_measures_stand_beside_the_split(tmp_path: Path) -> None:
     write(tmp_path / "dataset", digit=digits(100, 200, 400))
     report = run(tmp_path / "dataset", tmp_path / "split", params=Params())
