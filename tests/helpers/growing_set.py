@@ -80,7 +80,7 @@ def _write_pool(root: Path, tested: Images) -> None:
         Image.fromarray(pixels[..., 0]).save(root / rows[-1][0])
     twice = root / rows[0][0]
     (root / "pool/again.png").write_bytes(twice.read_bytes())
-    (root / "pool/notes.txt").write_text("no image")
+    (root / "pool/notes.jpg").write_text("no image")
     with (root / "truth.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("file", "class"), *rows, ("pool/again.png", rows[0][1])])
 

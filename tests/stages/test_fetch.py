@@ -34,16 +34,15 @@ from longtail import __main__
 from longtail.storage import remote
 
 started = []
-whole = remote.Remote._chunks
+whole = remote.Remote._write
 
-def chunks(self, name):
+def write(self, name, path):
     started.append(name)
-    for chunk in whole(self, name):
-        yield chunk
-        if len(started) == 4:
-            os.kill(os.getpid(), signal.SIGKILL)
+    if len(started) == 4:
+        self._progress.advance = lambda bar, count: os.kill(os.getpid(), signal.SIGKILL)
+    return whole(self, name, path)
 
-remote.Remote._chunks = chunks
+remote.Remote._write = write
 __main__.main()
 """
 
