@@ -50,6 +50,8 @@ def promote(client: Any, name: str | None, *, insist: bool) -> str:
     Raises DataError if there is none, or if paired tests do not show that it beats the baseline of its report, and the
     present champion on the same test samples.
     """
+    from longtail.metrics.significance import FEWEST
+
     model = _challenged(client, name)
     version = client.get_model_version(model.name, model.aliases[CHALLENGER])
     doubt = _doubt(version.tags) or _doubt_beside_champion(client, model, version)
@@ -59,8 +61,6 @@ def promote(client: Any, name: str | None, *, insist: bool) -> str:
         )
     client.set_registered_model_alias(model.name, CHAMPION, version.version)
     client.delete_registered_model_alias(model.name, CHALLENGER)
-    from longtail.metrics.significance import FEWEST
-
     said = f"version {version.version} of {model.name} is the champion" + (f", although {doubt}" if doubt else "")
     fewest = int(version.tags.get(f"{TAG}fewest", FEWEST))
     few = f"; a class has {fewest} independent test images, so that intervals are too narrow" if fewest < FEWEST else ""
