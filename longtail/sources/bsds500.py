@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from pydantic import Field
 
-from longtail.data.photographs import Bools, Cuts, Photograph, window
+from longtail.data.photographs import Bools, Cuts, Photograph
 from longtail.errors import DataError
 from longtail.sources.classes import make_task
 from longtail.sources.collection import Collection, Ints, Request, Source
@@ -30,12 +29,11 @@ PROVENANCE = (
 
 
 class Drawn(NamedTuple):
-    """A photograph, its patches (n, 3) with an edge and without: annotator, row, column; descriptors (n, D)."""
+    """A photograph, and its patches (n, 3) with an edge and without: annotator, row, column."""
 
     photograph: Photograph
     edges: Ints
     others: Ints
-    descriptors: npt.NDArray[np.float32]
 
 
 class Bsds500(Source):
@@ -80,7 +78,7 @@ class Bsds500(Source):
             results = ordered_map(read, range(len(pairs)), workers=request.workers, title="photographs")
             drawn = [one for one in results if one is not None]
         request.problems.stop()
-        return self._collection(drawn, request.seed)
+        return self._collection(drawn, request)
 
     def _pairs(self, files: Files, request: Request) -> list[tuple[str, str, str]]:
         """The subset of each photograph, its file, and that of its annotations; none of a name that several have."""
@@ -103,7 +101,7 @@ class Bsds500(Source):
         """A photograph and its patches; None if something is wrong with it, which is added to the problems."""
         from longtail.problems.edges.annotations import read_boundaries
         from longtail.problems.edges.sampling import draw_places
-        from longtail.problems.edges.structure import SIDE, describe
+        from longtail.problems.edges.structure import SIDE
 
         try:
             pixels = decode_own_size(read_bytes(files.read, image), request.image_shape[2], request.deep_grey)
@@ -120,19 +118,19 @@ class Bsds500(Source):
         random = np.random.default_rng([request.seed, number])
         count = self.patches if subset == "train" else self.held_out or self.patches
         edges, others = draw_places(boundaries, count // 2, self.clearance, random)
-        patches = np.array([window(boundaries[a], y, x, SIDE) for a, y, x in edges.tolist()]).reshape(-1, SIDE, SIDE)
         name = f"{subset}/{Path(image).stem}"
-        return Drawn(Photograph(name, SUBSETS[subset], pixels, boundaries), edges, others, describe(patches))
+        return Drawn(Photograph(name, SUBSETS[subset], pixels, boundaries), edges, others)
 
-    def _collection(self, drawn: list[Drawn], seed: int) -> Collection:
-        from longtail.problems.edges.structure import classify
+    def _collection(self, drawn: list[Drawn], request: Request) -> Collection:
+        from longtail.problems.edges.structure import classify, describe_places
 
         if not any(len(one.edges) for one in drawn if one.photograph.subset == "train"):
             raise DataError(
                 "no photograph of train has both boundary pixels and pixels away from them; nothing to train on"
             )
         subsets = np.concatenate([np.full(len(one.edges), one.photograph.subset) for one in drawn])
-        codes = classify(np.concatenate([one.descriptors for one in drawn]), subsets, self.classes, seed)
+        descriptors = describe_places([(one.photograph.annotations, one.edges) for one in drawn], request.workers)
+        codes = classify(descriptors, subsets, self.classes, request.seed)
         if (made := int(codes.max()) + 1) < self.classes:
             print(f"ingest: {made} classes of edges, and not {self.classes}: {GIVEN_UP}", file=sys.stderr)
         names = [f"edge-{code:03d}" for code in range(1, codes.max() + 2)]

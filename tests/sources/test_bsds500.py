@@ -14,6 +14,7 @@ from scipy.io import savemat
 
 from longtail.data.dataset import PackedDataset
 from longtail.errors import DataError
+from longtail.problems.edges import structure
 from longtail.problems.edges.annotations import read_boundaries
 from longtail.sources.bsds500 import Bsds500
 from longtail.stages.ingest import Params, run
@@ -247,3 +248,17 @@ def test_folders_that_are_not_bsds500_are_told(root: Path) -> None:
 def test_the_default_is_lmles() -> None:
     source = Bsds500(kind="bsds500")
     assert source.classes == 150
+
+
+def test_edges_are_described_alike_in_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    boundaries = random.random((2, 50, 60)) < 0.1
+    places = np.column_stack([random.integers(2, size=9), random.integers(50, size=9), random.integers(60, size=9)])
+    drawn = [(boundaries, places), (boundaries[:, ::-1], places[:4]), (boundaries, places[:0])]
+    alone = structure.describe_places(drawn, workers=1)
+    monkeypatch.setattr(structure, "WORTH", 1)
+    assert (structure.describe_places(drawn, workers=2) == alone).all()
+    padded = np.pad(boundaries[places[0, 0]], SIDE // 2, mode="reflect")
+    y, x = places[0, 1:].tolist()
+    assert (alone[0] == structure.describe(padded[None, y : y + SIDE, x : x + SIDE])[0]).all()
+    assert len(alone) == 13

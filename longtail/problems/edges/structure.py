@@ -5,11 +5,15 @@ CVPR 2013: 150 clusters of binary patches of 35×35 with a contour pixel at the 
 2015) takes them over. The numbers of the descriptor are printed nowhere: here it reaches the patch's border.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from longtail.data.photographs import Bools
+from longtail.data.photographs import Bools, window
 from longtail.errors import DataError
+from longtail.problems.edges.processes import mapped
+from longtail.progress import Advance
 from longtail.rules.clusters import kmeans
 from longtail.rules.knn import nearest
 
@@ -18,6 +22,26 @@ Ints = npt.NDArray[np.int64]
 
 SIDE = 35  # of the patches that are described, in pixels
 RINGS, HISTOGRAMS, ORIENTATIONS = 2, 8, 4
+WORTH = 2_000  # patches that take as long to describe as a process to begin
+
+
+def describe_places(drawn: Sequence[tuple[Bools, Ints]], workers: int) -> Floats:
+    """DAISY descriptors, one below another, of what was drawn about each place: of each photograph its boundaries A×H×W
+    and places (n, 3), as `sampling.draw_places` gives them. In as many as `workers` processes, where that is faster.
+    """
+    processes = min(workers, sum(len(places) for _, places in drawn) // WORTH)
+    with Advance("shapes of edges", len(drawn)) as advance:
+        described = []
+        for of_one in mapped(_about_places, drawn, processes):
+            described.append(of_one)
+            advance.add()
+    return np.concatenate(described)
+
+
+def _about_places(drawn: tuple[Bools, Ints]) -> Floats:
+    boundaries, places = drawn
+    about = [window(boundaries[annotator], y, x, SIDE) for annotator, y, x in places.tolist()]
+    return describe(np.array(about, np.bool_).reshape(-1, SIDE, SIDE))
 
 
 def describe(patches: Bools) -> Floats:

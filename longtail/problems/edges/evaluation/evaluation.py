@@ -12,10 +12,10 @@ from longtail.artifacts.reading import read_array
 from longtail.errors import DataError
 from longtail.problems.edges.evaluation.case import Case, key
 from longtail.problems.edges.evaluation.counts import Counts, count, count_annotators, thresholds
-from longtail.problems.edges.evaluation.processes import mapped
 from longtail.problems.edges.evaluation.scores import Point, average_precision, best, optimal_image_scale
 from longtail.problems.edges.evaluation.settings import Settings
 from longtail.problems.edges.evaluation.suppression import suppressed
+from longtail.problems.edges.processes import mapped
 from longtail.progress import Advance
 from longtail.sources.quoting import listed
 from longtail.threads import budget
