@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from longtail.data.members import members
 from longtail.quintuplets.candidates import Task
-from longtail.quintuplets.quantile import quantile_table
+from longtail.quintuplets.quantile import Partners, quantile_table
 from longtail.quintuplets.search import Device, quintuplet_tables
 from longtail.quintuplets.table import WHOLE, Part, QuintupletTable, merge
 
@@ -57,21 +57,21 @@ def pooled_tables(
     so many samples of each cluster, and nearly every quintuplet is whole.
     """
 
-    def of_pools(tasks: list[Task], part: Part = WHOLE) -> list[QuintupletTable]:
+    def of_pools(tasks: list[Task], partners: Partners, part: Part = WHOLE) -> list[QuintupletTable]:
         if quantile < 1:
-            return [quantile_table(embeddings, task, quantile, part=part) for task in tasks]
+            return [quantile_table(embeddings, task, quantile, part=part, partners=partners) for task in tasks]
         return quintuplet_tables(embeddings, tasks, part=part, device=device, memory=memory)
 
-    def tables(dealt: list[list[Task]]) -> list[QuintupletTable]:
+    def tables(dealt: list[list[Task]], partners: Partners = "all") -> list[QuintupletTable]:
         if pools == 1:  # tasks share the one product
-            return of_pools([pool for of_task in dealt for pool in of_task], part)
-        return [merge(of_pools([of_task[number]])[0] for number in part.share(pools)) for of_task in dealt]
+            return of_pools([pool for of_task in dealt for pool in of_task], partners, part)
+        return [merge(of_pools([of_task[number]], partners)[0] for number in part.share(pools)) for of_task in dealt]
 
     dealt = [_deal(*task, pools=pools, fraction=fraction, per_class=per_class, rng=rng) for task in tasks]
     if per_cluster is None:
         return tables(dealt)
     apart = [_by_cluster(of_task, per_cluster, rng) for of_task in dealt]
-    return [_joined(*pair) for pair in zip(tables(apart), tables(dealt), strict=True)]
+    return [_joined(*pair) for pair in zip(tables(apart, "near"), tables(dealt, "far"), strict=True)]
 
 
 def _deal(

@@ -4,25 +4,22 @@ For a block of anchors every segment of candidates is reduced to its greatest an
 extremes of these, over ranges of segments; and a partner's position is found by searching the one segment again.
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import cache, partial
-from typing import Any, Literal
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import ThreadpoolController
 
 from longtail.quintuplets.candidates import Candidates, Task, runs
 from longtail.quintuplets.product import Extremes, Product, reduce_on_cpu
 from longtail.quintuplets.table import WHOLE, Part, QuintupletTable
+from longtail.quintuplets.threads import Map, threaded
 from longtail.threads import budget
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Device = Literal["cpu", "cuda"]
-Map = Callable[..., Iterator[Any]]
 
 BLOCK = 512  # anchors; parts of a table begin at multiples of it
 # Bytes of scores that a thread has at a time, where nothing is said; and how many threads a GPU has work from.
@@ -61,9 +58,9 @@ def quintuplet_tables(
             _choose(task, of_task[here], here, *e) for task, of_task, e in zip(candidates, keys, extremes, strict=True)
         ]
 
-    with _threads(GPU_THREADS if device == "cuda" else budget(), len(starts)) as each:
+    with threaded(GPU_THREADS if device == "cuda" else budget(), len(starts)) as each:
         found = list(each(winners, starts))
-    with _threads(budget(), len(starts)) as each:
+    with threaded(budget(), len(starts)) as each:
         return [
             _table(embeddings, task.clusters, of_task, [block[i] for block in found], each)
             for i, (task, of_task) in enumerate(zip(tasks, candidates, strict=True))
@@ -99,22 +96,6 @@ def _block_size(rows: int, candidates: list[Candidates], memory: int) -> int:
     """A power of two, so that the blocks of a part are those of the whole."""
     column = 4 * (rows + 2 * sum(map(len, candidates)))
     return int(2 ** np.clip(np.floor(np.log2(memory / column)), 0, np.log2(BLOCK)))
-
-
-@contextmanager
-def _threads(count: int, blocks: int) -> Iterator[Map]:
-    """A map over threads, each of which multiplies by itself: their number does not change a product's last bits."""
-    with _blas().limit(limits=1, user_api="blas"):
-        if blocks <= 1:  # one of many small pools: threads would only wait for each other
-            yield map
-        else:
-            with ThreadPoolExecutor(count) as threads:
-                yield threads.map
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
 
 
 def _choose(task: Candidates, keys: Ints, here: Ints, greatest: Floats, least: Floats) -> tuple[Ints, Ints]:

@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from longtail.methods.base import Ints, Method
 from longtail.methods.placed import PlacedMethod
 from longtail.network.decay import parameter_groups
-from longtail.network.device import device
+from longtail.network.device import device, warn_of_bfloat16
 from longtail.network.network import Network
 from longtail.network.trained import layer_shares, set_modes
 from longtail.training.checkpoint import load_checkpoint, save_checkpoint
@@ -78,7 +78,8 @@ def train(
         trained = torch.compile(trained)
     steps = range(start, iterations)
     set_modes(network, freeze_batch_norm=optimisation.freeze_batch_norm)
-    halved = precision(optimisation) == "bfloat16"
+    if halved := precision(optimisation) == "bfloat16":
+        warn_of_bfloat16("`optimisation.precision`")
     meter = Meter(optimisation.log_every, iterations, start, history, shown=world.first)
     loader = mini_batches(
         inputs,

@@ -14,7 +14,7 @@ from longtail.data.jpeg import Pixels
 from longtail.data.photographs import Photographs
 from longtail.data.splits import Split
 from longtail.errors import DataError
-from longtail.network.device import device
+from longtail.network.device import device, warn_of_bfloat16
 from longtail.network.embedder import Embedder, load_embedder
 from longtail.network.snapshot import State, read_embeddings
 from longtail.problems.edges import transfer
@@ -47,6 +47,8 @@ class Detector:
         embedder, key = load_embedder(index / "snapshot"), settings.rule or State.read(index).rule
         if embedder.network:
             embedder.network.to(device())
+        if settings.precision == "bfloat16":
+            warn_of_bfloat16("`precision`")
         kind = settings.transfer
         if kind is None:
             of_classes = settings.rule is not None or rule_class(key).needs_logits
