@@ -66,8 +66,8 @@ def gradient_maps(make: Callable[[Pixels], Floats], photographs: Photographs, na
 
 
 def evaluated(cases: list[Case], settings: Settings, place: Place) -> Evaluation:
-    """The counts of every map, kept by their content."""
-    return evaluate(cases, settings, work=place.work / "counts", processes=1)
+    """The counts of every map, kept by their content; in as many processes as threads are allowed."""
+    return evaluate(cases, settings, work=place.work / "counts")
 
 
 def cases_of(photographs: Photographs, maps: Path, names: list[str] | None = None) -> list[Case]:

@@ -17,7 +17,6 @@ from longtail.metrics.scores import Codes, Floats, Mask
 # Bins of confidence, those of Guo et al.: bin m holds what lies in ((m − 1) / 15, m / 15].
 BINS = 15
 EDGES = np.arange(1, BINS + 1) / BINS
-# Where validation is answered without a mistake, the likelihood grows for ever as the temperature falls.
 COLDEST, HOTTEST = 0.01, 100.0
 
 
@@ -60,7 +59,9 @@ class _Answers(NamedTuple):
 def fit_temperature(blocks: Blocks) -> float | None:
     """The temperature of least negative log-likelihood, from COLDEST to HOTTEST; None without a sample.
 
-    It is 1 where no other is better. The likelihood has one extremum, since its log is concave in 1 / T.
+    It is 1 where no other is better. The likelihood has one extremum, since its log is concave in 1 / T. Where n
+    samples are answered without a mistake the likeliest temperature is 0, which would make every answer certain: then
+    the mean probability of the answers is made that of Laplace's rule of succession, (n + 1) / (n + 2).
     """
     # scipy.optimize takes a while to import, and only classifiers with logits need it.
     from scipy.optimize import minimize_scalar
@@ -68,6 +69,8 @@ def fit_temperature(blocks: Blocks) -> float | None:
     samples = sum(len(truth) for _, truth in blocks())
     if not samples:
         return None
+    if all((logits.argmax(1) == truth).all() for logits, truth in blocks()):
+        return _of_confidence(blocks, samples, (samples + 1) / (samples + 2))
 
     def loss(log_temperature: float) -> float:
         temperature = float(np.exp(log_temperature))
@@ -76,6 +79,22 @@ def fit_temperature(blocks: Blocks) -> float | None:
     bounds = (np.log(COLDEST), np.log(HOTTEST))
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-4})
     return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
+
+
+def _of_confidence(blocks: Blocks, samples: int, wanted: float) -> float:
+    """The temperature at which the mean probability of the answers is the wanted one, or as near as can be."""
+    from scipy.optimize import brentq
+
+    def excess(log_temperature: float) -> float:
+        temperature = float(np.exp(log_temperature))
+        return float(sum(probabilities(logits, temperature).max(1).sum() for logits, _ in blocks())) / samples - wanted
+
+    coldest, hottest = np.log(COLDEST), np.log(HOTTEST)
+    if excess(coldest) <= 0:
+        return COLDEST
+    if excess(hottest) >= 0:
+        return HOTTEST
+    return float(np.exp(brentq(excess, coldest, hottest)))
 
 
 def calibration(blocks: Blocks, temperature: float, groups: Mapping[str, Mask]) -> Calibration | None:

@@ -37,9 +37,8 @@ class Probabilities(BaseModel, frozen=True, extra="forbid"):
         """The likeliest on the validation samples, those of the background class too, which has a probability as any
         other; T = 1 without any label. u is 0 for rules that ask the classifier.
 
-        Where n samples are answered without a mistake the likeliest T is 0, which would make every answer certain: then
-        the mean probability of the answers is made that of Laplace's rule of succession, (n + 1) / (n + 2).
-        Where validation's scores are more than a block holds, evenly spaced samples stand for all.
+        Where all are answered without a mistake T is as in `fit_temperature`, and u is 0. Where validation's scores are
+        more than a block holds, evenly spaced samples stand for all.
         """
         labels = evidence.validation if evidence.calibration is None else evidence.calibration
         known = np.flatnonzero(labels >= 0)
@@ -49,10 +48,8 @@ class Probabilities(BaseModel, frozen=True, extra="forbid"):
         truth = labels[positions]
         logits = None if evidence.logits is None else evidence.logits[positions]
         answers, scores = rule.predict(evidence.embeddings[positions], logits)
-        if (answers == truth).all():
-            return cls(temperature=_of_confidence(answers, scores, (len(truth) + 1) / (len(truth) + 2)))
         alone = cls(temperature=fit_temperature(lambda: iter([(scores, truth)])) or 1.0)
-        return alone if rule.needs_logits else _with_uniform_share(scores, truth, alone)
+        return alone if rule.needs_logits or (answers == truth).all() else _with_uniform_share(scores, truth, alone)
 
     @classmethod
     def read(cls, index: Path, task: str, key: str) -> "Probabilities":
@@ -117,19 +114,3 @@ def _least(loss: Callable[[float], float], low: float, high: float) -> tuple[flo
 
     found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-5})
     return float(found.fun), float(found.x)
-
-
-def _of_confidence(answers: Ints, scores: Floats, wanted: float) -> float:
-    """The temperature at which the mean probability of the answers (n,) is the wanted one, or as near as can be."""
-    from scipy.optimize import brentq
-
-    def excess(log_temperature: float) -> float:
-        shares = probabilities(scores, float(np.exp(log_temperature)))
-        return float(shares[np.arange(len(answers)), answers].mean()) - wanted
-
-    coldest, hottest = np.log(COLDEST), np.log(HOTTEST)
-    if excess(coldest) <= 0:
-        return COLDEST
-    if excess(hottest) >= 0:
-        return HOTTEST
-    return float(np.exp(brentq(excess, coldest, hottest)))

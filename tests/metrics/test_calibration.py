@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from logits import blocks, drawn, groups
 
@@ -103,6 +103,7 @@ def test_blocks_change_nothing(case: tuple[Logits, Codes]) -> None:
 @settings(max_examples=150, deadline=None)
 def test_the_temperature_is_no_worse_than_any_of_a_fine_grid(case: tuple[Logits, Codes]) -> None:
     logits, truth = case
+    assume((logits.argmax(1) != truth).any())
     temperature = fit_temperature(blocks(logits, truth))
     assert temperature is not None
     grid = np.exp(np.linspace(math.log(0.011), math.log(99), 400))
@@ -145,6 +146,15 @@ def test_without_a_sample_there_is_neither_temperature_nor_calibration() -> None
     nothing = blocks(np.empty((0, 3), np.float32), np.empty(0, np.int64))
     assert fit_temperature(nothing) is None
     assert calibration(nothing, 1.0, groups(3)) is None
+
+
+@pytest.mark.parametrize(("samples", "scale"), [(1, 9.0), (109, 9.0), (109, 0.2), (2000, 3.0)])
+def test_answers_without_a_mistake_do_not_become_certain(samples: int, scale: float) -> None:
+    truth = np.random.default_rng(samples).integers(5, size=samples)
+    logits = scale * (np.eye(5)[truth] + 0.1 * np.random.default_rng(0).random((samples, 5)))
+    temperature = fit_temperature(blocks(logits, truth, size=50))
+    found = measured(logits, truth, temperature or 1.0)
+    assert found.ece == pytest.approx(1 / (samples + 2), rel=1e-3)  # by Laplace's rule of succession
 
 
 def test_logits_that_tell_nothing_keep_their_temperature() -> None:
