@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any
 
 import matplotlib as mpl
@@ -95,16 +96,19 @@ def label_inches(names: Sequence[str], size: float = 9) -> float:
 
 
 def row_panels(
-    names: Sequence[str], titles: Sequence[str], *, row: float, longest: int = LONGEST
+    names: Sequence[str], titles: Sequence[str], *, row: float, longest: int = LONGEST, lines: int = 1
 ) -> tuple[Figure, list[Axes]]:
-    """Panels side by side over one vertical axis of `names`, the first on top; each row is `row` inches high.
+    """Panels side by side over one vertical axis of `names`, the first on top; each row is `row` inches high, and has
+    its name in so many `lines` of at most `longest` columns.
 
     Many rows get the ticks of the horizontal axis above them too.
     """
     width = 11.0
-    labels = [short(name, longest) for name in names]
+    labels = [
+        "\n".join(wrap(short(name, lines * longest), longest, max_lines=lines, placeholder="…")) for name in names
+    ]
     many = len(names) > MANY_ROWS
-    left, right, bottom = label_inches(labels) + 0.25, 0.35, 0.5
+    left, right, bottom = label_inches([line for label in labels for line in label.split("\n")]) + 0.25, 0.35, 0.5
     top = 0.4 + 0.17 * max(title.count("\n") for title in titles) + 0.2 * many
     height = top + bottom + row * max(len(names), 2)
     figure = Figure(figsize=(width, height))

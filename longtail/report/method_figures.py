@@ -14,7 +14,7 @@ from longtail.report.figures import BLUE, INK, LINES, Picture, picture, row_pane
 from longtail.report.limits import MOST_GAINS
 from longtail.report.names import short
 from longtail.report.tables import TITLES, shown_rows
-from longtail.report.task_tables import gain_rows
+from longtail.report.task_tables import gain_rows, ratio_text
 from longtail.report.titles import row_title
 
 
@@ -26,7 +26,11 @@ def intervals(task: TaskReport) -> Picture | None:
     if not shown:
         return None
     figure, axes = row_panels(
-        [row_title(row, task) for row in rows], [fill(TITLES[name], 16) for name in shown], row=0.36, longest=36
+        [row_title(row, task) for row in rows],
+        [fill(TITLES[name], 16) for name in shown],
+        row=0.38,
+        longest=30,
+        lines=2,
     )
     for panel, metric in zip(axes, shown, strict=True):
         for y, (row, values) in enumerate(zip(rows, scalars, strict=True)):
@@ -43,7 +47,7 @@ def intervals(task: TaskReport) -> Picture | None:
 
 
 def gains(tasks: Sequence[TaskReport]) -> Picture | None:
-    """What the leading model gains over its rival, task by task, the most imbalanced last (CRL, Figures 5 and 6);
+    """What a model gains over the baseline, task by task, the most imbalanced last (CRL, Figures 5 and 6);
     None where fewer than two tasks compare two models. Of many tasks those of the largest differences are drawn.
     """
     found = gain_rows(tasks)
@@ -52,7 +56,7 @@ def gains(tasks: Sequence[TaskReport]) -> Picture | None:
     if len(found) > MOST_GAINS:
         smallest = sorted((abs(gain) for *_, gain in found), reverse=True)[MOST_GAINS - 1]
         found = [row for row in found if abs(row[2]) >= smallest]
-    names = [f"{short(name, 30)}  1 : {'∞' if ratio is None else round(ratio)}" for name, ratio, _ in found]
+    names = [f"{short(name, 30)}  {ratio_text(ratio)}" for name, ratio, _ in found]
     figure, (axes,) = row_panels(names, ["mean per-class accuracy"], row=0.26, longest=44)
     for y, (*_, gain) in enumerate(found):
         axes.plot([0, 100 * gain], [y, y], color=BLUE, linewidth=5, solid_capstyle="butt")

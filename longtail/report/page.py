@@ -24,7 +24,7 @@ from longtail.report.operating_tables import calibration_table, class_set_table,
 from longtail.report.reliability_figure import reliability
 from longtail.report.round_figures import training_curves, validation_curve
 from longtail.report.tables import comparison_rows, metric_table, parameter_sections, percent, round_rows
-from longtail.report.task_tables import compared_title, task_rows
+from longtail.report.task_tables import compared_rows, compared_title, task_rows
 from longtail.report.titles import row_title, rule_title
 from longtail.report.verdict import remarks, verdict
 
@@ -61,9 +61,7 @@ def page(report: Report) -> str:
             many=len(report.tasks) > MANY_TASKS,
             all_tasks=task_rows(report.tasks, report.means),
             gains=task_gains,
-            gaining=[
-                compared_title(row, first) for first in report.tasks[:1] for row in (first.main, first.rival) if row
-            ],
+            gaining=[compared_title(row, first) for first in report.tasks[:1] for row in compared_rows(first) or ()],
             parameters=parameter_sections(report.parameters),
         )
     )

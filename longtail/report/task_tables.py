@@ -1,4 +1,4 @@
-"""All tasks side by side: their table, and what the leading model gains in each."""
+"""All tasks side by side: their table, and what a model gains over the baseline in each."""
 
 from collections.abc import Sequence
 
@@ -8,34 +8,47 @@ from longtail.report.tables import Cell, difference, headline, percent, shown_ro
 from longtail.report.titles import row_title
 
 
-def task_rows(tasks: Sequence[TaskReport], means: Sequence[Standing] = ()) -> tuple[list[str], list[list[Cell]]]:
-    """Heading and rows of the table of all tasks (LMLE, Table 2): mean per-class accuracy of each row, its mean, and
-    the leading model's difference to the baseline, or the baseline's rival's.
-
-    Binary tasks come first, by their imbalance level; then the others, by the ratio of their largest class to the
-    smallest. Intervals stand below the rows of models; that of the mean, and its difference, come from `means`.
+def compared_rows(task: TaskReport) -> tuple[Row, Row] | None:
+    """The row that is set against the baseline's, which is the second: the leading one's or, where the baseline leads,
+    its challenger's; None of one model alone.
     """
-    titles = list(dict.fromkeys(row_title(row, task) for task in tasks for row in shown_rows(task)))
-    compared = next((model for task in tasks if (model := _compared(task))), None)
+    if task.rival is None:
+        return None
+    return (task.rival, task.main) if task.main.model == task.baseline else (task.main, task.rival)
+
+
+def task_rows(tasks: Sequence[TaskReport], means: Sequence[Standing] = ()) -> tuple[list[str], list[list[Cell]]]:
+    """Heading and rows of the table of all tasks (LMLE, Table 2), the least imbalanced first: mean per-class accuracy
+    of each model by its own rule, the difference to the baseline of the one that is set against it, and the accuracy
+    by other rules; the last row has the means.
+
+    Intervals stand below the rows of models; that of the mean, and its difference, come from `means`.
+    """
+    if not tasks:
+        return [], []
+    shown = [(row_title(row, task), row.own) for task in tasks for row in shown_rows(task)]
+    own, others = (list(dict.fromkeys(title for title, mine in shown if mine is wanted)) for wanted in (True, False))
+    others = [title for title in others if title not in own]
+    compared = next((pair[0].model for task in tasks if (pair := compared_rows(task))), None)
     rows = [
         [
-            Cell(tasks[place].name),
-            Cell(_imbalance(tasks[place])),
-            *_scores(tasks[place], titles),
-            *([_gain(tasks[place], compared)] if compared else []),
+            Cell(task.name),
+            _imbalance(task),
+            *_scores(task, own),
+            *([_gain(task, compared)] if compared else []),
+            *_scores(task, others),
         ]
-        for place in sorted(range(len(tasks)), key=lambda place: _by_imbalance(tasks[place]))
+        for task in sorted(tasks, key=_by_imbalance)
     ]
-    heading = ["task", "imbalance", *titles]
-    if compared:
-        heading.append(f"{compared} to {tasks[0].baseline_title}, points")
-    return heading, [*rows, _mean_row(tasks, titles, means, compared)] if tasks else []
-
-
-def _compared(task: TaskReport) -> str | None:
-    """The model whose difference to the baseline is shown."""
-    rows = [row for row in task.own_rows if row.model != task.baseline]
-    return rows[0].model if rows else None
+    gain = [f"{compared} to {tasks[0].baseline_title}, points"] if compared else []
+    mean = [
+        Cell("mean"),
+        Cell(""),
+        *_mean_scores(tasks, own, means),
+        *([_mean_gain(means, compared)] if compared else []),
+        *_mean_scores(tasks, others, means),
+    ]
+    return ["task", "imbalance", *own, *gain, *others], [*rows, mean]
 
 
 def _scores(task: TaskReport, titles: Sequence[str]) -> list[Cell]:
@@ -53,9 +66,7 @@ def _gain(task: TaskReport, model: str) -> Cell:
     return difference(next((row.difference for row in task.own_rows if row.model == model), None))
 
 
-def _mean_row(
-    tasks: Sequence[TaskReport], titles: Sequence[str], means: Sequence[Standing], compared: str | None
-) -> list[Cell]:
+def _mean_scores(tasks: Sequence[TaskReport], titles: Sequence[str], means: Sequence[Standing]) -> list[Cell]:
     by_model = {one.model: one for one in means}
     cells = []
     for title in titles:
@@ -69,19 +80,25 @@ def _mean_row(
             if standing
             else Cell(percent(sum(values) / len(values) if values else None))
         )
-    if compared:
-        cells.append(difference(by_model[compared].difference if compared in by_model else None))
-    return [Cell("mean"), Cell(""), *cells]
+    return cells
+
+
+def _mean_gain(means: Sequence[Standing], model: str) -> Cell:
+    return difference(next((one.difference for one in means if one.model == model), None))
 
 
 def _by_imbalance(task: TaskReport) -> tuple[bool, float]:
-    level = imbalance_level(task.counts["train"])
-    return level is None, task.imbalance.IR or 0.0 if level is None else level
+    return task.imbalance.IR is None, task.imbalance.IR or 0.0
 
 
-def _imbalance(task: TaskReport) -> str:
+def _imbalance(task: TaskReport) -> Cell:
     level = imbalance_level(task.counts["train"])
-    return f"{task.imbalance.IR or 0:.0f} : 1" if level is None else f"level {level:.0f}"
+    return Cell(ratio_text(task.imbalance.IR), "" if level is None else f"level {level:.0f}")
+
+
+def ratio_text(ratio: float | None) -> str:
+    """How many times as large as its smallest class a task's largest is; None: a class is empty."""
+    return f"{'∞' if ratio is None else round(ratio)} : 1"
 
 
 def _compared_accuracy(row: Row, task: TaskReport) -> float | None:
@@ -96,13 +113,13 @@ def compared_title(row: Row, task: TaskReport) -> str:
 
 
 def gain_rows(tasks: Sequence[TaskReport]) -> list[tuple[str, float | None, float]]:
-    """Task, imbalance ratio (None: an empty class), and what the leading model gains over its rival, in [−1, 1]; the
-    least imbalanced first. Tasks without a rival, or without test samples, are out.
+    """Task, imbalance ratio (None: an empty class), and what the model that is set against the baseline gains over it,
+    in [−1, 1]; the least imbalanced first. Tasks of one model alone, or without test samples, are out.
     """
     found = []
-    for task in tasks:
-        if task.rival is not None:
-            mine, other = (_compared_accuracy(row, task) for row in (task.main, task.rival))
+    for task in sorted(tasks, key=_by_imbalance):
+        if pair := compared_rows(task):
+            mine, other = (_compared_accuracy(row, task) for row in pair)
             if mine is not None and other is not None:
                 found.append((task.name, task.imbalance.IR, mine - other))
-    return sorted(found, key=lambda row: (row[1] is None, row[1] or 0.0))
+    return found
