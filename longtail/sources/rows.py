@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import pandas as pd
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from longtail.sources.classes import ClassName
 from longtail.sources.files import Files, has_image_suffix, matches
@@ -17,7 +17,8 @@ OWN_ROWS = 'To use only the images of the table, and none without a row: `ignore
 
 
 class LabelColumn(BaseModel, extra="forbid"):
-    """One task: its column, and its name if another. Without `classes`, they are the values found, sorted.
+    """One task: its column, and its name if another; a text is the column. Without `classes`, they are the values
+    found, sorted.
 
     An empty cell and the values of `missing` are missing labels; a row with a value of `drop` is left out.
     """
@@ -28,6 +29,11 @@ class LabelColumn(BaseModel, extra="forbid"):
     missing: list[ClassName] = []
     drop: list[ClassName] = []
     background: ClassName | None = Field(None, description="the class that counts in no metric; null: none")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _column(cls, value: object) -> object:
+        return {"column": value} if isinstance(value, str) else value
 
     @property
     def task(self) -> str:

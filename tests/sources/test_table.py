@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from label_tables import CSV, source
 
-from longtail.sources.table import LabelColumn
+from longtail.sources.table import LabelColumn, LabelTable
 
 pytestmark = pytest.mark.usefixtures("five_images")
 Draw = Callable[..., Path]
@@ -22,6 +22,11 @@ def test_each_label_column_is_a_task(load: Load, write: Callable[[str], None]) -
     loaded = load(source(labels=[LabelColumn(column="kind"), LabelColumn(column="kids", name="for_children")]))
     tasks = {task.name: task.classes for task in loaded.collection.tasks}
     assert tasks == {"kind": ["Hat", "Not sure", "Shirt", "Skip"], "for_children": ["False", "True"]}
+
+
+def test_a_column_alone_is_a_task_of_its_name() -> None:
+    shortly = LabelTable.model_validate({"kind": "table", "table": "images.csv", "image": "image", "labels": ["kind"]})
+    assert shortly.labels == [LabelColumn(column="kind")]
 
 
 def test_missing_values_become_null_and_dropped_values_drop_the_row(load: Load, write: Callable[[str], None]) -> None:
