@@ -18,6 +18,7 @@ from longtail.rules.registry import ADJUSTED, PUBLISHED, RULES
 from longtail.stages import EDGE_STAGES, NAMED
 from longtail.stages.contract import params_model
 from longtail.training.declared import Trainings, declared_trainings
+from longtail.wrong_values import wrong_values
 
 if TYPE_CHECKING:
     from longtail.methods.base import MethodParams
@@ -293,8 +294,8 @@ def read_matrix(file: Path) -> Matrix:
     try:
         return Matrix.model_validate(values)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'all'}: {e['msg']}" for e in error.errors())
-        raise DataError(f"{file}: {wrong}") from error
+        known = [*Matrix.model_fields, *Method.model_fields]
+        raise DataError(f"{file}: {'; '.join(wrong_values(error, values, known=known))}") from error
     except DataError as error:
         raise DataError(f"{file}: {error}") from error
 

@@ -1,6 +1,5 @@
 """params.yaml: a section for each stage or training, and shared values, the defaults of fields of their name."""
 
-import difflib
 import importlib
 import math
 from collections.abc import Iterable, Iterator
@@ -16,6 +15,7 @@ from longtail.methods.colours import check_colours
 from longtail.stages import EDGE_STAGES, IN_ROUNDS, NAMED, PARALLEL, STAGES
 from longtail.stages.contract import params_model
 from longtail.training.declared import Trainings, declared_trainings
+from longtail.wrong_values import nearest, wrong_values
 
 SHARED = ("seed", "cluster_size", "network", "search")
 # What the pipeline consists of: where the data lies, and its trainings.
@@ -128,8 +128,8 @@ def check_section(section_name: str, section: Any, model: type[BaseModel], sourc
         method = section.get("method")
         if isinstance(method, dict) and method.get("kind") in CATALOGUE:
             known += _fields(params_class(method["kind"]).model_json_schema())
-        problems = [_problem(section_name, dict(found), known) for found in error.errors()]
-        raise DataError(f"{source}: " + "; ".join(problems)) from error
+        wrong = wrong_values(error, section, inside=section_name, known=known)
+        raise DataError(f"{source}: " + "; ".join(wrong)) from error
     if impossible := list(_impossible(checked.model_dump(), section_name)):
         raise DataError(f"{source}: " + "; ".join(impossible))
     return checked
@@ -148,23 +148,10 @@ def _impossible(value: Any, name: str) -> Iterator[str]:
         yield f"{name} holds the character NUL; leave it out"
 
 
-def _problem(section_name: str, found: dict[str, Any], known: list[str]) -> str:
-    name = ".".join([section_name, *map(str, found["loc"])])
-    if found["type"] == "extra_forbidden":
-        return f"{name} is not a parameter{nearest(str(found['loc'][-1]), known)}"
-    return f"{name}: {found['msg']}"
-
-
 def _fields(schema: Any) -> list[str]:
     """Every property name in a JSON schema and its definitions."""
     definitions = [schema, *schema.get("$defs", {}).values()]
     return [name for definition in definitions for name in definition.get("properties", {})]
-
-
-def nearest(name: str, known: list[str]) -> str:
-    """The end of a sentence on a name that is none: which was meant, or which are known."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(set(known)))}"
 
 
 def marked(value: Any) -> Any:

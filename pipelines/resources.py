@@ -5,7 +5,7 @@ from kfp.dsl import PipelineTask
 from pydantic import BaseModel, Field, field_validator
 
 from components import images
-from longtail.parameters import nearest
+from longtail.wrong_values import nearest
 from pipelines.quantities import Cpu, LabelKey, LabelValue, Memory, Name
 
 USER = 1000  # of the images

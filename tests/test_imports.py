@@ -96,6 +96,7 @@ NAMED = {
     "termination",
     "threads",
     "world",
+    "wrong_values",
 }
 
 

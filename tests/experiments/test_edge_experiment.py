@@ -104,7 +104,7 @@ def test_a_row_that_cannot_be_is_told_before_anything_is_trained(folder: Path) -
     wrong = {"model": "softmax", "change": {"detect": {"transfer": "classes"}}}
     variant(folder, "wrong", methods={"clusters": METHODS["clusters"], "classes": wrong})
     said = run(folder, name="wrong", code=1)
-    assert "classes, all, seed 0: detect: Value error, `neighbours` is of" in said
+    assert "classes, all, seed 0: detect: `neighbours` is of" in said
     assert "clusters: ODS" not in said
 
 

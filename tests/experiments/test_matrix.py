@@ -213,9 +213,9 @@ def test_what_a_stage_would_refuse_is_said_before_anything_runs() -> None:
         ({"base": merge(MATRIX["base"], {"train": {"optimisation": None}})}, "say image_passes"),
         ({"base": {**MATRIX["base"], "trian": {}}}, "['trian'] are neither stages, trainings nor shared parameters"),
         ({"settings": {"some": {"fit": {}}}}, "['fit'] are neither stages, trainings nor shared parameters"),
-        ({"seed": 3}, "seed: Extra inputs"),
+        ({"seed": 3}, "seed is not a parameter; did you mean 'seeds'"),
         ({"methods": {"softmax": {"model": "softmax", "rules": ["haed"]}}}, "there is no rule 'haed'; there are"),
-        ({"methods": {"softmax": {"rules": ["head"]}}}, "methods.softmax.model: Field required"),
+        ({"methods": {"softmax": {"rules": ["head"]}}}, "methods.softmax.model is missing"),
         ({"methods": {"softmax": {"model": "r9"}}}, "softmax, none: evaluate.models names 'r9'; the models are"),
     ],
 )

@@ -274,7 +274,7 @@ def test_wrong_credentials(pushed: Pushed, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"md5": "0" * 32}, "fetch.md5: Value error, '0+' is not the md5 of a directory"),
+        ({"md5": "0" * 32}, "fetch.md5: '0+' is not the md5 of a directory"),
         ({"md5": "../../etc.dir"}, "fetch.md5: .* take the one that dvc.lock holds for artifacts/dataset"),
         ({"md5": "A" * 32 + ".dir"}, "fetch.md5: .* is not the md5"),
         ({"md5": ""}, "fetch.md5: .* is not the md5"),

@@ -137,7 +137,7 @@ def test_classes_go_by_the_rule_that_is_asked(trained: Path) -> None:
         (("--patches", "1", "--transfer", "clusters"), "`patches` is of `transfer: patches`, not of clusters"),
         (("--patches", "2"), "`patches` is of `transfer: patches`, which has to be asked"),
         (("--patches", "2", "--rule", "head"), "`patches` is of `transfer: patches`, not of classes"),
-        (("--precision", "half"), "precision: Input should be 'float32' or 'bfloat16'"),
+        (("--precision", "half"), "precision is 'half'; it should be 'float32' or 'bfloat16'"),
     ],
 )
 def test_options_that_cannot_be_or_would_do_nothing_are_told(
