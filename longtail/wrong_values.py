@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from longtail.sources.quoting import shown
 
-# How pydantic begins: what it asks of a value, and what a check of ours has said.
-WANTED, REFUSED = "Input should ", "Value error, "
+# Pydantic's words before what it asks of a value, and before what a check of ours has said.
+WANTED, REFUSED = " should ", "Value error, "
 APOSTROPHE = "'"  # about what it quotes
 YAML = {None: "null", True: "true", False: "false"}
 
@@ -40,10 +40,12 @@ def _sentence(found: dict[str, Any], values: Any, inside: str, known: Sequence[s
             said = f"{wrong}; give parameters by name"
         case "list_type" | "tuple_type":
             said = f"{wrong}; give a list"
-        case _ if message.startswith(WANTED):
-            said = f"{wrong}; it should {message.removeprefix(WANTED).partition(', unable')[0]}"
-        case _:
+        case "value_error":
             said = f"{name}: {message.removeprefix(REFUSED)}"
+        case _ if WANTED in message:
+            said = f"{wrong}; it should {message.partition(WANTED)[2].partition(', unable')[0]}"
+        case _:
+            said = f"{name}: {message}"
     return said
 
 

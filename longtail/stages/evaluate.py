@@ -1,5 +1,6 @@
 """Metrics on the test subset, the models side by side, the report, and the first model as MLflow serves it."""
 
+import re
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from longtail import tracking
 from longtail.artifacts.lineage import ADD, Lineage, merged
@@ -59,6 +60,19 @@ class Params(BaseModel, extra="forbid"):
     mistakes: int = Field(24, ge=0, description="wrongly classified test images to show")
     map_points: int = Field(1000, ge=50, description="test samples, and clusters, on the map of the embedding")
     shots: Shots = Field(PUBLISHED, description="when a class is many-shot or few-shot; default: as is published")
+    registered_model: str | None = Field(
+        None,
+        description="what MLflow registers the first model under; null: longtail- and the last part of the data's name",
+    )
+
+    @field_validator("registered_model")
+    @classmethod
+    def _is_a_name(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(r"[^/:\s]{1,200}", name):
+            raise ValueError(
+                f"{name!r} is no name of a registered model: give 1 to 200 characters, none of / : or space"
+            )
+        return name
 
     @model_validator(mode="after")
     def _each_model_once(self) -> "Params":

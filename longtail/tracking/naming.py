@@ -21,7 +21,9 @@ def title(config: dict[str, Any]) -> str | None:
 
 
 def registered(config: dict[str, Any], dataset: str | None) -> str:
-    """What the models of a data set are registered under."""
+    """What the models of a data set are registered under, unless the parameters say it."""
+    if named := _section(config, "evaluate").get("registered_model"):
+        return str(named)
     return "longtail-" + valid_key(_data(config) or (dataset or "data")[:8]).replace("/", "_")
 
 

@@ -13,6 +13,8 @@ from longtail import tracking
 from longtail.data.dataset import DatasetInfo, Task
 from longtail.data.splits import Split, make_split
 from longtail.errors import DataError
+from longtail.parameters import check_section
+from longtail.stages.evaluate import Params
 from longtail.tracking import load, naming
 
 CONFIG: dict[str, Any] = {
@@ -116,6 +118,18 @@ def test_the_model_has_its_own_metrics_its_data_and_a_version(client: Any) -> No
     assert json.loads(model.tags["mlflow.modelVersions"]) == [{"name": "longtail-photos", "version": 1}]
     for run in runs(client).values():
         assert len(client.get_metric_history(run.info.run_id, "test/kind/accuracy")) == 1
+
+
+def test_the_parameters_may_say_what_models_are_registered_under(client: Any) -> None:
+    evaluate(config=CONFIG | {"evaluate": CONFIG["evaluate"] | {"registered_model": "silk"}}, comparison=BETTER)
+    assert client.get_registered_model("silk").aliases == {"challenger": 1}
+    assert tracking.promote("silk") == "version 1 of silk is the champion"
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a:b", "a b", "x" * 201])
+def test_a_name_that_no_registry_takes_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match="is no name of a registered model"):
+        check_section("evaluate", {"models": ["softmax"], "registered_model": name}, Params, "params.yaml")
 
 
 def test_with_tracking_off_nothing_is_promoted_and_no_store_made(
