@@ -104,9 +104,9 @@ def row_panels(
     Many rows get the ticks of the horizontal axis above them too.
     """
     width = 11.0
-    labels = [
-        "\n".join(wrap(short(name, lines * longest), longest, max_lines=lines, placeholder="…")) for name in names
-    ]
+    labels = [short(name, lines * longest) for name in names]
+    if lines > 1:
+        labels = ["\n".join(wrap(label, longest, max_lines=lines, placeholder="…")) for label in labels]
     many = len(names) > MANY_ROWS
     left, right, bottom = label_inches([line for label in labels for line in label.split("\n")]) + 0.25, 0.35, 0.5
     top = 0.4 + 0.17 * max(title.count("\n") for title in titles) + 0.2 * many
