@@ -150,11 +150,12 @@ def add(
 @app.command()
 def register(
     index: Annotated[Path, typer.Option(help="an index that `evaluate` does not register, as one of `longtail add`")],
+    name: Annotated[str | None, typer.Option(help="under which; default: longtail- and the name of its data")] = None,
 ) -> None:
     """Log a trained model in MLflow and register it, as the challenger."""
     from longtail.inference.registration import register
 
-    typer.echo(register(index))
+    typer.echo(register(index, name))
 
 
 app.command()(propose)

@@ -1,11 +1,13 @@
 """What is said of values that are wrong: each finding of pydantic is a sentence, without a word of its types."""
 
+import importlib
 from typing import Any
 
 import pytest
 
 from longtail.errors import DataError
 from longtail.parameters import check_section
+from longtail.stages.contract import params_model
 from longtail.stages.ingest import Params
 
 DIGITS = {"kind": "digits"}
@@ -34,6 +36,10 @@ DIGITS = {"kind": "digits"}
         ({"image_shape": [28, 28]}, "ingest.image_shape.2 is missing"),
         ({"worker": 3}, "ingest.worker is not a parameter; did you mean 'workers'?"),
         ({"source": DIGITS | {"workers": 3}}, "ingest.source.workers is not a parameter; "),
+        ({"source": DIGITS | {"digits": 3}}, "ingest.source.digits is not a parameter; "),
+        ({"source": {"kind": 7}}, "ingest.source.kind is 7; known are bsds500, "),
+        ({"limits": {5: 1}}, "ingest.limits.5 has a name that is no text; write it in quotes"),
+        ({"image_shape": [28.5, 28, 1]}, "ingest.image_shape.0 is 28.5; it should be a valid integer"),
     ],
 )
 def test_a_sentence_says_where_what_and_what_instead(section: dict[str, Any], says: str) -> None:
@@ -44,6 +50,40 @@ def test_a_sentence_says_where_what_and_what_instead(section: dict[str, Any], sa
     assert not any(
         word in said for word in ("Input", "instance of", "discriminator", "Value error", "mean 'workers'?;")
     )
+
+
+@pytest.mark.parametrize(
+    ("stage", "section", "says"),
+    [
+        (
+            "fit",
+            {"sampling": "class-even"},
+            "fit.sampling is 'class-even'; it should be 'natural', 'class_even', 'square_root', 'progressive', 'over' "
+            "or 'under', or be a valid number",
+        ),
+        ("fit", {"network": {"relu": "classifer"}}, "is 'classifer'; it should be a valid boolean, or be 'classifier'"),
+        ("fit", {"method": {"kind": "softmax", "softmax": 3}}, "fit.method.softmax is not a parameter; "),
+        ("index", {"target": {"digit": {1: 0.5}}}, "index.target.digit"),
+        ("evaluate", {"models": []}, "evaluate.models is a list; it should have at least 1 item"),
+        ("split", {"imbalance_unit": "groups"}, "split.imbalance_unit is 'groups'; it should be 'group' or 'sample'"),
+    ],
+)
+def test_forms_of_a_value_are_told_together(stage: str, section: dict[str, Any], says: str) -> None:
+    model = params_model(importlib.import_module(f"longtail.stages.{stage}").run)
+    with pytest.raises(DataError) as told:
+        check_section(stage, section, model, "params.yaml")
+    assert says in str(told.value)
+    assert not any(word in str(told.value) for word in ("literal[", "constrained", "[key]"))
+
+
+def test_a_mapping_is_not_quoted_since_it_may_hold_secrets() -> None:
+    remote = {"url": "s3://bucket", "secret_access_key": "hunter2"}
+    model = params_model(importlib.import_module("longtail.stages.fetch").run)
+    for section in ({"remote": remote}, {"remote": "s3://bucket", "endpoint": ["https://user:hunter2@example.org"]}):
+        with pytest.raises(DataError) as told:
+            check_section("fetch", section, model, "params.yaml")
+        assert "hunter2" not in str(told.value)
+        assert " is a " in str(told.value)
 
 
 def test_a_name_that_is_one_elsewhere_is_not_proposed_for_itself() -> None:

@@ -82,7 +82,9 @@ def fit_temperature(blocks: Blocks) -> float | None:
 
 
 def _of_confidence(blocks: Blocks, samples: int, wanted: float) -> float:
-    """The temperature at which the mean probability of the answers is the wanted one, or as near as can be."""
+    """The temperature at which the mean probability of the answers is the wanted one; 1 where none is, as of a single
+    class, or of answers that are one of several likeliest.
+    """
     from scipy.optimize import brentq
 
     def excess(log_temperature: float) -> float:
@@ -90,10 +92,8 @@ def _of_confidence(blocks: Blocks, samples: int, wanted: float) -> float:
         return float(sum(probabilities(logits, temperature).max(1).sum() for logits, _ in blocks())) / samples - wanted
 
     coldest, hottest = np.log(COLDEST), np.log(HOTTEST)
-    if excess(coldest) <= 0:
-        return COLDEST
-    if excess(hottest) >= 0:
-        return HOTTEST
+    if not excess(coldest) > 0 > excess(hottest):
+        return 1.0
     return float(np.exp(brentq(excess, coldest, hottest)))
 
 

@@ -20,7 +20,6 @@ def warn_of_bfloat16(parameter: str) -> None:
     """Say so where a network is to work in bfloat16 on a processor that has none, as `parameter` asks."""
     if device().type == "cpu" and not any(torch.cpu.get_capabilities().get(name) for name in BFLOAT16):
         print(
-            f"warning: this processor has no bfloat16 and takes up to ten times as long in it; set {parameter} to "
-            "float32",
+            f"warning: this processor has no bfloat16 and may take ten times as long in it; set {parameter} to float32",
             file=sys.stderr,
         )

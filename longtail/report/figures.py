@@ -105,8 +105,12 @@ def row_panels(
     """
     width = 11.0
     labels = [short(name, lines * longest) for name in names]
-    if lines > 1:
-        labels = ["\n".join(wrap(label, longest, max_lines=lines, placeholder="…")) for label in labels]
+    if lines > 1:  # of wide characters, of two columns each, half as many
+        widths = [longest if columns(label) <= len(label) else longest // 2 for label in labels]
+        labels = [
+            "\n".join(wrap(label, width, max_lines=lines, placeholder="…"))
+            for label, width in zip(labels, widths, strict=True)
+        ]
     many = len(names) > MANY_ROWS
     left, right, bottom = label_inches([line for label in labels for line in label.split("\n")]) + 0.25, 0.35, 0.5
     top = 0.4 + 0.17 * max(title.count("\n") for title in titles) + 0.2 * many

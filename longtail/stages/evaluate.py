@@ -1,6 +1,5 @@
 """Metrics on the test subset, the models side by side, the report, and the first model as MLflow serves it."""
 
-import re
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,7 +41,7 @@ from longtail.rules.cluster_wise import ClusterWise
 from longtail.rules.head_adjusted import HeadAdjusted
 from longtail.rules.registry import ADJUSTED, HEAD
 from longtail.stages.contract import Input, Inputs, Output, stage
-from longtail.tracking.naming import registered
+from longtail.tracking.naming import check_model_name, registered
 
 FEWEST_RESAMPLES = 200  # five beyond either end of a 95 % interval
 CHOSEN = "Rounds, k, decisions and weights are chosen on the validation subset; the metrics are on the test subset."
@@ -68,11 +67,7 @@ class Params(BaseModel, extra="forbid"):
     @field_validator("registered_model")
     @classmethod
     def _is_a_name(cls, name: str | None) -> str | None:
-        if name is not None and not re.fullmatch(r"[^/:\s]{1,200}", name):
-            raise ValueError(
-                f"{name!r} is no name of a registered model: give 1 to 200 characters, none of / : or space"
-            )
-        return name
+        return name if name is None else check_model_name(name)
 
     @model_validator(mode="after")
     def _each_model_once(self) -> "Params":

@@ -46,7 +46,7 @@ class Params(BaseModel, extra="forbid"):
     imbalance_task: str | None = Field(
         None, description="the task whose classes are thinned; default: the first that is learned"
     )
-    imbalance_unit: str = Field("group", pattern="^(group|sample)$", description="what is removed together")
+    imbalance_unit: Literal["group", "sample"] = Field("group", description="what is removed together")
     rare_classes: Literal["error", "background"] = Field(
         "error",
         exclude_if=lambda value: value == "error",

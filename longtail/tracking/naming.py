@@ -1,11 +1,21 @@
 """What a pipeline is called in MLflow: by the method that leads its report, and by its data."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 from longtail.tracking.identity import valid_key
 
 METHOD, DATA = "longtail.method", "longtail.data"
+# What MLflow finds again in its filters and its addresses, models:/NAME@ALIAS.
+MODEL_NAME = re.compile(r"\w[\w.-]{0,199}")
+
+
+def check_model_name(name: str) -> str:
+    """The name of a registered model. Raises ValueError if MLflow would not find such a one."""
+    if not MODEL_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a registered model; give letters, digits, dots, - and _, 200 at most")
+    return name
 
 
 def names(config: dict[str, Any]) -> dict[str, str]:

@@ -157,8 +157,18 @@ def test_answers_without_a_mistake_do_not_become_certain(samples: int, scale: fl
     assert found.ece == pytest.approx(1 / (samples + 2), rel=1e-3)  # by Laplace's rule of succession
 
 
-def test_logits_that_tell_nothing_keep_their_temperature() -> None:
-    assert fit_temperature(blocks(np.zeros((9, 3)), np.arange(9) % 3)) == 1.0
+@pytest.mark.parametrize(
+    ("logits", "truth"),
+    [
+        (np.zeros((9, 3)), np.arange(9) % 3),
+        (np.zeros((9, 3)), np.zeros(9, np.int64)),
+        (np.ones((9, 1)), np.zeros(9, np.int64)),
+        (np.array([[1.0, 1, 0], [0, 1, 1], [3, 1, 0], [3, 0, 1]]), np.array([0, 1, 0, 0])),
+        (np.array([[np.nan, 1.0], [2.0, 1.0]]), np.array([0, 0])),
+    ],
+)
+def test_logits_that_tell_nothing_keep_their_temperature(logits: Logits, truth: Codes) -> None:
+    assert fit_temperature(blocks(logits, truth)) == 1.0
 
 
 def test_logits_that_are_all_wrong_end_at_the_hottest_temperature() -> None:

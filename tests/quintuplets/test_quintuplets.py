@@ -132,6 +132,14 @@ def test_a_quantile_agrees_with_the_slow_oracle(case: Case, quantile: float, blo
     assert table.has_other_cluster.tolist() == has_other
     parts = [quantile_table(case.embeddings, case.task(), quantile, part=Part(number, 3)) for number in range(3)]
     assert (merge(parts).members == table.members).all()
+    for partners, columns in (("near", [1, 2]), ("far", [3, 4])):
+        some = quantile_table(case.embeddings, case.task(), quantile, partners=partners)
+        assert some.has_other_cluster.tolist() == has_other
+        other = [column for column in (1, 2, 3, 4) if column not in columns]
+        assert (some.members[:, other] == -1).all()
+        for column in columns:  # without another cluster p− repeats p−−, which near has not
+            asked = table.has_other_cluster if column == 2 else np.ones(len(rows), bool)
+            assert (some.members[asked, column] == table.members[asked, column]).all()
     if quantile < 1:  # as Eq. 1 has them: at any quantile the hinges ask for no order that was not mined
         x = case.embeddings
         for (anchor, _, minus, far, _), has in zip(rows, has_other, strict=True):
@@ -150,14 +158,14 @@ def test_a_quantile_is_exact_where_its_product_is_not(quantile: float, count: in
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.integers(0, 10**6), st.integers(1, 5))
-def test_cluster_level_partners_come_from_pools_of_their_own(seed: int, pools: int) -> None:
+@given(st.integers(0, 10**6), st.integers(1, 5), st.sampled_from([0.75, 1.0]))
+def test_cluster_level_partners_come_from_pools_of_their_own(seed: int, pools: int, quantile: float) -> None:
     """With two candidates of every cluster a quintuplet has its p+ and p− wherever the data have them."""
     rng = np.random.default_rng(seed)
     labels = np.repeat([0, 1, -1], [12, 9, 3])
     clusters = np.where(labels < 0, -1, np.repeat([0, 1, 2, 3, 4], [5, 7, 8, 1, 3]))
     embeddings = rng.normal(size=(24, 3)).astype(np.float32)
-    how = {"pools": pools, "per_class": 2, "per_cluster": 2, "rng": rng}
+    how = {"pools": pools, "per_class": 2, "per_cluster": 2, "rng": rng, "quantile": quantile}
     (table,) = pooled_tables(embeddings, [(labels, clusters)], **how)  # type: ignore[arg-type]
     anchor, plus, minus, far, negative = table.members.T
     assert table.has_other_cluster.all()

@@ -126,7 +126,7 @@ def test_the_parameters_may_say_what_models_are_registered_under(client: Any) ->
     assert tracking.promote("silk") == "version 1 of silk is the champion"
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "a:b", "a b", "x" * 201])
+@pytest.mark.parametrize("name", ["", "a/b", "a:b", "a b", "silk's", "a?b", "..", "x" * 201])
 def test_a_name_that_no_registry_takes_is_refused(name: str) -> None:
     with pytest.raises(DataError, match="is no name of a registered model"):
         check_section("evaluate", {"models": ["softmax"], "registered_model": name}, Params, "params.yaml")
