@@ -50,8 +50,8 @@ def test_every_index_has_the_name_of_the_graph_whatever_the_run_asks_for(
         ({"models": ["r9"]}, "'indexes/r9' does not exist: .*or name others in `models`: there are crl, r1, softmax"),
         ({"models": ["r1", "r1"]}, r"evaluate: .*a model is named twice: \['r1', 'r1'\]"),
         ({"models": ["r1"], "baseline": "crl"}, r"the baseline 'crl' is none of the models \['r1'\]"),
-        ({"models": 3}, "evaluate.models: "),
-        ({}, "evaluate.models: "),
+        ({"models": 3}, "evaluate.models is 3; give a list"),
+        ({}, "evaluate.models is missing"),
     ],
     ids=["a model of no task", "twice", "baseline", "no list", "nothing"],
 )

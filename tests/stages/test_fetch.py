@@ -279,7 +279,7 @@ def test_wrong_credentials(pushed: Pushed, tmp_path: Path) -> None:
         ({"md5": "A" * 32 + ".dir"}, "fetch.md5: .* is not the md5"),
         ({"md5": ""}, "fetch.md5: .* is not the md5"),
         ({"remote": "gs://data/longtail"}, "fetch.remote: .*'gs://data/longtail' is not an S3 remote"),
-        ({"workers": 0}, "fetch.workers: "),
+        ({"workers": 0}, "fetch.workers is 0; "),
         ({"endpoint": "nonsense"}, "fetch.endpoint: .*'nonsense' is no address of a store"),
         ({"endpoint": "http://[::1"}, "fetch.endpoint: .* is no address of a store"),
         ({"endpoint": "ftp://store"}, "fetch.endpoint: .* is no address of a store"),

@@ -26,7 +26,7 @@ def check(stage: str, seed: Any) -> None:
 @pytest.mark.parametrize("seed", [2**31, 2**32, 2**64, -1, 0.5, "x", None])
 @pytest.mark.parametrize("stage", list(SECTIONS))
 def test_a_seed_out_of_range_is_named(stage: str, seed: Any) -> None:
-    with pytest.raises(DataError, match=rf"params.yaml: {stage}\.seed: "):
+    with pytest.raises(DataError, match=rf"params.yaml: {stage}\.seed is "):
         check(stage, seed)
 
 
